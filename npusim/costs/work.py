@@ -1,0 +1,91 @@
+"""What a task does, apart from how long it takes: the terms that a cost model prices.
+
+A Program holds work, never durations, so that the same Program can be priced for many clocks, bandwidths and
+kernel speeds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Memory = Literal["ddr", "cmx"]
+DpuKind = Literal["conv", "dwconv", "maxpool", "avgpool", "eltwise", "permute"]
+MpeMode = Literal["16x16", "8x16", "4x16"]
+#: What a transfer does to its bytes besides moving them.
+DmaKind = Literal["copy", "resize", "gather", "convert", "fetch", "sync"]
+
+
+@dataclass(frozen=True, slots=True)
+class DmaWork:
+    """One transfer. ``bytes`` is what one copy puts on the wire (a multicast to all tiles costs one copy).
+
+    ``counted_bytes`` is what the cost model charges for: the bytes, except where an estimator is known to count
+    another number (whole table of a gather, two bytes for every element wider than one). ``ddr_read_bytes`` and
+    ``ddr_write_bytes`` are the real DRAM traffic.
+    """
+
+    src: Memory
+    dst: Memory
+    bytes: int
+    counted_bytes: int
+    kind: DmaKind = "copy"
+
+    @property
+    def ddr_read_bytes(self) -> int:
+        """Bytes read from DRAM."""
+        return self.bytes if self.src == "ddr" else 0
+
+    @property
+    def ddr_write_bytes(self) -> int:
+        """Bytes written to DRAM."""
+        return self.bytes if self.dst == "ddr" else 0
+
+
+@dataclass(frozen=True, slots=True)
+class DpuWork:
+    """One DPU task on one tile: what its MAC array computes, output side.
+
+    ``height``, ``width``, ``out_channels`` are the output's; ``in_channels`` the reduced channels of a conv (1 for
+    depth-wise, pooling and eltwise); ``variant_channels`` > 0 cuts the task into workloads of at most so many
+    channels that run one after another (depth-wise, pooling), 0 keeps it whole. ``mpe_mode`` is the stencil that
+    the compiler chose for the whole layer. ``lut`` marks a fused look-up activation.
+    """
+
+    kind: DpuKind
+    height: int
+    width: int
+    out_channels: int
+    in_channels: int = 1
+    kernel_h: int = 1
+    kernel_w: int = 1
+    stride: int = 1
+    in_bits: int = 16
+    out_bits: int = 16
+    weight_bits: int = 16
+    mpe_mode: MpeMode = "16x16"
+    variant_channels: int = 0
+    lut: bool = False
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates (for eltwise and permute: output elements)."""
+        out = self.height * self.width * self.out_channels
+        return out * self.in_channels * self.kernel_h * self.kernel_w
+
+
+@dataclass(frozen=True, slots=True)
+class ShaveWork:
+    """One SHAVE kernel call: ``kernel`` names the row of the kernel table (``exp``, ``cumsum``, ``softmax`` ...).
+
+    ``out_elements`` and ``out_bytes`` are this call's share of the output; ``io_bytes`` all its inputs and outputs
+    (a broadcast operand counts its real bytes).
+    """
+
+    kernel: str
+    out_elements: int
+    out_bytes: int
+    io_bytes: int
+
+
+Work = DmaWork | DpuWork | ShaveWork

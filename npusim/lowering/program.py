@@ -1,0 +1,94 @@
+"""The Program: tasks on in-order queues, with barriers and CMX buffers; what a compiler would have emitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from npusim.costs.work import Work
+
+Engine = Literal["dma", "dpu", "shave"]
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """An in-order FIFO and the servers that drain it.
+
+    ``unit`` is the DMA engine for ``dma`` queues and the tile for ``dpu`` and ``shave`` ones; ``channel`` is the
+    memory a DMA queue reads from (``ddr`` or ``cmx``), empty otherwise.
+    """
+
+    name: str
+    engine: Engine
+    unit: int
+    channel: str = ""
+    servers: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One unit of work on one queue. It starts when its queue reaches it and every barrier in ``waits`` is released.
+
+    ``op`` indexes Program.ops; ``updates`` are the barriers that this task's end counts towards. ``detail`` says what
+    it moves or computes, for people (shapes, slice and tile).
+    """
+
+    queue: int
+    op: int
+    work: Work
+    waits: tuple[int, ...] = ()
+    updates: tuple[int, ...] = ()
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramOp:
+    """What tasks are accounted to: one op of the model, or several that were fused.
+
+    ``name`` and ``type`` are the model's; ``fused`` the other model ops it stands for; ``layer`` groups ops of one
+    block of the network (``layers.3``) or is empty; ``strategy`` says how it was split, for people
+    (``SOK over 4 tiles, 2 slices``); ``macs`` and ``shape`` describe the output.
+    """
+
+    name: str
+    type: str
+    fused: tuple[str, ...] = ()
+    layer: str = ""
+    strategy: str = ""
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CmxBuffer:
+    """A range of the scratchpad of one tile: live from the start of task ``first`` until the end of task ``last``.
+
+    ``free_before`` semantics: two buffers may share addresses only where every barrier path orders the last user of
+    one before the first user of the other.
+    """
+
+    tile: int
+    offset: int
+    bytes: int
+    first: int
+    last: int
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Tasks in issue order (a task never waits on a barrier that only later tasks of its own queue release).
+
+    ``barriers`` is how many barriers there are; they are numbered from 0. ``notes`` are remarks for the user.
+    """
+
+    name: str
+    queues: tuple[Queue, ...]
+    tasks: tuple[Task, ...]
+    ops: tuple[ProgramOp, ...]
+    barriers: int
+    buffers: tuple[CmxBuffer, ...] = ()
+    cmx_bytes_per_tile: int = 0
+    tiles: int = 1
+    notes: tuple[str, ...] = ()
+    meta: Mapping[str, object] = field(default_factory=dict)
