@@ -1,1 +1,1 @@
-
+"""Engines: a Program and its Prices in, a Timeline out."""

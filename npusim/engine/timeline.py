@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from npusim.lowering.program import Program
 
+Times = npt.NDArray[np.float64]
+
 #: Why a task did not start earlier, as indices into Timeline.wait_reason.
 WAIT_REASONS = ("none", "queue", "barrier", "server")
 

@@ -1,1 +1,10 @@
+"""Hardware files: their schema, and how they are found, read, checked and printed."""
 
+from npusim.hardware.check import check
+from npusim.hardware.dump import dump, json_schema
+from npusim.hardware.errors import HardwareError
+from npusim.hardware.files import shipped
+from npusim.hardware.load import load_hardware
+from npusim.hardware.schema import Hardware
+
+__all__ = ["Hardware", "HardwareError", "check", "dump", "json_schema", "load_hardware", "shipped"]

@@ -6,156 +6,222 @@ beside the numbers; the docstrings here say what a number means and in which uni
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, field_validator
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Provenance = Literal["measured", "fitted", "roofline", "guess"]
+from npusim.hardware.base import Count, NonNegative, Positive, Provenance, Section
+from npusim.hardware.software import Fetch, Software
 
-
-class Section(BaseModel):
-    """Base of all sections: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+__all__ = [
+    "CellCost",
+    "Clocks",
+    "Cmx",
+    "ConvCost",
+    "Ddr",
+    "Dma",
+    "DmaPath",
+    "DmaPaths",
+    "Dpu",
+    "DpuCosts",
+    "Energy",
+    "Fetch",
+    "Hardware",
+    "Host",
+    "Kernel",
+    "MacsPerCycle",
+    "Ppe",
+    "PpeLut",
+    "Shave",
+    "Software",
+]
 
 
 class Clocks(Section):
     """Clock frequencies."""
 
     dpu_mhz: Positive
-    """Clock of the MAC array (DPU), MHz."""
+    """Clock of the MAC array (DPU), MHz. Every DPU cycle in this file is one of these."""
     vpu_mhz: Positive
-    """Clock of SHAVE, CMX and DMA, MHz."""
+    """Clock of SHAVE, CMX and DMA, MHz: on silicon a fixed fraction of the DPU clock. A VPU cycle is one of these."""
 
 
 class MacsPerCycle(Section):
-    """Peak multiply-accumulates per DPU cycle of one tile, by element type."""
+    """Peak multiply-accumulates per DPU cycle of one tile, by element type.
+
+    They bound every DPU task from below; what a task costs beyond that is told by ``dpu.costs``.
+    """
 
     int8: Positive
+    """8-bit operands (4-bit weights are computed as 8-bit ones)."""
     fp16: Positive
+    """16-bit operands, FP16 and BF16."""
     fp8: Positive | None = None
-    """None: the engine has no FP8."""
+    """8-bit floats; null: the engine has none."""
 
 
 class ConvCost(Section):
-    """One row of the additive conv model (facts/vendor_costs.md 4.3): DPU cycles of one workload =
-    ``c0 + c_mac*mac + c_act*act/100 + c_wt*wt/100 + c_stencil*S + c_out*out/100 + c_drain*max(0, K*cells - mac)``."""
+    """One row of the additive conv model (facts/vendor_costs.md 4.3): DPU cycles of one workload.
+
+    ``c0 + c_mac*mac + c_act*act/100 + c_wt*wt/100 + c_stencil*S + c_out*out/100 + c_drain*max(0, D*cells - mac)
+    + c_bound*max(mac, (act + wt)/read_bytes_per_cycle)``, with the terms of ``npusim.costs.dpu.ConvTerms``.
+    """
 
     c0: float
-    c_mac: float
+    c_mac: float = 0
     c_act: float = 0
     c_wt: float = 0
     c_stencil: float = 0
     c_out: float = 0
     c_drain: float = 0
+    c_bound: float = 0
 
 
-class AffineCost(Section):
-    """Cycles of one workload = ``startup_cycles + cycles_per_cell * cells``."""
+class CellCost(Section):
+    """Depth-wise, pooling, eltwise and permute: DPU cycles of one workload.
 
-    startup_cycles: float
-    cycles_per_cell: Positive
+    ``startup_cycles + granules*(granule_cycles + granule_tap_cycles*taps + cells*(cell_cycles + tap_cycles*taps))``:
+    granules of 32 bytes of channels (16 channels where the kernel is 1x1), cells of 4x4 output pixels, taps of the
+    kernel (facts/npu_hardware.md 3.2).
+    """
+
+    startup_cycles: NonNegative
+    granule_cycles: NonNegative = 0
+    granule_tap_cycles: NonNegative = 0
+    cell_cycles: NonNegative = 0
+    tap_cycles: NonNegative = 0
 
 
 class DpuCosts(Section):
-    """Cost tables of the DPU (see npusim.costs.dpu for the keys)."""
+    """Cost tables of the DPU."""
 
     provenance: Provenance = "fitted"
-    stencil_channels: dict[Literal["16x16", "8x16", "4x16"], Count] = {"16x16": 64, "8x16": 128, "4x16": 256}
+    """How far to trust the tables."""
+    stencil_channels: dict[Literal["16x16", "8x16", "4x16"], Count] = Field(
+        default={"16x16": 64, "8x16": 128, "4x16": 256}
+    )
     """Output channels that one stencil of an MPE mode covers."""
+    read_bytes_per_cycle: Positive = 146.2
+    """Bytes that one DPU reads from CMX per DPU cycle (the ``c_bound`` term)."""
+    drain_cycles_per_cell: dict[Literal["int8", "fp16"], NonNegative] = Field(default={"int8": 8, "fp16": 20})
+    """Cycles to write one 4x4x16 cell of output (``D`` of the ``c_drain`` term), by element type."""
     conv: dict[str, ConvCost]
-    """Key: ``TYPE CLASS MODE``, e.g. ``fp16 W4 16x16``."""
-    cells: dict[str, AffineCost]
-    """Key: ``OP KERNEL CHANNELS`` for depth-wise and pooling, e.g. ``dwconv 3x3s1 32``; ``eltwise fp16 narrow`` ..."""
+    """Key: ``TYPE``, or ``TYPE CLASS``, or ``TYPE CLASS MODE``, e.g. ``fp16 W4 16x16``; the longest that exists wins.
+    Classes: output width up to 2 (``W1``), 5 (``W4``), 10 (``W8``), wider (``img1``), kernels over 1x1 (``img3``)."""
+    cells: dict[str, CellCost]
+    """Key: ``OP TYPE``, or ``OP TYPE CLASS``, or ``OP TYPE CLASS CHANNELS``, e.g. ``dwconv fp16 s1``; the longest that
+    exists wins. Classes: kernel 1x1 (``k1``), 3 wide at stride 1 (``k3s1``), other kernels by stride (``s1``, ``s2``,
+    any above 2 as ``s2``)."""
 
 
 class PpeLut(Section):
     """A look-up table in the DPU's drain path (PPE) that evaluates activations while results are written."""
 
     functions: tuple[str, ...]
-    """Activations that the table can hold (op types in lower case)."""
+    """Activations that the table can hold: OpenVINO op types in lower case. ``software.fused_activations`` says which
+    of them the compiler makes use of."""
     segments: Count = 32
-    """Linear segments it has."""
+    """Linear segments it has (bounds the accuracy of a rewrite; it costs no time)."""
     extra_cycles: NonNegative = 0
     """DPU cycles that a task with a table takes longer."""
 
 
 class Ppe(Section):
-    """Post-processing engine of the DPU."""
+    """Post-processing engine of the DPU: what is done to a result while it is written, at no cost of its own."""
 
     lut: PpeLut | None = None
+    """Look-up table for curved activations; null: there is none."""
 
 
 class Dpu(Section):
-    """One DPU (MAC array) a tile."""
+    """The MAC array of one tile."""
 
     macs_per_cycle: MacsPerCycle
+    """Peak rates."""
     ppe: Ppe = Ppe()
+    """Post-processing engine."""
     costs: DpuCosts
+    """What a workload costs."""
 
 
 class Kernel(Section):
     """Cost of one SHAVE kernel call: ``startup_cycles + counted / per_cycle`` VPU cycles."""
 
     startup_cycles: NonNegative = 0
+    """VPU cycles of a call, whatever its size."""
     per_cycle: Positive | None = None
-    """What of ``counts`` is done per VPU cycle; None: the kernel is charged its start-up alone."""
+    """What of ``counts`` is done per VPU cycle; null: the kernel is charged its start-up alone."""
     counts: Literal["output_bytes", "io_bytes", "output_elements"] = "output_bytes"
+    """What is counted: bytes or elements of the output, or the bytes of all inputs and outputs."""
     provenance: Provenance = "fitted"
+    """How far to trust this row."""
 
 
 class Shave(Section):
-    """SHAVE DSPs."""
+    """SHAVE DSPs, which run everything that the DPU cannot."""
 
     per_tile: Count
     """SHAVE processors of one tile; they drain one queue."""
     vector_bits: Count = 512
     """Width of the vector unit, bits (roofline)."""
     kernels: dict[str, Kernel]
-    """Kernel table; ``default`` prices kernels that are supported and not listed."""
+    """Kernel table, by kernel name. ``default`` prices, as a guess, the kernels that are not listed."""
+
+    @field_validator("kernels")
+    @classmethod
+    def _has_default(cls, kernels: dict[str, Kernel]) -> dict[str, Kernel]:
+        if "default" not in kernels:
+            raise ValueError("needs a 'default' row")
+        return kernels
 
 
 class DmaPath(Section):
     """Cost of moving bytes between two memories: ``startup_cycles`` + bytes at ``bytes_per_cycle`` (VPU cycles)."""
 
     startup_cycles: NonNegative
+    """VPU cycles before the first byte, without the latency of DDR, which ``ddr`` has in ns."""
     bytes_per_cycle: Positive
+    """Rate of one engine that is alone."""
     resize_bytes_per_cycle: Positive | None = None
-    """Rate where source and destination sizes differ (broadcast, gather); None: the same."""
+    """Rate where source and destination sizes differ (broadcast, gather); null: the same."""
 
 
 class DmaPaths(Section):
     """The four paths of a DMA engine."""
 
     ddr_to_cmx: DmaPath
+    """Inputs, weights, descriptors."""
     cmx_to_ddr: DmaPath
+    """Outputs and spills."""
     cmx_to_cmx: DmaPath
+    """Broadcasts and exchanges between tiles."""
     ddr_to_ddr: DmaPath
+    """Concat, Split, Pad; crosses the DDR bus twice."""
 
 
 class Dma(Section):
     """DMA engines. Every engine has one FIFO per source memory (DDR, CMX)."""
 
     engines: Count
+    """Engines; each moves one transfer of each of its FIFOs at a time."""
     bytes_per_cycle: Positive
     """Width of one engine's port, bytes per VPU cycle."""
     paths: DmaPaths
+    """What the four kinds of transfer cost."""
     counting: Literal["bytes", "elements"] = "bytes"
     """``bytes``: what is moved is what is charged. ``elements``: as Intel's estimator counts (2 bytes for every
     element that is wider or narrower than 8 bits, whole tables for gathers; facts/vendor_costs.md section 2)."""
     provenance: Provenance = "fitted"
+    """How far to trust ``paths``."""
 
 
 class Ddr(Section):
     """Main memory as the NPU sees it."""
 
     bandwidth_gbps: Positive
-    """GB/s (1e9 bytes/s) that all transfers in flight share."""
+    """GB/s (1e9 bytes/s) that all transfers in flight share, reads and writes together."""
     latency_ns: NonNegative
-    """Latency of a read, ns, added to a transfer whose source is DDR."""
+    """Latency of a read, ns, added to a transfer whose source is DDR. It does not change with the clocks."""
     write_latency_ns: NonNegative = 0
     """Latency of a write, ns, added to a transfer whose destination is DDR (the larger of both counts once)."""
     contention: bool = True
@@ -166,7 +232,7 @@ class Cmx(Section):
     """Scratchpad memory of one tile."""
 
     kib_per_tile: Positive
-    """KiB that the compiler may use, per tile."""
+    """KiB per tile that the compiler may use: what is there less what firmware and kernels reserve."""
     bytes_per_cycle: Positive = 256
     """Read bandwidth, bytes per VPU cycle and tile (roofline)."""
 
@@ -175,65 +241,19 @@ class Energy(Section):
     """Energy per event, picojoules. Absolute figures are not public; see the YAML for the source of each."""
 
     mac_int8_pj: NonNegative
+    """One multiply-accumulate of 8-bit operands, with the operand delivery inside the array."""
     mac_fp16_pj: NonNegative
+    """One multiply-accumulate of 16-bit operands."""
     shave_op_pj: NonNegative
+    """One element of a SHAVE kernel, or one cycle where a kernel takes more cycles than it has elements."""
     cmx_byte_pj: NonNegative
+    """One byte read from or written to CMX."""
     ddr_byte_pj: NonNegative
+    """One byte read from or written to DDR: DRAM, PHY and controller."""
     static_mw: NonNegative = 0
-    """Power while the NPU is on, mW."""
+    """Power while the NPU is on, mW, times the latency."""
     provenance: Provenance = "guess"
-
-
-class Fetch(Section):
-    """How task descriptors reach the NPU before they run (facts/vendor_costs.md section 5)."""
-
-    us: NonNegative
-    """Duration of one fetch transfer, µs."""
-    tasks_per_group: Count = 32
-    variants_per_group: Count = 64
-    shave_tasks_per_group: Count = 32
-    shave_queues_per_tile: Count = 1
-    """FIFOs that SHAVE tasks of one tile are grouped by."""
-    program_transfers: int = 0
-    """Transfers before the fetches (barrier programming)."""
-    enqueue_transfers: bool = False
-    """One more transfer per FIFO after the start barrier."""
-
-
-class Software(Section):
-    """What the compiler and driver generation decides: the same silicon has several."""
-
-    name: str
-    fetch: Fetch | None = None
-    """None: descriptors cost nothing visible."""
-    grouped_matmul: bool = True
-    """Batched act x act MatMul runs as one op whose groups are split over tiles."""
-    contract_multiply_reduce: bool = True
-    """Broadcast Multiply + ReduceSum becomes a batched MatMul."""
-    reduce_sum_engine: Literal["dpu", "shave"] = "dpu"
-    """Where ReduceSum runs."""
-    fused_activations: tuple[str, ...] = ("Relu", "Clamp", "LeakyRelu")
-    """Activations that the PPE applies while the DPU writes its output."""
-    eltwise_multiply_on_dpu: bool = False
-    """Multiply of an activation by a broadcast activation runs on the DPU's eltwise path."""
-    row_fold: Count = 4
-    """Width that MatMul rows are folded to where it divides them."""
-    dma_gather: bool = True
-    """Gather of rows runs as one DMA; else on SHAVE."""
-    dma_convert: bool = True
-    """Convert f32 to f16 runs as a DMA; else on SHAVE."""
-    reciprocal_divide: bool = True
-    """Division by a smaller activation computes 1/y first and multiplies."""
-    broadcast_output: bool = True
-    """A MatMul split over output channels multicasts its result to all tiles."""
-    dma_split_bytes: Count = 77_000
-    """A lone transfer above this size is cut in two, one an engine."""
-    unsplit_kernels: tuple[str, ...] = ()
-    """SHAVE kernels that are not cut over the SHAVEs of a tile."""
-    single_tile_kernels: tuple[str, ...] = ()
-    """SHAVE kernels that run on one tile only."""
-    prefetch_ops: int = 4
-    """How many ops ahead constants are loaded."""
+    """How far to trust these figures."""
 
 
 class Host(Section):
@@ -247,9 +267,11 @@ class Hardware(Section):
     """One NPU with one generation of software."""
 
     name: str
+    """What reports call it."""
     platform: Literal["3720", "4000", "5010"]
     """Intel's platform number, which names the compiler back-end."""
     tiles: Count
+    """NCE tiles that one inference uses; each has a DPU, SHAVEs and CMX."""
     clocks: Clocks
     dpu: Dpu
     shave: Shave
@@ -260,8 +282,7 @@ class Hardware(Section):
     software: Software
     host: Host = Host()
 
-    @model_validator(mode="after")
-    def _default_kernel(self) -> Hardware:
-        if "default" not in self.shave.kernels:
-            raise ValueError("shave.kernels needs a 'default' row")
-        return self
+    @field_validator("platform", mode="before")
+    @classmethod
+    def _unquoted(cls, platform: Any) -> Any:
+        return str(platform) if type(platform) is int else platform

@@ -1,1 +1,62 @@
+"""Lowering: from Graph and Hardware to Program, as the vendor's compiler would."""
 
+from __future__ import annotations
+
+import re
+
+from npusim.graph.ir import Graph
+from npusim.hardware.schema import Hardware
+from npusim.lowering.fuse import fuse
+from npusim.lowering.nodes import Node
+from npusim.lowering.place import Placer
+from npusim.lowering.plan import Plan
+from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Queue, Task
+from npusim.lowering.schedule import schedule
+
+_LAYER = re.compile(r"(?:layers?|blocks?|h|b|stages?)[./](\d+)(?=[./_]|$)")
+
+
+def _layer(name: str) -> str:
+    match = _LAYER.search(name)
+    return match[0].replace("/", ".") if match else ""
+
+
+def _place_all(nodes: list[Node], hw: Hardware) -> list[Plan]:
+    from npusim.lowering.fuse import UNARY_KERNELS  # noqa: F401, PLC0415
+
+    readers: dict[int, list[Node]] = {}
+    for node in nodes:
+        for value in node.inputs:
+            readers.setdefault(value.storage, []).append(node)
+    shave = {s for s, r in readers.items() if all(n.kind == "unary" for n in r)}
+    placer = Placer(hw, storages=10_000_000, shave_readers=shave)
+    return [plan for node in nodes for plan in placer.place(node)]
+
+
+def lower(graph: Graph, hw: Hardware) -> Program:
+    """The Program that the compiler generation of ``hw.software`` would make of a Graph on this hardware.
+
+    Raises UserError: an op that is not known (named), an op that cannot be sliced to fit CMX.
+    """
+    nodes, outputs = fuse(graph, hw.software)
+    made = {node.output.storage for node in nodes}
+    for value in outputs:
+        if value.storage not in made or value.partial:
+            target = Node("copy", graph.tensors[graph.outputs[0]].name, "Result", [value], value)
+            nodes.append(target)
+    plans = _place_all(nodes, hw)
+    ops, homes = [], {}
+    index: dict[str, int] = {}
+    for plan in plans:
+        node = plan.node
+        if node.name not in index:
+            index[node.name] = len(ops)
+            ops.append(
+                ProgramOp(node.name, node.type, node.fused, _layer(node.name), plan.strategy, node.output.shape)
+            )
+        plan.op = index[node.name]
+        homes[plan.output.storage] = plan.output.storage
+    return schedule(plans, ops, {v.storage for v in outputs}, homes, graph.name, hw, graph.notes)
+
+
+__all__ = ["CmxBuffer", "Program", "ProgramOp", "Queue", "Task", "lower"]

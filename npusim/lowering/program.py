@@ -61,17 +61,13 @@ class ProgramOp:
 
 @dataclass(frozen=True, slots=True)
 class CmxBuffer:
-    """A range of the scratchpad of one tile: live from the start of task ``first`` until the end of task ``last``.
-
-    ``free_before`` semantics: two buffers may share addresses only where every barrier path orders the last user of
-    one before the first user of the other.
-    """
+    """Bytes of one tile's scratchpad, taken from the start of the earliest of the tasks ``users`` to the end of the
+    latest. The sum of what is live at any moment never exceeds the capacity, whatever the durations (fragmentation is
+    not modelled)."""
 
     tile: int
-    offset: int
     bytes: int
-    first: int
-    last: int
+    users: tuple[int, ...]
     name: str = ""
 
 

@@ -1,0 +1,40 @@
+"""npusim: how long will this model take on this NPU, what holds it back, and what would change that?
+
+The public names are loaded on first use, so that ``import npusim`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from npusim.api import Result, build_workload, load_hardware, load_model, lower, simulate
+    from npusim.errors import UserError
+    from npusim.report import write_report
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Result",
+    "UserError",
+    "build_workload",
+    "load_hardware",
+    "load_model",
+    "lower",
+    "simulate",
+    "write_report",
+]
+
+_HOME = {"UserError": "npusim.errors", "write_report": "npusim.report"}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first asked for (PEP 562)."""
+    if name in __all__:
+        return getattr(import_module(_HOME.get(name, "npusim.api")), name)
+    raise AttributeError(f"module 'npusim' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

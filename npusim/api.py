@@ -1,0 +1,133 @@
+"""The Python API: a model and a hardware file in, a priced and simulated Program with its Metrics out.
+
+    hw = npusim.load_hardware("lunarlake.yaml", ["clocks.dpu_mhz=1700"])
+    graph = npusim.build_workload("mamba2-130m", tokens=256)
+    result = npusim.simulate(npusim.lower(graph, hw), hw)
+    print(result.latency_us)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from npusim.analysis.metrics import Metrics, metrics
+from npusim.costs.price import price
+from npusim.costs.prices import Prices
+from npusim.costs.shave import UnknownKernel
+from npusim.engine.timeline import Timeline
+from npusim.errors import UserError
+from npusim.graph.ir import Graph
+from npusim.hardware.load import load_hardware
+from npusim.hardware.schema import Hardware
+from npusim.lowering.program import Program
+
+Engine = Literal["event", "fast"]
+Phase = Literal["prefill", "decode"]
+
+__all__ = [
+    "Engine",
+    "Graph",
+    "Hardware",
+    "Phase",
+    "Program",
+    "Result",
+    "UserError",
+    "build_workload",
+    "load_hardware",
+    "load_model",
+    "lower",
+    "simulate",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One simulation: what was run, what every task costs, when it ran, and what that means."""
+
+    program: Program
+    hardware: Hardware
+    prices: Prices
+    timeline: Timeline
+    metrics: Metrics
+
+    @property
+    def latency_us(self) -> float:
+        """End of the last task, µs."""
+        return self.timeline.latency_us
+
+
+def load_model(path: str | Path, shapes: Mapping[str, Sequence[int]] | None = None) -> Graph:
+    """The Graph of a model file (OpenVINO IR, ONNX, TensorFlow, TFLite, Paddle).
+
+    ``shapes`` gives static shapes to inputs, by name. Raises UserError where the file is not a model or stays dynamic.
+    """
+    from npusim.graph import load_model as load
+
+    return load(path, shapes)
+
+
+def build_workload(
+    name: str,
+    *,
+    phase: Phase = "prefill",
+    tokens: int | None = None,
+    layers: int | None = None,
+    batch: int = 1,
+    chunk: int | None = None,
+) -> Graph:
+    """The Graph of a built-in workload (``mamba2-130m`` ...).
+
+    ``tokens`` is the prompt length of a prefill (256 unless given; a decode step has one new token a sequence);
+    ``layers`` cuts the model to its first layers; ``chunk`` is Mamba-2's chunk length. Raises UserError for an unknown
+    name and for values that cannot be built.
+    """
+    import workloads
+    from npusim.graph import from_openvino
+
+    try:
+        model = workloads.build(
+            name, phase=phase, tokens=tokens, layers=layers, batch=batch, chunk=chunk, weights="shared"
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    return from_openvino(model)
+
+
+def lower(graph: Graph, hw: Hardware) -> Program:
+    """The Program that a compiler would make of ``graph`` for ``hw``.
+
+    Raises UserError for an op nothing is known about and for a tensor that cannot be sliced to fit CMX.
+    """
+    from npusim.lowering import lower as lower_graph
+
+    return lower_graph(graph, hw)
+
+
+def simulate(program: Program, hw: Hardware, engine: Engine = "event", allow_guess: bool = False) -> Result:
+    """Price ``program`` on ``hw``, run it, and analyse the Timeline.
+
+    ``event`` is the reference engine, ``fast`` a single in-order pass. ``allow_guess`` lets SHAVE kernels without a
+    cost through, priced as the default kernel and marked ``guess``; otherwise they raise UserError.
+    """
+    try:
+        prices = price(program, hw, allow_guess=allow_guess)
+    except UnknownKernel as error:
+        raise UserError(f"{_first_op(program, error.kernel)}: {error}") from None
+    if engine == "event":
+        from npusim.engine.event import simulate as run
+    else:
+        from npusim.engine.fast import simulate_fast as run
+    timeline = run(program, prices)
+    return Result(program, hw, prices, timeline, metrics(timeline, prices, hw))
+
+
+def _first_op(program: Program, kernel: str) -> str:
+    """The first op with a call of ``kernel``, as an error names it."""
+    for task in program.tasks:
+        if getattr(task.work, "kernel", None) == kernel:
+            op = program.ops[task.op]
+            return f"op '{op.name}' ({op.type})"
+    return "the program"

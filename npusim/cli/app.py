@@ -1,0 +1,39 @@
+"""The commands of ``npusim``, put together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from npusim import __version__
+from npusim.cli.catalog import list_command
+from npusim.cli.hw import hw_app
+from npusim.cli.run import run_command
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"npusim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """How long will this model take on this NPU, what holds it back, and what would change that?"""
+
+
+app.command("run")(run_command)
+app.command("list")(list_command)
+app.add_typer(hw_app, name="hw")

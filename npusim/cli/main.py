@@ -1,0 +1,41 @@
+"""Entry point: runs the app and turns what went wrong into one line and an exit code.
+
+0: done. 2: the user's mistake, told in one line on stderr. 1: a bug, with its traceback. 130: interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from typer.exceptions import Abort, TyperException
+
+from npusim.errors import UserError
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run ``npusim`` with ``argv`` (default: the process's) and exit."""
+    from npusim.cli.app import app
+
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = app(args=arguments or ["--help"], prog_name="npusim", standalone_mode=False)
+        sys.stdout.flush()
+    except TyperException as error:
+        _fail(error.format_message())
+    except UserError as error:
+        _fail(str(error))
+    except (Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (head, less) has gone; keep the interpreter from complaining when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,113 @@
+"""The terminal summary of one run."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from npusim.api import Result
+from npusim.report.subject import Subject
+from npusim.report.units import bytes_text, energy_text, time_text
+
+TOP = 10
+_MINIMUM_WIDTH = 100
+
+
+def print_summary(result: Result, subject: Subject, folder: Path | None, wall_s: float) -> None:
+    """Latency, what the engines did, the costliest ops, provenance and notes, on stdout."""
+    columns = shutil.get_terminal_size((_MINIMUM_WIDTH, 25)).columns
+    width = columns if sys.stdout.isatty() else max(columns, _MINIMUM_WIDTH)
+    console = Console(width=width, highlight=False, markup=False, emoji=False)
+    metrics, hw = result.metrics, result.hardware
+    console.print(Text.assemble((plain(subject.workload), "bold"), " on ", (plain(hw.name), "bold")))
+    console.print(
+        f"platform {hw.platform} · {hw.tiles} tiles · DPU {hw.clocks.dpu_mhz:g} MHz · software {plain(hw.software.name)}"
+        f" · {result.timeline.engine} engine"
+    )
+    console.print()
+    console.print(_headline(result, subject))
+    console.print()
+    console.print(_engines(result))
+    console.print()
+    console.print(_costliest(result))
+    console.print()
+    shares = [f"{share:.1%} {name}" for name, share in metrics.provenance_share.items() if share > 0]
+    console.print("Costs of the latency are " + (", ".join(shares) or "none") + ".")
+    if metrics.provenance_share.get("guess", 0) > 0:
+        console.print(Text("Part of this latency is a guess; see the provenance column of ops.csv.", "yellow"))
+    for note in result.program.notes:
+        console.print(Text(f"note: {plain(note)}", "yellow"), soft_wrap=True)
+    if folder is not None:
+        console.print(Text.assemble("Report in ", (f"{folder}/", "bold"), f"  ({wall_s:.1f} s)"), soft_wrap=True)
+
+
+def _headline(result: Result, subject: Subject) -> Table:
+    metrics = result.metrics
+    grid = Table.grid(padding=(0, 4))
+    facts = [("latency", time_text(metrics.latency_us))]
+    rate = subject.tokens_per_s(metrics.latency_us)
+    if rate is not None:
+        facts.append(("tokens/s", f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"))
+    traffic = metrics.ddr_bytes["read"] + metrics.ddr_bytes["write"]
+    facts += [
+        ("energy", energy_text(metrics.energy_uj)),
+        ("DDR traffic", bytes_text(traffic)),
+        ("tasks", f"{sum(metrics.tasks.values()):,}"),
+    ]
+    grid.add_row(*(Text(label, "dim") for label, _ in facts))
+    grid.add_row(*(Text(value, "bold") for _, value in facts))
+    return grid
+
+
+def _engines(result: Result) -> Table:
+    metrics, stats = result.metrics, result.metrics.statistics
+    table = _table(("engine", "left"), ("busy", "right"), ("of latency", "right"), ("use of servers", "right"),
+                   ("tasks", "right"), ("on the critical path", "right"))  # fmt: skip
+    on_path = {"dma": ("start-up", "dma", "ddr"), "dpu": ("dpu",), "shave": ("shave",)}
+    total = metrics.latency_us or 1.0
+    for engine, kinds in on_path.items():
+        busy = stats[f"{engine}_us"]
+        exposed = sum(metrics.exposed_us.get(kind, 0.0) for kind in kinds)
+        table.add_row(
+            engine.upper(), time_text(busy), f"{busy / total:.1%}", f"{metrics.utilisation[engine]:.1%}",
+            f"{metrics.tasks[engine]:,}", f"{exposed / total:.1%}",
+        )  # fmt: skip
+    overlaps = (("DMA ∩ DPU", "dma_dpu_overlap_us"), ("DMA ∩ SHAVE", "dma_shave_overlap_us"),
+                ("SHAVE ∩ DPU", "shave_dpu_overlap_us"), ("idle", "idle_us"))  # fmt: skip
+    for label, key in overlaps:
+        table.add_row(Text(label, "dim"), time_text(stats[key]), f"{stats[key] / total:.1%}", "", "", "")
+    return table
+
+
+def _costliest(result: Result) -> Table:
+    table = _table(("costliest ops", "left"), ("type", "left"), ("engine", "left"), ("of latency", "right"),
+                   ("time", "right"), ("bound by", "left"), ("cost is", "left"))  # fmt: skip
+    total = result.metrics.latency_us or 1.0
+    rows = sorted(enumerate(result.metrics.ops), key=lambda item: (-item[1].exposed_us, item[0]))
+    for _, op in rows[:TOP]:
+        if op.exposed_us > 0:
+            table.add_row(
+                plain(op.name), plain(op.type), op.engine.upper(), f"{op.exposed_us / total:.1%}",
+                time_text(op.exposed_us), op.bound, op.provenance,
+            )  # fmt: skip
+    return table
+
+
+def _table(*columns: tuple[str, str]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for number, (name, justify) in enumerate(columns):
+        table.add_column(
+            name, justify="right" if justify == "right" else "left", no_wrap=True,
+            overflow="ellipsis" if number == 0 else "fold", min_width=12 if number == 0 else None,
+        )  # fmt: skip
+    return table
+
+
+def plain(text: str) -> str:
+    """Text of a stranger's without control characters, which would drive the terminal."""
+    return "".join(character if character.isprintable() else "�" for character in text)

@@ -1,0 +1,27 @@
+"""Dynamic energy of one task, picojoules: its events times the figures of the hardware file."""
+
+from __future__ import annotations
+
+from npusim.costs import dpu
+from npusim.costs.work import DmaWork, DpuWork, ShaveWork, Work
+from npusim.hardware.schema import Hardware
+
+
+def dynamic_pj(work: Work, hw: Hardware, shave_cycles: float = 0.0) -> float:
+    """Energy of one task, pJ, without the static power of the NPU.
+
+    DMA: every byte at each memory it touches. DPU: multiply-accumulates by element type, and the scratchpad bytes
+    that its stencils read and its output writes. SHAVE: an operation an element and at least one a cycle (scalar
+    kernels spend many cycles on an element), and the bytes of its operands.
+    """
+    energy = hw.energy
+    if isinstance(work, DmaWork):
+        ddr = work.ddr_read_bytes + work.ddr_write_bytes
+        return ddr * energy.ddr_byte_pj + (2 * work.bytes - ddr) * energy.cmx_byte_pj
+    if isinstance(work, DpuWork):
+        mac_pj = energy.mac_int8_pj if work.in_bits <= 8 else energy.mac_fp16_pj
+        return work.macs * mac_pj + dpu.cmx_bytes(work, hw) * energy.cmx_byte_pj
+    if isinstance(work, ShaveWork):
+        operations = max(work.out_elements, shave_cycles)
+        return operations * energy.shave_op_pj + work.io_bytes * energy.cmx_byte_pj
+    raise TypeError(f"no energy model for {type(work).__name__}")

@@ -1,0 +1,38 @@
+"""Values of constant sub-graphs: what lowering must read (axes, shapes, scalars) is computed, the rest stays abstract."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+#: Constants up to this many elements keep their value; larger ones are weights, of which only the shape matters.
+MAX_VALUE_ELEMENTS = 256
+
+
+def constant_value(node: Any) -> np.ndarray | None:
+    """The value of an OpenVINO Constant, if it is small enough to matter; None otherwise."""
+    if not 0 < node.get_output_size() or np.prod(node.get_output_shape(0), dtype=np.int64) > MAX_VALUE_ELEMENTS:
+        return None
+    try:
+        return np.array(node.data)
+    except RuntimeError:  # element types that numpy lacks (4-bit)
+        return None
+
+
+def evaluate(node: Any, inputs: list[np.ndarray | None]) -> list[np.ndarray | None]:
+    """Outputs of a node whose inputs are all constant, through OpenVINO's own evaluation; None where unknown."""
+    count = node.get_output_size()
+    unknown: list[np.ndarray | None] = [None] * count
+    sizes = [np.prod(node.get_output_shape(i), dtype=np.int64) for i in range(count)]
+    if any(v is None for v in inputs) or any(s > MAX_VALUE_ELEMENTS for s in sizes):
+        return unknown
+    from openvino import Tensor  # noqa: PLC0415  (heavy)
+
+    try:
+        outs = [Tensor(node.get_output_element_type(i), node.get_output_shape(i)) for i in range(count)]
+        if not node.evaluate(outs, [Tensor(np.ascontiguousarray(v)) for v in inputs]):
+            return unknown
+        return [np.array(t.data) for t in outs]
+    except RuntimeError:
+        return unknown

@@ -1,0 +1,98 @@
+"""Model files to Graphs: whatever openvino.Core.read_model takes, and IRs whose weights are missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npusim.errors import UserError
+from npusim.graph.frontend import from_openvino
+from npusim.graph.ir import Graph
+
+_SUFFIXES = (".xml", ".onnx", ".pb", ".pbtxt", ".tflite", ".pdmodel", ".json")
+_DATA = re.compile(rb"<data [^>]*>")
+_OFFSET = re.compile(rb'offset="(\d+)"')
+_SIZE = re.compile(rb'size="(\d+)"')
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+    return (said or lines or ["unknown error"])[0]
+
+
+def _read_ir(core: Any, path: Path) -> tuple[Any, tuple[str, ...]]:
+    """An IR, with zeros for whatever its .bin lacks."""
+    xml = path.read_bytes()
+    needed = 0
+    for match in _DATA.finditer(xml):
+        offset, size = _OFFSET.search(match[0]), _SIZE.search(match[0])
+        if offset and size:
+            needed = max(needed, int(offset[1]) + int(size[1]))
+    weights = path.with_suffix(".bin")
+    stored = weights.read_bytes() if weights.is_file() and weights.stat().st_size < needed else None
+    if stored is None and weights.is_file():
+        return core.read_model(path), ()
+    from openvino import Tensor  # noqa: PLC0415  (heavy)
+
+    buffer = np.zeros(max(needed, 1), np.uint8)
+    if stored:
+        buffer[: len(stored)] = np.frombuffer(stored, np.uint8)
+    note = (
+        f"{weights.name} is {'short' if stored is not None else 'missing'}: read for its structure alone, "
+        "absent constants as zeros"
+    )
+    return core.read_model(xml, Tensor(buffer)), (note,) if needed else ()
+
+
+def _reshape(model: Any, shapes: Mapping[str, Sequence[int]]) -> None:
+    names = {name: port for port in model.inputs for name in (port.get_names() or {port.get_node().get_friendly_name()})}
+    unknown = sorted(set(shapes) - set(names))
+    if unknown:
+        raise UserError(f"--shape: the model has no input '{unknown[0]}'; it has {', '.join(sorted(names))}")
+    try:
+        model.reshape({names[name]: list(shape) for name, shape in shapes.items()})
+    except RuntimeError as error:
+        raise UserError(f"--shape: the model does not take these shapes: {_first_line(error)}") from error
+
+
+def load_model(path: str | Path, shapes: Mapping[str, Sequence[int]] | None = None) -> Graph:
+    """The Graph of a model file (OpenVINO IR, ONNX, TensorFlow, TFLite, Paddle).
+
+    ``shapes`` gives static shapes to inputs, by name. An IR whose .bin is missing or short is read for its structure
+    alone, and the Graph says so in its notes. Raises UserError: no such file, not a model, dynamic shapes.
+    """
+    from openvino import Core  # noqa: PLC0415  (heavy)
+
+    path = Path(path)
+    if not path.is_file() and not (path.is_dir() and (path / "saved_model.pb").is_file()):
+        raise UserError(f"{path}: no such model file")
+    core = Core()
+    notes: tuple[str, ...] = ()
+    try:
+        if path.suffix == ".xml":
+            model, notes = _read_ir(core, path)
+        else:
+            model = core.read_model(path)
+    except RuntimeError as error:
+        hint = "" if path.suffix in _SUFFIXES else f" (known endings: {', '.join(_SUFFIXES)})"
+        raise UserError(f"{path}: not a model that OpenVINO reads: {_first_line(error)}{hint}") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if shapes:
+        _reshape(model, shapes)
+    dynamic = [port for port in model.inputs if not port.get_partial_shape().is_static]
+    if dynamic:
+        port = dynamic[0]
+        name = next(iter(sorted(port.get_names())), port.get_node().get_friendly_name())
+        raise UserError(
+            f"{path}: input '{name}' has the dynamic shape {port.get_partial_shape()}: "
+            f"give it a static one with --shape {name}=[1,256]"
+        )
+    graph = from_openvino(model, name=path.stem)
+    return replace(graph, notes=notes + graph.notes)

@@ -1,0 +1,93 @@
+"""Warnings about hardware that is valid but unlikely: what a careful colleague would ask about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from npusim.hardware.load import resolve, validate
+from npusim.hardware.nodes import Node
+from npusim.hardware.schema import Hardware
+
+#: Lowest and highest DPU clock, MHz, and VPU clock over DPU clock (facts/npu_hardware.md section 1: DVFS tables of
+#: the compiler up to the highest clock that is advertised or computed from advertised TOPS).
+_CLOCKS = {"3720": (700, 1600, 3 / 4), "4000": (900, 1950, 4 / 7), "5010": (1000, 2100, 4 / 7)}
+_RATIO_TOLERANCE = 0.02
+#: Activations that the PPE applies without a look-up table (facts/npu_hardware.md section 2).
+_WITHOUT_TABLE = {"relu", "clamp", "clampany", "leakyrelu", "prelu"}
+
+
+def check(path_or_name: str | Path, overrides: Sequence[str] = ()) -> list[str]:
+    """Warnings about a hardware file, each one line with its place; empty if nothing looks wrong.
+
+    Raises HardwareError where the file does not load at all.
+    """
+    tree = resolve(path_or_name, overrides)
+    return [f"{_place(tree, path)}: {path}: {words}" for path, words in _warnings(validate(tree))]
+
+
+def _place(tree: Node, path: str) -> str:
+    node = tree
+    for key in path.split("."):
+        if not isinstance(node.value, dict) or key not in node.value:
+            break
+        node = node.value[key]
+    return str(node.place)
+
+
+def _warnings(hw: Hardware) -> Iterator[tuple[str, str]]:
+    yield from _clocks(hw)
+    yield from _compute(hw)
+    yield from _memory(hw)
+    yield from _software(hw)
+
+
+def _clocks(hw: Hardware) -> Iterator[tuple[str, str]]:
+    low, high, ratio = _CLOCKS[hw.platform]
+    dpu, vpu = hw.clocks.dpu_mhz, hw.clocks.vpu_mhz
+    if not low <= dpu <= high:
+        yield "clocks.dpu_mhz", f"{dpu:g} MHz is outside {low} to {high}, where platform {hw.platform} runs"
+    one_clock = vpu == dpu and not hw.ddr.contention  # as Intel's estimator counts all its cycles
+    if abs(vpu / dpu - ratio) > _RATIO_TOLERANCE and not one_clock:
+        words = f"{vpu:g} MHz is {vpu / dpu:.3f} of the DPU clock; platform {hw.platform} has {ratio:.3f}"
+        yield "clocks.vpu_mhz", words
+
+
+def _compute(hw: Hardware) -> Iterator[tuple[str, str]]:
+    macs = hw.dpu.macs_per_cycle
+    if macs.fp16 > macs.int8:
+        yield "dpu.macs_per_cycle.fp16", f"{macs.fp16:g} is more than int8 has ({macs.int8:g})"
+    if hw.energy.mac_int8_pj > hw.energy.mac_fp16_pj:
+        yield "energy.mac_int8_pj", "an INT8 MAC takes more energy than an FP16 one"
+    if hw.energy.cmx_byte_pj > hw.energy.ddr_byte_pj:
+        yield "energy.cmx_byte_pj", "a byte of CMX takes more energy than one of DDR"
+
+
+def _memory(hw: Hardware) -> Iterator[tuple[str, str]]:
+    if not hw.ddr.contention:  # an estimator's figures, not the engine's
+        return
+    port = hw.dma.bytes_per_cycle
+    for name, path in hw.dma.paths:
+        if path.bytes_per_cycle > port:
+            words = f"{path.bytes_per_cycle:g} is more than an engine's port moves ({port:g})"
+            yield f"dma.paths.{name}.bytes_per_cycle", words
+    engines_gbps = hw.dma.engines * port * hw.clocks.vpu_mhz / 1000
+    # Each engine can read DDR for one transfer and write it for another.
+    if hw.ddr.bandwidth_gbps > 2 * engines_gbps:
+        words = f"{hw.ddr.bandwidth_gbps:g} GB/s is more than the engines can use ({2 * engines_gbps:.0f} both ways)"
+        yield "ddr.bandwidth_gbps", words
+
+
+def _software(hw: Hardware) -> Iterator[tuple[str, str]]:
+    fused = {name.lower() for name in hw.software.fused_activations}
+    table = set(hw.dpu.ppe.lut.functions) if hw.dpu.ppe.lut else set()
+    if unused := sorted(table - fused):
+        words = f"{', '.join(unused)} not in software.fused_activations: the compiler will not use it"
+        yield "dpu.ppe.lut.functions", words
+    if missing := sorted(fused - table - _WITHOUT_TABLE):
+        words = f"{', '.join(missing)} not in dpu.ppe.lut.functions: no table holds it"
+        yield "software.fused_activations", words
+    for field in ("unsplit_kernels", "single_tile_kernels"):
+        unknown = [name for name in getattr(hw.software, field) if name not in hw.shave.kernels]
+        if unknown:
+            yield f"software.{field}", f"{', '.join(unknown)}: no such row in shave.kernels"

@@ -1,0 +1,72 @@
+"""How mistakes in a hardware file are told: one line, with the place and, where it can be guessed, the cure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from npusim.errors import UserError
+
+_LONGEST_VALUE = 40
+_BOUNDS = {
+    "greater_than": ("gt", "greater than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+_KINDS = {
+    "float": "a number",
+    "int": "a whole number",
+    "string": "text",
+    "bool": "true or false",
+    "tuple": "a list",
+    "list": "a list",
+    "dict": "a mapping (key: value)",
+    "model": "a mapping (key: value)",
+    "finite": "a finite number",
+}
+
+
+class HardwareError(UserError):
+    """A mistake in a hardware file, its name, or an override of it: always one printable line."""
+
+    def __init__(self, message: str) -> None:
+        """Make ``message`` one line that any terminal can show."""
+        printable = message.encode("utf-8", "backslashreplace").decode("utf-8")
+        super().__init__(" ".join(printable.split()))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` for the known word nearest to ``word``, else nothing."""
+    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def shown(value: Any) -> str:
+    """A value as an error message quotes it: short, on one line, in YAML's words."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
+
+
+def told(kind: str, value: Any, context: dict[str, Any]) -> str:
+    """One validation error of pydantic's in plain words: its ``type``, ``input`` and ``ctx``."""
+    if kind in _BOUNDS:
+        key, words = _BOUNDS[kind]
+        return f"must be {words} {context[key]:g} (got {shown(value)})"
+    if kind == "literal_error":
+        return f"must be one of {context['expected']} (got {shown(value)})"
+    if kind == "value_error":
+        return str(context["error"])
+    what = _KINDS.get(kind.partition("_")[0])
+    if what is None:
+        return f"is not allowed (got {shown(value)})"
+    return f"must be {what} (got {shown(value)})"

@@ -1,0 +1,115 @@
+"""Finding hardware files: the current folder or a given path first, then those that are shipped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import hwconfigs
+from npusim.hardware.errors import HardwareError, did_you_mean
+
+_SUFFIX = ".yaml"
+_MOST_BYTES = 4 << 20
+_LONGEST_NAME = 120
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A hardware file and the name that messages give it."""
+
+    path: Path
+    label: str
+
+    def text(self) -> str:
+        """Its text. Raises HardwareError if it cannot be read as UTF-8."""
+        try:
+            with self.path.open("rb") as stream:
+                data = stream.read(_MOST_BYTES + 1)
+        except OSError as error:
+            raise HardwareError(f"{self.label}: cannot be read: {error.strerror}") from None
+        if len(data) > _MOST_BYTES:
+            raise HardwareError(f"{self.label}: larger than {_MOST_BYTES >> 20} MiB; not a hardware file")
+        try:
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            column = error.start - data.rfind(b"\n", 0, error.start)
+            raise HardwareError(f"{self.label}:{line}:{column}: not UTF-8 text") from None
+
+
+def shipped() -> list[str]:
+    """File names of the shipped hardware, sorted."""
+    return sorted(path.name for path in hwconfigs.FOLDER.glob(f"*{_SUFFIX}"))
+
+
+def find(name: str | Path) -> File:
+    """The file ``name`` stands for; ``.yaml`` may be left out. Raises HardwareError if there is none."""
+    text = str(name)
+    label = _short(text)
+    if not text.strip():
+        raise HardwareError(f"no hardware file is named; {_choices(text)}")
+    given = [Path(text), Path(text + _SUFFIX)]
+    for path in given:
+        if _exists(path) and not path.is_dir():
+            return File(path, _short(str(path)))
+    file = _among_shipped(text)
+    if file is not None:
+        return file
+    if _exists(given[0]):
+        raise HardwareError(f"{label}: is a folder, not a hardware file")
+    raise HardwareError(f"{label}: no such hardware file; {_choices(text)}")
+
+
+def find_parent(name: str, child: File) -> File:
+    """The file that ``extends: name`` of ``child`` stands for: beside the child, else shipped.
+
+    A child that has the name of its parent means the shipped one, if there is one.
+    """
+    beside = [
+        path for path in (child.path.parent / name, child.path.parent / (name + _SUFFIX)) if _exists(path)
+    ]
+    files = [path for path in beside if not path.is_dir()]
+    others = [path for path in files if not same(path, child.path)]
+    if not others:
+        file = _among_shipped(name)
+        if file is not None and not same(file.path, child.path):
+            return file
+    if not files:
+        raise HardwareError(f"no such hardware file '{_short(name)}'; {_choices(name)}")
+    path = (others or files)[0]
+    shown_folder = Path(child.label).parent if path.parent != hwconfigs.FOLDER else Path()
+    return File(path, _short(str(shown_folder / path.name)))
+
+
+def _among_shipped(name: str) -> File | None:
+    names = shipped()
+    for known in (name, name + _SUFFIX):
+        if known in names:
+            return File(hwconfigs.FOLDER / known, known)
+    return None
+
+
+def _choices(name: str) -> str:
+    names = [known.removesuffix(_SUFFIX) for known in shipped()]
+    return f"shipped are {', '.join(names)}{did_you_mean(Path(name).name.removesuffix(_SUFFIX), names)}"
+
+
+def _short(name: str) -> str:
+    """A file name as messages show it: not endless."""
+    half = _LONGEST_NAME // 2
+    return name if len(name) <= _LONGEST_NAME else f"{name[:half]}...{name[-half:]}"
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long a name, a NUL in it
+        return False
+
+
+def same(left: Path, right: Path) -> bool:
+    """Whether both paths lead to one file."""
+    try:
+        return left.samefile(right)
+    except OSError:
+        return False

@@ -1,0 +1,147 @@
+"""Hardware files to ``Hardware``: find, read, merge with the parent, override, validate.
+
+A file may say ``extends: parent.yaml``: mappings are merged key by key, everything else of the child's replaces the
+parent's, and so does a mapping that is tagged ``!replace``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from npusim.hardware import override
+from npusim.hardware.errors import HardwareError, did_you_mean, shown, told
+from npusim.hardware.files import File, find, find_parent, same
+from npusim.hardware.nodes import Node, parse
+from npusim.hardware.schema import Hardware
+
+
+def load_hardware(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Hardware:
+    """The hardware that a file describes, with ``overrides`` (``section.key=value``) applied.
+
+    A relative path or a name is looked up in the current folder first, then among the shipped files; ``.yaml`` may
+    be left out. Raises HardwareError, in one line that gives the position, for every mistake.
+    """
+    return validate(resolve(path_or_name, overrides))
+
+
+def resolve(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Node:
+    """The tree of a file with its parents merged in and ``overrides`` applied, not yet validated."""
+    tree = _merged_with_parents(find(path_or_name), ())
+    return override.apply(tree, overrides)
+
+
+def validate(tree: Node) -> Hardware:
+    """The Hardware that ``tree`` says. Raises HardwareError at the place of the first mistake."""
+    try:
+        return Hardware.model_validate_json(json.dumps(tree.plain()), strict=True)
+    except ValidationError as error:
+        raise HardwareError(_message(tree, error)) from None
+
+
+def _merged_with_parents(file: File, children: tuple[File, ...]) -> Node:
+    lineage = (*children, file)
+    tree = parse(file.text(), file.label)
+    if not isinstance(tree.value, dict):
+        what = (
+            "is empty" if tree.value is None else f"must be a mapping (key: value), not {shown(tree.value)}"
+        )
+        raise HardwareError(f"{tree.place}: a hardware file {what}")
+    entries = dict(tree.value)
+    extends = entries.pop("extends", None)
+    tree = Node(entries, tree.place)
+    if extends is None:
+        return tree
+    if not isinstance(extends.value, str) or not extends.value:
+        raise HardwareError(
+            f"{extends.place}: extends: must be the name of one file (got {shown(extends.value)})"
+        )
+    try:
+        parent = find_parent(extends.value, file)
+    except HardwareError as error:
+        raise HardwareError(f"{extends.place}: extends: {error}") from None
+    if any(same(parent.path, known.path) for known in lineage):
+        cycle = " -> ".join(known.label for known in (*lineage, parent))
+        raise HardwareError(f"{extends.place}: extends: a circle: {cycle}")
+    return _merged(_merged_with_parents(parent, lineage), tree)
+
+
+def _merged(parent: Node, child: Node) -> Node:
+    """The child's values over the parent's: mappings key by key, all else (and ``!replace``) as the child has it."""
+    if child.replace or not (isinstance(parent.value, dict) and isinstance(child.value, dict)):
+        return child
+    entries = dict(parent.value)
+    for key, node in child.value.items():
+        entries[key] = _merged(entries[key], node) if key in entries else node
+    return Node(entries, child.place)
+
+
+def _message(tree: Node, error: ValidationError) -> str:
+    """The first mistake in reading order, and how many more there are; missing keys come last.
+
+    (A key that is missing is often the one that was misspelt.)
+    """
+    mistakes = sorted(_mistakes(tree, error), key=lambda found: found[0])
+    more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
+    return mistakes[0][1] + more
+
+
+def _mistakes(tree: Node, error: ValidationError) -> Iterator[tuple[tuple[bool, int, int], str]]:
+    for detail in error.errors(include_url=False):
+        node, keys = _locate(tree, detail["loc"])
+        kind = detail["type"]
+        at, path = node.place, ".".join(keys)
+        if kind in ("missing", "extra_forbidden"):
+            key = str(detail["loc"][-1])
+            path = ".".join(keys[:-1]) if keys and keys[-1] == key else path
+            words = f"missing key '{key}'" if kind == "missing" else _unknown(key, keys[:-1])
+        else:
+            words = told(kind, detail["input"], detail.get("ctx", {}))
+        own_words = at.source.startswith("--set") and kind == "extra_forbidden"
+        label = "" if own_words or not path else f"{path}: "
+        yield (kind == "missing", at.line, at.column), f"{at}: {label}{words}"
+
+
+def _locate(tree: Node, loc: tuple[int | str, ...]) -> tuple[Node, list[str]]:
+    """The node nearest to a pydantic location, and the keys that lead to it."""
+    node, keys = tree, []
+    for step in loc:
+        if isinstance(node.value, dict) and str(step) in node.value:
+            node = node.value[str(step)]
+            keys.append(str(step))
+        elif isinstance(node.value, list) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            keys.append(f"{step}")
+    return node, keys
+
+
+def _unknown(key: str, parents: Sequence[str]) -> str:
+    return f"unknown key '{key}'{did_you_mean(key, keys_of(parents))}"
+
+
+def keys_of(path: Sequence[str]) -> list[str]:
+    """The keys that the schema knows for the section at ``path``; none where any key may stand (tables)."""
+    kind: Any = Hardware
+    for key in path:
+        if get_origin(kind) is dict:
+            kind = get_args(kind)[1]
+        else:
+            field = kind.model_fields.get(key) if _is_section(kind) else None
+            kind = _mapping_in(field.annotation) if field else None
+    names = list(kind.model_fields) if _is_section(kind) else []
+    return names if path else [*names, "extends"]
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _mapping_in(annotation: Any) -> Any:
+    """The section or table in ``X`` or ``X | None``."""
+    if _is_section(annotation) or get_origin(annotation) is dict:
+        return annotation
+    return next((part for part in get_args(annotation) if _mapping_in(part)), None)

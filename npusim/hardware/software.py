@@ -1,0 +1,71 @@
+"""The software section of a hardware file: what a compiler and driver generation decides."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from npusim.hardware.base import Count, NonNegative, Section
+
+Activation = Literal[
+    "Clamp", "ClampAny", "Elu", "Exp", "Gelu", "HSigmoid", "HSwish", "HardSigmoid", "LeakyRelu", "Mish", "PRelu",
+    "Relu", "Selu", "Sigmoid", "SoftPlus", "Sqrt", "Swish", "Tanh",
+]  # fmt: skip
+
+
+class Fetch(Section):
+    """How task descriptors reach the NPU before they run (facts/vendor_costs.md section 5)."""
+
+    us: NonNegative
+    """Duration of one fetch transfer, µs."""
+    tasks_per_group: Count = 32
+    """DPU tasks that one fetch covers at most."""
+    variants_per_group: Count = 64
+    """DPU workloads (variants) that one fetch covers at most."""
+    shave_tasks_per_group: Count = 32
+    """SHAVE tasks that one fetch covers at most."""
+    shave_queues_per_tile: Count = 1
+    """FIFOs that SHAVE tasks of one tile are grouped by."""
+    program_transfers: Annotated[int, Field(ge=0)] = 0
+    """Transfers before the fetches (barrier programming)."""
+    enqueue_transfers: bool = False
+    """One more transfer per FIFO after the start barrier."""
+
+
+class Software(Section):
+    """What the compiler and driver generation decides: the same silicon has several."""
+
+    name: str
+    """Compiler release and platform, as reports name it."""
+    fetch: Fetch | None = None
+    """Fetching of descriptors; null: it costs nothing visible."""
+    grouped_matmul: bool = True
+    """A batched MatMul of two activations runs as one op whose groups are split over tiles; else one conv a batch."""
+    contract_multiply_reduce: bool = True
+    """Broadcast Multiply + ReduceSum becomes a batched MatMul; else the whole product is made and then reduced."""
+    reduce_sum_engine: Literal["dpu", "shave"] = "dpu"
+    """Where ReduceSum runs: as convolutions and pools on the DPU, or as a SHAVE kernel."""
+    fused_activations: tuple[Activation, ...] = ("Relu", "Clamp", "LeakyRelu")
+    """Activations that the PPE applies while the DPU writes its output, by OpenVINO op type. ``Clamp`` means a lower
+    bound of 0, ``ClampAny`` any bounds, ``LeakyRelu`` a PRelu with one slope. What is curved needs ``dpu.ppe.lut``."""
+    eltwise_multiply_on_dpu: bool = False
+    """Multiply of an activation by a broadcast activation runs on the DPU's eltwise path."""
+    row_fold: Count = 4
+    """Width that MatMul rows are folded to where it divides them."""
+    dma_gather: bool = True
+    """Gather of rows runs as one DMA; else on SHAVE."""
+    dma_convert: bool = True
+    """Convert f32 to f16 runs as a DMA; else on SHAVE."""
+    reciprocal_divide: bool = True
+    """Division by a smaller activation computes 1/y first and multiplies; else it is one SHAVE Divide."""
+    broadcast_output: bool = True
+    """A MatMul split over output channels multicasts its result to all tiles; else every tile keeps its part."""
+    dma_split_bytes: Count = 77_000
+    """A lone transfer above this size is cut in two, one an engine."""
+    unsplit_kernels: tuple[str, ...] = ()
+    """SHAVE kernels that are not cut over the SHAVEs of a tile."""
+    single_tile_kernels: tuple[str, ...] = ()
+    """SHAVE kernels that run on one tile only."""
+    prefetch_ops: Annotated[int, Field(ge=0)] = 4
+    """How many ops ahead constants are loaded; 0: only when their op's turn has come."""

@@ -1,0 +1,87 @@
+"""Fetches: the transfers that bring task descriptors to the NPU before the tasks run (facts/vendor_costs.md 5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from npusim.costs.dpu import workloads
+from npusim.costs.work import DmaWork, DpuWork, ShaveWork
+from npusim.hardware.schema import Hardware
+
+if TYPE_CHECKING:
+    from npusim.lowering.schedule import Draft
+
+#: Op index of tasks that belong to no op of the model.
+NO_OP = 0
+
+
+def _group_tasks(drafts: list[Draft], hw: Hardware) -> tuple[list[int], dict[int, list[int]]]:
+    """For each task the number of its fetch group (-1: needs none), and the groups of each queue in order."""
+    fetch = hw.software.fetch
+    assert fetch is not None
+    group_of = [-1] * len(drafts)
+    by_queue: dict[int, list[int]] = {}
+    fill: dict[int, tuple[int, int]] = {}
+    count = 0
+    for i, draft in enumerate(drafts):
+        if isinstance(draft.work, DpuWork):
+            limit, variants = fetch.tasks_per_group, len(workloads(draft.work))
+        elif isinstance(draft.work, ShaveWork):
+            limit, variants = fetch.shave_tasks_per_group, 0
+        else:
+            continue
+        tasks, used = fill.get(draft.queue, (limit, 0))
+        if tasks + 1 > limit or used + variants > fetch.variants_per_group:
+            by_queue.setdefault(draft.queue, []).append(count)
+            count += 1
+            tasks = used = 0
+        fill[draft.queue] = (tasks + 1, used + variants)
+        group_of[i] = by_queue[draft.queue][-1]
+    return group_of, by_queue
+
+
+def add_fetches(drafts: list[Draft], groups: int, hw: Hardware) -> tuple[list[Draft], int]:
+    """The drafts with their fetches: the first two groups of every queue before all else, later ones when the group
+    before the previous one has ended. Returns the drafts and the number of task groups."""
+    from npusim.lowering.schedule import Draft  # noqa: PLC0415  (schedule imports this module)
+
+    fetch = hw.software.fetch
+    if fetch is None or not any(isinstance(d.work, (DpuWork, ShaveWork)) for d in drafts):
+        return drafts, groups
+    group_of, by_queue = _group_tasks(drafts, hw)
+    work = DmaWork("ddr", "cmx", 0, 0, "fetch")
+    start = groups
+    groups += 1
+    before = [Draft(0, NO_OP, work, (), start, "barrier programming") for _ in range(fetch.program_transfers)]
+    for owned in by_queue.values():
+        before.extend(Draft(0, NO_OP, work, (), start, "fetch") for _ in owned[:2])
+    before.append(Draft(0, NO_OP, DmaWork("ddr", "ddr", 0, 0, "sync"), (), start, "start barrier"))
+    if fetch.enqueue_transfers:
+        before.extend(Draft(0, NO_OP, work, (start,), groups, "enqueue") for _ in by_queue)
+        groups += 1
+    last_task: dict[int, int] = {}
+    first_task: dict[int, int] = {}
+    for i, g in enumerate(group_of):
+        if g >= 0:
+            last_task[g] = i
+            first_task.setdefault(g, i)
+    ready: dict[int, int] = {}  # later group -> task group of its fetch
+    insert_after: dict[int, list[tuple[int, int]]] = {}
+    for owned in by_queue.values():
+        for earlier, later in zip(owned, owned[2:], strict=False):
+            ready[later] = groups
+            insert_after.setdefault(last_task[earlier], []).append((earlier, later))
+            groups += 1
+    result = before
+    seen: set[int] = set()
+    for i, draft in enumerate(drafts):
+        if draft.queue not in seen:
+            seen.add(draft.queue)
+            draft.waits = (*draft.waits, start)
+        g = group_of[i]
+        if g in ready and first_task[g] == i:
+            draft.waits = (*draft.waits, ready[g])
+        result.append(draft)
+        for _, later in insert_after.get(i, ()):
+            result.append(Draft(0, draft.op, work, (draft.group,), ready[later], "fetch"))
+    return result, groups

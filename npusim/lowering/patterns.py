@@ -1,0 +1,143 @@
+"""Patterns: groups of model ops that the compiler runs as one (RMSNorm, Swish, broadcast Multiply + ReduceSum)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from npusim.graph.ir import Graph, Op, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A group of ops that becomes one node where its last op (``root``) stands.
+
+    ``kind`` is ``rms``, ``swish`` or ``contract``; ``inputs`` are the tensors that it reads.
+    """
+
+    kind: str
+    root: Op
+    covered: tuple[Op, ...]
+    inputs: tuple[int, ...]
+
+
+class Index:
+    """Who makes and who reads each tensor of a Graph."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.maker: dict[int, Op] = {t: op for op in graph.ops for t in op.outputs}
+        self.readers: Counter[int] = Counter(t for op in graph.ops for t in op.inputs)
+        self.readers.update(graph.outputs)
+
+    def tensor(self, id: int) -> Tensor:
+        """The tensor with this id."""
+        return self.graph.tensors[id]
+
+    def made_by(self, id: int, *types: str) -> Op | None:
+        """The op that makes a tensor, if it has one of the types and nobody else reads the tensor."""
+        op = self.maker.get(id)
+        return op if op is not None and op.type in types and self.readers[id] == 1 else None
+
+    def scalar(self, id: int) -> float | None:
+        """The value of a one-element constant; None for anything else."""
+        t = self.tensor(id)
+        if not t.constant or t.elements != 1 or t.value is None:
+            return None
+        return float(np.asarray(t.value).reshape(-1)[0])
+
+    def split_constant(self, op: Op) -> tuple[int, int] | None:
+        """(activation, constant) of a binary op with exactly one constant operand."""
+        a, b = op.inputs
+        if self.tensor(a).constant == self.tensor(b).constant:
+            return None
+        return (b, a) if self.tensor(a).constant else (a, b)
+
+
+def _root_mean_square(index: Index, id: int) -> tuple[int, tuple[Op, ...]] | None:
+    """x and the ops of ``sqrt(mean(x^2) + eps)`` (or its Power -0.5) that make tensor ``id``."""
+    sqrt = index.made_by(id, "Sqrt", "Power")
+    if sqrt is None:
+        return None
+    add = index.made_by(sqrt.inputs[0], "Add")
+    split = index.split_constant(add) if add else None
+    mean = index.made_by(split[0], "ReduceMean") if split else None
+    square = index.made_by(mean.inputs[0], "Power", "Multiply") if mean else None
+    if add is None or mean is None or square is None:
+        return None
+    if square.type == "Power" and index.scalar(square.inputs[1]) not in (2.0, None):
+        return None
+    if square.type == "Multiply" and square.inputs[0] != square.inputs[1]:
+        return None
+    return square.inputs[0], (square, mean, add, sqrt)
+
+
+def _match_rms(index: Index, op: Op) -> Match | None:
+    """x * (1 / sqrt(mean(x^2) + eps)), or x / sqrt(mean(x^2) + eps)."""
+    if op.type == "Divide":
+        found = _root_mean_square(index, op.inputs[1])
+        if found and found[0] == op.inputs[0]:
+            return Match("rms", op, (*found[1], op), (found[0],))
+        return None
+    if op.type != "Multiply":
+        return None
+    for x, inverse in (op.inputs, op.inputs[::-1]):
+        divide = index.made_by(inverse, "Divide")
+        found = _root_mean_square(index, divide.inputs[1] if divide else inverse)
+        if found and found[0] == x:
+            return Match("rms", op, (*found[1], *((divide,) if divide else ()), op), (x,))
+    return None
+
+
+def _match_swish(index: Index, op: Op) -> Match | None:
+    """x * sigmoid(x)."""
+    if op.type != "Multiply":
+        return None
+    for x, gate in (op.inputs, op.inputs[::-1]):
+        sigmoid = index.made_by(gate, "Sigmoid")
+        if sigmoid is not None and sigmoid.inputs[0] == x:
+            return Match("swish", op, (sigmoid, op), (x,))
+    return None
+
+
+def _match_contract(index: Index, op: Op) -> Match | None:
+    """ReduceSum of a broadcast Multiply whose factors are shaped like an outer product: a MatMul in disguise."""
+    if op.type != "ReduceSum":
+        return None
+    product = index.made_by(op.inputs[0], "Multiply")
+    axes = index.tensor(op.inputs[1]).value
+    if product is None or axes is None or np.size(axes) != 1:
+        return None
+    shape = index.tensor(product.outputs[0]).shape
+    axis = int(np.reshape(axes, -1)[0]) % len(shape)
+    a, b = (index.tensor(i) for i in product.inputs)
+    if a.constant or b.constant:
+        return None
+    sa, sb = ((1,) * (len(shape) - len(t.shape)) + t.shape for t in (a, b))
+    shared = sa[axis] == sb[axis] == shape[axis] > 1
+    a_only = any(x > 1 and y == 1 for x, y in zip(sa, sb, strict=True))
+    b_only = any(y > 1 and x == 1 for x, y in zip(sa, sb, strict=True))
+    if not (shared and a_only and b_only):
+        return None
+    return Match("contract", op, (product, op), product.inputs)
+
+
+def find(graph: Graph, contract: bool) -> tuple[Index, dict[int, Match], set[int]]:
+    """The matches by the tensor their root makes, and the identities of all ops that they cover.
+
+    ``contract`` allows the MatMul recovery (Software.contract_multiply_reduce). Each op is covered once.
+    """
+    index = Index(graph)
+    rules = (_match_rms, _match_swish, *((_match_contract,) if contract else ()))
+    matches: dict[int, Match] = {}
+    covered: set[int] = set()
+    for op in graph.ops:
+        for rule in rules:
+            match = rule(index, op)
+            if match and not covered & {id(o) for o in match.covered}:
+                matches[op.outputs[0]] = match
+                covered.update(id(o) for o in match.covered)
+                break
+    return index, matches, covered

@@ -1,0 +1,151 @@
+"""Plans: one node made into slices of loads, computes and stores over the tiles, before anything is scheduled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from npusim.costs.work import DmaKind, DmaWork, DpuWork, Memory, ShaveWork, Work
+from npusim.hardware.schema import Hardware
+from npusim.lowering.nodes import Node
+from npusim.lowering.values import WHOLE, Dist, Value, ceil_div
+
+#: Tile number of a transfer that reaches all tiles at once.
+ALL_TILES = -1
+#: Operand number of a load that belongs to the plan itself (weights, weight table).
+CONSTANT = -1
+
+
+@dataclass(slots=True)
+class Load:
+    """One transfer into CMX. ``operand`` is the plan's input that it brings, or CONSTANT; ``key`` names what is brought
+    (loads of one plan with equal keys are done once and kept for all slices)."""
+
+    operand: int
+    tile: int
+    work: DmaWork
+    cmx_bytes: int
+    key: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Store:
+    """One transfer from a tile's CMX (ALL_TILES: from any, the value is whole on each) to DDR."""
+
+    tile: int
+    work: DmaWork
+
+
+@dataclass(slots=True)
+class Slice:
+    """A part of a plan that fits CMX: ``loads``, then ``computes`` as (tile, work), then ``stores``.
+
+    ``out_bytes`` is what the result takes on each tile (index: tile).
+    """
+
+    loads: list[Load]
+    computes: list[tuple[int, Work]]
+    stores: list[Store]
+    out_bytes: tuple[int, ...]
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Plan:
+    """How one node runs. ``in_dists`` says how each activation input must lie in CMX (None: it is always read from
+    DDR), ``out_dist`` how the output will lie; ``strategy`` is for people."""
+
+    node: Node
+    inputs: list[Value]
+    in_dists: list[Dist | None]
+    output: Value
+    out_dist: Dist | None
+    slices: list[Slice]
+    strategy: str
+    in_place: bool = False
+    ddr_moves: list[DmaWork] = field(default_factory=list)
+    op: int = -1
+
+    @property
+    def resident_output(self) -> bool:
+        """The whole output is in CMX at once when the plan has run."""
+        return len(self.slices) == 1 and self.out_dist is not None
+
+
+def cmx_capacity(hw: Hardware) -> int:
+    """Bytes of one tile's CMX that the compiler may use."""
+    return int(hw.cmx.kib_per_tile * 1024)
+
+
+def counted(elements: int, bits: int, hw: Hardware) -> int:
+    """Bytes that a transfer of so many elements is charged for.
+
+    Intel's estimator takes 2 bytes for every element that is not of 8 bits (facts/vendor_costs.md section 2).
+    """
+    if hw.dma.counting == "elements":
+        return elements * (1 if bits == 8 else 2)
+    return ceil_div(elements * bits, 8)
+
+
+def transfer(
+    src: Memory, dst: Memory, elements: int, bits: int, hw: Hardware, kind: DmaKind = "copy"
+) -> DmaWork:
+    """A transfer of ``elements`` of ``bits`` each."""
+    return DmaWork(src, dst, ceil_div(elements * bits, 8), counted(elements, bits, hw), kind)
+
+
+def load_value(value: Value, elements: int, hw: Hardware) -> DmaWork:
+    """A read of ``elements`` of a value from DDR into CMX, converted on the way where its stored type is wider."""
+    kind: DmaKind = "convert" if value.stored_bits != value.bits and not value.constant else "copy"
+    return transfer("ddr", "cmx", elements, value.stored_bits, hw, kind)
+
+
+def operand_loads(
+    operand: int, value: Value, dist: Dist, tiles: int, hw: Hardware, slices: int = 1, index: int = 0
+) -> list[Load]:
+    """Loads of one slice of an activation operand: one a tile, or one to all tiles where each needs the whole."""
+    if dist.whole:
+        part = slice_part(value.elements, slices, index)
+        return [Load(operand, ALL_TILES, load_value(value, part, hw), ceil_div(part * value.bits, 8))]
+    loads = []
+    for tile in range(min(tiles, len(dist.cuts))):
+        part = slice_part(dist.elements(tile, value.elements), slices, index)
+        if part:
+            loads.append(Load(operand, tile, load_value(value, part, hw), ceil_div(part * value.bits, 8)))
+    return loads
+
+
+def slice_part(total: int, slices: int, index: int) -> int:
+    """Share of slice ``index`` of ``total`` cut evenly in ``slices``."""
+    base, extra = divmod(total, slices)
+    return base + (index < extra)
+
+
+def output_stores(
+    value: Value, dist: Dist, tiles: int, hw: Hardware, slices: int = 1, index: int = 0
+) -> list[Store]:
+    """Stores of one slice of an output: one a tile, or one in all where every tile holds the whole."""
+    if dist.whole:
+        part = slice_part(value.elements, slices, index)
+        return [Store(ALL_TILES, transfer("cmx", "ddr", part, value.stored_bits, hw))]
+    stores = []
+    for tile in range(min(tiles, len(dist.cuts))):
+        part = slice_part(dist.elements(tile, value.elements), slices, index)
+        if part:
+            stores.append(Store(tile, transfer("cmx", "ddr", part, value.stored_bits, hw)))
+    return stores
+
+
+def held(value: Value, dist: Dist, tiles: int, slices: int = 1) -> tuple[int, ...]:
+    """Bytes that (the first slice of) a value takes on each tile."""
+    return tuple(
+        ceil_div(ceil_div(dist.elements(tile, value.elements), slices) * value.bits, 8)
+        if tile < max(len(dist.cuts), tiles if dist.whole else 0)
+        else 0
+        for tile in range(tiles)
+    )
+
+
+__all__ = [
+    "ALL_TILES", "CONSTANT", "WHOLE", "Dist", "DmaWork", "DpuWork", "Load", "Plan", "ShaveWork", "Slice", "Store",
+    "cmx_capacity", "counted", "held", "load_value", "operand_loads", "output_stores", "slice_part", "transfer",
+]  # fmt: skip

@@ -1,0 +1,126 @@
+"""Residency: which results stay in CMX for their readers, and which go through DDR (facts/vendor_lowering.md 4)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from npusim.lowering.plan import ALL_TILES, CONSTANT, Load, Plan, Slice
+
+
+@dataclass(slots=True)
+class Step:
+    """One slice of one plan, in execution order. ``demand`` is the CMX that it needs on the fullest tile, bytes."""
+
+    plan: int
+    slice: Slice
+    first: bool
+    last: bool
+    demand: int = 0
+
+
+@dataclass(slots=True)
+class Residency:
+    """``resident[(reader plan, operand)]`` is the plan whose output is read in CMX. ``keep_until`` is the last step
+    that reads a plan's output there, ``level`` the CMX demand of every step with all that stays across it, and
+    ``stored`` the plans whose output must also reach DDR."""
+
+    steps: list[Step]
+    first_step: list[int]
+    resident: dict[tuple[int, int], int] = field(default_factory=dict)
+    keep_until: dict[int, int] = field(default_factory=dict)
+    level: list[int] = field(default_factory=list)
+    stored: set[int] = field(default_factory=set)
+
+
+def load_bytes(loads: list[Load], tiles: int) -> int:
+    """CMX bytes of some loads on the fullest tile."""
+    shared = sum(load.cmx_bytes for load in loads if load.tile == ALL_TILES)
+    own = [0] * tiles
+    for load in loads:
+        if load.tile != ALL_TILES:
+            own[load.tile] += load.cmx_bytes
+    return shared + max(own)
+
+
+def make_steps(plans: list[Plan], tiles: int) -> tuple[list[Step], list[int]]:
+    """The steps of all plans in order, with their demand, and the index of each plan's first step.
+
+    What a plan loads once and keeps (equal keys) counts in all its steps.
+    """
+    steps: list[Step] = []
+    first: list[int] = []
+    for index, plan in enumerate(plans):
+        first.append(len(steps))
+        uses: dict[tuple[int, ...], int] = defaultdict(int)
+        for part in plan.slices:
+            for load in part.loads:
+                if load.key:
+                    uses[load.key] += 1
+        count = len(plan.slices)
+        kept = 0
+        if count > 1:
+            seen: set[tuple[int, ...]] = set()
+            shared = []
+            for part in plan.slices:
+                for load in part.loads:
+                    if load.key and uses[load.key] > 1 and load.key not in seen:
+                        seen.add(load.key)
+                        shared.append(load)
+            kept = load_bytes(shared, tiles)
+        for i, part in enumerate(plan.slices):
+            own = [x for x in part.loads if not (count > 1 and x.key and uses[x.key] > 1)]
+            demand = kept + load_bytes(own, tiles) + max(part.out_bytes, default=0)
+            steps.append(Step(index, part, i == 0, i == count - 1, demand))
+    return steps, first
+
+
+def decide(plans: list[Plan], outputs: set[int], tiles: int, capacity: int) -> Residency:
+    """What stays in CMX. ``outputs`` are the storages that the model returns."""
+    steps, first = make_steps(plans, tiles)
+    result = Residency(steps, first, level=[s.demand for s in steps])
+    maker: dict[int, int] = {}
+    readers: dict[int, int] = defaultdict(int)
+    through_ddr: set[int] = set()
+    for index, plan in enumerate(plans):
+        for operand, value in enumerate(plan.inputs):
+            source = maker.get(value.storage)
+            if source is None or value.constant:
+                continue
+            readers[source] += 1
+            if not _stays(result, plans, source, index, operand, capacity):
+                through_ddr.add(source)
+        maker[plan.output.storage] = index
+    for index, plan in enumerate(plans):
+        if plan.output.storage in outputs or index in through_ddr or not readers[index]:
+            result.stored.add(index)
+    return result
+
+
+def _stays(
+    result: Residency, plans: list[Plan], source: int, reader: int, operand: int, capacity: int
+) -> bool:
+    """Decide one edge; where it stays in CMX, account for it."""
+    value, plan = plans[reader].inputs[operand], plans[reader]
+    made = plans[source]
+    if value.partial or not made.resident_output or plan.in_dists[operand] != made.out_dist:
+        return False
+    loads = [x for part in plan.slices for x in part.loads if x.operand == operand]
+    if not plan.slices or (len(plan.slices) > 1 and any(not x.key for x in loads)):
+        return False
+    if made.output.elements != value.elements:
+        return False
+    size = max(made.slices[0].out_bytes, default=0)
+    begin = result.keep_until.get(source, result.first_step[source])
+    end = result.first_step[reader]
+    between = range(begin + 1, end)
+    if any(result.level[s] + size > capacity for s in between):
+        return False
+    for s in between:
+        result.level[s] += size
+    result.keep_until[source] = max(begin, end + len(plan.slices) - 1)
+    result.resident[reader, operand] = source
+    return True
+
+
+__all__ = ["CONSTANT", "Residency", "Step", "decide", "load_bytes", "make_steps"]

@@ -1,0 +1,72 @@
+"use strict";
+/* Shared helpers: DOM, numbers with units, colours, binary columns. Text from models is only ever set as textContent,
+   or passed through plotText() where Plotly would read markup. */
+const npusim = { payload: JSON.parse(document.getElementById("payload").textContent), blocks: {} };
+
+npusim.el = (tag, attributes = {}, ...children) => {
+  const node = document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === "on") for (const [event, handler] of Object.entries(value)) node.addEventListener(event, handler);
+    else if (key === "style") node.style.cssText = value;
+    else if (value === true) node.setAttribute(key, "");
+    else if (value !== false && value !== null && value !== undefined) node.setAttribute(key, value);
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+};
+
+/* Plotly reads a subset of HTML, and TeX between dollars, in every text. */
+npusim.plotText = (text) =>
+  String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll("$", "&#36;");
+
+npusim.clip = (text, length) => (text.length > length ? text.slice(0, length - 1) + "…" : text);
+
+npusim.number = (value, digits = 0) =>
+  value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+
+npusim.scaled = (value, units) => {
+  const [scale, unit] = units.find(([least]) => Math.abs(value) >= least) ?? units[units.length - 1];
+  const shown = value / scale;
+  const size = Math.abs(shown);
+  return `${npusim.number(shown, size >= 1000 ? 0 : size >= 100 ? 1 : 2)} ${unit}`;
+};
+npusim.time = (us) => npusim.scaled(us, us !== 0 && Math.abs(us) < 1 ? [[1e-3, "ns"]] : [[1e6, "s"], [1e3, "ms"], [1, "µs"]]);
+npusim.bytes = (count) =>
+  count < 1024 ? `${npusim.number(count)} B` : npusim.scaled(count, [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]]);
+npusim.percent = (share) => `${npusim.number(share * 100, 1)} %`;
+
+/* Okabe and Ito's palette: told apart with any colour vision; the last colour is for everything else. */
+npusim.palette = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442"];
+npusim.otherColour = "#8a96a3";
+npusim.colour = (name) =>
+  name.startsWith("var:") ? getComputedStyle(document.documentElement).getPropertyValue("--" + name.slice(4)).trim() : name;
+npusim.css = (name) => (name.startsWith("var:") ? `var(--${name.slice(4)})` : name);
+
+npusim.column = ({ type, data }) => {
+  const text = atob(data);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  const kinds = { f8: Float64Array, f4: Float32Array, i4: Int32Array, u4: Uint32Array, u2: Uint16Array, u1: Uint8Array };
+  return new kinds[type](bytes.buffer);
+};
+
+npusim.download = (name, text) => {
+  const link = npusim.el("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+};
+
+npusim.copy = async (text, button) => {
+  const label = button.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Not allowed here";
+  }
+  setTimeout(() => (button.textContent = label), 1500);
+};
+
+/* Blocks that draw with the theme's colours register here, and are drawn again when it changes. */
+npusim.redraws = [];
+npusim.onTheme = (draw) => npusim.redraws.push(draw);

@@ -1,0 +1,66 @@
+"use strict";
+/* Plotly blocks. A description holds Plotly's data and layout; colours "var:NAME" are the page's CSS variables, so that
+   a plot follows the theme. */
+(() => {
+  const { el, blocks } = npusim;
+
+  const coloured = (value) => {
+    if (typeof value === "string") return value.startsWith("var:") ? npusim.colour(value) : value;
+    if (Array.isArray(value)) return value.map(coloured);
+    if (value && typeof value === "object" && !ArrayBuffer.isView(value))
+      return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, coloured(each)]));
+    return value;
+  };
+
+  const base = () => {
+    const text = npusim.colour("var:text");
+    return {
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", colorway: npusim.palette,
+      font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: text },
+      margin: { l: 70, r: 20, t: 16, b: 48 }, hoverlabel: {
+        bgcolor: npusim.colour("var:panel"), bordercolor: npusim.colour("var:line"), font: { color: text, size: 12.5 },
+        align: "left", namelength: -1,
+      },
+      legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", traceorder: "normal" }, hovermode: "closest", barmode: "stack",
+    };
+  };
+  const axis = () => ({
+    gridcolor: npusim.colour("var:line"), zerolinecolor: npusim.colour("var:line"), linecolor: npusim.colour("var:line"),
+    tickcolor: npusim.colour("var:line"), automargin: true, title: { standoff: 10 },
+  });
+  const merge = (under, over) => {
+    const result = { ...under };
+    for (const [key, value] of Object.entries(over))
+      result[key] = value && typeof value === "object" && !Array.isArray(value) && typeof result[key] === "object"
+        ? merge(result[key], value) : value;
+    return result;
+  };
+  const themed = (layout) => {
+    const result = merge(base(), coloured(layout));
+    for (const key of new Set(["xaxis", "yaxis", ...Object.keys(layout)]))
+      if (/^[xy]axis\d*$/.test(key)) result[key] = merge(axis(), result[key] ?? {});
+    return result;
+  };
+  const config = {
+    responsive: true, displaylogo: false, showSendToCloud: false, showEditInChartStudio: false,
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+    toImageButtonOptions: { format: "svg", filename: "npusim" },
+  };
+
+  /* Draws now and whenever the theme changes; spec() gives {data, layout, height} afresh. */
+  npusim.plot = (node, spec) => {
+    const draw = () => {
+      const { data, layout, height } = spec();
+      node.style.height = `${height}px`;
+      return Plotly.react(node, coloured(data), themed(layout), config);
+    };
+    npusim.onTheme(draw);
+    draw();
+    return draw;
+  };
+
+  blocks.plot = ({ data, layout, height, label }) => {
+    const node = el("div", { class: "plot", role: "img", "aria-label": label });
+    return { content: [node], mounted: () => npusim.plot(node, () => ({ data, layout, height: height ?? 420 })) };
+  };
+})();

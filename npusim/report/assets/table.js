@@ -1,0 +1,93 @@
+"use strict";
+/* A table of columns that sorts, filters, copies and downloads. Rows are added a hundred at a time. */
+(() => {
+  const { el, blocks } = npusim;
+  const PAGE = 100;
+
+  const shown = (column, row) => {
+    const value = column.values[row];
+    if (column.kind !== "number") return value;
+    return value === 0 && column.blankZero ? "" : npusim.number(value, column.digits ?? 0);
+  };
+  const heading = ({ title, unit }) => (unit ? `${title} (${unit})` : title);
+  const quoted = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+
+  blocks.table = ({ table: id, file, link, choose }) => {
+    const table = npusim.payload.tables[id];
+    const { columns } = table;
+    const count = columns[0].values.length;
+    const texts = columns.filter((column) => column.kind === "text");
+    const haystack = Array.from({ length: count }, (_, row) =>
+      texts.map((column) => column.values[row]).join("\u0001").toLowerCase());
+    const chooser = columns.find((column) => column.key === choose);
+    let order = [...Array(count).keys()];
+    let sorted = { key: null, down: false };
+    let limit = PAGE;
+
+    const body = el("tbody");
+    const counter = el("span", { class: "count", role: "status" });
+    const more = el("div", { class: "more" },
+      el("button", { type: "button", class: "quiet", on: { click: () => { limit += PAGE; render(); } } }, `Show ${PAGE} more`),
+      el("button", { type: "button", class: "quiet", on: { click: () => { limit = count; render(); } } }, "Show all"));
+    const filter = el("input", { type: "search", placeholder: "Filter by any text", "aria-label": "Filter rows",
+      on: { input: () => { limit = PAGE; render(); } } });
+    const pick = chooser && el("select", { on: { change: () => { limit = PAGE; render(); } } },
+      el("option", { value: "" }, "all"),
+      ...[...new Set(chooser.values)].sort().map((value) => el("option", { value }, value)));
+
+    const visible = () => {
+      const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+      return order.filter((row) => (!pick?.value || chooser.values[row] === pick.value)
+        && words.every((word) => haystack[row].includes(word)));
+    };
+    const cell = (column, row, first) => {
+      const text = shown(column, row);
+      const inner = first && link
+        ? el("button", { type: "button", class: "link", on: { click: () => npusim.goto(link, row) } }, text) : text;
+      return el("td", { class: column.kind === "number" ? "num" : null, title: column.kind === "text" ? text : null }, inner);
+    };
+    const render = () => {
+      const rows = visible();
+      body.replaceChildren(...rows.slice(0, limit).map((row) =>
+        el("tr", { "data-row": row }, ...columns.map((column, i) => cell(column, row, i === 0)))));
+      counter.textContent = rows.length === count
+        ? `${npusim.number(count)} rows` : `${npusim.number(rows.length)} of ${npusim.number(count)} rows`;
+      more.hidden = rows.length <= limit;
+      more.style.display = more.hidden ? "none" : "";
+    };
+    const sortBy = (column) => {
+      const down = sorted.key === column.key ? !sorted.down : column.kind === "number";
+      sorted = { key: column.key, down };
+      const { values } = column;
+      const compare = column.kind === "number"
+        ? (a, b) => values[a] - values[b] : (a, b) => values[a].localeCompare(values[b], "en", { numeric: true });
+      order = [...Array(count).keys()].sort((a, b) => (down ? compare(b, a) : compare(a, b)) || a - b);
+      for (const th of head.children)
+        th.setAttribute("aria-sort", th.dataset.key !== column.key ? "none" : down ? "descending" : "ascending");
+      render();
+    };
+    const head = el("tr", {}, ...columns.map((column) =>
+      el("th", { scope: "col", class: column.kind === "number" ? "num" : null, "data-key": column.key, "aria-sort": "none" },
+        el("button", { type: "button", title: column.hint, on: { click: () => sortBy(column) } },
+          column.title, column.unit ? el("small", {}, ` ${column.unit}`) : null))));
+
+    const lines = (separator, quote) => {
+      const raw = (column, row) => quote(String(column.values[row]));
+      return [columns.map((column) => quote(heading(column))).join(separator),
+        ...visible().map((row) => columns.map((column) => raw(column, row)).join(separator))].join("\n") + "\n";
+    };
+    const copy = el("button", { type: "button", class: "quiet",
+      on: { click: () => npusim.copy(lines("\t", (text) => text.replace(/[\t\n\r]/g, " ")), copy) } }, "Copy");
+    const save = el("button", { type: "button", class: "quiet",
+      on: { click: () => npusim.download(file, lines(",", quoted)) } }, "Download CSV");
+
+    const start = columns.find((column) => column.key === table.sort);
+    if (start) sortBy(start); else render();
+    return [
+      el("div", { class: "tools" }, filter, pick ? el("label", {}, chooser.title, pick) : null, counter,
+        el("span", { class: "space" }), copy, save),
+      el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table" }, el("table", {}, el("thead", {}, head), body)),
+      more,
+    ];
+  };
+})();

@@ -1,0 +1,73 @@
+"""A self-contained HTML page from a description of its tabs and blocks: everything inlined, nothing loaded.
+
+A page is ``{"tabs": [{"id", "title", "blocks": [...]}], "tables": {...}}``. A block has a ``kind`` (``cards``, ``split``,
+``facts``, ``command``, ``notes``, ``plot``, ``table``, ``breakdown``, ``timeline``; each is one function in ``assets/``),
+and may have a ``title``, a ``lead`` sentence and a ``width`` (``half``, ``third``, ``two-thirds``). Texts are shown as text;
+only strings inside a ``plot`` block reach Plotly as they are, and go through plot_text first.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from npusim import __version__
+
+_SCRIPTS = ("core.js", "blocks.js", "plots.js", "table.js", "breakdown.js", "lanes.js", "timeline.js", "app.js")
+_SLOT = re.compile("@@([A-Z]+)@@")
+
+
+def render(title: str, subtitle: str, page: Mapping[str, Any]) -> str:
+    """The HTML text of a page."""
+    parts = {
+        "TITLE": html.escape(printable(title)),
+        "SUBTITLE": html.escape(printable(subtitle)),
+        "GENERATOR": f"npusim {__version__}",
+        "CSS": _asset("page.css"),
+        "PAYLOAD": embedded_json(page),
+        "PLOTLY": _plotly_js(),
+        "JS": "\n".join(map(_asset, _SCRIPTS)),
+    }
+    return _SLOT.sub(lambda slot: parts[slot[1]], _asset("page.html"))
+
+
+def embedded_json(value: object) -> str:
+    """JSON that can stand inside a script element: no ``<`` in it ends the element or opens a comment."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # Lone surrogates, which JSON allows and UTF-8 does not, can only come from names.
+    return text.replace("<", "\\u003c").encode("utf-8", "replace").decode("utf-8")
+
+
+def plot_text(text: str) -> str:
+    """Text for Plotly, which reads a subset of HTML, and TeX between dollars."""
+    return html.escape(printable(text), quote=False).replace("$", "&#36;")
+
+
+def printable(text: str) -> str:
+    """Text without control characters."""
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def column(values: npt.NDArray[Any], kind: str) -> dict[str, str]:
+    """A numeric column as base64 of little-endian ``kind`` (``f8``, ``f4``, ``i4``, ``u4``, ``u2``, ``u1``)."""
+    data = np.ascontiguousarray(values, dtype=np.dtype("<" + kind)).tobytes()
+    return {"type": kind, "data": base64.b64encode(data).decode("ascii")}
+
+
+@cache
+def _asset(name: str) -> str:
+    return (files("npusim.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _plotly_js() -> str:
+    return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")

@@ -1,0 +1,82 @@
+"""Quantities over time, as averages (rates) or maxima (occupancy) of equal bins."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from npusim.costs.prices import Prices
+from npusim.engine.timeline import Timeline
+from npusim.lowering.program import Program
+
+Floats = npt.NDArray[np.float64]
+
+
+def edges_us(timeline: Timeline, bins: int) -> Floats:
+    """``bins + 1`` bin edges from 0 to the latency, µs."""
+    return np.linspace(0.0, timeline.latency_us or 1.0, bins + 1)
+
+
+def mean_rate(edges: Floats, start: Floats, end: Floats, rate: Floats) -> Floats:
+    """Average over every bin of the sum of ``rate`` over the intervals [start, end) that cover it.
+
+    Exact: the difference of the integral at the edges, whose ramps are summed with prefix sums.
+    """
+    return np.diff(_ramps(edges, start, rate) - _ramps(edges, end, rate)) / np.diff(edges)
+
+
+def _ramps(at: Floats, begin: Floats, slope: Floats) -> Floats:
+    """Sum of ``slope * max(0, at - begin)``."""
+    order = np.argsort(begin, kind="stable")
+    begin, slope = begin[order], slope[order]
+    upto = np.searchsorted(begin, at)
+    slopes = np.concatenate([[0.0], np.cumsum(slope)])[upto]
+    areas = np.concatenate([[0.0], np.cumsum(slope * begin)])[upto]
+    result: Floats = at * slopes - areas
+    return result
+
+
+def ddr_gbps(timeline: Timeline, prices: Prices, edges: Floats) -> Floats:
+    """DDR traffic (read and written) of every bin, GB/s."""
+    moved = prices.ddr_bytes > 0
+    start = timeline.start_us[moved] + prices.latency_us[moved]
+    end = np.maximum(timeline.end_us[moved], start + 1e-6)
+    return np.maximum(mean_rate(edges, start, end, prices.ddr_bytes[moved] / (end - start)) * 1e-3, 0.0)
+
+
+def busy_share(timeline: Timeline, engine: str, edges: Floats) -> Floats:
+    """Share of the servers of one engine kind that are busy, 0..1."""
+    program = timeline.program
+    servers = sum(queue.servers for queue in program.queues if queue.engine == engine)
+    mask = np.array([program.queues[task.queue].engine == engine for task in program.tasks], dtype=bool)
+    if not servers or not mask.any():
+        return np.zeros(len(edges) - 1)
+    ones = np.full(int(mask.sum()), 1.0 / servers)
+    return np.clip(mean_rate(edges, timeline.start_us[mask], timeline.end_us[mask], ones), 0.0, 1.0)
+
+
+def cmx_kib(program: Program, timeline: Timeline, edges: Floats) -> list[Floats]:
+    """Largest CMX occupancy of every bin, KiB, a series a tile."""
+    series = []
+    for tile in range(program.tiles):
+        held = [buffer for buffer in program.buffers if buffer.tile == tile]
+        first = timeline.start_us[[buffer.first for buffer in held]] if held else np.zeros(0)
+        last = timeline.end_us[[buffer.last for buffer in held]] if held else np.zeros(0)
+        size = np.array([buffer.bytes for buffer in held], dtype=np.float64) / 1024
+        series.append(_peak(edges, first, last, size))
+    return series
+
+
+def _peak(edges: Floats, start: Floats, end: Floats, size: Floats) -> Floats:
+    """Maximum over every bin of the sum of ``size`` over live intervals; frees come before allocations."""
+    time = np.concatenate([end, start])
+    order = np.argsort(time, kind="stable")
+    level = np.concatenate([[0.0], np.cumsum(np.concatenate([-size, size])[order])])
+    upto = np.searchsorted(time[order], edges, side="right")
+    peak = np.maximum(level[upto[:-1]], level[upto[1:]])
+    starts, ends = upto[:-1], upto[1:]
+    busy = ends > starts
+    if busy.any():
+        # reduceat over [start, next start) of consecutive busy bins covers each bin's own steps.
+        peak[busy] = np.maximum(peak[busy], np.maximum.reduceat(level[1:], starts[busy]))
+    return np.maximum(peak, 0.0)

@@ -1,0 +1,133 @@
+"""What the page's timeline shows: lanes, and the columns of all tasks in binary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from npusim.analysis.bottleneck import critical_path
+from npusim.api import Result
+from npusim.costs.prices import PROVENANCE
+from npusim.costs.work import DmaWork, DpuWork, Work
+from npusim.engine.timeline import WAIT_REASONS
+from npusim.lowering.program import Program, Queue
+from npusim.report.page import column, printable
+
+_ENGINES = ("dma", "dpu", "shave")
+
+
+def lanes(program: Program) -> list[tuple[int, int]]:
+    """(queue, server) of every lane: DMA first, then tile by tile."""
+
+    def place(lane: tuple[int, int]) -> tuple[object, ...]:
+        number, server = lane
+        queue = program.queues[number]
+        tile = -1 if queue.engine == "dma" else queue.unit
+        return tile, _ENGINES.index(queue.engine), queue.channel != "ddr", queue.unit, number, server
+
+    return sorted(((q, s) for q, queue in enumerate(program.queues) for s in range(queue.servers)), key=place)
+
+
+def lane_name(queue: Queue, server: int) -> str:
+    """What a lane is called: ``DMA 0 · DDR``, ``Tile 1 · SHAVE 0``."""
+    if queue.engine == "dma":
+        return f"DMA {queue.unit} · {queue.channel.upper()}".rstrip(" ·")
+    number = f" {server}" if queue.servers > 1 else ""
+    return f"Tile {queue.unit} · {queue.engine.upper()}{number}"
+
+
+def lane_of_task(result: Result) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Index into lanes() of every task."""
+    program = result.program
+    servers = max((queue.servers for queue in program.queues), default=1)
+    lookup = np.zeros((len(program.queues), servers), np.int64)
+    for index, lane in enumerate(lanes(program)):
+        lookup[lane] = index
+    queue = np.array([task.queue for task in program.tasks], np.int64)
+    return lookup[queue, result.timeline.server] if len(queue) else queue
+
+
+def timeline_data(result: Result, types: list[str]) -> dict[str, Any]:
+    """The ``data`` of a timeline block; ``types`` are the op types, those that get the first colours first."""
+    program, timeline = result.program, result.timeline
+    clocks = result.hardware.clocks
+    mhz = {"dma": clocks.vpu_mhz, "dpu": clocks.dpu_mhz, "shave": clocks.vpu_mhz}
+    works = Texts()
+    details = Texts()
+    known: dict[int, int] = {}
+    work_index = np.empty(len(program.tasks), np.uint32)
+    detail_index = np.empty(len(program.tasks), np.uint32)
+    for number, task in enumerate(program.tasks):
+        if id(task.work) not in known:
+            known[id(task.work)] = works.index(work_text(task.work))
+        work_index[number] = known[id(task.work)]
+        detail_index[number] = details.index(task.detail)
+    return {
+        "latency": timeline.latency_us,
+        "lanes": [
+            {
+                "name": lane_name(program.queues[queue], server),
+                "group": "dma" if program.queues[queue].engine == "dma" else program.queues[queue].unit,
+                "engine": program.queues[queue].engine,
+                "mhz": mhz[program.queues[queue].engine],
+            }
+            for queue, server in lanes(program)
+        ],
+        "columns": {
+            "lane": column(lane_of_task(result), "u1" if len(lanes(program)) < 256 else "u2"),
+            "op": column(np.array([task.op for task in program.tasks], np.int64), "u4"),
+            "start": column(timeline.start_us, "f8"),
+            "duration": column(timeline.end_us - timeline.start_us, "f4"),
+            "contended": column(timeline.contended_us, "f4"),
+            "bytes": column(result.prices.ddr_bytes, "f4"),
+            "waitFor": column(timeline.wait_for, "i4"),
+            "reason": column(timeline.wait_reason, "u1"),
+            "source": column(result.prices.provenance, "u1"),
+            "work": column(work_index, "u4"),
+            "detail": column(detail_index, "u4"),
+        },
+        "works": works.all,
+        "details": details.all,
+        "ops": {
+            "name": [printable(op.name) for op in program.ops],
+            "type": [printable(op.type) for op in program.ops],
+            "layer": [printable(op.layer) for op in program.ops],
+            "shape": [" × ".join(map(str, op.shape)) for op in program.ops],
+            "strategy": [printable(op.strategy) for op in program.ops],
+            "fused": [printable(", ".join(op.fused)) for op in program.ops],
+        },
+        "types": [printable(kind) for kind in types],
+        "reasons": list(WAIT_REASONS),
+        "provenance": list(PROVENANCE),
+        "path": critical_path(timeline, result.prices).tasks.tolist(),
+    }
+
+
+class Texts:
+    """Distinct texts, numbered as they come."""
+
+    def __init__(self) -> None:
+        """No texts yet."""
+        self.all: list[str] = []
+        self._known: dict[str, int] = {}
+
+    def index(self, text: str) -> int:
+        """The number of ``text``."""
+        number = self._known.get(text)
+        if number is None:
+            number = self._known[text] = len(self.all)
+            self.all.append(printable(text))
+        return number
+
+
+def work_text(work: Work) -> str:
+    """One line about the work of a task."""
+    if isinstance(work, DmaWork):
+        return f"{work.kind} {work.src.upper()} → {work.dst.upper()}, {work.bytes:,} B"
+    if isinstance(work, DpuWork):
+        window = f", {work.kernel_h}×{work.kernel_w} window" if work.kernel_h * work.kernel_w > 1 else ""
+        reduced = f" from {work.in_channels} channels" if work.kind == "conv" else ""
+        size = f"{work.height}×{work.width}×{work.out_channels}{reduced}{window}, {work.in_bits} bit"
+        return f"{work.kind} {size}, {work.macs:,} {'MAC' if 'conv' in work.kind else 'elements'}"
+    return f"kernel {work.kernel}, {work.out_elements:,} elements out, {work.io_bytes:,} B in and out"

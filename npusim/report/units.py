@@ -1,0 +1,27 @@
+"""Numbers with units, for people."""
+
+from __future__ import annotations
+
+
+def time_text(us: float) -> str:
+    """A time of ``us`` microseconds with three to four digits: ``7.03 µs``, ``12.4 ms``, ``1.25 s``."""
+    return _scaled(us, ((1e6, "s"), (1e3, "ms"), (1.0, "µs")))
+
+
+def energy_text(uj: float) -> str:
+    """An energy of ``uj`` microjoules."""
+    return _scaled(uj, ((1e6, "J"), (1e3, "mJ"), (1.0, "µJ")))
+
+
+def bytes_text(count: float) -> str:
+    """A number of bytes in binary units."""
+    if count < 1024:
+        return f"{count:.0f} B"
+    return _scaled(count, ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB")))
+
+
+def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:
+    scale, unit = next((each for each in units if abs(value) >= each[0]), units[-1])
+    scaled = value / scale
+    digits = 0 if abs(scaled) >= 1000 else 1 if abs(scaled) >= 100 else 2
+    return f"{scaled:,.{digits}f} {unit}"
