@@ -2,8 +2,8 @@
 
 "ssd naive implementation without einsums" of transformers' modeling_mamba2.py, op for op as its export through ONNX
 gives it: three CumSum and six ReduceSum a layer, every broadcast product materialised, the masks folded to constants.
-The layout is that of transformers 4.47, the version XAMBA exported; the recurrence between chunks sums over the source
-chunk, as from 4.48 on (transformers #35154), without which more than one chunk gives wrong results.
+The layout is that of transformers 4.47, which the reference exports come from, but for the axis of one sum: between
+chunks 4.47 sums over the target chunk, wrong for more than one chunk and mended later (transformers #35154).
 
 Shapes: b batch, t tokens, q chunks, l and s tokens of a chunk, h heads, p head_dim, n d_state.
 """

@@ -44,7 +44,9 @@ class LowerBounds:
     @property
     def highest(self) -> str:
         """Name of the highest bound, without its unit: ``dpu``, ``shave``, ``ddr``, ``queue`` or ``dependency``."""
-        return max((field.name for field in fields(self)), key=lambda name: getattr(self, name)).removesuffix("_us")
+        return max((field.name for field in fields(self)), key=lambda name: getattr(self, name)).removesuffix(
+            "_us"
+        )
 
 
 def lower_bounds(program: Program, prices: Prices, hw: Hardware) -> LowerBounds:
@@ -90,6 +92,8 @@ def _ddr_us(program: Program, hw: Hardware) -> float:
     bytes_per_us = hw.ddr.bandwidth_gbps * BYTES_PER_US_PER_GBPS
     if hw.ddr.contention:
         return sum(work.ddr_read_bytes + work.ddr_write_bytes for work in transfers) / bytes_per_us
-    priced = [work for work in transfers if work.kind not in ("fetch", "sync") and "ddr" in (work.src, work.dst)]
+    priced = [
+        work for work in transfers if work.kind not in ("fetch", "sync") and "ddr" in (work.src, work.dst)
+    ]
     fifos = sum(queue.engine == "dma" for queue in program.queues)
     return sum(work.counted_bytes for work in priced) / (bytes_per_us * fifos) if fifos else 0.0

@@ -13,8 +13,6 @@ from npusim.graph.ir import Graph, Op, Tensor
 
 #: Floating types wider than what the NPU computes in.
 _EXECUTED = {"f32": "f16", "f64": "f16", "bf16": "f16"}
-#: Ops that only name a value.
-_TRANSPARENT = {"Result"}
 #: Attributes that lowering reads, by op type.
 _ATTRIBUTES = {
     "AvgPool": ("strides", "pads_begin", "pads_end", "kernel"),
@@ -77,87 +75,113 @@ def _static_shape(output: Any, node: Any) -> tuple[int, ...]:
     return tuple(shape.to_shape())
 
 
-class _Builder:
-    def __init__(self) -> None:
-        self.tensors: list[Tensor] = []
-        self.ids: dict[tuple[str, int], int] = {}
-
-    def add(self, node: Any, port: int, **fields: Any) -> int:
-        output = node.output(port)
-        dtype = output.get_element_type().get_type_name()
-        executed = _EXECUTED.get(dtype, dtype)
-        name = node.get_friendly_name()
-        tensor = Tensor(
-            id=len(self.tensors),
-            name=name if node.get_output_size() == 1 else f"{name}.{port}",
-            shape=_static_shape(output, node),
-            dtype=executed,
-            stored_dtype=fields.pop("stored_dtype", dtype),
-            **fields,
-        )
-        self.tensors.append(tensor)
-        self.ids[node.get_name(), port] = tensor.id
-        return tensor.id
-
-    def inputs(self, node: Any) -> tuple[int, ...]:
-        return tuple(
-            self.ids[source.get_node().get_name(), source.get_index()]
-            for source in (node.input_value(i) for i in range(node.get_input_size()))
-        )
-
-
 def _folded_dtype(inputs: list[Tensor], dtype: str) -> str:
     """Stored type of what a constant op makes: that of its largest input (a decompression keeps 8 or 4 bits)."""
     largest = max(inputs, key=lambda t: t.elements, default=None)
     return largest.stored_dtype if largest is not None else dtype
 
 
+class _Builder:
+    """Walks a model and collects tensors and ops. ``ids`` maps (node name, port) to a tensor id."""
+
+    def __init__(self) -> None:
+        self.tensors: list[Tensor] = []
+        self.ops: list[Op] = []
+        self.inputs: list[int] = []
+
+    def add(self, node: Any, port: int, **fields: Any) -> int:
+        output = node.output(port)
+        dtype = output.get_element_type().get_type_name()
+        name = node.get_friendly_name()
+        tensor = Tensor(
+            id=len(self.tensors),
+            name=name if node.get_output_size() == 1 else f"{name}.{port}",
+            shape=_static_shape(output, node),
+            dtype=_EXECUTED.get(dtype, dtype),
+            stored_dtype=fields.pop("stored_dtype", dtype),
+            **fields,
+        )
+        self.tensors.append(tensor)
+        return tensor.id
+
+    def walk(self, model: Any, parameters: list[int] | None = None) -> list[int]:
+        """Add a model's ops; its parameters are graph inputs, or the tensors given. Returns its results' tensors."""
+        ids: dict[tuple[str, int], int] = {}
+        results: list[int] = []
+        order = {node.get_name(): i for i, node in enumerate(model.get_parameters())}
+        for node in _post_order(model):
+            kind = node.get_type_name()
+            if kind == "Parameter":
+                if parameters is None:
+                    ids[node.get_name(), 0] = self.add(node, 0)
+                else:
+                    ids[node.get_name(), 0] = parameters[order[node.get_name()]]
+                continue
+            values = [node.input_value(i) for i in range(node.get_input_size())]
+            sources = tuple(ids[v.get_node().get_name(), v.get_index()] for v in values)
+            if kind == "Result":
+                results.extend(sources)
+                continue
+            for port, id in enumerate(self.visit(node, kind, sources)):
+                ids[node.get_name(), port] = id
+        if parameters is None:
+            self.inputs = [ids[n, 0] for n in order if (n, 0) in ids]
+        return results
+
+    def visit(self, node: Any, kind: str, sources: tuple[int, ...]) -> tuple[int, ...]:
+        """Add one node; the tensors of its outputs."""
+        ports = range(node.get_output_size())
+        if kind == "Constant":
+            return (self.add(node, 0, constant=True, value=constant_value(node)),)
+        inputs = [self.tensors[i] for i in sources]
+        if kind == "ShapeOf":
+            return (self.add(node, 0, constant=True, value=np.array(inputs[0].shape)),)
+        if kind == "If":
+            return self.branch(node, sources)
+        if all(t.constant for t in inputs):
+            values = evaluate(node, [t.value for t in inputs])
+            types = [node.get_output_element_type(p).get_type_name() for p in ports]
+            return tuple(
+                self.add(node, p, constant=True, value=values[p], stored_dtype=_folded_dtype(inputs, types[p]))
+                for p in ports
+            )
+        wanted = _ATTRIBUTES.get(kind, ())
+        attributes = node.get_attributes() if wanted else {}
+        outputs = tuple(self.add(node, p) for p in ports)
+        attrs = {key: attributes[key] for key in wanted if key in attributes}
+        self.ops.append(Op(node.get_friendly_name(), kind, sources, outputs, attrs))
+        return outputs
+
+    def branch(self, node: Any, sources: tuple[int, ...]) -> tuple[int, ...]:
+        """The branch of an If that its constant condition selects, in place of the If."""
+        condition = self.tensors[sources[0]].value
+        if condition is None:
+            raise UserError(
+                f"op '{node.get_friendly_name()}' (If) has a condition that depends on the input: "
+                "npusim needs one schedule for all inputs"
+            )
+        body = 0 if bool(np.all(condition)) else 1
+        model = node.get_function(body)
+        parameters = [-1] * len(model.get_parameters())
+        for description in node.get_input_descriptions(body):
+            parameters[description.body_parameter_index] = sources[description.input_index]
+        results = self.walk(model, parameters)
+        picked = {d.output_index: results[d.body_value_index] for d in node.get_output_descriptions(body)}
+        return tuple(picked[p] for p in range(node.get_output_size()))
+
+
 def from_openvino(model: Any, name: str = "") -> Graph:
     """The Graph of an openvino.Model.
 
-    Raises UserError for a dynamic shape. Types: see Tensor. Sub-graphs of constants become one constant.
+    Raises UserError for a dynamic shape and for control flow that depends on the input. Types: see Tensor.
+    Sub-graphs of constants become one constant.
     """
     build = _Builder()
-    ops: list[Op] = []
-    inputs: list[int] = []
-    outputs: list[int] = []
-    for node in _post_order(model):
-        kind = node.get_type_name()
-        if kind == "Parameter":
-            inputs.append(build.add(node, 0))
-            continue
-        if kind == "Constant":
-            build.add(node, 0, constant=True, value=constant_value(node))
-            continue
-        ids = build.inputs(node)
-        if kind in _TRANSPARENT:
-            outputs.extend(ids)
-            continue
-        sources = [build.tensors[i] for i in ids]
-        if kind == "ShapeOf":
-            build.add(node, 0, constant=True, value=np.array(sources[0].shape))
-            continue
-        if all(t.constant for t in sources):
-            values = evaluate(node, [t.value for t in sources])
-            for port, value in enumerate(values):
-                dtype = node.get_output_element_type(port).get_type_name()
-                build.add(node, port, constant=True, value=value, stored_dtype=_folded_dtype(sources, dtype))
-            continue
-        wanted = _ATTRIBUTES.get(kind, ())
-        attributes = node.get_attributes() if wanted else {}
-        ops.append(
-            Op(
-                name=node.get_friendly_name(),
-                type=kind,
-                inputs=ids,
-                outputs=tuple(build.add(node, port) for port in range(node.get_output_size())),
-                attrs={key: attributes[key] for key in wanted if key in attributes},
-            )
-        )
+    outputs = build.walk(model)
     return Graph(
         name=name or model.get_friendly_name(),
         tensors=tuple(build.tensors),
-        ops=tuple(ops),
-        inputs=tuple(inputs),
+        ops=tuple(build.ops),
+        inputs=tuple(build.inputs),
         outputs=tuple(outputs),
     )

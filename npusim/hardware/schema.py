@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from npusim.hardware.base import Count, NonNegative, Positive, Provenance, Section
 from npusim.hardware.software import Fetch, Software
@@ -112,6 +112,11 @@ class DpuCosts(Section):
     """Key: ``OP TYPE``, or ``OP TYPE CLASS``, or ``OP TYPE CLASS CHANNELS``, e.g. ``dwconv fp16 s1``; the longest that
     exists wins. Classes: kernel 1x1 (``k1``), 3 wide at stride 1 (``k3s1``), other kernels by stride (``s1``, ``s2``,
     any above 2 as ``s2``)."""
+
+    @field_validator("stencil_channels", "drain_cycles_per_cell")
+    @classmethod
+    def _rest_by_default(cls, given: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        return {**cls.model_fields[str(info.field_name)].default, **given}
 
 
 class PpeLut(Section):

@@ -485,7 +485,7 @@ class _Fuser:
 
 
 _HANDLERS: dict[str, Callable[[_Fuser, Op], None]] = {
-    **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze"), _Fuser.view),
+    **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze", "Identity"), _Fuser.view),
     **dict.fromkeys(UNARY_KERNELS, _Fuser.unary),
     **dict.fromkeys(ELTWISE_KERNELS, _Fuser.eltwise),
     **dict.fromkeys(_REDUCE, _Fuser.reduce),

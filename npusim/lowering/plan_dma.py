@@ -48,7 +48,7 @@ def plan_gather(node: Node, hw: Hardware) -> Plan:
     whole_table = hw.dma.counting == "elements"
     moved = data if whole_table and data.elements > output.elements else output
     loads = [Load(1, 0, load_value(indices, indices.elements, hw), indices.bytes)] if not indices.constant else []
-    index = ShaveWork("gather_index", indices.elements, indices.elements * 4, indices.elements * 12)
+    index = ShaveWork("convert", indices.elements, indices.elements * 4, indices.elements * 12)
     if hw.software.dma_gather:
         work = DmaWork("ddr", "cmx", output.bytes, transfer("ddr", "cmx", moved.elements, data.stored_bits, hw).counted_bytes, "gather")
         computes = [(0, index), (0, work)]

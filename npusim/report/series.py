@@ -57,11 +57,12 @@ def busy_share(timeline: Timeline, engine: str, edges: Floats) -> Floats:
 
 def cmx_kib(program: Program, timeline: Timeline, edges: Floats) -> list[Floats]:
     """Largest CMX occupancy of every bin, KiB, a series a tile."""
+    begin, finish = timeline.start_us.tolist(), timeline.end_us.tolist()
     series = []
     for tile in range(program.tiles):
         held = [buffer for buffer in program.buffers if buffer.tile == tile]
-        first = timeline.start_us[[buffer.first for buffer in held]] if held else np.zeros(0)
-        last = timeline.end_us[[buffer.last for buffer in held]] if held else np.zeros(0)
+        first = np.array([min(begin[user] for user in buffer.users) for buffer in held], np.float64)
+        last = np.array([max(finish[user] for user in buffer.users) for buffer in held], np.float64)
         size = np.array([buffer.bytes for buffer in held], dtype=np.float64) / 1024
         series.append(_peak(edges, first, last, size))
     return series

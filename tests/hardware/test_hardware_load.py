@@ -110,6 +110,11 @@ def test_a_child_may_have_the_name_of_its_shipped_parent(folder: Path) -> None:
     assert load_hardware("lunarlake").tiles == 3
 
 
+def test_one_key_of_a_table_keeps_the_defaults_of_the_others(small: Path) -> None:
+    costs = load_hardware("small.yaml", ["dpu.costs.stencil_channels.16x16=32"]).dpu.costs
+    assert costs.stencil_channels == {"16x16": 32, "8x16": 128, "4x16": 256}
+
+
 def test_overrides_are_typed_and_in_order(small: Path) -> None:
     hardware = load_hardware(
         "small.yaml",
@@ -184,4 +189,4 @@ def _is_section(annotation: object) -> bool:
 def test_hardware_is_frozen(folder: Path) -> None:
     hardware: Hardware = load_hardware("lunarlake")
     with pytest.raises(ValueError, match="frozen"):
-        hardware.tiles = 3  # type: ignore[misc]
+        hardware.tiles = 3

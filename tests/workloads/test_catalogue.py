@@ -25,7 +25,7 @@ def test_a_size_is_the_number_of_its_parameters(name: str) -> None:
 
 
 def test_shapes_of_the_smallest_mamba2() -> None:
-    """As in the checkpoint (and facts of the XAMBA export): in_proj 768 -> 3352, 1792 convolution channels."""
+    """As in the reference exports: in_proj 768 -> 3352, 1792 convolution channels."""
     config = PUBLISHED["mamba2-130m"]
     assert isinstance(config, Mamba2Config)
     shapes = config.parameter_shapes()
