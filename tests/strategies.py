@@ -34,7 +34,9 @@ def _work(draw: st.DrawFn, queue: Queue) -> Work:
 
 
 @st.composite
-def programs(draw: st.DrawFn, max_tasks: int = 24, max_barriers: int = 8, single_server: bool = False) -> Program:
+def programs(
+    draw: st.DrawFn, max_tasks: int = 24, max_barriers: int = 8, single_server: bool = False
+) -> Program:
     """Programs in issue order, free of deadlock: every producer of a barrier precedes all who wait for it."""
     queues = queue_sets(draw(st.integers(1, 3)), draw(st.integers(1, 2)))
     if single_server:

@@ -11,6 +11,7 @@ from npusim.lowering.nodes import Node
 from npusim.lowering.place import Placer
 from npusim.lowering.plan import Plan
 from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Queue, Task
+from npusim.lowering.rewrite import raise_slices
 from npusim.lowering.schedule import schedule
 
 _LAYER = re.compile(r"(?:layers?|blocks?|h|b|stages?)[./](\d+)(?=[./_]|$)")
@@ -38,6 +39,7 @@ def lower(graph: Graph, hw: Hardware) -> Program:
 
     Raises UserError: an op that is not known (named), an op that cannot be sliced to fit CMX.
     """
+    graph = raise_slices(graph)
     nodes, outputs = fuse(graph, hw.software)
     made = {node.output.storage for node in nodes}
     for value in outputs:

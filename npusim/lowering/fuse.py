@@ -134,9 +134,31 @@ class _Fuser:
             node = self.emit("unary", op, values, replace(self.fresh(op), order=values[0].order), kernel="rms")
         elif match.kind == "swish":
             node = self.emit("unary", op, values, replace(self.fresh(op), order=values[0].order), kernel="swish")
+        elif match.kind == "factor":
+            node = self.factor(match)
         else:
             node = self.contract(match)
         node.fused = tuple(o.name for o in match.covered if o is not op)
+
+    def factor(self, match: Match) -> Node:
+        """sum(a * b) where b does not vary along the axis: sum(a) * b."""
+        product, op = match.covered
+        a, b = (self.values[i] for i in match.inputs)
+        axis = self.axes(op.inputs[1], len(a.shape))[0]
+        shape = tuple(1 if d == axis else s for d, s in enumerate(a.shape))
+        order = tuple(d for d in (a.order or ()))
+        total = Value(self.storage(), shape, a.bits, a.bits, order=order)
+        node = Node("reduce", op.name, op.type, [a], total, {"reduce": "sum", "axes": (axis,)})
+        self.nodes.append(node)
+        self.made[total.storage] = node
+        out = self.fresh(op)
+        full = tuple(max(x, y) for x, y in zip(shape, b.shape, strict=True))
+        whole = replace(out, shape=full, order=b.order)
+        total, b = (v if self.same_order(v, b.order) else self.move(v, b.order or tuple(range(len(full))), op) for v in (total, b))
+        node = self.emit("eltwise", op, [b, total], whole, kernel="multiply")
+        node.name, node.type = product.name, product.type
+        self.values[op.outputs[0]] = whole.reshaped(out.shape) or self.plain(whole, op).reshaped(out.shape) or out
+        return node
 
     def contract(self, match: Match) -> Node:
         """Broadcast Multiply + ReduceSum as a batched MatMul: lhs [B, M, K], rhs [B, N, K], output [B, M, N]."""
@@ -261,6 +283,10 @@ class _Fuser:
         shape = self.graph.tensors[op.outputs[0]].shape
         if prod(shape) == value.elements:
             self.view(op)
+            return
+        readers = [o for o in self.graph.ops if op.outputs[0] in o.inputs] if op.type == "Broadcast" else []
+        if readers and all(o.type in ELTWISE_KERNELS for o in readers):
+            self.values[op.outputs[0]] = self.padded(value, len(shape))
             return
         self.emit("broadcast", op, [self.plain(value, op)])
 

@@ -14,7 +14,7 @@ from npusim.graph.ir import Graph, Op, Tensor
 class Match:
     """A group of ops that becomes one node where its last op (``root``) stands.
 
-    ``kind`` is ``rms``, ``swish`` or ``contract``; ``inputs`` are the tensors that it reads.
+    ``kind`` is ``rms``, ``swish``, ``contract`` or ``factor``; ``inputs`` are the tensors that it reads.
     """
 
     kind: str
@@ -124,13 +124,33 @@ def _match_contract(index: Index, op: Op) -> Match | None:
     return Match("contract", op, (product, op), product.inputs)
 
 
+def _match_factor(index: Index, op: Op) -> Match | None:
+    """ReduceSum of a Multiply with a factor that does not vary along the reduced axis: the factor moves out of the sum.
+
+    ``inputs`` are the summed tensor and the factor.
+    """
+    if op.type != "ReduceSum" or not op.attrs.get("keep_dims", True) in (True, False):
+        return None
+    product = index.made_by(op.inputs[0], "Multiply")
+    axes = index.tensor(op.inputs[1]).value
+    if product is None or axes is None or np.size(axes) != 1:
+        return None
+    rank = len(index.tensor(product.outputs[0]).shape)
+    axis = int(np.reshape(axes, -1)[0]) % rank
+    for summed, factor in (product.inputs, product.inputs[::-1]):
+        a, b = (index.tensor(i) for i in (summed, factor))
+        if len(a.shape) == len(b.shape) == rank and a.shape[axis] > 1 == b.shape[axis]:
+            return None if a.constant else Match("factor", op, (product, op), (summed, factor))
+    return None
+
+
 def find(graph: Graph, contract: bool) -> tuple[Index, dict[int, Match], set[int]]:
     """The matches by the tensor their root makes, and the identities of all ops that they cover.
 
     ``contract`` allows the MatMul recovery (Software.contract_multiply_reduce). Each op is covered once.
     """
     index = Index(graph)
-    rules = (_match_rms, _match_swish, *((_match_contract,) if contract else ()))
+    rules = (_match_rms, _match_swish, *((_match_contract, _match_factor) if contract else ()))
     matches: dict[int, Match] = {}
     covered: set[int] = set()
     for op in graph.ops:

@@ -113,9 +113,11 @@ def roofs(hw: Hardware) -> dict[str, float]:
     }
 
 
-def ddr_peak_gbps(hw: Hardware) -> float:
-    """What all transfers together can have of DDR; without contention every engine has its own share."""
-    return hw.ddr.bandwidth_gbps * (1 if hw.ddr.contention else hw.dma.engines)
+def ddr_peak_gbps(result: Result) -> float:
+    """What all transfers together can have of DDR, GB/s; without contention every DMA queue has it to itself."""
+    ddr = result.hardware.ddr
+    queues = sum(queue.engine == "dma" for queue in result.program.queues)
+    return ddr.bandwidth_gbps * (1 if ddr.contention else queues)
 
 
 def roofline_figure(result: Result, work: OpWork) -> dict[str, Any]:
@@ -129,7 +131,7 @@ def roofline_figure(result: Result, work: OpWork) -> dict[str, Any]:
     intensity = np.divide(gops * 1e3, traffic, out=np.full(len(rows), np.inf), where=traffic > 0)
     finite = intensity[computes & np.isfinite(intensity)]
     low = 10 ** np.floor(np.log10(finite.min())) if len(finite) else 0.01
-    peak, slope = roofs(hw), ddr_peak_gbps(hw)
+    peak, slope = roofs(hw), ddr_peak_gbps(result)
     edge = 10 ** np.ceil(np.log10(max(finite.max() if len(finite) else 1.0, max(peak.values()) / slope) * 3))
     intensity = np.where(np.isfinite(intensity), intensity, edge)
     size = 5 + 26 * np.sqrt(exposed / (exposed.max() or 1.0)) if len(exposed) else exposed

@@ -104,7 +104,7 @@ def _cards(result: Result, subject: Subject, work: OpWork) -> list[dict[str, Any
     cards.append(_card("MAC use", f"{mac_us / latency * 100:.1f} %", f"{work.macs.sum() / 1e9:,.2f} GMAC, padding included"))
     traffic = metrics.ddr_bytes["read"] + metrics.ddr_bytes["write"]
     gbps = traffic / latency / 1000
-    peak = ddr_peak_gbps(hw)
+    peak = ddr_peak_gbps(result)
     cards.append(_card("DDR use", f"{gbps / peak * 100:.1f} %", f"{gbps:.1f} of {peak:g} GB/s, {bytes_text(traffic)}"))
     watts = metrics.energy_uj / latency
     cards.append(_card("Energy", energy_text(metrics.energy_uj), f"{watts:.2f} W; its constants are {hw.energy.provenance}"))

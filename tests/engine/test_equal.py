@@ -56,7 +56,9 @@ def test_latencies_of_many_points(program: Program, data: st.DataObject) -> None
     nothing = np.zeros(count)
     compiled = compile_program(program)
     expected = [
-        simulate_fast(compiled, Prices(d, nothing, nothing, nothing.astype(np.int8), nothing, None)).latency_us
+        simulate_fast(
+            compiled, Prices(d, nothing, nothing, nothing.astype(np.int8), nothing, None)
+        ).latency_us
         for d in durations
     ]
     np.testing.assert_array_equal(latencies(compiled, durations), expected)

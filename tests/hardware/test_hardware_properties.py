@@ -53,7 +53,7 @@ TEXTS = {name: (hwconfigs.FOLDER / name).read_text() for name in shipped()}
 PLACES = {name: scalars(yaml.compose(text, Loader=yaml.CSafeLoader)) for name, text in TEXTS.items()}
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data(), name=st.sampled_from(shipped()), garbage=st.sampled_from(GARBAGE))
 def test_garbage_is_refused_in_one_line_or_valid(
     mutant: Path, data: st.DataObject, name: str, garbage: str
@@ -75,7 +75,7 @@ def leaves(value: Any, path: str = "") -> list[tuple[str, Any]]:
     return [(path, value)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data(), name=st.sampled_from(shipped()))
 def test_setting_a_value_to_what_it_is_changes_nothing(data: st.DataObject, name: str) -> None:
     hardware = load_hardware(hwconfigs.FOLDER / name)
@@ -83,7 +83,7 @@ def test_setting_a_value_to_what_it_is_changes_nothing(data: st.DataObject, name
     assert load_hardware(hwconfigs.FOLDER / name, [f"{path}={json.dumps(value)}"]) == hardware
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(text=st.text(max_size=40) | st.binary(max_size=40))
 def test_any_text_is_refused_in_one_line(mutant: Path, text: str | bytes) -> None:
     mutant.write_bytes(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text)
@@ -92,7 +92,7 @@ def test_any_text_is_refused_in_one_line(mutant: Path, text: str | bytes) -> Non
     assert len(str(caught.value).splitlines()) == 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(override=st.text(alphabet="clocks.dpu_mhz=1e3-[]{}:,&*!'\"\t\n#", max_size=30) | st.text(max_size=20))
 def test_any_override_is_valid_or_refused_in_one_line(override: str) -> None:
     try:
