@@ -57,31 +57,30 @@ def price(program: Program, ddr_gbps: float | None) -> Prices:
     return Prices(duration, latency, moved, np.ones(n, np.int8), np.zeros(n), ddr_gbps)
 
 
-def rate(run: Callable[[], object], tasks: int, repeats: int = 3) -> float:
+def rate(run: Callable[[], object], tasks: int, repeats: int = 5) -> str:
     """Tasks a second, best of several runs."""
     best = float("inf")
     for _ in range(repeats):
         begin = time.perf_counter()
         run()
         best = min(best, time.perf_counter() - begin)
-    return tasks / best
+    return f"{tasks / best:>12,.0f} tasks/s"
 
 
-def main() -> None:
+def main(tasks: int = 30_000, tiles: int = 6, points: int = 64) -> None:
     """Print tasks/s of each engine, alone and with contended DDR."""
-    tasks, tiles = (int(a) for a in (sys.argv[1:] + ["30000", "6"][len(sys.argv) - 1 :])[:2])
     program = mamba_like(tasks, tiles)
+    compiled = compile_program(program)
     n = len(program.tasks)
-    print(f"{n} tasks on {len(program.queues)} queues, {program.barriers} barriers")
+    print(f"{n} tasks on {len(program.queues)} queues, {program.barriers} barriers; best of 5")
+    print("compile                       ", rate(partial(compile_program, program), n))
     for label, gbps in (("no contention", None), ("DDR at 60 GB/s", 60.0)):
         prices = price(program, gbps)
-        compiled = compile_program(program)
-        print(f"fast,  {label}: {rate(partial(simulate_fast, compiled, prices), n):,.0f} tasks/s")
-        print(f"event, {label}: {rate(partial(simulate, program, prices), n):,.0f} tasks/s")
-    print(f"compile: {rate(partial(compile_program, program), n):,.0f} tasks/s")
-    points = np.tile(price(program, None).duration_us, (64, 1)) * np.linspace(0.5, 2, 64)[:, None]
-    print(f"latencies, 64 points: {rate(partial(latencies, compiled, points), 64 * n):,.0f} task-points/s")
+        print(f"event, {label:<23}", rate(partial(simulate, program, prices), n))
+        print(f"fast,  {label:<23}", rate(partial(simulate_fast, compiled, prices), n))
+    table = np.outer(np.linspace(0.5, 2, points), price(program, None).duration_us)
+    print(f"latencies, {points} design points ", rate(partial(latencies, compiled, table), points * n))
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

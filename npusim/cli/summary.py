@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -10,12 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from npusim.analysis.metrics import OpRow
 from npusim.api import Result
 from npusim.report.subject import Subject
 from npusim.report.units import bytes_text, energy_text, time_text
 
 TOP = 10
 _MINIMUM_WIDTH = 100
+_NUMBER = re.compile(r"\d+")
 
 
 def print_summary(result: Result, subject: Subject, folder: Path | None, wall_s: float) -> None:
@@ -26,8 +29,8 @@ def print_summary(result: Result, subject: Subject, folder: Path | None, wall_s:
     metrics, hw = result.metrics, result.hardware
     console.print(Text.assemble((plain(subject.workload), "bold"), " on ", (plain(hw.name), "bold")))
     console.print(
-        f"platform {hw.platform} · {hw.tiles} tiles · DPU {hw.clocks.dpu_mhz:g} MHz · software {plain(hw.software.name)}"
-        f" · {result.timeline.engine} engine"
+        f"platform {hw.platform} · {hw.tiles} tiles · DPU {hw.clocks.dpu_mhz:g} MHz · {plain(hw.software.name)} · {result.timeline.engine} engine",
+        soft_wrap=True,
     )
     console.print()
     console.print(_headline(result, subject))
@@ -88,14 +91,27 @@ def _costliest(result: Result) -> Table:
     table = _table(("costliest ops", "left"), ("type", "left"), ("engine", "left"), ("of latency", "right"),
                    ("time", "right"), ("bound by", "left"), ("cost is", "left"))  # fmt: skip
     total = result.metrics.latency_us or 1.0
-    rows = sorted(enumerate(result.metrics.ops), key=lambda item: (-item[1].exposed_us, item[0]))
-    for _, op in rows[:TOP]:
-        if op.exposed_us > 0:
-            table.add_row(
-                plain(op.name), plain(op.type), op.engine.upper(), f"{op.exposed_us / total:.1%}",
-                time_text(op.exposed_us), op.bound, op.provenance,
-            )  # fmt: skip
+    for name, alike in _across_layers(result)[:TOP]:
+        op = max(alike, key=lambda row: row.exposed_us)
+        exposed = sum(row.exposed_us for row in alike)
+        count = f" ×{len(alike)}" if len(alike) > 1 else ""
+        table.add_row(
+            Text.assemble(plain(name), (count, "dim")), plain(op.type), op.engine.upper(), f"{exposed / total:.1%}",
+            time_text(exposed), op.bound, op.provenance,
+        )  # fmt: skip
     return table
+
+
+def _across_layers(result: Result) -> list[tuple[str, list[OpRow]]]:
+    """Ops that cost latency, the costliest first; those that differ in the number of their layer stand together."""
+    alike: dict[tuple[str, str, str], list[OpRow]] = {}
+    for op, row in zip(result.program.ops, result.metrics.ops, strict=True):
+        if row.exposed_us > 0:
+            name = op.name.replace(op.layer, _NUMBER.sub("*", op.layer), 1) if op.layer else op.name
+            alike.setdefault((name, row.type, row.engine), []).append(row)
+    return sorted(
+        ((name, rows) for (name, _, _), rows in alike.items()), key=lambda item: -sum(row.exposed_us for row in item[1])
+    )
 
 
 def _table(*columns: tuple[str, str]) -> Table:

@@ -8,7 +8,7 @@ coefficients stand in the hardware file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from npusim.costs.work import DpuWork, MpeMode
 from npusim.hardware.schema import CellCost, ConvCost, Hardware
@@ -32,16 +32,28 @@ class NoDpuCost(ValueError):
 class ConvTerms(NamedTuple):
     """What a dense convolution does, as the terms of the cost formula.
 
-    ``cells`` of 4x4 pixels x 16 channels; ``mac`` DPU cycles of the MAC array; ``act_bytes`` and ``wt_bytes`` read
-    from CMX (activations once per channel stencil, weights once per spatial stencil); ``stencils``; ``out_bytes``.
+    ``cells`` of 4x4 pixels x 16 channels; ``mac`` DPU cycles of the MAC array, ``drain`` of writing the cells;
+    ``act_bytes`` and ``wt_bytes`` read from CMX (activations once per channel stencil, weights once per spatial
+    stencil, of which part of one counts as part); ``weight_bytes`` of the kernel itself; ``stencils`` (whole ones);
+    ``out_bytes``.
     """
 
     cells: int
     mac: float
+    drain: float
     act_bytes: float
     wt_bytes: float
+    weight_bytes: float
     stencils: int
     out_bytes: float
+
+
+class CellTerms(NamedTuple):
+    """What a depth-wise, pooling, eltwise or permute workload does: see ``hardware.schema.CellCost``."""
+
+    granules: int
+    taps: int
+    cells: float
 
 
 def choose_mode(height: int, width: int, channels: int, hw: Hardware) -> MpeMode:
@@ -89,61 +101,90 @@ def conv_terms(work: DpuWork, channels: int, hw: Hardware) -> ConvTerms:
     """Terms of a dense convolution that computes ``channels`` of the task's output channels."""
     taps = work.kernel_h * work.kernel_w
     in_bytes = work.in_bits / 8
-    grid_x, grid_y = STENCIL_PIXELS[work.mpe_mode]
-    channel_stencils = _ceil(channels, hw.dpu.costs.stencil_channels[work.mpe_mode])
-    spatial_stencils = _ceil(work.height, grid_y) * _ceil(work.width, grid_x)
     pixels = work.height * work.width
+    grid_x, grid_y = STENCIL_PIXELS[work.mpe_mode]
+    grid_z = hw.dpu.costs.stencil_channels[work.mpe_mode]
+    columns = _ceil(work.width, grid_x)
     cells = _ceil(work.height, CELL_SIDE) * _ceil(work.width, CELL_SIDE) * _ceil(channels, CELL_CHANNELS)
     reduced = taps * 16 * _ceil(work.in_channels, 16)
+    weight_bytes = channels * work.in_channels * taps * in_bytes
     return ConvTerms(
         cells=cells,
         mac=cells * reduced * CELL_OUTPUTS / _macs_per_cycle(work, hw),
-        act_bytes=channel_stencils * pixels * work.in_channels * taps * in_bytes,
-        wt_bytes=spatial_stencils * channels * work.in_channels * taps * in_bytes,
-        stencils=channel_stencils * spatial_stencils,
+        drain=cells * hw.dpu.costs.drain_cycles_per_cell[_type(work)],
+        act_bytes=max(1.0, channels / grid_z) * pixels * work.in_channels * taps * in_bytes,
+        wt_bytes=columns * max(1.0, work.height / grid_y) * weight_bytes,
+        weight_bytes=weight_bytes,
+        stencils=_ceil(channels, grid_z) * columns * _ceil(work.height, grid_y),
         out_bytes=pixels * channels * in_bytes,
     )
 
 
-def _conv_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
-    costs = hw.dpu.costs
+def conv_keys(work: DpuWork) -> tuple[str, ...]:
+    """Rows of the conv table that may price this work, the most special first."""
     by_type = _type(work)
     by_class = f"{by_type} {_conv_class(work)}"
-    row = _lookup(costs.conv, (f"{by_class} {work.mpe_mode}", by_class, by_type), hw)
+    return f"{by_class} {work.mpe_mode}", by_class, by_type
+
+
+def cell_keys(work: DpuWork, channels: int) -> tuple[str, ...]:
+    """Rows of the cells table that may price a workload of ``channels``, the most special first."""
+    by_type = f"{work.kind} {_type(work)}"
+    if work.kind in ("eltwise", "permute"):
+        converted = work.in_bits > 8 >= work.out_bits
+        return (f"{by_type}>int8", by_type) if converted else (by_type,)
+    by_class = [f"{by_type} {kernel_class}" for kernel_class in _kernel_classes(work)]
+    return (*(f"{key} {channels}" for key in by_class), *by_class, by_type)
+
+
+def cell_terms(work: DpuWork, channels: int) -> CellTerms:
+    """Terms of a workload of ``channels`` that is not a dense convolution."""
+    taps = work.kernel_h * work.kernel_w
+    granules = _ceil(channels, CELL_CHANNELS) if taps == 1 else _ceil(channels * work.in_bits, 8 * GRANULE_BYTES)
+    return CellTerms(granules, taps, _pixel_cells(work))
+
+
+def _conv_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
+    costs = hw.dpu.costs
+    row = _lookup(costs.conv, conv_keys(work), hw)
     terms = conv_terms(work, channels, hw)
-    drain = costs.drain_cycles_per_cell[by_type] * terms.cells
     reads = (terms.act_bytes + terms.wt_bytes) / costs.read_bytes_per_cycle
+    moved = (
+        row.c_act * terms.act_bytes
+        + row.c_wt * terms.wt_bytes
+        + row.c_weights * terms.weight_bytes
+        + row.c_out * terms.out_bytes
+    )
     return (
         row.c0
         + row.c_mac * terms.mac
-        + row.c_act * terms.act_bytes / 100
-        + row.c_wt * terms.wt_bytes / 100
+        + row.c_drain * max(terms.mac, terms.drain)
+        + moved / 100
         + row.c_stencil * terms.stencils
-        + row.c_out * terms.out_bytes / 100
-        + row.c_drain * max(0.0, drain - terms.mac)
         + row.c_bound * max(terms.mac, reads)
     )
 
 
 def _cell_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
-    by_type = f"{work.kind} {_type(work)}"
-    by_class = [f"{by_type} {kernel_class}" for kernel_class in _kernel_classes(work)]
-    keys = [f"{key} {channels}" for key in by_class] + by_class + [by_type]
-    row = _lookup(hw.dpu.costs.cells, tuple(keys), hw)
-    taps = work.kernel_h * work.kernel_w
-    granules = _ceil(channels, CELL_CHANNELS) if taps == 1 else _ceil(channels * work.in_bits, 8 * GRANULE_BYTES)
-    cells = _cell_columns(work) * _ceil(work.height, CELL_SIDE)
+    row = _lookup(hw.dpu.costs.cells, cell_keys(work, channels), hw)
+    granules, taps, cells = cell_terms(work, channels)
+    per_granule = row.granule_cycles + row.granule_tap_cycles * taps
     per_cell = row.cell_cycles + row.tap_cycles * taps
-    return row.startup_cycles + granules * (
-        row.granule_cycles + row.granule_tap_cycles * taps + cells * per_cell
-    )
+    return row.startup_cycles + granules * (per_granule + cells * per_cell)
 
 
-def _cell_columns(work: DpuWork) -> float:
-    """Cells across the width. Pooled outputs up to 2 wide cost by pixel, not by cell (facts/vendor_costs.csv)."""
-    if work.width <= 2 and work.kind in ("dwconv", "maxpool", "avgpool"):
-        return work.width / CELL_SIDE
-    return _ceil(work.width, CELL_SIDE)
+def _pixel_cells(work: DpuWork) -> float:
+    """Cells of 4x4 pixels that a workload is charged for.
+
+    Eltwise and permute pay by pixel above one cell. Pooled outputs of one or two columns do not pay for the whole
+    width of a cell: by pixel where the kernel is 1x1 (the output is the limit), half of it for larger ones.
+    """
+    if work.kind in ("eltwise", "permute"):
+        return max(1.0, work.height / CELL_SIDE) * max(1.0, work.width / CELL_SIDE)
+    rows = _ceil(work.height, CELL_SIDE)
+    if work.width > 2:
+        return rows * _ceil(work.width, CELL_SIDE)
+    return rows * (work.width / CELL_SIDE if work.kernel_h * work.kernel_w == 1 else 0.5)
 
 
 def workloads(work: DpuWork) -> list[tuple[int, int]]:
@@ -178,7 +219,7 @@ def _kernel_classes(work: DpuWork) -> tuple[str, ...]:
     return ("k3s1", "s1") if work.kernel_w == 3 else ("s1",)
 
 
-def _type(work: DpuWork) -> str:
+def _type(work: DpuWork) -> Literal["int8", "fp16"]:
     return "int8" if work.in_bits <= 8 else "fp16"
 
 

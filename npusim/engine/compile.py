@@ -19,6 +19,23 @@ Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
+class Layout:
+    """The structure of a Program as arrays over its tasks, in its order.
+
+    ``queue`` of each task and how many ``servers`` that has; ``before``, the task before it in its queue, or -1;
+    ``by_queue``, all tasks, queue by queue in FIFO order; and the pairs (task, barrier) of all waits and updates.
+    """
+
+    program: Program
+    queue: Indices
+    servers: Indices
+    before: Indices
+    by_queue: Indices
+    waits: tuple[Indices, Indices]
+    updates: tuple[Indices, Indices]
+
+
+@dataclass(frozen=True, slots=True)
 class Compiled:
     """Steps 1 .. n of a Program (step 0 is time zero): one a task, and one a barrier that many wait for.
 
@@ -26,23 +43,32 @@ class Compiled:
     its queue predecessor (if its queue has one server) and the producers of its barriers, without those that another
     one implies. ``pool[i]`` is the number of its queue if that has several servers, else -1: it then also waits for
     the start of the task before it in the queue, and for a server. ``step`` gives every task's step.
-
-    The rest describes the whole Program: ``queue`` of each task, ``before`` (the task before it in its queue, or -1),
-    ``by_queue`` (all tasks, queue by queue in FIFO order), and the pairs (task, barrier) of all waits and updates.
     """
 
-    program: Program
+    layout: Layout
     first: list[int]
     second: list[int]
     more: list[tuple[int, ...]]
     pool: list[int]
     step: Indices
-    queue: Indices
-    before: Indices
-    by_queue: Indices
-    servers: Indices
-    waits: tuple[Indices, Indices]
-    updates: tuple[Indices, Indices]
+
+
+def layout_of(program: Program) -> Layout:
+    """The Layout of a Program."""
+    queue = np.array([task.queue for task in program.tasks], np.int64)
+    by_queue = np.argsort(queue, kind="stable")
+    before = np.full(len(queue), -1)
+    follows = np.flatnonzero(queue[by_queue][1:] == queue[by_queue][:-1])
+    before[by_queue[follows + 1]] = by_queue[follows]
+    return Layout(
+        program=program,
+        queue=queue,
+        servers=np.array([q.servers for q in program.queues], np.int64)[queue],
+        before=before,
+        by_queue=by_queue,
+        waits=_pairs([task.waits for task in program.tasks]),
+        updates=_pairs([task.updates for task in program.tasks]),
+    )
 
 
 def compile_program(program: Program) -> Compiled:
@@ -51,27 +77,17 @@ def compile_program(program: Program) -> Compiled:
     Tasks keep the Program's order wherever that is already an order in which each comes after its producers;
     otherwise they are sorted once (lowest index first).
     """
-    queue = np.array([task.queue for task in program.tasks], np.int64)
-    by_queue = np.argsort(queue, kind="stable")
-    before = np.full(len(queue), -1)
-    follows = np.flatnonzero(queue[by_queue][1:] == queue[by_queue][:-1])
-    before[by_queue[follows + 1]] = by_queue[follows]
-    steps = _Steps(program, before.tolist())
+    layout = layout_of(program)
+    steps = _Steps(program, layout.before.tolist())
     for task in _order(program):
         steps.add(task)
     return Compiled(
-        program=program,
+        layout=layout,
         first=[wait[0] if wait else 0 for wait in steps.waits],
         second=[wait[1] if len(wait) > 1 else 0 for wait in steps.waits],
         more=[wait[2:] for wait in steps.waits],
         pool=steps.pool,
         step=np.array(steps.of_task, np.int64),
-        queue=queue,
-        before=before,
-        by_queue=by_queue,
-        servers=np.array([q.servers for q in program.queues], np.int64)[queue],
-        waits=_pairs([task.waits for task in program.tasks]),
-        updates=_pairs([task.updates for task in program.tasks]),
     )
 
 
@@ -108,7 +124,7 @@ class _Steps:
         for barrier in task.waits:
             if barrier not in waited:
                 waited.add(barrier)
-                wait.extend(self._release(barrier, task.queue if alone else -1))
+                wait.extend(self._release(barrier, task.queue if alone else None))
         self.of_task[index] = self._step(wait, -1 if alone else task.queue)
         for barrier in task.updates:
             self.producers[barrier].append(index)
@@ -118,7 +134,7 @@ class _Steps:
         self.pool.append(pool)
         return len(self.waits)
 
-    def _release(self, barrier: int, own_queue: int) -> list[int]:
+    def _release(self, barrier: int, own_queue: int | None) -> list[int]:
         """The steps whose ends release a barrier: its producers, or the one step that stands for many."""
         if barrier in self.release:
             return [self.release[barrier]]

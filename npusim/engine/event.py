@@ -83,29 +83,30 @@ class Machine:
         last = [-1] * servers  # the task that each server runs, or ran last; -1 for none yet
         done: list[Event] = [Event(env)] * servers  # the event of its end
         reason, cause, server = NONE, -1, 0
+        now = env.now
         for task in fifo:
-            at_head = env.now
+            at_head = now
             if servers > 1:
                 server = min(range(servers), key=lambda s: end[last[s]])
-            while end[last[server]] > env.now:
+            while end[last[server]] > now:
                 if servers > 1 and any(end[running] == inf for running in last):
                     yield AnyOf(env, done)  # a transfer among them: which one ends first is not known yet
                     server = min(range(servers), key=lambda s: end[last[s]])
                 else:
                     yield done[server]
-            if env.now > at_head:
+                now = env.now
+            if now > at_head:
                 reason, cause = (QUEUE if servers == 1 else SERVER), last[server]
             elif reason != NONE:
                 reason = QUEUE  # it starts together with the one before it, for the same cause
-            waits = self.waits[task]
-            if waits:
-                has_server = env.now
-                for barrier in waits:
-                    if self.pending[barrier]:
-                        yield self.release_of(barrier)
-                if env.now > has_server:
-                    reason = BARRIER
-                    cause = max(self.released_by[b] for b in waits if self.released_us[b] == env.now)
+            has_server = now
+            for barrier in self.waits[task]:
+                if self.pending[barrier]:
+                    yield self.release_of(barrier)
+                    now = env.now
+            if now > has_server:
+                reason = BARRIER
+                cause = max(self.released_by[b] for b in self.waits[task] if self.released_us[b] == now)
             self.reason[task], self.cause[task], self.server[task] = reason, cause, server
             last[server] = task
             done[server] = self.begin(task)

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npusim.costs.prices import Prices
-from npusim.engine.compile import Compiled, Indices, compile_program
+from npusim.engine.compile import Compiled, Indices, compile_program, layout_of
 from npusim.engine.contended import run_contended
 from npusim.engine.deadlock import check_prices
 from npusim.engine.reasons import assign_servers, wait_reasons
@@ -35,18 +35,19 @@ def simulate_fast(program: Program | Compiled, prices: Prices) -> Timeline:
 
     Raises what ``event.simulate`` raises.
     """
-    compiled = program if isinstance(program, Compiled) else compile_program(program)
-    check_prices(compiled.program, prices)
-    if prices.ddr_gbps is None or never_contended(compiled.program, prices):
+    layout = program.layout if isinstance(program, Compiled) else layout_of(program)
+    check_prices(layout.program, prices)
+    if prices.ddr_gbps is None or never_contended(layout.program, prices):
+        compiled = program if isinstance(program, Compiled) else compile_program(program)
         start, end, server = _pass(compiled, prices.duration_us)
         contended = np.zeros(len(start))
     else:
-        start, end = run_contended(compiled.program, prices)
-        server = assign_servers(compiled, end)
+        start, end = run_contended(layout.program, prices)
+        server = assign_servers(layout, end)
         contended = np.maximum(end - (start + prices.duration_us), 0.0)
-    reason, cause = wait_reasons(compiled, start, end, server)
+    reason, cause = wait_reasons(layout, start, end, server)
     return Timeline(
-        program=compiled.program,
+        program=layout.program,
         start_us=start,
         end_us=end,
         wait_reason=reason.astype(np.int8),
@@ -74,7 +75,7 @@ def _pass(compiled: Compiled, duration_us: Times) -> tuple[Times, Times, Indices
     lasts[compiled.step - 1] = duration_us
     start, end = [0.0], [0.0]
     started, ended = start.append, end.append
-    pools = [[(0.0, s) for s in range(queue.servers)] for queue in compiled.program.queues]
+    pools = [[(0.0, s) for s in range(queue.servers)] for queue in compiled.layout.program.queues]
     head = [0.0] * len(pools)
     servers: list[int] = []
     served = servers.append
@@ -129,7 +130,7 @@ def _latencies(compiled: Compiled, table: Times) -> Times:
     end[compiled.step] = table.T
     rows = list(end)
     zero = np.zeros(points)
-    pools = [[zero] * queue.servers for queue in compiled.program.queues]
+    pools = [[zero] * queue.servers for queue in compiled.layout.program.queues]
     head = [zero] * len(pools)
     begin = np.empty(points)
     every = zip(rows[1:], compiled.first, compiled.second, compiled.more, compiled.pool, strict=True)

@@ -6,26 +6,26 @@ from heapq import heapreplace
 
 import numpy as np
 
-from npusim.engine.compile import Compiled, Indices
+from npusim.engine.compile import Indices, Layout
 from npusim.engine.timeline import WAIT_REASONS, Times
 
 NONE, QUEUE, BARRIER, SERVER = range(len(WAIT_REASONS))
 
 
-def assign_servers(compiled: Compiled, end_us: Times) -> Indices:
+def assign_servers(layout: Layout, end_us: Times) -> Indices:
     """The server each task runs on: the one that has been free for longest, the lowest-numbered of equals."""
     server = np.zeros(len(end_us), np.int64)
     ends = end_us.tolist()
     pools: dict[int, list[tuple[float, int]]] = {}
-    for task in np.flatnonzero(compiled.servers > 1).tolist():
-        queue = compiled.program.tasks[task].queue
-        pool = pools.setdefault(queue, [(0.0, s) for s in range(compiled.program.queues[queue].servers)])
+    for task in np.flatnonzero(layout.servers > 1).tolist():
+        queue = layout.program.tasks[task].queue
+        pool = pools.setdefault(queue, [(0.0, s) for s in range(layout.program.queues[queue].servers)])
         server[task] = pool[0][1]
         heapreplace(pool, (ends[task], pool[0][1]))
     return server
 
 
-def wait_reasons(compiled: Compiled, start: Times, end: Times, server: Indices) -> tuple[Indices, Indices]:
+def wait_reasons(layout: Layout, start: Times, end: Times, server: Indices) -> tuple[Indices, Indices]:
     """``wait_reason`` and ``wait_for`` of a Timeline.
 
     A task starts at the latest of: the start of the task before it in its queue, the end of the one that ran before
@@ -33,20 +33,20 @@ def wait_reasons(compiled: Compiled, start: Times, end: Times, server: Indices) 
     whatever the earlier task waited for, or the one on the server, or the last producer to end (the last in the
     Program's order of equals).
     """
-    at_head = np.where(compiled.before >= 0, start[compiled.before], 0.0)
-    on_server = _before_on_server(compiled, server)
+    at_head = np.where(layout.before >= 0, start[layout.before], 0.0)
+    on_server = _before_on_server(layout, server)
     has_server = np.where(on_server >= 0, end[on_server], 0.0)
 
-    reason = np.where(compiled.servers > 1, SERVER, QUEUE)
+    reason = np.where(layout.servers > 1, SERVER, QUEUE)
     cause = on_server.copy()
     blocked = start > np.maximum(at_head, has_server)
     reason[blocked] = BARRIER
-    cause[blocked] = _last_producers(compiled, start, end)[blocked]
+    cause[blocked] = _last_producers(layout, start, end)[blocked]
     inherits = ~blocked & (has_server <= at_head)
-    first = inherits & (compiled.before < 0)
+    first = inherits & (layout.before < 0)
     reason[first], cause[first] = NONE, -1
 
-    order = compiled.by_queue
+    order = layout.by_queue
     takes = np.maximum.accumulate(np.where((inherits & ~first)[order], 0, np.arange(len(order))))
     source = np.empty(len(order), np.int64)
     source[order] = order[takes]
@@ -54,29 +54,29 @@ def wait_reasons(compiled: Compiled, start: Times, end: Times, server: Indices) 
     return reason, cause[source]
 
 
-def _before_on_server(compiled: Compiled, server: Indices) -> Indices:
+def _before_on_server(layout: Layout, server: Indices) -> Indices:
     """The task that ran before each task on the same server of the same queue, or -1."""
-    pooled = compiled.by_queue[compiled.servers[compiled.by_queue] > 1]
-    key = np.column_stack((compiled.queue[pooled], server[pooled]))
+    pooled = layout.by_queue[layout.servers[layout.by_queue] > 1]
+    key = np.column_stack((layout.queue[pooled], server[pooled]))
     order = np.lexsort((key[:, 1], key[:, 0]))
     tasks, key = pooled[order], key[order]
     same = np.flatnonzero((key[1:] == key[:-1]).all(axis=1))
-    before = compiled.before.copy()
+    before = layout.before.copy()
     before[pooled] = -1
     before[tasks[same + 1]] = tasks[same]
     return before
 
 
-def _last_producers(compiled: Compiled, start: Times, end: Times) -> Indices:
+def _last_producers(layout: Layout, start: Times, end: Times) -> Indices:
     """For each task the last producer of those of its barriers that are released when it starts, or -1."""
-    barriers = compiled.program.barriers
-    producer, updated = compiled.updates
+    barriers = layout.program.barriers
+    producer, updated = layout.updates
     released = np.zeros(barriers)
     np.maximum.at(released, updated, end[producer])
     last = np.full(barriers, -1)
     final = end[producer] == released[updated]
     np.maximum.at(last, updated[final], producer[final])
-    consumer, awaited = compiled.waits
+    consumer, awaited = layout.waits
     at_release = released[awaited] == start[consumer]
     cause = np.full(len(start), -1)
     np.maximum.at(cause, consumer[at_release], last[awaited[at_release]])

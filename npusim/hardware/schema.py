@@ -61,20 +61,22 @@ class MacsPerCycle(Section):
 
 
 class ConvCost(Section):
-    """One row of the additive conv model (facts/vendor_costs.md 4.3): DPU cycles of one workload.
+    """One row of the additive conv model (facts/vendor_costs.md 4.3, refitted): DPU cycles of one workload.
 
-    ``c0 + c_mac*mac + c_act*act/100 + c_wt*wt/100 + c_stencil*S + c_out*out/100 + c_drain*max(0, D*cells - mac)
-    + c_bound*max(mac, (act + wt)/read_bytes_per_cycle)``, with the terms of ``npusim.costs.dpu.ConvTerms``.
+    ``c0 + c_mac*mac + c_drain*max(mac, D*cells) + (c_act*act + c_wt*wt + c_weights*weights + c_out*out)/100
+    + c_stencil*stencils + c_bound*max(mac, (act + wt)/read_bytes_per_cycle)``, with the terms of
+    ``npusim.costs.dpu.ConvTerms``. No coefficient is negative, so more work never costs less.
     """
 
-    c0: float
-    c_mac: float = 0
-    c_act: float = 0
-    c_wt: float = 0
-    c_stencil: float = 0
-    c_out: float = 0
-    c_drain: float = 0
-    c_bound: float = 0
+    c0: NonNegative
+    c_mac: NonNegative = 0
+    c_drain: NonNegative = 0
+    c_act: NonNegative = 0
+    c_wt: NonNegative = 0
+    c_weights: NonNegative = 0
+    c_out: NonNegative = 0
+    c_stencil: NonNegative = 0
+    c_bound: NonNegative = 0
 
 
 class CellCost(Section):
@@ -110,8 +112,8 @@ class DpuCosts(Section):
     Classes: output width up to 2 (``W1``), 5 (``W4``), 10 (``W8``), wider (``img1``), kernels over 1x1 (``img3``)."""
     cells: dict[str, CellCost]
     """Key: ``OP TYPE``, or ``OP TYPE CLASS``, or ``OP TYPE CLASS CHANNELS``, e.g. ``dwconv fp16 s1``; the longest that
-    exists wins. Classes: kernel 1x1 (``k1``), 3 wide at stride 1 (``k3s1``), other kernels by stride (``s1``, ``s2``,
-    any above 2 as ``s2``)."""
+    exists wins. Classes: kernel 1x1 (``k1``), 3 wide at stride 1 (``k3s1``, else ``s1``), other kernels by stride
+    (``s1``; ``s2`` for any above 1). Eltwise and permute that write another type first look for ``OP fp16>int8``."""
 
     @field_validator("stencil_channels", "drain_cycles_per_cell")
     @classmethod

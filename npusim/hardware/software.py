@@ -63,6 +63,8 @@ class Software(Section):
     """A MatMul split over output channels multicasts its result to all tiles; else every tile keeps its part."""
     dma_split_bytes: Count = 77_000
     """A lone transfer above this size is cut in two, one an engine."""
+    pipeline_share: Annotated[float, Field(gt=0, le=1)] = 0.85
+    """Share of CMX that two slices of a convolution may take, so that one is loaded while the other computes."""
     unsplit_kernels: tuple[str, ...] = ()
     """SHAVE kernels that are not cut over the SHAVEs of a tile."""
     single_tile_kernels: tuple[str, ...] = ()

@@ -22,15 +22,32 @@ def _layer(name: str) -> str:
     return match[0].replace("/", ".") if match else ""
 
 
-def _place_all(nodes: list[Node], hw: Hardware) -> list[Plan]:
-    from npusim.lowering.fuse import UNARY_KERNELS  # noqa: F401, PLC0415
+def _write_in_place(nodes: list[Node]) -> dict[int, int]:
+    """Pieces of a Concat that an op computes are written straight into it: storage of the piece -> of the Concat.
 
+    What a Concat cannot have written for it (inputs, constants, parts of other values) is copied.
+    """
+    made: dict[int, Node] = {}
+    homes: dict[int, int] = {}
+    for node in nodes:
+        if node.kind == "concat":
+            direct = []
+            for i, value in enumerate(node.inputs):
+                maker = made.get(value.storage)
+                if maker and maker.kind not in ("concat", "copy") and not value.partial and value.storage not in homes:
+                    homes[value.storage] = node.output.storage
+                    direct.append(i)
+            node.params["direct"] = direct
+        made[node.output.storage] = node
+    return homes
+
+
+def _place_all(nodes: list[Node], hw: Hardware) -> list[Plan]:
     readers: dict[int, list[Node]] = {}
     for node in nodes:
         for value in node.inputs:
             readers.setdefault(value.storage, []).append(node)
-    shave = {s for s, r in readers.items() if all(n.kind == "unary" for n in r)}
-    placer = Placer(hw, storages=10_000_000, shave_readers=shave)
+    placer = Placer(hw, storages=10_000_000, readers=readers)
     return [plan for node in nodes for plan in placer.place(node)]
 
 
@@ -46,8 +63,9 @@ def lower(graph: Graph, hw: Hardware) -> Program:
         if value.storage not in made or value.partial:
             target = Node("copy", graph.tensors[graph.outputs[0]].name, "Result", [value], value)
             nodes.append(target)
+    homes = _write_in_place(nodes)
     plans = _place_all(nodes, hw)
-    ops, homes = [], {}
+    ops = []
     index: dict[str, int] = {}
     for plan in plans:
         node = plan.node
@@ -57,7 +75,6 @@ def lower(graph: Graph, hw: Hardware) -> Program:
                 ProgramOp(node.name, node.type, node.fused, _layer(node.name), plan.strategy, node.output.shape)
             )
         plan.op = index[node.name]
-        homes[plan.output.storage] = plan.output.storage
     return schedule(plans, ops, {v.storage for v in outputs}, homes, graph.name, hw, graph.notes)
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from npusim.costs.dpu import workloads
 from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.hardware.schema import Hardware
-
-if TYPE_CHECKING:
-    from npusim.lowering.schedule import Draft
+from npusim.lowering.emit import Draft
 
 #: Op index of tasks that belong to no op of the model.
 NO_OP = 0
@@ -40,14 +36,13 @@ def _group_tasks(drafts: list[Draft], hw: Hardware) -> tuple[list[int], dict[int
     return group_of, by_queue
 
 
-def add_fetches(drafts: list[Draft], groups: int, hw: Hardware) -> tuple[list[Draft], int]:
+def add_fetches(drafts: list[Draft], groups: int, hw: Hardware) -> tuple[list[Draft], dict[int, int]]:
     """The drafts with their fetches: the first two groups of every queue before all else, later ones when the group
-    before the previous one has ended. Returns the drafts and the number of task groups."""
-    from npusim.lowering.schedule import Draft  # noqa: PLC0415  (schedule imports this module)
-
+    before the previous one has ended. ``groups`` is the number of task groups so far. Returns the drafts and the new
+    place of every old one."""
     fetch = hw.software.fetch
     if fetch is None or not any(isinstance(d.work, (DpuWork, ShaveWork)) for d in drafts):
-        return drafts, groups
+        return drafts, {i: i for i in range(len(drafts))}
     group_of, by_queue = _group_tasks(drafts, hw)
     work = DmaWork("ddr", "cmx", 0, 0, "fetch")
     start = groups
@@ -73,6 +68,7 @@ def add_fetches(drafts: list[Draft], groups: int, hw: Hardware) -> tuple[list[Dr
             insert_after.setdefault(last_task[earlier], []).append((earlier, later))
             groups += 1
     result = before
+    position: dict[int, int] = {}
     seen: set[int] = set()
     for i, draft in enumerate(drafts):
         if draft.queue not in seen:
@@ -81,7 +77,8 @@ def add_fetches(drafts: list[Draft], groups: int, hw: Hardware) -> tuple[list[Dr
         g = group_of[i]
         if g in ready and first_task[g] == i:
             draft.waits = (*draft.waits, ready[g])
+        position[i] = len(result)
         result.append(draft)
         for _, later in insert_after.get(i, ()):
             result.append(Draft(0, draft.op, work, (draft.group,), ready[later], "fetch"))
-    return result, groups
+    return result, position

@@ -15,27 +15,25 @@ from npusim.lowering.nodes import Kind, Node
 from npusim.lowering.patterns import Index, Match, find
 from npusim.lowering.values import Value
 
-#: SHAVE kernels by op type, for ops with one activation operand.
-UNARY_KERNELS = {
-    "Abs": "abs", "Acos": "acos", "Acosh": "acosh", "Asin": "asin", "Asinh": "asinh", "Atan": "atan",
-    "Atanh": "atanh", "Ceiling": "ceiling", "Clamp": "clamp", "Convert": "convert", "Cos": "cos", "Cosh": "cosh",
-    "CumSum": "cumsum", "Elu": "elu", "Erf": "erf", "Exp": "exp", "Floor": "floor", "Gelu": "gelu",
-    "HSigmoid": "hsigmoid", "HSwish": "hswish", "HardSigmoid": "hard_sigmoid", "Log": "log",
-    "LogSoftmax": "log_softmax", "LogicalNot": "logical_not", "MVN": "mvn", "Mish": "mish", "Negative": "negative",
-    "NormalizeL2": "normalize_l2", "PRelu": "prelu", "Relu": "relu", "LeakyRelu": "leaky_relu", "Round": "round",
-    "Selu": "selu", "Sigmoid": "sigmoid", "Sign": "sign", "Sin": "sin", "Sinh": "sinh", "SoftMax": "softmax",
-    "SoftPlus": "softplus", "SoftSign": "softsign", "Softmax": "softmax", "Sqrt": "sqrt", "Swish": "swish",
-    "Tan": "tan", "Tanh": "tanh", "TopK": "topk", "ReduceL1": "reduce_l1", "ReduceL2": "reduce_l2",
-    "ReduceProd": "reduce_prod",
-}  # fmt: skip
-#: SHAVE kernels by op type, for ops with several activation operands.
-ELTWISE_KERNELS = {
-    "Add": "add", "Subtract": "subtract", "Multiply": "multiply", "Divide": "divide", "Maximum": "maximum",
-    "Minimum": "minimum", "Power": "power", "SquaredDifference": "squared_difference", "FloorMod": "floor_mod",
-    "Mod": "mod", "Equal": "equal", "NotEqual": "not_equal", "Greater": "greater", "GreaterEqual": "greater_equal",
-    "Less": "less", "LessEqual": "less_equal", "LogicalAnd": "and", "LogicalOr": "or", "LogicalXor": "xor",
-    "Select": "select",
-}  # fmt: skip
+#: Ops with one activation operand that a SHAVE kernel of the same name (in lower case) can run.
+UNARY_OPS = frozenset(
+    {
+        "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceiling", "Clamp", "Convert", "Cos",
+        "Cosh", "CumSum", "Elu", "Erf", "Exp", "Floor", "Gelu", "HSigmoid", "HSwish", "HardSigmoid",
+        "Log", "LogSoftmax", "LogicalNot", "MVN", "Mish", "Negative", "NormalizeL2", "PRelu", "Relu",
+        "LeakyRelu", "Round", "Selu", "Sigmoid", "Sign", "Sin", "Sinh", "SoftMax", "SoftPlus",
+        "SoftSign", "Softmax", "Sqrt", "Swish", "Tan", "Tanh", "TopK", "ReduceL1", "ReduceL2",
+        "ReduceProd",
+    }
+)  # fmt: skip
+#: Ops with several activation operands, likewise.
+ELTWISE_OPS = frozenset(
+    {
+        "Add", "Subtract", "Multiply", "Divide", "Maximum", "Minimum", "Power", "SquaredDifference",
+        "FloorMod", "Mod", "Equal", "NotEqual", "Greater", "GreaterEqual", "Less", "LessEqual",
+        "LogicalAnd", "LogicalOr", "LogicalXor", "Select",
+    }
+)  # fmt: skip
 _REDUCE = {"ReduceSum": "sum", "ReduceMean": "mean", "ReduceMax": "max", "ReduceMin": "min"}
 
 
@@ -285,7 +283,7 @@ class _Fuser:
             self.view(op)
             return
         readers = [o for o in self.graph.ops if op.outputs[0] in o.inputs] if op.type == "Broadcast" else []
-        if readers and all(o.type in ELTWISE_KERNELS for o in readers):
+        if readers and all(o.type in ELTWISE_OPS for o in readers):
             self.values[op.outputs[0]] = self.padded(value, len(shape))
             return
         self.emit("broadcast", op, [self.plain(value, op)])
@@ -400,7 +398,7 @@ class _Fuser:
     def unary(self, op: Op) -> None:
         source = op.inputs[0]
         value = self.values[source]
-        kernel = UNARY_KERNELS[op.type]
+        kernel = op.type.lower()
         node = self.producer(source)
         if node is not None and node.kind in ("conv", "dwconv", "scale", "bmm", "eltwise") and self.fusable(op, node):
             self.absorb(op, source)
@@ -474,7 +472,7 @@ class _Fuser:
             lead = big[0].order if big else ()
             inputs = [v if v.constant or self.same_order(v, lead) else self.move(v, lead or tuple(range(rank)), op) for v in inputs]
         out = replace(self.fresh(op), order=order)
-        self.emit("eltwise", op, inputs, out, kernel=ELTWISE_KERNELS[op.type])
+        self.emit("eltwise", op, inputs, out, kernel=op.type.lower())
 
     @staticmethod
     def same_order(value: Value, order: tuple[int, ...]) -> bool:
@@ -512,8 +510,8 @@ class _Fuser:
 
 _HANDLERS: dict[str, Callable[[_Fuser, Op], None]] = {
     **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze", "Identity"), _Fuser.view),
-    **dict.fromkeys(UNARY_KERNELS, _Fuser.unary),
-    **dict.fromkeys(ELTWISE_KERNELS, _Fuser.eltwise),
+    **dict.fromkeys(UNARY_OPS, _Fuser.unary),
+    **dict.fromkeys(ELTWISE_OPS, _Fuser.eltwise),
     **dict.fromkeys(_REDUCE, _Fuser.reduce),
     "Transpose": _Fuser.transpose,
     "Slice": _Fuser.slice,

@@ -18,20 +18,24 @@ from npusim.lowering.plan_cells import (
     plan_reduce_conv,
     plan_scale,
 )
-from npusim.lowering.plan_conv import CHANNELS, plan_bmm, plan_conv
+from npusim.lowering.conv_parts import CHANNELS
+from npusim.lowering.plan_bmm import plan_bmm
+from npusim.lowering.plan_conv import Surroundings, plan_conv
 from npusim.lowering.plan_dma import plan_broadcast, plan_convert, plan_copy, plan_gather
 from npusim.lowering.plan_shave import plan_shave
+from npusim.lowering.strategy import choose, depthwise_split
 from npusim.lowering.values import Dist, Value
 
 
 class Placer:
     """Makes plans of nodes in order. ``hints`` are the Dists in which values lie in CMX already, by storage."""
 
-    def __init__(self, hw: Hardware, storages: int, shave_readers: set[int]) -> None:
+    def __init__(self, hw: Hardware, storages: int, readers: dict[int, list[Node]]) -> None:
         self.hw = hw
         self.storages = storages
-        self.shave_readers = shave_readers
+        self.readers = readers
         self.hints: dict[int, Dist] = {}
+        self.sliced: set[int] = set()
 
     def fresh(self, value: Value) -> Value:
         """The same kind of value in a storage of its own."""
@@ -44,6 +48,8 @@ class Placer:
         for plan in plans:
             if plan.resident_output:
                 self.hints[plan.output.storage] = plan.out_dist
+            if len(plan.slices) > 1:
+                self.sliced.add(plan.output.storage)
         return plans
 
     def hint(self, value: Value) -> Dist | None:
@@ -53,7 +59,21 @@ class Placer:
     # -- DPU ----------------------------------------------------------------------------------------------------
 
     def _conv(self, node: Node) -> list[Plan]:
-        return [plan_conv(node, self.hw, node.output.storage in self.shave_readers)]
+        source = node.inputs[0]
+        around = Surroundings(self.hint(source), source.storage in self.sliced, self._wants(node.output))
+        return [plan_conv(node, self.hw, around)]
+
+    def _wants(self, value: Value) -> str:
+        """How the readers of a convolution's result want it to lie (``Surroundings.wants``)."""
+        readers = self.readers.get(value.storage, [])
+        if readers and all(n.kind == "unary" for n in readers):
+            return "segments"
+        splits = {choose(n, self.hw) for n in readers if n.kind == "conv"}
+        splits |= {depthwise_split(n, self.hw) for n in readers if n.kind == "dwconv"}
+        if splits - {"rows"}:
+            return "whole"
+        images = [n for n in readers if n.kind in ("eltwise", "pool") and len(n.output.shape) == 4]
+        return "rows" if splits or images else ""
 
     def _dwconv(self, node: Node) -> list[Plan]:
         return [plan_depthwise(node, self.hw)]
@@ -89,9 +109,9 @@ class Placer:
         node.params["view"] = view
         kind = node.params["reduce"]
         if kind == "sum" and self.hw.software.reduce_sum_engine == "shave":
-            return [plan_shave(node, self.hw, "reduce_sum")]
+            return [plan_shave(node, self.hw, "reducesum")]
         if kind == "min":
-            return [plan_shave(node, self.hw, "reduce_min")]
+            return [plan_shave(node, self.hw, "reducemin")]
         if kind == "sum" and view[2] == 1 and view[1] >= CHANNELS:
             return [plan_reduce_conv(node, self.hw)]
         plans = plan_reduce_chain(node, self.hw, self.storages)
@@ -102,7 +122,7 @@ class Placer:
 
     def _unary(self, node: Node) -> list[Plan]:
         kernel = node.params["kernel"]
-        if kernel in ("relu", "leaky_relu", "negative") or (
+        if kernel in ("relu", "leakyrelu", "negative") or (
             kernel == "clamp" and node.params.get("low") == 0.0
         ):
             return [plan_add(node, self.hw, self.hint(node.inputs[0]), operands=1)]

@@ -62,7 +62,8 @@ class Plan:
     slices: list[Slice]
     strategy: str
     in_place: bool = False
-    ddr_moves: list[DmaWork] = field(default_factory=list)
+    ddr_moves: list[tuple[int, DmaWork]] = field(default_factory=list)
+    """DDR to DDR copies: (operand, transfer)."""
     op: int = -1
 
     @property

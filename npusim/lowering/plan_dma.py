@@ -17,7 +17,8 @@ def _moves(elements: int, bits: int, hw: Hardware) -> list[DmaWork]:
 
 def plan_copy(node: Node, hw: Hardware) -> Plan:
     """DDR to DDR copies of all activation pieces (and fills of the constant ones)."""
-    moves = [m for v in node.inputs for m in _moves(v.elements, v.stored_bits, hw)]
+    direct = node.params.get("direct", ())
+    moves = [(k, m) for k, v in enumerate(node.inputs) if k not in direct for m in _moves(v.elements, v.stored_bits, hw)]
     return Plan(node, node.inputs, [None] * len(node.inputs), node.output, None, [], "DDR to DDR copy", ddr_moves=moves)
 
 
@@ -63,7 +64,7 @@ def plan_convert(node: Node, hw: Hardware) -> Plan:
     """A change of type: a converting copy DDR to DDR."""
     value = node.inputs[0]
     return Plan(
-        node, [value], [None], node.output, None, [], "converting copy", ddr_moves=_moves(value.elements, 16, hw)
+        node, [value], [None], node.output, None, [], "converting copy", ddr_moves=[(0, m) for m in _moves(value.elements, 16, hw)]
     )
 
 

@@ -2,124 +2,332 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 from npusim.costs.work import ShaveWork
 from npusim.hardware.schema import Hardware
 from npusim.lowering.nodes import Node
-from npusim.lowering.plan import (
-    Plan,
-    Slice,
-    cmx_capacity,
-    held,
-    operand_loads,
-    output_stores,
-    slice_part,
+from npusim.lowering.plan import ALL_TILES, Load, Plan, Slice, Store, cmx_capacity, load_value, odd_halves, transfer
+from npusim.lowering.shave_tiling import (
+    DENSE_KERNELS,
+    FLAT_GRANULE,
+    FLAT_KERNELS,
+    FULL_OPERAND_KERNELS,
+    LINE_KERNELS,
+    OUTER_SLICED_KERNELS,
+    ROW_KERNELS,
+    SMALL_SELECT,
+    C,
+    H,
+    N,
+    Shape,
+    Tiling,
+    W,
+    find_axis,
+    four,
+    operand_part,
+    segments,
+    shave_axis,
+    tile_axis,
 )
-from npusim.lowering.values import WHOLE, Dist, Value, along, canonical4, ceil_div, even
+from npusim.lowering.values import Dist, Value, ceil_div, even
 
-#: Kernels that are split over tiles along H and over SHAVEs along C (facts/vendor_lowering.md 2.4, group A); all
-#: others take C for both (group B).
-ROW_KERNELS = frozenset({"exp", "tanh", "sin", "erf", "floor", "power", "divide"})
-#: Elements of one granule when a tensor is refolded to a flat vector for balance.
-FLAT_GRANULE = 16
-
-
-def _split(shape: tuple[int, ...], kernel: str, tiles: int, axis: int | None) -> Dist:
-    """How the output of a kernel is cut over the tiles. ``axis`` is one that must stay whole (softmax, cumsum)."""
-    n, c, h, w = canonical4(shape)
-    four = (n, c, h, w)
-    locked = None if axis is None else axis + 4 - len(shape)
-    prefer = (2, 1) if kernel in ROW_KERNELS else (1, 2)
-    if c == 1 or locked == prefer[0]:
-        prefer = (2, 1) if locked != 2 else (1, 3)
-    for dim in prefer:
-        if dim != locked and four[dim] >= tiles:
-            return along(four, dim, even(four[dim], tiles))
-    total = prod(four)
-    if locked is None and total >= FLAT_GRANULE * tiles:
-        return Dist(1, even(total, tiles, FLAT_GRANULE))
-    for dim in (*prefer, 3, 0):
-        if dim != locked and 1 < four[dim]:
-            return along(four, dim, even(four[dim], tiles))
-    return WHOLE
-
-
-def _operand_dist(value: Value, output: Value, dist: Dist) -> Dist:
-    """How an operand must lie so that every tile has what it needs: cut like the output, or whole if broadcast."""
-    if dist.whole or value.elements == output.elements:
-        return dist
-    return WHOLE
-
-
-def _shares(elements: int, shaves: int, row: int) -> list[int]:
-    """A tile's elements over its SHAVEs, in whole rows where there are enough."""
-    if shaves == 1 or elements <= FLAT_GRANULE:
-        return [elements]
-    rows = elements // row if row and elements % row == 0 else 0
-    if rows >= shaves:
-        return [r * row for r in even(rows, shaves)]
-    return list(even(elements, shaves, FLAT_GRANULE))
+#: Storage of constants that the compiler adds itself (the gamma of an RMS norm, the ones of a reciprocal).
+ADDED_CONSTANT = -1
 
 
 def plan_shave(node: Node, hw: Hardware, kernel: str, hint: Dist | None = None) -> Plan:
-    """The plan of one kernel over the activation operands of a node.
+    """The plan of one kernel over the operands of a node.
 
-    ``hint`` is how the first operand lies in CMX already; an elementwise kernel takes over that split.
+    ``hint`` is how its first operand lies in CMX already; a kernel that may takes over that split (facts 2.4).
     """
     output = node.output
-    tiles = 1 if kernel in hw.software.single_tile_kernels else hw.tiles
-    axis = node.params.get("axis")
-    if axis is not None and output.order:
-        axis = output.order.index(axis)
-    physical = output.physical
-    whole_rows = kernel in ("rms", "mvn")
-    if whole_rows:
-        axis = len(physical) - 1
-    if hint is not None and axis is None:
-        dist = hint
+    operands = [_executed(v) for v in node.inputs]
+    if kernel == "rms" and len(operands) == 1:
+        operands.append(_gamma(output))
+    shape, aligned = four(output, operands)
+    if node.params.get("repeated"):
+        tiling = _repeated(shape, node.params["repeated"], hw)
+    elif node.params.get("batched"):
+        tiling = _batched(shape, node.params["batched"], kernel, hw)
+        aligned = [_batched_operand(a, shape, tiling.shape) for a in aligned]
     else:
-        dist = _split(physical, kernel, tiles, axis)
-    inputs = [v for v in node.inputs if not (v.constant and v.elements == 1)]
-    dists: list[Dist | None] = [_operand_dist(v, output, dist) for v in inputs]
-    shaves = 1 if kernel in hw.software.unsplit_kernels else hw.shave.per_tile
-    return build(node, hw, kernel, inputs, dists, dist, shaves)
+        tiling = split(shape, kernel, _locked(node, kernel, shape), hw, hint)
+    tiling = _sliced(tiling, kernel, [(v, a) for v, a in zip(operands, aligned, strict=True)], output, hw)
+    return _build(node, hw, kernel, operands, aligned, tiling)
 
 
-def build(
-    node: Node,
-    hw: Hardware,
-    kernel: str,
-    inputs: list[Value],
-    dists: list[Dist | None],
-    dist: Dist,
-    shaves: int,
-) -> Plan:
-    """Slices of a SHAVE op whose split is decided: as many as its operands and result need to fit one tile's CMX."""
+def _executed(value: Value) -> Value:
+    """Constants are converted to FP16 when the model is compiled."""
+    return replace(value, bits=16, stored_bits=16) if value.constant and value.bits > 16 else value
+
+
+def _gamma(output: Value) -> Value:
+    """The scale that the RMS kernel always reads (facts 1.2): ones where the model has none."""
+    width = output.physical[-1]
+    return Value(ADDED_CONSTANT, (1,) * (len(output.shape) - 1) + (width,), constant=True, order=output.order)
+
+
+def _locked(node: Node, kernel: str, shape: Shape) -> int | None:
+    """The dimension that must stay whole, in the four of memory order."""
     output = node.output
-    used = hw.tiles if dist.whole else len(dist.cuts)
-    demand = max(held(output, dist, hw.tiles)) + sum(
-        max(held(v, d or WHOLE, hw.tiles)) for v, d in zip(inputs, dists, strict=True)
-    )
-    slices = max(1, ceil_div(demand, cmx_capacity(hw)))
-    row = output.physical[-1] if output.physical else 1
-    io_bits = sum(v.elements * v.bits for v in inputs) + output.elements * output.bits
-    parts = []
-    for i in range(slices):
-        loads = [
-            load
-            for k, (v, d) in enumerate(zip(inputs, dists, strict=True))
-            for load in operand_loads(k, v, d or WHOLE, hw.tiles, hw, slices if v.elements == output.elements else 1, i)
-        ]
+    if kernel in ("rms", "mvn"):
+        return W
+    axis = node.params.get("axis")
+    if axis is None or kernel not in ("softmax", "logsoftmax", "cumsum", "normalizel2") and "reduce" not in kernel:
+        return None
+    order = output.order or tuple(range(len(output.shape)))
+    inner = prod(output.shape[d] for d in order[order.index(axis) + 1 :])
+    if output.shape[axis] == 1:
+        return None
+    return next((d for d in (W, H, C) if prod(shape[d + 1 :]) == inner and shape[d] == output.shape[axis]), W)
+
+
+def split(shape: Shape, kernel: str, locked: int | None, hw: Hardware, hint: Dist | None = None) -> Tiling:
+    """How a kernel's output is cut over tiles and SHAVEs, before slicing."""
+    tiles = 1 if kernel in hw.software.single_tile_kernels else hw.tiles
+    total = prod(shape)
+    found = find_axis(shape, hint) if hint is not None and not hint.whole else None
+    if found is not None and found[0] != locked:
+        axis, cuts = found
+    elif hint is not None and not hint.whole and locked is None and hint.outer == 1:
+        return Tiling(shape, None, hint.cuts, None, _shaves(kernel, max(hint.cuts), hw))
+    else:
+        picked = tile_axis(shape, kernel, tiles, locked)
+        if picked is None:
+            return _short(shape, kernel, locked, tiles, hw)
+        axis = picked
+        granule = FLAT_GRANULE if kernel == "softmax" and axis == H and shape[C] == 1 and shape[H] % tiles else 1
+        cuts = segments(shape[axis], tiles, granule)
+    part = [*shape]
+    part[axis] = cuts[0]
+    block = (part[0], part[1], part[2], part[3])
+    inner = shave_axis(block, kernel, locked)
+    flat = kernel in FLAT_KERNELS and (inner is None or len(set(cuts)) > 1 or block[inner] % hw.shave.per_tile > 0)
+    shaves = _shaves(kernel, total // len(cuts), hw)
+    if inner is None and not flat:
+        shaves = 1
+    lines = kernel in LINE_KERNELS and locked == W
+    return Tiling(shape, axis, cuts, None if flat else inner, shaves, lines)
+
+
+def _short(shape: Shape, kernel: str, locked: int | None, tiles: int, hw: Hardware) -> Tiling:
+    """No axis has an index for every tile: a flat vector in granules, or everything repeated on every tile."""
+    total = prod(shape)
+    if locked is None and total >= FLAT_GRANULE * tiles and tiles > 1:
+        cuts = segments(total, tiles, FLAT_GRANULE)
+        return Tiling(shape, None, cuts, None, _shaves(kernel, cuts[0], hw))
+    lines = kernel in LINE_KERNELS and locked == W
+    inner = shave_axis(shape, kernel, locked)
+    shaves = _shaves(kernel, total, hw)
+    if inner is None and (locked is not None or total < 2):
+        shaves = 1
+    return Tiling(shape, None, (), inner, shaves, lines)
+
+
+def _shaves(kernel: str, elements: int, hw: Hardware) -> int:
+    small = kernel in ("select", "select_2in") and elements < SMALL_SELECT
+    return 1 if small or kernel in hw.software.unsplit_kernels else hw.shave.per_tile
+
+
+def _repeated(shape: Shape, batch: int, hw: Hardware) -> Tiling:
+    """A unary kernel behind a Select over a batch: every tile does all of it, the SHAVEs share the batch (facts 2.4;
+    1,156 us of mamba2-130m_l1_t4 at any number of tiles). The rows are sliced."""
+    inner = shape[W]
+    rows = shape[H]
+    channels = prod(shape) // (batch * rows * inner)
+    return Tiling((batch, channels, rows, inner), None, (), N, hw.shave.per_tile, slice_axis=H)
+
+
+def _batched(shape: Shape, batch: int, kernel: str, hw: Hardware) -> Tiling:
+    """A Select over a batch by one mask: the rows are cut over tiles and SHAVEs, the batch is sliced."""
+    channels = prod(shape) // (batch * shape[H] * shape[W])
+    whole = (batch, channels, shape[H], shape[W])
+    cuts = segments(shape[H], hw.tiles) if shape[H] >= hw.tiles else (shape[H],)
+    inner = H if hw.tiles > 1 else N
+    return Tiling(whole, H, cuts, inner, _shaves(kernel, prod(shape) // hw.tiles, hw), slice_axis=N)
+
+
+def _batched_operand(operand: Shape | None, shape: Shape, whole: Shape) -> Shape | None:
+    """An operand's shape where the output's leading dimensions are seen as a batch."""
+    if operand is None or operand == shape:
+        return None if operand is None else whole
+    return (1, 1, operand[H], operand[W]) if operand[N] == operand[C] == 1 else None
+
+
+# -- slices ------------------------------------------------------------------------------------------------------
+
+
+def _sliced(
+    tiling: Tiling, kernel: str, operands: list[tuple[Value, Shape | None]], output: Value, hw: Hardware
+) -> Tiling:
+    """The tiling in as few slices as fit CMX (facts 3.2): one whose operands and result fit beside each other, or, for
+    kernels that the compiler pipelines, slices of which two fit."""
+    capacity = cmx_capacity(hw)
+    pipelined = kernel in hw.software.pipelined_kernels
+    single = replace(tiling, slices=1)
+    if _footprint(single, kernel, operands, output, hw.tiles, True) <= capacity and (
+        kernel == "cumsum"
+        or not pipelined
+        or _footprint(single, kernel, operands, output, hw.tiles, False) <= capacity
+    ):
+        return single
+    axis = _slice_axis(tiling, kernel)
+    sliced = replace(tiling, slice_axis=axis)
+    limit = sliced.extent()
+    for count in range(2, limit + 1):
+        tried = replace(sliced, slices=count)
+        if kernel == "select" and not _balanced(tried):
+            continue
+        if _footprint(tried, kernel, operands, output, hw.tiles, True) > capacity:
+            continue
+        if pipelined and 2 * _footprint(tried, kernel, operands, output, hw.tiles, False) > capacity:
+            continue
+        return tried
+    return replace(sliced, slices=max(limit, 1))
+
+
+def _slice_axis(tiling: Tiling, kernel: str) -> int:
+    if tiling.slice_axis == N or tiling.shape[N] > 1:
+        return tiling.slice_axis
+    locked_w = tiling.lines
+    order = (C, H, W) if kernel in OUTER_SLICED_KERNELS else (H, W, C) if kernel != "cumsum" else (W, H, C)
+    return next((d for d in order if tiling.shape[d] > 1 and not (locked_w and d == W)), H)
+
+
+def _balanced(tiling: Tiling) -> bool:
+    """Slices along the axis of the SHAVEs that give each the same (select_1x24x256x256: 8, 8 and 12 channels a slice on
+    3720, 4000 and 5010; Where_2 of mamba2 on one tile: 4 of 24)."""
+    if tiling.slice_axis not in (tiling.shave_axis, tiling.axis):
+        return True
+    tiles = len(tiling.cuts) if tiling.axis == tiling.slice_axis else 1
+    shaves = tiling.shaves if tiling.shave_axis == tiling.slice_axis else 1
+    return tiling.shape[tiling.slice_axis] % (tiling.slices * tiles * shaves) == 0
+
+
+def _footprint(
+    tiling: Tiling, kernel: str, operands: list[tuple[Value, Shape | None]], output: Value, tiles: int, full: bool
+) -> int:
+    """CMX bytes of the largest slice on the first tile; ``full`` counts broadcast operands as the compiler does."""
+    blocks = tiling.parts(tiles)[0][0]
+    elements = sum(prod(b) for b in blocks)
+    size = ceil_div(elements * output.bits, 8)
+    for value, shape in operands:
+        part = _needed(value, shape, blocks, tiling)
+        if full and kernel in FULL_OPERAND_KERNELS:
+            part = max(part, elements)
+        size += ceil_div(part * value.bits, 8)
+    return size
+
+
+def _needed(value: Value, shape: Shape | None, blocks: list[Shape], tiling: Tiling) -> int:
+    """Elements of an operand that a tile needs for its SHAVEs' parts."""
+    if value.elements == prod(tiling.shape):
+        return sum(prod(b) for b in blocks)
+    if shape is None or tiling.axis is None and tiling.cuts:
+        return value.elements
+    axis = tiling.shave_axis if not tiling.lines else None
+    parts = [operand_part(b, shape, tiling.shape) for b in blocks]
+    if axis is None or shape[axis] == 1:
+        return max(parts) if not tiling.lines else value.elements
+    return sum(parts)
+
+
+# -- the plan ----------------------------------------------------------------------------------------------------
+
+
+def _build(
+    node: Node, hw: Hardware, kernel: str, operands: list[Value], aligned: list[Shape | None], tiling: Tiling
+) -> Plan:
+    output = node.output
+    dense = kernel in DENSE_KERNELS and _strided(tiling, operands, aligned)
+    seen: set[int] = set()
+    inputs: list[tuple[int, Value, Shape | None]] = []
+    for k, (value, shape) in enumerate(zip(operands, aligned, strict=True)):
+        if value.storage not in seen or value.storage == ADDED_CONSTANT:
+            inputs.append((k, value, shape))
+        seen.add(value.storage)
+    io_bits = sum(v.elements * v.bits for v in operands) + output.elements * output.bits
+    slices = []
+    for tiles in tiling.parts(hw.tiles):
+        loads: list[Load] = []
+        for k, (_, value, shape) in enumerate(inputs):
+            loads.extend(_loads(k, value, shape, tiles, tiling, dense, hw))
         computes = []
-        for tile in range(used):
-            elements = slice_part(dist.elements(tile, output.elements), slices, i)
-            for share in _shares(elements, shaves, row):
-                io = io_bits * share // (8 * output.elements) if output.elements else 0
-                computes.append((tile, ShaveWork(kernel, share, ceil_div(share * output.bits, 8), io)))
-        stores = output_stores(output, dist, hw.tiles, hw, slices, i)
-        parts.append(Slice(loads, computes, stores, held(output, dist, hw.tiles, slices)))
-    strategy = f"{kernel} on {used} tiles" + (f", {slices} slices" if slices > 1 else "")
-    if dist.whole:
-        strategy = f"{kernel} repeated on {used} tiles"
-    return Plan(node, inputs, dists, output, dist, parts, strategy)
+        for tile, blocks in enumerate(tiles):
+            for block in blocks:
+                elements = prod(block)
+                io = io_bits * elements // (8 * output.elements) if output.elements else 0
+                computes.append((tile, ShaveWork(kernel, elements, ceil_div(elements * output.bits, 8), io)))
+        held = tuple(ceil_div(sum(prod(b) for b in blocks) * output.bits, 8) for blocks in tiles)
+        slices.append(Slice(loads, computes, _stores(output, tiles, tiling, dense, hw), held + (0,) * (hw.tiles - len(held))))
+    used = len(tiling.cuts) or hw.tiles
+    strategy = f"{kernel} {'on' if tiling.cuts else 'repeated on'} {used} tiles"
+    if len(slices) > 1:
+        strategy += f", {len(slices)} slices"
+    values = [v for _, v, _ in inputs]
+    dists = [None if dense else _in_dist(v, s, tiling) for _, v, s in inputs]
+    return Plan(node, values, dists, output, None if dense else tiling.dist, slices, strategy)
+
+
+def _strided(tiling: Tiling, operands: list[Value], aligned: list[Shape | None]) -> bool:
+    """Whether a SHAVE's part lies strided in its tile's buffer, or an operand is not cut over the SHAVEs."""
+    if tiling.shaves == 1:
+        return False
+    axis = tiling.shave_axis
+    if tiling.lines:
+        return any(v.elements not in (1, prod(tiling.shape)) for v in operands)
+    if axis is None:
+        return False
+    first = [*tiling.shape]
+    if tiling.axis is not None:
+        first[tiling.axis] = tiling.cuts[0]
+    if first[axis] < 2:
+        return False
+    uncut = any(v.elements > 1 and (s is None or s[axis] == 1) for v, s in zip(operands, aligned, strict=True))
+    return uncut or prod(first[:axis]) > 1
+
+
+def _in_dist(value: Value, shape: Shape | None, tiling: Tiling) -> Dist | None:
+    """How an operand must lie in CMX to be read there."""
+    if value.elements == prod(tiling.shape):
+        return tiling.dist
+    if not tiling.cuts or shape is None or tiling.axis is None or shape[tiling.axis] == 1:
+        return Dist()
+    return replace(tiling, shape=shape).dist
+
+
+def _loads(
+    operand: int, value: Value, shape: Shape | None, tiles: list[list[Shape]], tiling: Tiling, dense: bool, hw: Hardware
+) -> list[Load]:
+    """Transfers of one operand for one slice: one a tile (one a SHAVE for dense kernels), or one to all tiles where each
+    needs the same. What does not vary over the slices is loaded once and kept."""
+    same = value.elements == prod(tiling.shape)
+    varies = same or (shape is not None and shape[tiling.slice_axis] > 1 and not (tiling.axis is None and tiling.cuts))
+    shared = not tiling.cuts or not (same or (shape is not None and tiling.axis is not None and shape[tiling.axis] > 1))
+    loads = []
+    for tile, blocks in enumerate(tiles[:1] if shared else tiles):
+        cut = same or (shape is not None and tiling.shave_axis is not None and shape[tiling.shave_axis] > 1)
+        if dense and cut and not tiling.lines or dense and same:
+            sizes = [prod(b) if same else operand_part(b, shape, tiling.shape) for b in blocks]
+        else:
+            sizes = [_needed(value, shape, blocks, tiling)]
+        for position, elements in enumerate(sizes):
+            key = (operand, tile, position) if tiling.slices > 1 and not varies else ()
+            target = ALL_TILES if shared else tile
+            loads.append(Load(operand, target, load_value(value, elements, hw), ceil_div(elements * value.bits, 8), key))
+    return loads if dense or shared else odd_halves(loads)
+
+
+def _stores(output: Value, tiles: list[list[Shape]], tiling: Tiling, dense: bool, hw: Hardware) -> list[Store]:
+    stores = []
+    for tile, blocks in enumerate(tiles if tiling.cuts else tiles[:1]):
+        sizes = [prod(b) for b in blocks]
+        for elements in sizes if dense else [sum(sizes)]:
+            target = tile if tiling.cuts else ALL_TILES
+            stores.append(Store(target, transfer("cmx", "ddr", elements, output.stored_bits, hw)))
+    return odd_halves(stores) if tiling.cuts and not dense else stores
+
+
+__all__ = ["ADDED_CONSTANT", "ROW_KERNELS", "even", "plan_shave", "split"]

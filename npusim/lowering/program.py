@@ -61,14 +61,12 @@ class ProgramOp:
 
 @dataclass(frozen=True, slots=True)
 class CmxBuffer:
-    """Bytes of one tile's scratchpad, taken from the start of the earliest of the tasks ``users`` to the end of the
-    latest. The sum of what is live at any moment never exceeds the capacity, whatever the durations (fragmentation is
-    not modelled)."""
+    """Bytes of scratchpad, as they are on the fullest tile (an upper bound for every tile), taken from the start of the
+    first of the tasks ``users`` to the end of the last. What is live at any moment never exceeds the capacity, whatever
+    the durations; fragmentation is not modelled."""
 
-    tile: int
     bytes: int
     users: tuple[int, ...]
-    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

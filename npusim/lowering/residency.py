@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from npusim.lowering.plan import ALL_TILES, CONSTANT, Load, Plan, Slice
+from npusim.lowering.plan import ALL_TILES, Load, Plan, Slice, held
+from npusim.lowering.values import WHOLE
 
 
 @dataclass(slots=True)
@@ -31,6 +32,16 @@ class Residency:
     keep_until: dict[int, int] = field(default_factory=dict)
     level: list[int] = field(default_factory=list)
     stored: set[int] = field(default_factory=set)
+    widened: dict[int, int] = field(default_factory=dict)
+    """Bytes of outputs that could have been in place but stay in CMX for a later reader."""
+
+    def output_bytes(self, plan: Plan, number: int, part: Slice) -> int:
+        """CMX bytes that a step's output takes on the fullest tile."""
+        return self.widened.get(number, max(part.out_bytes, default=0))
+
+    def maker_step(self, source: int, reader: int) -> int:
+        """The step whose computes make what the step ``reader`` finds in CMX of a plan."""
+        return self.first_step[source]
 
 
 def load_bytes(loads: list[Load], tiles: int) -> int:
@@ -88,7 +99,7 @@ def decide(plans: list[Plan], outputs: set[int], tiles: int, capacity: int) -> R
             if source is None or value.constant:
                 continue
             readers[source] += 1
-            if not _stays(result, plans, source, index, operand, capacity):
+            if not _stays(result, plans, source, index, operand, tiles, capacity):
                 through_ddr.add(source)
         maker[plan.output.storage] = index
     for index, plan in enumerate(plans):
@@ -98,7 +109,7 @@ def decide(plans: list[Plan], outputs: set[int], tiles: int, capacity: int) -> R
 
 
 def _stays(
-    result: Residency, plans: list[Plan], source: int, reader: int, operand: int, capacity: int
+    result: Residency, plans: list[Plan], source: int, reader: int, operand: int, tiles: int, capacity: int
 ) -> bool:
     """Decide one edge; where it stays in CMX, account for it."""
     value, plan = plans[reader].inputs[operand], plans[reader]
@@ -110,17 +121,19 @@ def _stays(
         return False
     if made.output.elements != value.elements:
         return False
-    size = max(made.slices[0].out_bytes, default=0)
+    size = max(held(made.output, made.out_dist or WHOLE, tiles))
     begin = result.keep_until.get(source, result.first_step[source])
     end = result.first_step[reader]
     between = range(begin + 1, end)
     if any(result.level[s] + size > capacity for s in between):
         return False
+    if made.in_place and source not in result.widened:
+        if result.level[result.first_step[source]] + size > capacity:
+            return False
+        result.level[result.first_step[source]] += size
+        result.widened[source] = size
     for s in between:
         result.level[s] += size
     result.keep_until[source] = max(begin, end + len(plan.slices) - 1)
     result.resident[reader, operand] = source
     return True
-
-
-__all__ = ["CONSTANT", "Residency", "Step", "decide", "load_bytes", "make_steps"]

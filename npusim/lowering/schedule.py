@@ -2,379 +2,274 @@
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
-
-from npusim.costs.price import work_us
-from npusim.costs.work import DmaWork, DpuWork, ShaveWork, Work
+from npusim.costs.work import DmaWork, Work
 from npusim.errors import UserError
 from npusim.hardware.schema import Hardware
+from npusim.lowering.emit import Emitter, queues
 from npusim.lowering.fetch import add_fetches
-from npusim.lowering.plan import ALL_TILES, CONSTANT, Load, Plan, cmx_capacity
-from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Queue, Task
-from npusim.lowering.residency import Residency, decide
+from npusim.lowering.memory import Booking, Pool
+from npusim.lowering.plan import CONSTANT, Load, Plan, cmx_capacity
+from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Task
+from npusim.lowering.residency import Residency, decide, load_bytes
 
+#: Steps that prefetch looks ahead over.
+PREFETCH_STEPS = 64
 
-@dataclass(slots=True)
-class Draft:
-    """A task in the making: ``waits`` and ``group`` are groups of tasks, which become barriers."""
-
-    queue: int
-    op: int
-    work: Work
-    waits: tuple[int, ...]
-    group: int
-    detail: str
-
-
-@dataclass(slots=True)
-class _Buffer:
-    bytes: int
-    per_tile: list[tuple[int, int]]
-    users: list[int]
-    name: str
-
-
-@dataclass(slots=True)
-class _Memory:
-    """CMX as a pool of bytes on the fullest tile. Buffers whose last user has been issued wait in ``dead``; taking
-    their bytes again means waiting for that user."""
-
-    free: int
-    dead: deque[tuple[int, tuple[int, ...]]] = field(default_factory=deque)
-
-    def take(self, size: int) -> list[int] | None:
-        """Groups to wait for before ``size`` bytes are free; None where that can't be."""
-        waits: list[int] = []
-        while self.free < size:
-            if not self.dead:
-                return None
-            freed, groups = self.dead.popleft()
-            self.free += freed
-            waits.extend(groups)
-        self.free -= size
-        return waits
-
-
-def queues(hw: Hardware) -> tuple[Queue, ...]:
-    """The FIFOs of a machine: DMA engine x source memory, then per tile DPU and SHAVE."""
-    dma = [Queue(f"DMA {e} {c.upper()}", "dma", e, c) for c in ("ddr", "cmx") for e in range(hw.dma.engines)]
-    dpu = [Queue(f"DPU {t}", "dpu", t) for t in range(hw.tiles)]
-    shave = [Queue(f"SHAVE {t}", "shave", t, servers=hw.shave.per_tile) for t in range(hw.tiles)]
-    return (*dma, *dpu, *shave)
+Transfer = tuple[DmaWork, int, tuple[int, ...], int, str]
 
 
 class Scheduler:
-    """Emits the tasks of a list of plans. See ``schedule``."""
+    """Emits the tasks of a list of plans, step by step (a step is one slice of one plan): its loads, then what can be
+    prefetched for later steps, its computes, its stores."""
 
     def __init__(self, plans: list[Plan], residency: Residency, homes: dict[int, int], hw: Hardware) -> None:
         self.plans, self.residency, self.homes, self.hw = plans, residency, homes, hw
-        self.drafts: list[Draft] = []
-        self.groups = 0
-        self.memory = _Memory(cmx_capacity(hw))
+        self.out = Emitter(hw)
+        self.pool = Pool(cmx_capacity(hw))
         self.level = list(residency.level)
-        self.engine_us = {c: [0.0] * hw.dma.engines for c in ("ddr", "cmx")}
-        self.written: dict[int, list[int]] = {}  # home storage -> groups that wrote it
         steps = residency.steps
-        self.loaded = [self.group() for _ in steps]
-        self.computed = [self.group() for _ in steps]
+        self.loaded = [self.out.group() for _ in steps]
+        self.computed = [self.out.group() for _ in steps]
         self.has_loads = [False] * len(steps)
-        self.kept: dict[tuple[int, tuple[int, ...]], int] = {}  # (plan, key) -> load group
-        self.kept_bytes: dict[int, list[tuple[int, int]]] = {}
-        self.pending: list[list[Load]] = [self._own_loads(i) for i in range(len(steps))]
-        self.step_loads: list[list[tuple[int, int]]] = [[] for _ in steps]  # buffers: (bytes, load group)
-        self.output_bytes: dict[int, int] = {}
-        self.last_key_step: dict[tuple[int, tuple[int, ...]], int] = {}
-        for i, step in enumerate(steps):
-            for load in step.slice.loads:
-                if load.key:
-                    self.last_key_step[step.plan, load.key] = i
-        self.costs: dict[DmaWork, float] = {}
-        self.prefetched = 0
-        self.buffers: list[_Buffer] = []
-        self.expiring: dict[int, list[tuple[int, list[int]]]] = {}
+        self.pending: list[dict[int, list[Load]]] = [self._own_loads(i) for i in range(len(steps))]
+        self.kept: dict[tuple[int, tuple[int, ...]], int] = {}  # (plan, load key) -> group that loaded it
+        self.last_use: dict[tuple[int, tuple[int, ...]], int] = {
+            (s.plan, x.key): i for i, s in enumerate(steps) for x in s.slice.loads if x.key
+        }
+        self.expiring: dict[int, list[tuple[Booking, tuple[int, ...]]]] = {}  # step -> bookings that end with it
+        self.written: dict[int, list[int]] = {}  # home storage -> groups that wrote it
+        self.writers: dict[int, int] = {}  # home storage -> plans that have still to write it
+        for plan in plans:
+            home = self.home(plan.output.storage)
+            self.writers[home] = self.writers.get(home, 0) + 1
+        self.moved: set[int] = set()
 
-    def group(self) -> int:
-        """A new group of tasks."""
-        self.groups += 1
-        return self.groups - 1
+    def home(self, storage: int) -> int:
+        """The storage that holds a value in DDR (that of the Concat it is a piece of)."""
+        while storage in self.homes:
+            storage = self.homes[storage]
+        return storage
 
-    def _own_loads(self, index: int) -> list[Load]:
+    def _own_loads(self, index: int) -> dict[int, list[Load]]:
+        """Loads of a step by operand, without what its plan finds in CMX."""
         step = self.residency.steps[index]
-        return [x for x in step.slice.loads if (step.plan, x.operand) not in self.residency.resident]
-
-    # -- emission -----------------------------------------------------------------------------------------------
-
-    def cost(self, work: DmaWork) -> float:
-        """Estimated µs of a transfer, for balancing the engines."""
-        if work not in self.costs:
-            self.costs[work] = work_us(work, self.hw)
-        return self.costs[work]
-
-    def dma(self, work: DmaWork, op: int, waits: tuple[int, ...], group: int, detail: str, lone: bool) -> None:
-        """One transfer on the engine with less queued work; cut in two where it is long and alone."""
-        load = self.engine_us[work.src]
-        engine = min(range(len(load)), key=load.__getitem__)
-        base = 0 if work.src == "ddr" else self.hw.dma.engines
-        halves = len(load)
-        if lone and halves > 1 and work.bytes > self.hw.software.dma_split_bytes and work.kind in ("copy", "convert"):
-            part = DmaWork(work.src, work.dst, -(-work.bytes // halves), -(-work.counted_bytes // halves), work.kind)
-            for e in range(halves):
-                load[e] += self.cost(part)
-                self.drafts.append(Draft(base + e, op, part, waits, group, detail))
-            return
-        load[engine] += self.cost(work)
-        self.drafts.append(Draft(base + engine, op, work, waits, group, detail))
-
-    def balance(self, channel: str) -> None:
-        """Forget what the engines of a channel did: a new batch starts level."""
-        self.engine_us[channel] = [0.0] * self.hw.dma.engines
-
-    def batch(self, items: list[tuple[DmaWork, int, tuple[int, ...], int, str]]) -> None:
-        """Transfers issued together: alternating over the engines, a long odd one cut in two."""
-        if not items:
-            return
-        self.balance(items[0][0].src)
-        for i, (work, op, waits, group, detail) in enumerate(items):
-            load = self.engine_us[work.src]
-            level = max(load) - min(load) < self.cost(work) / 2
-            self.dma(work, op, waits, group, detail, lone=i == len(items) - 1 and level)
-
-    def waits_for(self, plan: Plan, operand: int) -> tuple[int, ...]:
-        """Groups that must end before an operand can be read from DDR."""
-        if operand == CONSTANT:
-            return ()
-        return tuple(self.written.get(self.homes.get(plan.inputs[operand].storage, -1), ()))
-
-    def collect_loads(self, index: int, only_ready: bool, before: int) -> list[tuple[DmaWork, int, tuple[int, ...], int, str]] | None:
-        """Transfers of a step not issued yet, with their CMX taken; None where a prefetch (``only_ready``) does not fit
-        beside what the steps from ``before`` on need."""
-        step = self.residency.steps[index]
-        plan = self.plans[step.plan]
-        items = []
-        rest: list[Load] = []
-        blocked = False
-        by_operand: dict[int, list[Load]] = {}
-        for load in self.pending[index]:
-            by_operand.setdefault(load.operand, []).append(load)
-        for operand, loads in by_operand.items():
-            fresh = []
-            for load in loads:
-                if load.key and (step.plan, load.key) in self.kept:
-                    continue
-                fresh.append(load)
-            if not fresh:
-                continue
-            if only_ready:
-                if operand != CONSTANT and not self._available(plan, operand, before):
-                    rest.extend(loads)
-                    continue
-                size = self._bytes(fresh)
-                if blocked or any(self.level[s] + size > self.memory_limit() for s in range(before, index)):
-                    rest.extend(loads)
-                    blocked = True
-                    continue
-                for s in range(before, index):
-                    self.level[s] += size
-            size = self._bytes(fresh)
-            taken = self.memory.take(size)
-            if taken is None:
-                raise UserError(self._overflow(index, size))
-            waits = tuple(dict.fromkeys((*self.waits_for(plan, operand), *taken)))
-            self._hold(index, step.plan, fresh, size)
-            for load in fresh:
-                items.append((load.work, plan.op, waits, self.loaded[index], f"{step.slice.detail}"))
-            self.has_loads[index] = True
-        self.pending[index] = rest
-        return None if blocked and not items else items
-
-    def memory_limit(self) -> int:
-        """Bytes of one tile."""
-        return cmx_capacity(self.hw)
-
-    def _available(self, plan: Plan, operand: int, before: int) -> bool:
-        """Whether an operand's bytes are in DDR (or on their way) before step ``before`` computes."""
-        storage = self.homes.get(plan.inputs[operand].storage, -1)
-        return storage not in self.unwritten
-
-    def _bytes(self, loads: list[Load]) -> int:
-        shared = sum(x.cmx_bytes for x in loads if x.tile == ALL_TILES)
-        own: dict[int, int] = {}
-        for x in loads:
-            if x.tile != ALL_TILES:
-                own[x.tile] = own.get(x.tile, 0) + x.cmx_bytes
-        return shared + max(own.values(), default=0)
-
-    def _hold(self, index: int, plan: int, loads: list[Load], size: int) -> None:
-        """Book loaded bytes until the last step that uses them has computed."""
-        last = index
-        for load in loads:
-            if load.key:
-                self.kept[plan, load.key] = self.loaded[index]
-                last = max(last, self.last_key_step[plan, load.key])
-        self.expiring.setdefault(last, []).append((size, [self.computed[last]]))
-
-    def _overflow(self, index: int, size: int) -> str:
-        step = self.residency.steps[index]
-        plan = self.plans[step.plan]
-        limit, demand = cmx_capacity(self.hw), step.demand
-        kib = [f"{b / 1024:.0f} KiB" for b in (demand, limit, max(demand - limit, 0))]
-        return (
-            f"op '{plan.node.name}' ({plan.node.type}) does not fit the scratchpad: one slice needs {kib[0]} a tile, "
-            f"CMX has {kib[1]}, gap {kib[2]}; levers: more tiles, a larger cmx.kib_per_tile, a smaller batch or "
-            "fewer tokens, 8-bit weights"
-        )
+        loads: dict[int, list[Load]] = {}
+        for load in step.slice.loads:
+            if (step.plan, load.operand) not in self.residency.resident:
+                loads.setdefault(load.operand, []).append(load)
+        return loads
 
     def run(self) -> None:
         """Emit everything."""
-        steps = self.residency.steps
-        self.unwritten = {
-            self.homes[p.output.storage] for p in self.plans if p.output.storage in self.homes
-        }
-        self.remaining_writers: dict[int, int] = {}
-        for p in self.plans:
-            home = self.homes.get(p.output.storage)
-            if home is not None:
-                self.remaining_writers[home] = self.remaining_writers.get(home, 0) + 1
-        emitted_plans = 0
-        for index, step in enumerate(steps):
-            while emitted_plans <= step.plan:
-                self._moves(emitted_plans)
-                emitted_plans += 1
+        for number, plan in enumerate(self.plans):
+            if plan.ddr_moves and not any(self._waits_for_data(plan, k) for k in range(len(plan.inputs))):
+                self._moves(number)
+        done = 0
+        for index, step in enumerate(self.residency.steps):
+            while done <= step.plan:
+                self._moves(done)
+                done += 1
             self._step(index)
-        for rest in range(emitted_plans, len(self.plans)):
-            self._moves(rest)
+        for number in range(done, len(self.plans)):
+            self._moves(number)
+
+    # -- DDR ----------------------------------------------------------------------------------------------------
+
+    def _waits_for_data(self, plan: Plan, operand: int) -> bool:
+        """Whether an operand is still to be written to DDR."""
+        value = plan.inputs[operand]
+        return not value.constant and self.writers.get(self.home(value.storage), 0) > 0
+
+    def _sources(self, plan: Plan, operand: int) -> tuple[int, ...]:
+        """Groups that must end before an operand can be read from DDR."""
+        if operand == CONSTANT or plan.inputs[operand].constant:
+            return ()
+        return tuple(self.written.get(self.home(plan.inputs[operand].storage), ()))
+
+    def _wrote(self, plan: Plan, group: int | None, last: bool) -> None:
+        home = self.home(plan.output.storage)
+        if group is not None:
+            self.written.setdefault(home, []).append(group)
+        if last:
+            self.writers[home] -= 1
 
     def _moves(self, number: int) -> None:
-        """The DDR to DDR copies of a plan."""
+        """The DDR to DDR copies of a plan; those that wait for nothing have been emitted before all else."""
         plan = self.plans[number]
-        if not plan.ddr_moves:
-            if not plan.slices:
-                self._wrote(plan, ())
+        if number in self.moved or (plan.slices and not plan.ddr_moves):
             return
-        waits = tuple(
-            dict.fromkeys(g for k in range(len(plan.inputs)) for g in self.waits_for(plan, k))
-        )
-        group = self.group()
-        self.batch([(w, plan.op, waits, group, "") for w in plan.ddr_moves])
-        self._wrote(plan, (group,))
+        self.moved.add(number)
+        group = self.out.group() if plan.ddr_moves else None
+        for operand, work in plan.ddr_moves:
+            assert group is not None
+            self.out.dma([(work, plan.op, self._sources(plan, operand), group, "")])
+        self._wrote(plan, group, last=not plan.slices)
 
-    def _wrote(self, plan: Plan, groups: tuple[int, ...]) -> None:
-        home = self.homes.get(plan.output.storage)
-        if home is None:
-            return
-        self.written.setdefault(home, []).extend(groups)
-        self.remaining_writers[home] -= 1
-        if not self.remaining_writers[home]:
-            self.unwritten.discard(home)
+    # -- loads --------------------------------------------------------------------------------------------------
+
+    def _load(self, index: int, operand: int, loads: list[Load], waits: tuple[int, ...]) -> list[Transfer]:
+        """Take CMX for some loads of one operand of a step, and their transfers."""
+        step = self.residency.steps[index]
+        plan = self.plans[step.plan]
+        size = load_bytes(loads, self.hw.tiles)
+        taken = self.pool.take(size)
+        if taken is None:
+            raise UserError(self._overflow(index))
+        waits = tuple(dict.fromkeys((*waits, *taken)))
+        first = len(self.out.drafts)
+        booking = self.pool.book(size, (first, first))
+        last = index
+        for load in loads:
+            if load.key:
+                self.kept[step.plan, load.key] = self.loaded[index]
+                last = max(last, self.last_use[step.plan, load.key])
+        self.expiring.setdefault(last, []).append((booking, (self.loaded[index],)))
+        self.has_loads[index] = True
+        return [(x.work, plan.op, waits, self.loaded[index], step.slice.detail) for x in loads]
+
+    def _fresh(self, index: int, loads: list[Load]) -> list[Load]:
+        """Loads that no earlier step of the plan has done already."""
+        plan = self.residency.steps[index].plan
+        return [x for x in loads if not x.key or (plan, x.key) not in self.kept]
+
+    def _loads(self, index: int) -> list[Transfer]:
+        """All loads of a step that prefetch has not done."""
+        plan = self.plans[self.residency.steps[index].plan]
+        items: list[Transfer] = []
+        for operand, loads in self.pending[index].items():
+            fresh = self._fresh(index, loads)
+            if fresh:
+                items.extend(self._load(index, operand, fresh, self._sources(plan, operand)))
+        self.pending[index] = {}
+        return items
+
+    def _prefetch(self, index: int, until_us: float) -> list[Transfer]:
+        """Loads of later steps for which CMX has room and whose data are in DDR by the time ``until_us``."""
+        items: list[Transfer] = []
+        capacity = cmx_capacity(self.hw)
+        room = capacity - self.level[index]
+        for later in range(index + 1, min(len(self.pending), index + 1 + PREFETCH_STEPS)):
+            if room <= 0:
+                break
+            plan = self.plans[self.residency.steps[later].plan]
+            for operand, loads in list(self.pending[later].items()):
+                if operand != CONSTANT and self._waits_for_data(plan, operand):
+                    continue
+                sources = self._sources(plan, operand)
+                if self.out.ready(sources) > until_us:
+                    continue
+                fresh = self._fresh(later, loads)
+                size = load_bytes(fresh, self.hw.tiles)
+                if size > room:
+                    continue
+                if fresh:
+                    items.extend(self._load(later, operand, fresh, sources))
+                del self.pending[later][operand]
+                for s in range(index, later):
+                    self.level[s] += size
+                room -= size
+            room = min(room, capacity - self.level[later])
+        return items
+
+    # -- steps --------------------------------------------------------------------------------------------------
 
     def _step(self, index: int) -> None:
-        steps = self.residency.steps
-        step = steps[index]
-        plan = self.plans[step.plan]
-        items = self.collect_loads(index, only_ready=False, before=index) or []
-        items.extend(self._prefetch(index))
-        self.batch(items)
-        waits = self._compute_waits(index, step.plan, plan)
-        out = max(step.slice.out_bytes, default=0)
-        taken = self.memory.take(out)
+        step = self.residency.steps[index]
+        number, plan = step.plan, self.plans[step.plan]
+        items = self._loads(index)
+        until = max((self.out.ready(waits) for _, _, waits, _, _ in items), default=0.0)
+        start = max(until, min(self.out.free[self.out.first_dpu - 1]), self._compute_start(index, plan, number))
+        items.extend(self._prefetch(index, start))
+        self.out.dma(items)
+        waits = self._compute_waits(index, number, plan)
+        size = self.residency.output_bytes(plan, number, step.slice)
+        taken = self.pool.take(size)
         if taken is None:
-            raise UserError(self._overflow(index, out))
+            raise UserError(self._overflow(index))
         waits = tuple(dict.fromkeys((*waits, *taken)))
+        first = len(self.out.drafts)
         self._computes(step.slice.computes, plan.op, waits, self.computed[index], step.slice.detail)
+        booking = self.pool.book(size, (first, len(self.out.drafts)))
         release = [self.computed[index]]
-        if step.plan in self.residency.stored:
-            store = self.group()
-            self.batch([(s.work, plan.op, (self.computed[index],), store, step.slice.detail) for s in step.slice.stores])
+        if number in self.residency.stored:
+            store = self.out.group()
+            waits = (self.computed[index],)
+            self.out.dma([(s.work, plan.op, waits, store, step.slice.detail) for s in step.slice.stores])
             release.append(store)
-            self._stored(plan, store, step.last)
+            self._wrote(plan, store, step.last)
         elif step.last:
-            self._wrote(plan, ())
-        keep = self.residency.keep_until.get(step.plan)
-        if out:
-            if keep is not None and keep > index:
-                self.expiring.setdefault(keep, []).append((out, [*release, self.computed[keep]]))
-            else:
-                self.memory.dead.append((out, tuple(release)))
-        for size, groups in self.expiring.pop(index, ()):
-            extra = tuple(release) if plan.in_place else ()
-            self.memory.dead.append((size, tuple(dict.fromkeys((*groups, *extra)))))
+            self._wrote(plan, None, True)
+        keep = self.residency.keep_until.get(number, -1)
+        if keep > index:
+            self.expiring.setdefault(keep, []).append((booking, tuple(release)))
+        else:
+            self._release(booking, tuple(release))
+        for old, groups in self.expiring.pop(index, ()):
+            self._release(old, (*groups, *(release if plan.in_place else release[:1])))
 
-    def _stored(self, plan: Plan, group: int, last: bool) -> None:
-        home = self.homes.get(plan.output.storage)
-        if home is None:
-            return
-        self.written.setdefault(home, []).append(group)
-        if last:
-            self._wrote(plan, ())
+    def _release(self, booking: Booking, groups: tuple[int, ...]) -> None:
+        self.pool.release(booking, groups, self.out.ready(groups))
+
+    def _compute_start(self, index: int, plan: Plan, number: int) -> float:
+        return self.out.ready(self._compute_waits(index, number, plan))
 
     def _compute_waits(self, index: int, number: int, plan: Plan) -> tuple[int, ...]:
+        """Groups that the computes of a step wait for: its loads, kept loads, and the makers of what is in CMX."""
         waits: list[int] = [self.loaded[index]] if self.has_loads[index] else []
         for load in self.residency.steps[index].slice.loads:
-            if load.key and (number, load.key) in self.kept:
-                waits.append(self.kept[number, load.key])
+            group = self.kept.get((number, load.key)) if load.key else None
+            if group is not None:
+                waits.append(group)
         for operand in range(len(plan.inputs)):
             source = self.residency.resident.get((number, operand))
             if source is not None:
-                waits.append(self.computed[self.residency.first_step[source]])
+                waits.append(self.computed[self.residency.maker_step(source, index)])
         return tuple(dict.fromkeys(waits))
 
     def _computes(
         self, computes: list[tuple[int, Work]], op: int, waits: tuple[int, ...], group: int, detail: str
     ) -> None:
-        """Computes of a step; a DMA among them (broadcast, gather) waits for the compute before it."""
-        dpu0 = 2 * self.hw.dma.engines
-        shave0 = dpu0 + self.hw.tiles
-        previous = waits
+        """Computes of a step. A transfer among them (broadcast, gather) follows what stands before it."""
         for position, (tile, work) in enumerate(computes):
-            if isinstance(work, DmaWork):
-                inner = previous
-                if position:
-                    inner = (*previous, self._chain(position))
-                base = 0 if work.src == "ddr" else self.hw.dma.engines
-                self.drafts.append(Draft(base, op, work, inner, group, detail))
-                continue
-            queue = dpu0 + tile if isinstance(work, DpuWork) else shave0 + tile
-            self.drafts.append(Draft(queue, op, work, waits, group, detail))
+            if position and isinstance(work, DmaWork):
+                before = self.out.group()
+                for draft in self.out.drafts[-position:]:
+                    draft.group = before
+                self.out.ends[before] = self.out.ends[group]
+                waits = (*waits, before)
+            self.out.compute(tile, op, work, waits, group, detail)
 
-    def _chain(self, position: int) -> int:
-        """A group for the task just emitted, for the next to wait on."""
-        group = self.group()
-        self.drafts[-1].group = group
-        return group
-
-    def _prefetch(self, index: int) -> list[tuple[DmaWork, int, tuple[int, ...], int, str]]:
-        """Loads of later steps whose data are in DDR already and for which CMX has room."""
-        items = []
-        steps = self.residency.steps
-        limit = min(len(steps), index + 1 + PREFETCH_STEPS)
-        for later in range(index + 1, limit):
-            if not self.pending[later]:
-                continue
-            if steps[later].plan - steps[index].plan > self.hw.software.prefetch_ops:
-                break
-            found = self.collect_loads(later, only_ready=True, before=index)
-            if found is None:
-                break
-            items.extend(found)
-        return items
+    def _overflow(self, index: int) -> str:
+        step = self.residency.steps[index]
+        node = self.plans[step.plan].node
+        limit = cmx_capacity(self.hw)
+        need, has, gap = (f"{b / 1024:.0f} KiB" for b in (step.demand, limit, max(step.demand - limit, 0)))
+        return (
+            f"op '{node.name}' ({node.type}) does not fit the scratchpad: one slice needs {need} a tile, CMX has {has}, "
+            f"gap {gap}; levers: more tiles, a larger cmx.kib_per_tile, a smaller batch or fewer tokens, 8-bit weights"
+        )
 
 
-#: Steps that prefetch looks ahead over.
-PREFETCH_STEPS = 64
-
-
-def schedule(plans: list[Plan], ops: list[ProgramOp], outputs: set[int], homes: dict[int, int], name: str, hw: Hardware, notes: tuple[str, ...]) -> Program:
-    """The Program of a list of plans. ``homes`` maps the storage of every plan's output to where it lies in DDR
-    (pieces of a Concat lie in its result). Raises UserError where a slice does not fit CMX."""
+def schedule(
+    plans: list[Plan],
+    ops: list[ProgramOp],
+    outputs: set[int],
+    homes: dict[int, int],
+    name: str,
+    hw: Hardware,
+    notes: tuple[str, ...],
+) -> Program:
+    """The Program of a list of plans. ``outputs`` are the storages that the model returns; ``homes`` maps the storage
+    of a piece to that of the Concat it is written into. Raises UserError where a slice does not fit CMX."""
     residency = decide(plans, outputs, hw.tiles, cmx_capacity(hw))
     scheduler = Scheduler(plans, residency, homes, hw)
     scheduler.run()
-    drafts = scheduler.drafts
-    drafts, extra_groups = add_fetches(drafts, scheduler.groups, hw)
-    waited = {g for d in drafts for g in d.waits}
-    present = {d.group for d in drafts}
-    number = {g: i for i, g in enumerate(sorted(waited & present))}
+    drafts, offset = add_fetches(scheduler.out.drafts, len(scheduler.out.ends), hw)
+    members: dict[int, list[int]] = {}
+    for i, draft in enumerate(drafts):
+        members.setdefault(draft.group, []).append(i)
+    waited = sorted({g for d in drafts for g in d.waits} & members.keys())
+    number = {g: i for i, g in enumerate(waited)}
     tasks = tuple(
         Task(
             d.queue,
@@ -392,11 +287,21 @@ def schedule(plans: list[Plan], ops: list[ProgramOp], outputs: set[int], homes: 
         tasks=tasks,
         ops=tuple(ops),
         barriers=len(number),
-        buffers=(),
+        buffers=_buffers(scheduler.pool.bookings, members, offset),
         cmx_bytes_per_tile=cmx_capacity(hw),
         tiles=hw.tiles,
         notes=notes,
     )
 
 
-__all__ = ["CmxBuffer", "Draft", "Scheduler", "ShaveWork", "queues", "schedule"]
+def _buffers(
+    bookings: list[Booking], members: dict[int, list[int]], position: dict[int, int]
+) -> tuple[CmxBuffer, ...]:
+    """Bookings in terms of the final task numbers."""
+    buffers = []
+    for booking in bookings:
+        if booking.bytes:
+            users = [position[i] for i in range(*booking.first)]
+            users.extend(i for g in booking.release for i in members.get(g, ()))
+            buffers.append(CmxBuffer(booking.bytes, tuple(sorted(set(users)))))
+    return tuple(buffers)

@@ -13,10 +13,12 @@ from npusim.report.opwork import OpWork
 from npusim.report.page import plot_text
 from npusim.report.queues import STATES, lane_times
 from npusim.report.timeline_data import lane_name, lanes
-from npusim.report.units import bytes_text, time_text
+from npusim.report.units import bytes_text, time_text, time_unit
 
+#: Okabe and Ito's colours, in the order of assets/core.js.
+PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442")
 ENGINE_COLOUR = {"dma": "var:dma", "dpu": "var:dpu", "shave": "var:shave"}
-_STATE_COLOURS = ("var:accent", "#d55e00", "#56b4e9", "#e69f00", "#009e73", "#cc79a7", "var:sunk")
+_STATE_COLOURS = ("var:busy", "#d55e00", "#56b4e9", "#e69f00", "#009e73", "#cc79a7", "var:sunk")
 _BINS = 800
 
 
@@ -44,62 +46,65 @@ def lanes_figure(result: Result) -> dict[str, Any]:
 
 
 def over_time_figure(result: Result) -> dict[str, Any]:
-    """DDR bandwidth, busy share of the engines, and CMX use of every tile, over the run."""
+    """DDR bandwidth, busy share of the engines, and CMX use of every tile, over the run: a strip each."""
     hw, timeline = result.hardware, result.timeline
     edges = series.edges_us(timeline, _BINS)
-    at = np.round(edges[:-1], 4).tolist()
+    scale, unit = time_unit(timeline.latency_us)
+    at = np.round(edges[:-1] / scale, 4).tolist()
+    strips: list[_Strip] = []
 
-    def line(values: series.Floats, **more: Any) -> dict[str, Any]:
-        style = {"type": "scatter", "mode": "lines", "x": at, "y": np.round(values, 3).tolist()}
-        return {**style, **more, "line": {"shape": "hv", "width": 1.4, **more.get("line", {})}}
+    def curve(values: series.Floats, name: str, colour: str, hover: str, filled: bool = True) -> dict[str, Any]:
+        return {
+            "type": "scatter", "mode": "lines", "x": at, "y": np.round(values, 3).tolist(), "name": name,
+            "line": {"shape": "hv", "width": 1.2, "color": colour}, "fill": "tozeroy" if filled else "none",
+            "hovertemplate": f"{hover}<extra>{name}</extra>", "showlegend": not filled,
+        }  # fmt: skip
 
-    data = [
-        line(
-            series.ddr_gbps(timeline, result.prices, edges), name="DDR", legendgroup="ddr", line={"color": "var:dma"},
-            fill="tozeroy", hovertemplate="%{y:.1f} GB/s<extra>DDR</extra>",
-        )
-    ]  # fmt: skip
-    for engine in ("dpu", "shave", "dma"):
-        data.append(
-            line(
-                series.busy_share(timeline, engine, edges) * 100, name=engine.upper(), yaxis="y2",
-                line={"color": ENGINE_COLOUR[engine]}, hovertemplate=f"%{{y:.1f}} %<extra>{engine.upper()} busy</extra>",
+    gbps = series.ddr_gbps(timeline, result.prices, edges)
+    limit = (hw.ddr.bandwidth_gbps, f"peak {hw.ddr.bandwidth_gbps:g} GB/s") if hw.ddr.contention else None
+    strips.append(("DDR, GB/s", 1.6, [curve(gbps, "DDR", "#56b4e9", "%{y:.1f} GB/s")], limit))
+    for engine in ("dma", "dpu", "shave"):
+        name = f"{engine.upper()} busy"
+        busy = series.busy_share(timeline, engine, edges) * 100
+        strips.append((f"{engine.upper()}, %", 1.0, [curve(busy, name, ENGINE_COLOUR[engine], "%{y:.1f} %")], None))
+    tiles = [
+        curve(use, f"CMX of tile {tile}", PALETTE[tile % len(PALETTE)], "%{y:,.0f} KiB", filled=False)
+        for tile, use in enumerate(series.cmx_kib(result.program, timeline, edges))
+    ]
+    if result.program.buffers:
+        kib = result.program.cmx_bytes_per_tile / 1024
+        strips.append(("CMX, KiB", 1.6, tiles, (kib, f"usable {kib:,.0f} KiB a tile") if kib else None))
+    return {**_stacked(strips, timeline.latency_us / scale, unit), "label": "DDR bandwidth, engine use and CMX use over time"}
+
+
+#: Title with unit, relative height, curves, and the limit to mark with its text.
+_Strip = tuple[str, float, list[dict[str, Any]], tuple[float, str] | None]
+
+
+def _stacked(strips: list[_Strip], end: float, unit: str) -> dict[str, Any]:
+    """Strips above one another on one time axis."""
+    gap, whole = 0.035, sum(height for _, height, _, _ in strips)
+    top, data = 1.0, []
+    layout: dict[str, Any] = {"hovermode": "x", "shapes": [], "annotations": []}
+    for number, (title, height, curves, limit) in enumerate(strips, 1):
+        axis = f"y{number}" if number > 1 else "y"
+        bottom = max(top - height / whole + gap, 0.0)
+        span = {"range": [0, 105], "tickvals": [0, 50, 100]} if title.endswith("%") else {"rangemode": "tozero", "nticks": 5}
+        layout[f"yaxis{axis[1:]}"] = {"title": {"text": title}, "domain": [bottom, top], **span}
+        data += [{**each, "yaxis": axis} for each in curves]
+        top = bottom - gap
+        if limit:
+            where = {"xref": "paper", "yref": axis}
+            line = {"color": "var:warn", "width": 1.2, "dash": "dot"}
+            layout["shapes"].append(
+                {"type": "line", **where, "x0": 0, "x1": 1, "y0": limit[0], "y1": limit[0], "line": line}
             )
-        )  # fmt: skip
-    for tile, use in enumerate(series.cmx_kib(result.program, timeline, edges)):
-        data.append(
-            line(
-                use, name=f"CMX {tile}", yaxis="y3", line={"color": _TILE_COLOURS[tile % len(_TILE_COLOURS)]},
-                hovertemplate=f"%{{y:,.0f}} KiB<extra>CMX of tile {tile}</extra>",
-            )
-        )  # fmt: skip
-    limits = []
-    if hw.ddr.contention:
-        limits.append(("y", hw.ddr.bandwidth_gbps, f"DDR peak {hw.ddr.bandwidth_gbps:g} GB/s"))
-    if result.program.cmx_bytes_per_tile:
-        capacity = result.program.cmx_bytes_per_tile / 1024
-        limits.append(("y3", capacity, f"usable CMX {capacity:,.0f} KiB a tile"))
-    layout = {
-        "xaxis": {"title": {"text": "time, µs"}, "anchor": "y3", "range": [0, timeline.latency_us]},
-        "yaxis": {"title": {"text": "DDR, GB/s"}, "domain": [0.72, 1], "rangemode": "tozero"},
-        "yaxis2": {"title": {"text": "busy, %"}, "domain": [0.37, 0.65], "range": [0, 102]},
-        "yaxis3": {"title": {"text": "CMX, KiB"}, "domain": [0, 0.3], "rangemode": "tozero"},
-        "hovermode": "x",
-        "shapes": [
-            {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": axis, "y0": value, "y1": value,
-             "line": {"color": "var:warn", "width": 1, "dash": "dot"}}
-            for axis, value, _ in limits
-        ],
-        "annotations": [
-            {"xref": "paper", "x": 1, "xanchor": "right", "yref": axis, "y": value, "yanchor": "bottom", "text": text,
-             "showarrow": False, "font": {"size": 11.5, "color": "var:warn"}}
-            for axis, value, text in limits
-        ],
-    }  # fmt: skip
-    return {"data": data, "layout": layout, "height": 640, "label": "DDR bandwidth, engine use and CMX use over time"}
+            text = {"text": limit[1], "showarrow": False, "font": {"size": 12, "color": "var:warn"}}
+            layout["annotations"].append({**where, **text, "x": 1, "xanchor": "right", "y": limit[0], "yanchor": "bottom"})
+    layout["xaxis"] = {"title": {"text": f"time, {unit}"}, "anchor": axis, "range": [0, end]}
+    return {"data": data, "layout": layout, "height": round(80 + 112 * whole)}
 
 
-_TILE_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 
 
 def roofs(hw: Hardware) -> dict[str, float]:
@@ -159,9 +164,9 @@ def roofline_figure(result: Result, work: OpWork) -> dict[str, Any]:
             ],
         })  # fmt: skip
     layout = {
-        "xaxis": {"type": "log", "title": {"text": "operations per byte of DDR traffic (right edge: no traffic)"},
+        "xaxis": {"type": "log", "dtick": 1, "exponentformat": "power", "title": {"text": "operations per byte of DDR traffic (right edge: no traffic)"},
                   "range": [float(np.log10(low)), float(np.log10(edge * 2))]},
-        "yaxis": {"type": "log", "title": {"text": "Gop/s (a MAC is two operations)"}},
+        "yaxis": {"type": "log", "dtick": 1, "exponentformat": "power", "title": {"text": "Gop/s (a MAC is two operations)"}},
     }  # fmt: skip
     return {"data": data, "layout": layout, "height": 560, "label": "Roofline of all ops"}
 

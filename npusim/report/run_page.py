@@ -11,7 +11,7 @@ import numpy as np
 
 from npusim import __version__
 from npusim.api import Result
-from npusim.report.figures import ddr_peak_gbps, lanes_figure, over_time_figure, roofline_figure
+from npusim.report.figures import PALETTE, ddr_peak_gbps, lanes_figure, over_time_figure, roofline_figure
 from npusim.report.opwork import OpWork, op_work
 from npusim.report.page import printable, render
 from npusim.report.queues import engine_partition
@@ -20,9 +20,9 @@ from npusim.report.timeline_data import timeline_data
 from npusim.report.units import bytes_text, energy_text, time_text
 
 _KINDS = {
-    "shave": ("SHAVE at work", "var:shave"), "dpu": ("DPU at work", "var:dpu"), "dma": ("DMA moving bytes", "var:dma"),
-    "start-up": ("DMA starting up", "#56b4e9"), "ddr": ("DMA slowed by shared DDR", "#d55e00"),
-    "barrier/dependency": ("nothing, waiting", "var:idle"),
+    "shave": ("SHAVE", "var:shave"), "dpu": ("DPU", "var:dpu"), "dma": ("DMA moving bytes", "var:dma"),
+    "start-up": ("DMA starting up", "var:startup"), "ddr": ("DMA slowed by shared DDR", "#d55e00"),
+    "barrier/dependency": ("waiting", "var:idle"),
 }  # fmt: skip
 _PROVENANCE = {"measured": "#009e73", "fitted": "#0072b2", "roofline": "#e69f00", "guess": "#d55e00"}
 _ENGINE_NAMES = {"dma": "DMA", "dpu": "DPU", "shave": "SHAVE"}
@@ -94,7 +94,7 @@ def _cards(result: Result, subject: Subject, work: OpWork) -> list[dict[str, Any
     rate = subject.tokens_per_s(metrics.latency_us)
     if rate is not None:
         value = f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
-        cards.append(_card("Throughput", f"{value} tokens/s", f"{subject.tokens} token(s) an inference"))
+        cards.append(_card("Throughput", f"{value} tokens/s", f"{subject.tokens:,} tokens an inference" if subject.tokens != 1 else "one token an inference"))
     exposed = metrics.exposed_us
     groups = {"SHAVE": ("shave",), "DPU": ("dpu",), "DMA": ("start-up", "dma", "ddr")}
     shares = {name: sum(exposed.get(kind, 0.0) for kind in kinds) / latency for name, kinds in groups.items()}
@@ -196,8 +196,13 @@ def _where(result: Result) -> list[dict[str, Any]]:
                 {"key": "exposed", "title": "Latency", "columns": ["exposed_us"], "split": "bound"},
                 {"key": "busy", "title": "Busy time", "columns": ["dma_us", "dpu_us", "shave_us"]},
             ],
+            "colours": {
+                "type": dict(zip(_types_by_time(result), PALETTE, strict=False)),
+                "engine": {name: f"var:{engine}" for engine, name in _ENGINE_NAMES.items()},
+                "bound": {kind: colour for kind, (_, colour) in _KINDS.items()},
+            },
             "parts": [
-                *({"key": kind, "title": f"bound: {label}", "colour": colour} for kind, (label, colour) in _KINDS.items()),
+                *({"key": kind, "title": label, "colour": colour} for kind, (label, colour) in _KINDS.items()),
                 *({"key": f"{engine}_us", "title": name, "colour": f"var:{engine}"} for engine, name in _ENGINE_NAMES.items()),
             ],
         },

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 
+_TIMES = ((1e6, "s"), (1e3, "ms"), (1.0, "µs"))
+
+
+def time_unit(us: float) -> tuple[float, str]:
+    """The unit for an axis up to ``us`` microseconds, and how many microseconds it has."""
+    return next((unit for unit in _TIMES if us >= 2 * unit[0]), _TIMES[-1])
+
+
 def time_text(us: float) -> str:
     """A time of ``us`` microseconds with three to four digits: ``7.03 µs``, ``12.4 ms``, ``1.25 s``."""
-    return _scaled(us, ((1e6, "s"), (1e3, "ms"), (1.0, "µs")))
+    return _scaled(us, _TIMES)
 
 
 def energy_text(uj: float) -> str:

@@ -104,7 +104,7 @@ def dpu_samples(trace: Mapping[str, Any], ops: Mapping[str, ModelOp], hw: Hardwa
     for tasks in layers.values():
         for task in tasks:
             op = ops.get(task.name.split("?t_")[0].split("/output tile")[0], ModelOp(""))
-            work = _work(task, op)
+            work = _work(task, tasks, op)
             if work.kind == "conv":
                 starts = sorted(slices[_layer(task.name)])
                 slice_channels = starts[1] - starts[0] if len(starts) > 1 else op.channels
@@ -155,7 +155,7 @@ def _tensors(text: str) -> tuple[TensorShape, ...]:
     )
 
 
-def _work(task: _Task, op: ModelOp) -> DpuWork:
+def _work(task: _Task, tiles: Sequence[_Task], op: ModelOp) -> DpuWork:
     """Work of the whole task, but for the box of a variant and the MPE mode."""
     kind = _kind(task)
     kernel, stride, reduced = (1, 1), 1, 1
@@ -163,7 +163,7 @@ def _work(task: _Task, op: ModelOp) -> DpuWork:
         weights = task.inputs[1].dims
         kernel, reduced = (weights[2], weights[3]), weights[1]
     elif kind in ("dwconv", "maxpool", "avgpool"):
-        kernel, stride = _window(task, op)
+        kernel, stride = _window(task, tiles, op)
     return DpuWork(
         kind=kind,
         height=1,
@@ -194,14 +194,25 @@ def _kind(task: _Task) -> DpuKind:
     return "conv"
 
 
-def _window(task: _Task, op: ModelOp) -> tuple[tuple[int, int], int]:
-    """Kernel (height, width) and stride: the model's for its own poolings, else what turns input into output."""
+def _window(task: _Task, tiles: Sequence[_Task], op: ModelOp) -> tuple[tuple[int, int], int]:
+    """Kernel (height, width) and stride: the model's for its own poolings, else what turns input into output.
+
+    A tile at the edge may be given more input than it needs, so the least of the layer's tiles counts.
+    """
     if op.type in ("MaxPool", "AvgPool", "GroupConvolution") and "identity" not in task.name:
         return op.kernel, max(op.stride)
-    height, width = task.inputs[0].dims[2:]
-    across, down, _ = task.variants[0].box if task.variants else (width, height, 0)
-    kernel = (max(1, round(height / down)), max(1, round(width / across)))
+    windows = [_reads(tile) for tile in tiles if tile.variants] or [_reads(task)]
+    kernel = (min(down for down, _ in windows), min(across for _, across in windows))
     return kernel, max(kernel)
+
+
+def _reads(task: _Task) -> tuple[int, int]:
+    """Input rows and columns for one of the output: of the whole tensor where it is 1, else of the task's own box."""
+    across, down, _ = _extent(task)
+    return tuple(
+        1 if read == whole else max(1, round(read / own))
+        for read, whole, own in zip(task.inputs[0].dims[2:], task.output.dims[2:], (down, across), strict=True)
+    )
 
 
 def _unsplit(task: _Task, tasks: Sequence[_Task], slice_channels: int) -> tuple[int, int, int]:

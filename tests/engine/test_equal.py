@@ -14,11 +14,12 @@ from npusim.engine.compile import compile_program
 from npusim.engine.event import simulate
 from npusim.engine.fast import latencies, simulate_fast
 from npusim.lowering.program import Program
-from tests.strategies import TIMES, priced, programs, shuffled
+from tests.strategies import TIMES, law, priced, programs, shuffled
 
 FIELDS = ("start_us", "end_us", "wait_reason", "wait_for", "contended_us", "server")
 
 
+@law
 @given(priced())
 def test_bit_for_bit_without_contention(case: tuple[Program, Prices]) -> None:
     event, fast = simulate(*case), simulate_fast(*case)
@@ -28,6 +29,7 @@ def test_bit_for_bit_without_contention(case: tuple[Program, Prices]) -> None:
         assert one.dtype == other.dtype, (field, one.dtype, other.dtype)
 
 
+@law
 @given(priced(contended=True))
 def test_exact_with_contention(case: tuple[Program, Prices]) -> None:
     event, fast = simulate(*case), simulate_fast(*case)
@@ -35,6 +37,7 @@ def test_exact_with_contention(case: tuple[Program, Prices]) -> None:
     np.testing.assert_allclose(fast.end_us, event.end_us, rtol=1e-9, atol=1e-12)
 
 
+@law
 @given(priced(), st.data())
 def test_any_interleaving_of_the_queues(case: tuple[Program, Prices], data: st.DataObject) -> None:
     program, prices = case
@@ -48,6 +51,7 @@ def test_any_interleaving_of_the_queues(case: tuple[Program, Prices], data: st.D
         np.testing.assert_array_equal(timeline.end_us, reference.end_us[order])
 
 
+@law
 @given(programs(), st.data())
 def test_latencies_of_many_points(program: Program, data: st.DataObject) -> None:
     count = len(program.tasks)

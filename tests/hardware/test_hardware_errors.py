@@ -184,7 +184,10 @@ def test_mistakes_in_overrides(small: Path, override: str, message: str) -> None
 
 def test_bytes_of_the_command_line_that_are_not_utf8(small: Path) -> None:
     assert mistake("\udcff.yaml").startswith("\\udcff.yaml: no such hardware file")
-    assert mistake("small.yaml", "tiles=\udcff") == "--set tiles=\\udcff: not YAML: character '\\udcff' is not allowed"
+    assert (
+        mistake("small.yaml", "tiles=\udcff")
+        == "--set tiles=\\udcff: not YAML: character '\\udcff' is not allowed"
+    )
 
 
 def test_extends_mistakes(small: Path) -> None:

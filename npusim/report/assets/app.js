@@ -31,7 +31,7 @@
       tab.panel.hidden = !chosen;
       if (chosen) {
         fill(tab);
-        for (const plot of tab.panel.querySelectorAll(".js-plotly-plot")) Plotly.Plots.resize(plot);
+        for (const plot of tab.panel.querySelectorAll(".js-plotly-plot")) window.Plotly.Plots.resize(plot);
         if (focus) tab.button.focus();
       }
     }

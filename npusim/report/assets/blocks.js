@@ -8,7 +8,7 @@
     el("div", { class: "cards" }, ...items.map(({ label, value, unit, hint, tone }) =>
       el("div", { class: `card ${tone ?? ""}` },
         el("div", { class: "label" }, label),
-        el("div", { class: "value" }, value, unit ? el("small", {}, unit) : null),
+        el("div", { class: "value" }, value, " ", unit ? el("small", {}, unit) : null),
         hint ? el("div", { class: "hint" }, hint) : null))),
   ];
 

@@ -9,11 +9,12 @@
     return { select, label: el("label", {}, label, select) };
   };
 
-  blocks.breakdown = ({ table: id, groups, measures, parts }) => {
+  blocks.breakdown = ({ table: id, groups, measures, parts, colours }) => {
     const column = Object.fromEntries(npusim.payload.tables[id].columns.map((each) => [each.key, each]));
     const count = column[groups[0][0]].values.length;
     const tree = el("div", { class: "plot treemap", role: "img", "aria-label": "Treemap of the time" });
     const bars = el("div", { class: "plot bars", role: "img", "aria-label": "Sorted bars of the time" });
+    let drawTree = null, drawBars = null;
     const redraw = () => { drawTree?.(); drawBars?.(); };
     const by = choice("Group by", groups, redraw);
     const what = choice("Count", measures.map(({ key, title }) => [key, title]), redraw);
@@ -44,7 +45,8 @@
       const ids = ["all"], labels = ["all"], parents = [""], values = [whole], colours = ["rgba(0,0,0,0)"], notes = [""];
       const leaf = by.select.value !== "name";
       groupsFound.forEach((group, number) => {
-        const colour = npusim.palette[number] ?? npusim.otherColour;
+        const known = colours[by.select.value];
+        const colour = (known ? known[group.name] : npusim.palette[number]) ?? npusim.otherColour;
         ids.push(`g${number}`); labels.push(npusim.plotText(npusim.clip(group.name, 60))); parents.push("all");
         values.push(group.time); colours.push(colour); notes.push(`${group.rows.length} op(s)`);
         if (!leaf) return;
@@ -64,7 +66,7 @@
           marker: { colors: colours, line: { width: 1, color: "var:panel" }, pad: { t: 22, l: 2, r: 2, b: 2 } },
           tiling: { packing: "squarify", pad: 1 }, pathbar: { thickness: 24 }, root: { color: "rgba(0,0,0,0)" },
         }],
-        layout: { margin: { l: 0, r: 0, t: 0, b: 0 } },
+        layout: { margin: { l: 0, r: 0, t: 0, b: 0 }, uniformtext: { minsize: 11, mode: "hide" } },
       };
     };
 
@@ -74,11 +76,13 @@
       const whole = all.reduce((sum, group) => sum + group.time, 0) || 1;
       const split = measure().split;
       const names = split ? [...new Set(column[split].values)] : measure().columns;
+      const longest = top.length ? top[0].time : 1;
+      const [scale, unit] = [[1e6, "s"], [1e3, "ms"], [1, "µs"]].find(([least]) => longest >= 2 * least) ?? [1, "µs"];
       const known = parts.filter(({ key }) => names.includes(key));
       return {
         height: 96 + 24 * top.length,
         data: known.map(({ key, title, colour }) => ({
-          type: "bar", orientation: "h", name: title, y: top.map((_, i) => i), x: top.map((group) => group.parts.get(key) ?? 0),
+          type: "bar", orientation: "h", name: title, y: top.map((_, i) => i), x: top.map((group) => (group.parts.get(key) ?? 0) / scale),
           marker: { color: colour },
           hovertext: top.map((group) => `${npusim.plotText(npusim.clip(group.name, 90))}<br>${title}: `
             + `${npusim.time(group.parts.get(key) ?? 0)} of ${npusim.time(group.time)} (${npusim.percent(group.time / whole)})`),
@@ -89,13 +93,12 @@
             autorange: "reversed", tickvals: top.map((_, i) => i), showgrid: false,
             ticktext: top.map((group) => npusim.plotText(npusim.clip(group.name, 42))),
           },
-          xaxis: { title: { text: `${measure().title}, µs` }, rangemode: "tozero" }, bargap: 0.25, showlegend: known.length > 1,
+          xaxis: { title: { text: `${measure().title}, ${unit}` }, rangemode: "tozero" }, bargap: 0.25, showlegend: known.length > 1,
           margin: { l: 40, r: 20, t: 36, b: 48 },
         },
       };
     };
 
-    let drawTree, drawBars;
     return {
       content: [el("div", { class: "tools" }, by.label, what.label), tree, bars],
       mounted: () => { drawTree = npusim.plot(tree, treeSpec); drawBars = npusim.plot(bars, barSpec); },

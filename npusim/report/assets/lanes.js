@@ -27,7 +27,7 @@
     }
   }
 
-  const GUTTER = 118, RULER = 26, LANE = 22, GAP = 3, GROUP_GAP = 12;
+  const GUTTER = 118, RULER = 26, GAP = 3, GROUP_GAP = 10, MANY = 14;
 
   class Lanes {
     constructor(canvas, tasks) {
@@ -39,11 +39,12 @@
       this.hover = this.chosen = -1;
       this.from = 0;
       this.to = tasks.latency || 1;
+      this.thick = tasks.lanes.length > MANY ? 17 : 22;
       let y = RULER;
       this.tops = tasks.lanes.map((lane, i) => {
         if (i && lane.group !== tasks.lanes[i - 1].group) y += GROUP_GAP;
         const top = y;
-        y += LANE + GAP;
+        y += this.thick + GAP;
         return top;
       });
       this.height = y + 4;
@@ -58,7 +59,7 @@
       this.to = this.from + span;
       this.draw();
     }
-    laneAt(y) { return this.tops.findIndex((top) => y >= top && y < top + LANE); }
+    laneAt(y) { return this.tops.findIndex((top) => y >= top && y < top + this.thick); }
     taskAt(x, y) {
       const lane = this.laneAt(y);
       if (lane < 0 || x < GUTTER) return -1;
@@ -114,10 +115,10 @@
       const top = this.tops[number];
       pen.fillStyle = this.ink.muted;
       pen.textAlign = "right";
-      pen.fillText(lane.name, GUTTER - 10, top + LANE / 2 + 1);
+      pen.fillText(lane.name, GUTTER - 10, top + this.thick / 2 + 1);
       pen.globalAlpha = 0.55;
       pen.fillStyle = this.ink.sunk;
-      pen.fillRect(GUTTER, top, this.width, LANE);
+      pen.fillRect(GUTTER, top, this.width, this.thick);
       pen.globalAlpha = 1;
       const { tasks } = this;
       const mine = tasks.byLane[number];
@@ -133,7 +134,7 @@
         }
         pen.globalAlpha = (0.3 + 0.7 * Math.min(total, 1)) * (bright > 0 ? 1 : 0.16);
         pen.fillStyle = this.colours[best];
-        pen.fillRect(GUTTER + column, top, 1, LANE);
+        pen.fillRect(GUTTER + column, top, 1, this.thick);
         for (const c of touched) sums[c] = faint[c] = 0;
         touched = [];
       };
@@ -152,7 +153,7 @@
         flush();
         pen.globalAlpha = dim ? 0.16 : 1;
         pen.fillStyle = this.colours[colour];
-        pen.fillRect(GUTTER + left, top, right - left - (right - left > 4 ? 0.75 : 0), LANE);
+        pen.fillRect(GUTTER + left, top, right - left - (right - left > 4 ? 0.75 : 0), this.thick);
         if (right - left > 54 && !dim) this.caption(pen, task, GUTTER + left, right - left, top);
       }
       flush();
@@ -164,14 +165,14 @@
       pen.fillStyle = r * 0.299 + g * 0.587 + b * 0.114 > 140 ? "#10161d" : "#ffffff";
       pen.textAlign = "left";
       const room = Math.floor((width - 10) / 6.6);
-      pen.fillText(npusim.clip(this.tasks.ops.name[this.tasks.op[task]], room), left + 5, top + LANE / 2 + 1);
+      pen.fillText(npusim.clip(this.tasks.ops.name[this.tasks.op[task]], room), left + 5, top + this.thick / 2 + 1);
     }
     outline(pen, task) {
       const left = Math.max(this.x(this.tasks.start[task]), GUTTER), right = Math.min(this.x(this.tasks.end(task)), GUTTER + this.width);
       if (right < GUTTER || left > GUTTER + this.width) return;
       pen.lineWidth = 2;
       pen.strokeStyle = this.ink.text;
-      pen.strokeRect(left - 1, this.tops[this.tasks.lane[task]] - 1, Math.max(right - left, 2) + 2, LANE + 2);
+      pen.strokeRect(left - 1, this.tops[this.tasks.lane[task]] - 1, Math.max(right - left, 2) + 2, this.thick + 2);
       pen.lineWidth = 1;
     }
     /* Busy share of all lanes over the whole run, with the visible window; on its own small canvas. */

@@ -26,7 +26,8 @@
   };
   const axis = () => ({
     gridcolor: npusim.colour("var:line"), zerolinecolor: npusim.colour("var:line"), linecolor: npusim.colour("var:line"),
-    tickcolor: npusim.colour("var:line"), automargin: true, title: { standoff: 10 },
+    tickcolor: npusim.colour("var:line"), automargin: true,
+    title: { standoff: 10, font: { size: 13, color: npusim.colour("var:muted") } },
   });
   const merge = (under, over) => {
     const result = { ...under };
@@ -47,11 +48,23 @@
     toImageButtonOptions: { format: "svg", filename: "npusim" },
   };
 
+  /* Plotly is 5 MB of script: it is run when the first plot is drawn, so that the page itself stands at once. */
+  const loaded = () => {
+    const source = document.getElementById("plotly");
+    if (source.type !== "text/plain") return;
+    const script = el("script", { id: "plotly" });
+    script.textContent = source.textContent;
+    source.replaceWith(script);
+  };
+
+  (window.requestIdleCallback ?? setTimeout)(loaded);
+
   /* Draws now and whenever the theme changes; spec() gives {data, layout, height} afresh. */
   npusim.plot = (node, spec) => {
     const draw = () => {
       const { data, layout, height } = spec();
       node.style.height = `${height}px`;
+      loaded();
       return Plotly.react(node, coloured(data), themed(layout), config);
     };
     npusim.onTheme(draw);

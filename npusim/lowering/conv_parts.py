@@ -1,0 +1,110 @@
+"""Pieces that plans of convolution-like DPU ops share: geometry, weights and tables, row cuts."""
+
+from __future__ import annotations
+
+from math import isqrt
+
+from npusim.costs.work import DmaWork, DpuWork, MpeMode
+from npusim.hardware.schema import Hardware
+from npusim.lowering.nodes import Node
+from npusim.lowering.plan import ALL_TILES, CONSTANT, Load, Store, transfer
+from npusim.lowering.values import Dist, Value, ceil_div, even, round_up
+
+#: Channels that the DPU works on at once; output and input channels are padded to it.
+CHANNELS = 16
+#: Bytes of weight table per output channel (facts/npu_hardware.md section 2).
+TABLE_BYTES = 16
+
+
+def fold_rows(m: int, width: int) -> tuple[int, int]:
+    """The rows M of a MatMul as the H x W of a 1x1 convolution (facts/vendor_lowering.md 2.1)."""
+    if m <= 7:
+        return m, 1
+    for w in (width, 4):
+        if m % w == 0:
+            return max(m // w, w), min(m // w, w)
+    for w in range(isqrt(m), 1, -1):
+        if m % w == 0:
+            return m // w, w
+    if m > 64:
+        return ceil_div(m, 4), 4
+    return m, 1
+
+
+def geometry(node: Node, hw: Hardware) -> tuple[int, int]:
+    """Output height and width of a convolution-like node."""
+    if "kernel" in node.params:
+        shape = node.output.shape
+        return (shape[2], shape[3]) if len(shape) == 4 else (shape[2], 1)
+    return fold_rows(node.params["m"], hw.software.row_fold)
+
+
+def weight_bytes(channels: int, k: int, bits: int) -> int:
+    """Bytes of the weights of so many output channels, input channels padded."""
+    return channels * k * bits // 8
+
+
+def channel_bytes(node: Node) -> int:
+    """Bytes of weights and weight table of one output channel."""
+    kernel = node.params.get("kernel", (1, 1))
+    reduced = round_up(node.params["k"], CHANNELS) * kernel[0] * kernel[1]
+    return weight_bytes(1, reduced, node.inputs[1].stored_bits) + TABLE_BYTES
+
+
+def conv_work(
+    height: int, width: int, channels: int, k: int, node: Node, mode: MpeMode, hw: Hardware
+) -> DpuWork:
+    """One tile's share of a convolution."""
+    kernel = node.params.get("kernel", (1, 1))
+    stride = node.params.get("stride", (1, 1))
+    activation = node.inputs[0]
+    return DpuWork(
+        "conv", height, width, channels, k, kernel[0], kernel[1], stride[0],
+        in_bits=activation.bits,
+        out_bits=node.output.bits,
+        weight_bits=min(node.inputs[1].stored_bits, 16),
+        mpe_mode=mode,
+        lut=fused_lut(node, hw),
+    )  # fmt: skip
+
+
+def fused_lut(node: Node, hw: Hardware) -> bool:
+    """Whether the op ends with an activation from the PPE's look-up table."""
+    lut = hw.dpu.ppe.lut
+    return lut is not None and node.params.get("post", "") in lut.functions
+
+
+def weights_load(
+    operand: int, tile: int, channels: int, k: int, weights: Value, hw: Hardware, key: tuple[int, ...]
+) -> Load:
+    """One tile's own weights (SOK), or weights that are an activation on every tile."""
+    work = transfer("ddr", "cmx", channels * k, weights.stored_bits, hw)
+    return Load(operand, tile, work, channels * k * weights.bits // 8, key=(1, tile, *key))
+
+
+def table_load(tile: int, channels: int, hw: Hardware, key: tuple[int, ...]) -> Load:
+    """One tile's own weight table (SOK)."""
+    work = transfer("ddr", "cmx", channels * TABLE_BYTES // 4, 32, hw)
+    return Load(CONSTANT, tile, work, work.bytes, key=(2, tile, *key))
+
+
+def fused_constant(channels: int, k: int, weights: Value, hw: Hardware, *key: int) -> Load:
+    """Weights and weight table in one transfer to all tiles (a byte tensor: charged as it is)."""
+    moved = channels * (k * weights.stored_bits // 8 + TABLE_BYTES)
+    return Load(CONSTANT, ALL_TILES, DmaWork("ddr", "cmx", moved, moved), moved, key=(3, *key))
+
+
+def row_dist(value: Value, rows: int, tiles: int) -> Dist:
+    """A value cut along its outermost memory dimension, which has ``rows`` equal parts."""
+    per_row = value.elements // rows
+    return Dist(1, tuple(r * per_row for r in even(rows, tiles)))
+
+
+def store(tile: int, elements: int, out: Value, hw: Hardware) -> Store:
+    """A transfer of a part of an output to DDR."""
+    return Store(tile, transfer("cmx", "ddr", elements, out.stored_bits, hw))
+
+
+def nth(pieces: tuple[int, ...], i: int) -> int:
+    """Piece ``i``, 0 beyond the last."""
+    return pieces[i] if i < len(pieces) else 0

@@ -1,0 +1,90 @@
+"""Plans of MatMul of two activations [B, M, K] x [B, N, K] (or a constant mask times an activation)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from npusim.costs.dpu import choose_mode
+from npusim.costs.work import DmaWork, DpuWork, Work
+from npusim.hardware.schema import Hardware
+from npusim.lowering.conv_parts import CHANNELS, TABLE_BYTES, fold_rows, nth, store
+from npusim.lowering.nodes import Node
+from npusim.lowering.plan import CONSTANT, Load, Plan, Slice, cmx_capacity, load_value, transfer
+from npusim.lowering.plan_conv import Builder, Surroundings
+from npusim.lowering.strategy import choose
+from npusim.lowering.values import Dist, ceil_div, even, round_up
+
+#: Largest group (lhs + rhs + output, bytes) that runs grouped: 384 KiB seen, 648 not (facts/vendor_lowering.md 1.2).
+GROUP_BYTES = 512 * 1024
+
+
+def plan_bmm(node: Node, hw: Hardware) -> Plan:
+    """Groups over tiles where they are many and small, else one convolution a batch, each split like any other
+    (facts/vendor_lowering.md 1.2, 2.3)."""
+    batch, m, k, n = (node.params[p] for p in ("batch", "m", "k", "n"))
+    lhs, rhs = node.inputs
+    small = (m * k + n * k + m * n) * 2 <= GROUP_BYTES
+    if hw.software.grouped_matmul and batch >= hw.tiles and small and not (lhs.constant or rhs.constant):
+        return _grouped(node, hw, batch, m, k, n)
+    return _unrolled(node, hw, batch)
+
+
+def _group_counted(work: DmaWork, divisor: int, hw: Hardware) -> DmaWork:
+    """The estimator drops the last dimension of rank-5 operands (facts/vendor_costs.md section 2, case 4)."""
+    if hw.dma.counting != "elements" or divisor == 1:
+        return work
+    return DmaWork(work.src, work.dst, work.bytes, ceil_div(work.counted_bytes, divisor), work.kind)
+
+
+def _grouped(node: Node, hw: Hardware, batch: int, m: int, k: int, n: int) -> Plan:
+    tiles, (lhs, rhs), out = hw.tiles, node.inputs, node.output
+    height, width = fold_rows(m, 4)
+    k16, n16 = round_up(k, CHANNELS), round_up(n, CHANNELS)
+    per_group = (m * k16 + n16 * k16 + m * n16) * 2 + n16 * TABLE_BYTES
+    groups = even(batch, tiles)
+    slices = max(1, ceil_div(groups[0] * per_group, cmx_capacity(hw)))
+    mode = choose_mode(height, width, n16, hw)
+    work = DpuWork("conv", height, width, n16, k16, mpe_mode=mode, in_bits=lhs.bits, out_bits=out.bits)
+    parts = []
+    for i in range(slices):
+        counts = [(t, nth(even(g, slices), i)) for t, g in enumerate(groups)]
+        counts = [(t, g) for t, g in counts if g]
+        loads = [
+            Load(0, t, _group_counted(load_value(lhs, g * m * k, hw), width, hw), g * m * k16 * 2) for t, g in counts
+        ]
+        loads.extend(Load(1, t, load_value(rhs, g * n * k, hw), g * n16 * k16 * 2) for t, g in counts)
+        for t, g in counts:
+            table = transfer("ddr", "cmx", g * n16 * 4, 32, hw)
+            loads.append(Load(CONSTANT, t, _group_counted(table, 4, hw), table.bytes))
+        stores = [store(t, g * m * n, out, hw) for t, g in counts]
+        for s in stores:
+            s.work = _group_counted(s.work, width, hw)
+        computes: list[tuple[int, Work]] = [(t, work) for t, g in counts for _ in range(g)]
+        held = [0] * tiles
+        for t, g in counts:
+            held[t] = g * m * n16 * 2
+        parts.append(Slice(loads, computes, stores, tuple(held), f"groups {i + 1}/{slices}" if slices > 1 else ""))
+    dists = [Dist(1, tuple(g * v.elements // batch for g in groups)) for v in (lhs, rhs, out)]
+    strategy = f"{batch} groups over {len(groups)} tiles" + (f", {slices} slices" if slices > 1 else "")
+    return Plan(node, [lhs, rhs], [dists[0], dists[1]], out, dists[2], parts, strategy)
+
+
+def _unrolled(node: Node, hw: Hardware, batch: int) -> Plan:
+    """One convolution a batch element, with the second operand as its weights; nothing is shared between them."""
+    (lhs, rhs), out = node.inputs, node.output
+    m, k, n = (node.params[p] for p in ("m", "k", "n"))
+    inputs = [replace(lhs, shape=(m, k), order=()), replace(rhs, shape=(n, k), order=())]
+    one = replace(node, inputs=inputs, output=replace(out, shape=(m, n), order=()))
+    split = choose(one, hw)
+    around = Surroundings(sliced_producer=True, wants="rows")
+    plans = [Builder(one, hw, split, around).build() for _ in range(batch)]
+    if batch == 1:
+        plans[0].node, plans[0].inputs, plans[0].output = node, [lhs, rhs], out
+        return plans[0]
+    for b, plan in enumerate(plans):
+        for part in plan.slices:
+            part.detail = f"batch {b + 1}/{batch}"
+            for load in part.loads:
+                load.key = (*load.key, b)
+    strategy = f"{batch} MatMuls, each {plans[0].strategy}"
+    return Plan(node, [lhs, rhs], [None, None], out, None, [p for plan in plans for p in plan.slices], strategy)

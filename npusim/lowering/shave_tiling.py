@@ -1,0 +1,215 @@
+"""How a SHAVE kernel cuts its tensors: over the tiles, over the SHAVEs of a tile, and in slices that fit CMX.
+
+Shapes are the output's four dimensions in memory order, and an operand's aligned with them (1 where it is broadcast).
+The rules were read off facts/vendor_lowering.md 2.4 and 3.2 and the public traces of 4000, 3720 and 5010.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from npusim.lowering.values import WHOLE, Dist, Value, along, ceil_div, even, round_up
+
+Shape = tuple[int, int, int, int]
+N, C, H, W = range(4)
+
+#: Kernels that are cut over tiles along H (group A of facts 2.4); all others prefer C.
+ROW_KERNELS = frozenset({"exp", "tanh", "sin", "erf", "floor", "power", "divide"})
+#: Kernels that don't care for shapes: a tile's part is refolded to a flat vector where its axis can't be halved.
+#: Read off the tasks of [1, 1, 4, 1536] on 4 tiles and of uneven cuts over 3 (abs, gelu, sigmoid ... are not refolded).
+FLAT_KERNELS = frozenset(
+    {
+        "exp", "sin", "swish", "softplus", "multiply", "square", "divide", "maximum", "minimum", "add", "subtract",
+        "squareddifference", "equal", "notequal", "greater", "greaterequal", "less", "lessequal", "logicaland",
+        "logicalor", "logicalxor",
+    }
+)  # fmt: skip
+#: Kernels over whole rows of the last dimension.
+LINE_KERNELS = frozenset({"rms", "mvn", "softmax", "logsoftmax"})
+#: Kernels that can't read a strided part of a tile's buffer: each SHAVE then gets transfers of its own (max_bcc,
+#: less_bcc, div_l, rms, Where_2 and CumSum with a cut inner axis; multiply, subtract and exp take one a tile).
+DENSE_KERNELS = frozenset(
+    {
+        "divide", "maximum", "minimum", "select", "cumsum", "rms", "equal", "notequal", "greater", "greaterequal",
+        "less", "lessequal", "logicaland", "logicalor", "logicalxor",
+    }
+)  # fmt: skip
+#: Kernels whose broadcast operands are counted at the size of the result when slices are chosen (mul_bcc on 3720,
+#: Mul_7 and Where_1 of mamba2 at 1, 2, 3, 4, 5 and 6 tiles; max, less and divide count their real size).
+FULL_OPERAND_KERNELS = frozenset({"add", "subtract", "multiply", "square", "select_2in"})
+#: Kernels sliced along their outermost axis; the others along the outermost axis that the tiles don't share.
+OUTER_SLICED_KERNELS = frozenset({"softmax", "logsoftmax", "select"})
+#: Elements of one granule of a flat vector.
+FLAT_GRANULE = 16
+#: A Select of fewer elements a tile runs on one SHAVE (Where_4, Where_5 of mamba2: 24 to 80 elements).
+SMALL_SELECT = 128
+
+
+def segments(total: int, parts: int, granule: int = 1) -> tuple[int, ...]:
+    """``total`` cut in ``parts`` equal segments and a shorter last one (256 on 3: 86, 86, 84), or in shorter ones and a
+    longer last one where that would leave a tile without work (4 on 3: 1, 1, 2; 80 in 16s on 4: 16, 16, 16, 32)."""
+    size = round_up(ceil_div(total, parts), granule)
+    if size * (parts - 1) >= total:
+        size = total // parts // granule * granule
+    return (size,) * (parts - 1) + (total - size * (parts - 1),)
+
+
+def four(output: Value, inputs: list[Value]) -> tuple[Shape, list[Shape | None]]:
+    """The output's shape in memory order as NCHW with N = 1, and the operands' shapes aligned with it.
+
+    Leading dimensions are merged where every operand has them all or none of them. An operand that can't be aligned
+    (None) is read whole.
+    """
+    order = output.order or tuple(range(len(output.shape)))
+    shape = [output.shape[d] for d in order]
+    aligned: list[list[int] | None] = []
+    for value in inputs:
+        if len(value.shape) == len(shape) and all(value.shape[d] in (1, output.shape[d]) for d in order):
+            aligned.append([value.shape[d] for d in order])
+        elif value.elements == output.elements:
+            aligned.append(list(shape))
+        elif len(value.shape) < len(shape) and not output.order:
+            padded = [1] * (len(shape) - len(value.shape)) + list(value.shape)
+            aligned.append(padded if all(p in (1, s) for p, s in zip(padded, shape, strict=True)) else None)
+        else:
+            aligned.append(None)
+    rows = [shape, *(a for a in aligned if a is not None)]
+    if len(shape) > 4:
+        keep = [i for i, s in enumerate(shape) if s != 1]
+        for row in rows:
+            row[:] = [row[i] for i in keep]
+    while len(shape) > 3 and not (len(shape) == 4 and shape[0] == 1):
+        pairs = (i for i in range(len(shape) - 1) if all(_alike(row, shape, i) for row in rows))
+        pair = next(pairs, None)
+        if pair is None:
+            if len(shape) <= 4:
+                break
+            aligned = [a if a is None or a == shape else None for a in aligned]
+            rows = [shape, *(a for a in aligned if a is not None)]
+            continue
+        for row in rows:
+            row[pair : pair + 2] = [row[pair] * row[pair + 1]]
+    for row in rows:
+        row[:] = [1] * (4 - len(row)) + row
+    return _shape(shape), [None if a is None else _shape(a) for a in aligned]
+
+
+def _shape(row: list[int]) -> Shape:
+    n, c, h, w = row
+    return n, c, h, w
+
+
+def _alike(row: list[int], shape: list[int], i: int) -> bool:
+    """Whether an operand has both of two neighbouring dimensions, or neither."""
+    return row[i : i + 2] == shape[i : i + 2] or row[i] == row[i + 1] == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """One kernel's cuts. ``axis`` is that of the tiles (None: a flat vector cut in ``cuts`` elements, or nothing cut
+    where ``cuts`` is empty), ``shave_axis`` that of the SHAVEs of a tile (None: flat), ``slice_axis`` that of
+    ``slices`` pieces. ``shaves`` is 1 where a tile's part is not cut again; ``lines`` lets the SHAVEs share a tile's
+    rows, whatever dimensions they come from (softmax of 12x128 rows on 4 tiles: 192 a SHAVE)."""
+
+    shape: Shape
+    axis: int | None
+    cuts: tuple[int, ...]
+    shave_axis: int | None
+    shaves: int
+    lines: bool = False
+    slice_axis: int = H
+    slices: int = 1
+
+    @property
+    def dist(self) -> Dist:
+        """How the output lies over the tiles."""
+        if not self.cuts:
+            return WHOLE
+        return Dist(1, self.cuts) if self.axis is None else along(self.shape, self.axis, self.cuts)
+
+    def parts(self, tiles: int) -> list[list[list[Shape]]]:
+        """The output's parts: [slice][tile][SHAVE], each as a shape (a flat part as [1, 1, 1, elements])."""
+        return [self._slice(extent, tiles) for extent in even(self.extent(), self.slices)]
+
+    def extent(self) -> int:
+        """What the slices share."""
+        return self.shape[self.slice_axis] if self.axis is not None or not self.cuts else prod(self.shape)
+
+    def _slice(self, extent: int, tiles: int) -> list[list[Shape]]:
+        if self.axis is None and self.cuts:
+            cuts = self.cuts if self.slices == 1 else segments(extent, len(self.cuts))
+            blocks: list[Shape] = [(1, 1, 1, c) for c in cuts]
+        else:
+            block = [*self.shape]
+            block[self.slice_axis] = extent
+            blocks = []
+            if self.axis is None:
+                blocks = [_shape(block)] * tiles
+            else:
+                cuts = self.cuts if self.slice_axis != self.axis or self.slices == 1 else segments(extent, len(self.cuts))
+                for cut in cuts:
+                    block[self.axis] = cut
+                    blocks.append(_shape(block))
+        return [self._shares(block, blocks[0]) for block in blocks]
+
+    def _shares(self, block: Shape, first: Shape) -> list[Shape]:
+        """A tile's part over its SHAVEs; every tile takes the chunk of the first one."""
+        if self.shaves == 1:
+            return [block]
+        if self.lines:
+            block, first = ((1, 1, prod(b[:W]), b[W]) for b in (block, first))
+        elif self.shave_axis is None:
+            block, first = ((1, 1, 1, prod(b)) for b in (block, first))
+        axis = H if self.lines else W if self.shave_axis is None else self.shave_axis
+        chunk = ceil_div(first[axis], self.shaves)
+        pieces = []
+        left = block[axis]
+        for position in range(self.shaves):
+            take = left if position == self.shaves - 1 else min(chunk, left)
+            if take:
+                pieces.append(_with(block, axis, take))
+            left -= take
+        return pieces
+
+
+def _with(shape: Shape, axis: int, extent: int) -> Shape:
+    changed = [*shape]
+    changed[axis] = extent
+    return _shape(changed)
+
+
+def operand_part(part: Shape, operand: Shape | None, whole: Shape) -> int:
+    """Elements of an operand that a part of the output needs."""
+    if operand is None:
+        return -1
+    if operand == whole:
+        return prod(part)
+    return prod(p if o == s else o for p, o, s in zip(part, operand, whole, strict=True))
+
+
+def tile_axis(shape: Shape, kernel: str, tiles: int, locked: int | None) -> int | None:
+    """The axis that the tiles share: C (group B) or H (group A), the other where it is too short."""
+    if kernel in ROW_KERNELS:
+        prefer = (H, C)
+    elif locked == C:
+        prefer = (H, W)
+    else:
+        prefer = (C, H)
+    return next((d for d in prefer if d != locked and shape[d] >= tiles), None)
+
+
+def shave_axis(part: Shape, kernel: str, locked: int | None) -> int | None:
+    """The axis that the SHAVEs of a tile share: the outermost that can be halved."""
+    order = (H, C, W) if kernel == "divide" else (C, H, W) if locked == H else (C, H)
+    return next((d for d in order if d != locked and part[d] >= 2), None)
+
+
+def find_axis(shape: Shape, dist: Dist) -> tuple[int, tuple[int, ...]] | None:
+    """The axis along which a Dist cuts a shape, with the cuts in its indices."""
+    for axis in range(4):
+        inner = prod(shape[axis + 1 :])
+        if prod(shape[:axis]) == dist.outer and shape[axis] > 1 and sum(dist.cuts) == shape[axis] * inner:
+            if all(c % inner == 0 for c in dist.cuts):
+                return axis, tuple(c // inner for c in dist.cuts)
+    return None

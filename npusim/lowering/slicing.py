@@ -1,0 +1,119 @@
+"""Into how many slices a convolution is cut, and along which axes (facts/vendor_lowering.md 3.2).
+
+Evidence: the 60 sliced convolutions of the reference traces on 4000 and 23 on 3720 and 5010, and the 24 examples of
+facts 3.2. The compiler cuts an op that does not fit CMX, or whose weights are large, so that two slices are resident
+at once and the transfers of one hide behind the computes of the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from npusim.hardware.schema import Hardware
+from npusim.lowering.plan import cmx_capacity
+from npusim.lowering.values import ceil_div
+
+#: Share of CMX that the weights of an op may take before it is cut for pipelining (facts 3.2: 300 KiB no, 400 yes).
+LARGE_WEIGHTS = 0.25
+#: Part of ``software.pipeline_share`` that two resident slices may take where every tile computes its own channels:
+#: 1042 KiB of 1439 are taken, 1171 refused.
+CHANNEL_SPLIT = 0.92
+#: Most slices that an op is cut into for the sake of pipelining alone, although it fits in one.
+PIPELINE_LIMIT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one tile holds of an op that is not sliced, bytes: activation, weights with their table, and output.
+
+    ``rows`` and ``units`` are the output rows and the channel granules of the whole op, along which it can be cut.
+    """
+
+    act: int
+    weights: int
+    out: int
+    rows: int
+    units: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.act + self.weights + self.out
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Slices along rows and along output channels, the rows outermost."""
+
+    rows: int = 1
+    channels: int = 1
+
+    @property
+    def slices(self) -> int:
+        """Slices in all."""
+        return self.rows * self.channels
+
+
+def divisors(units: int) -> list[int]:
+    """Slice counts that leave equal slices; where there are none below 64 to speak of, all that leave none empty."""
+    even = [n for n in range(1, units + 1) if units % n == 0]
+    return even if len(even) > 2 or units < 8 else list(range(1, units + 1))
+
+
+def first_fit(demand: Demand, budget: float, activations: int, copies: int = 2) -> int | None:
+    """Fewest equal slices along channels of which ``copies`` fit beside ``activations`` copies of the activation."""
+    for n in divisors(demand.units):
+        share = ceil_div(demand.units, n) / demand.units
+        if activations * demand.act + copies * share * (demand.weights + demand.out) <= budget:
+            return n
+    return None
+
+
+def cut(demand: Demand, hw: Hardware, by_channels: bool, sliced_producer: bool) -> Cut:
+    """The slices of a convolution.
+
+    ``by_channels``: the tiles split the output channels (SOK), else the rows. ``sliced_producer``: the activation
+    comes from an op that is sliced itself; otherwise the compiler leaves room for a second copy of it.
+    """
+    capacity = cmx_capacity(hw)
+    if demand.total <= capacity and demand.weights <= LARGE_WEIGHTS * capacity:
+        return Cut()
+    budget = hw.software.pipeline_share * capacity
+    isolated = first_fit(demand, capacity, 1, copies=1)
+    if demand.act >= demand.weights:
+        rows = _by_rows(demand, budget)
+        if rows is not None:
+            return Cut(rows=rows)
+    if by_channels:
+        pipelined = first_fit(demand, CHANNEL_SPLIT * budget, 1)
+    else:
+        pipelined = None if sliced_producer else first_fit(demand, budget, 2)
+        pipelined = pipelined or first_fit(demand, budget, 1)
+    if isolated == 1 and pipelined is not None and pipelined > PIPELINE_LIMIT:
+        return Cut()
+    if pipelined is not None:
+        return Cut(channels=pipelined)
+    return _nested(demand, budget) or Cut(demand.rows, demand.units)
+
+
+def _by_rows(demand: Demand, budget: float) -> int | None:
+    """Slices of rows beside all weights, which stay."""
+    for n in range(2, demand.rows + 1):
+        share = ceil_div(demand.rows, n) / demand.rows
+        if demand.weights + 2 * share * (demand.act + demand.out) <= budget:
+            return n
+    return None
+
+
+def _nested(demand: Demand, budget: float) -> Cut | None:
+    """Fewest slices along both axes."""
+    best: Cut | None = None
+    for rows in range(2, demand.rows + 1):
+        share = ceil_div(demand.rows, rows) / demand.rows
+        inner = Demand(int(demand.act * share), demand.weights, int(demand.out * share), 1, demand.units)
+        channels = first_fit(inner, budget, 1)
+        if channels is not None and (best is None or rows * channels < best.slices):
+            best = Cut(rows, channels)
+        if best is not None and rows > best.slices:
+            break
+    return best

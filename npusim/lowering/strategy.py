@@ -1,0 +1,98 @@
+"""How a convolution is split over the tiles: by rows (SOH), by output channels (SOK), or repeated on every tile.
+
+The compiler compares what its cost network says for each; here the hardware file's own DPU cost stands for the network.
+Evidence: 62 distinct convolutions of the reference traces (facts/vendor_lowering.md 2.2).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from npusim.costs.dpu import choose_mode, cycles
+from npusim.hardware.schema import Hardware
+from npusim.lowering.conv_parts import CHANNELS, channel_bytes, conv_work, geometry
+from npusim.lowering.nodes import Node
+from npusim.lowering.slicing import Cut, Demand, cut
+from npusim.lowering.values import ceil_div, even, round_up
+
+Split = Literal["rows", "channels", "repeated"]
+
+#: Splitting rows is chosen up to this multiple of the time of splitting channels (rows: 1.116 at most, channels:
+#: 1.181 at least, apart from those that slicing decides).
+ROWS_TOLERANCE = 1.15
+#: Below this multiple rows win whatever the slices.
+ROWS_CLEAR = 0.9
+#: Rows a tile below which a kernel with halo rows is not split over rows (28 rows on 4 tiles are not, 56 and 14 a tile are).
+HALO_ROWS = 8
+
+
+def demand(node: Node, hw: Hardware, by_channels: bool, whole_output: bool) -> Demand:
+    """What one tile holds of a convolution."""
+    height, width = geometry(node, hw)
+    n16 = round_up(node.params["n"], CHANNELS)
+    act, out = node.inputs[0], node.output
+    row = width * out.bits // 8
+    if by_channels:
+        granules = ceil_div(n16 // CHANNELS, hw.tiles)
+        held = n16 if whole_output else granules * CHANNELS
+        weights = granules * CHANNELS * channel_bytes(node)
+        return Demand(_padded_act(node), weights, height * row * held, height, n16 // CHANNELS)
+    rows = ceil_div(height, hw.tiles)
+    act_rows = min(act.shape[2] if "kernel" in node.params else height, _input_rows(node, rows))
+    per_row = _padded_act(node) // (act.shape[2] if "kernel" in node.params and len(act.shape) > 2 else height)
+    held = height if whole_output else rows
+    return Demand(act_rows * per_row, n16 * channel_bytes(node), held * row * n16, rows, n16 // CHANNELS)
+
+
+def _padded_act(node: Node) -> int:
+    """Bytes of the activation with its channels padded."""
+    act, k = node.inputs[0], node.params["k"]
+    return act.elements // k * round_up(k, CHANNELS) * act.bits // 8
+
+
+def _input_rows(node: Node, rows: int) -> int:
+    """Input rows that so many output rows need, halo included."""
+    if "kernel" not in node.params:
+        return rows
+    return (rows - 1) * node.params["stride"][0] + node.params["kernel"][0]
+
+
+def slices(node: Node, hw: Hardware, split: Split, whole_output: bool, sliced_producer: bool) -> Cut:
+    """The slices of a convolution under a split."""
+    by_channels = split == "channels"
+    return cut(demand(node, hw, by_channels, whole_output), hw, by_channels, sliced_producer)
+
+
+def choose(node: Node, hw: Hardware, rows_around: bool = False) -> Split:
+    """The split of a convolution. ``rows_around``: its producer or a reader lies in rows already."""
+    height, width = geometry(node, hw)
+    n16 = round_up(node.params["n"], CHANNELS)
+    granules = n16 // CHANNELS
+    if height < hw.tiles:
+        return "repeated" if granules < hw.tiles else "channels"
+    kernel = node.params.get("kernel", (1, 1))
+    if kernel[0] > 1:
+        return "rows" if granules < hw.tiles or height / hw.tiles >= HALO_ROWS else "channels"
+    k16 = round_up(node.params["k"], CHANNELS)
+    mode = choose_mode(height, width, n16, hw)
+    over_channels = cycles(
+        conv_work(height, width, even(n16, hw.tiles, CHANNELS)[0], k16, node, mode, hw), hw
+    )
+    over_rows = cycles(conv_work(even(height, hw.tiles)[0], width, n16, k16, node, mode, hw), hw)
+    ratio = over_rows / over_channels
+    if ratio > ROWS_TOLERANCE:
+        return "channels"
+    if ratio < ROWS_CLEAR:
+        return "rows"
+    by_channels = slices(node, hw, "channels", hw.software.broadcast_output, False)
+    by_rows = slices(node, hw, "rows", False, False)
+    patience = 2 if rows_around else 1
+    if by_channels.channels == 1 and by_channels.slices * patience < by_rows.slices:
+        return "channels"
+    return "rows"
+
+
+def depthwise_split(node: Node, hw: Hardware) -> Split:
+    """The split of a depth-wise convolution: channels where every tile gets whole granules, else rows (facts 2.2)."""
+    channels = round_up(node.output.shape[1], CHANNELS)
+    return "channels" if channels % (CHANNELS * hw.tiles) == 0 else "rows"

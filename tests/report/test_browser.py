@@ -1,0 +1,172 @@
+"""The page in a headless chromium: it draws without errors and requests, and its controls work."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from npusim.report import write_report
+from npusim.report.subject import Subject
+from tests.report.synthetic import HOSTILE, synthetic_result
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+LAYERS = 120  # 240 ops: more than one page of the table
+
+
+class Watched:
+    """A page, with everything that must not happen on it."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.wrong: list[str] = []
+        page.on("console", lambda message: self.wrong.append(f"console {message.type}: {message.text}"))
+        page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (self.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: self.wrong.append(request.url) if request.url != url else None)
+        page.goto(url)
+        page.wait_for_selector("html[data-ready]")
+
+    def tab(self, name: str) -> None:
+        self.page.click(f"#tab-{name}")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    result = synthetic_result(LAYERS)
+    subject = Subject(f"model {HOSTILE}", "lunarlake.yaml", (), "prefill", 256, "npusim run --hw lunarlake.yaml")
+    return write_report(result, tmp_path_factory.mktemp("report"), subject)
+
+
+@pytest.fixture(params=["light", "dark"])
+def watched(request: pytest.FixtureRequest, browser: Browser, folder: Path) -> Iterator[Watched]:
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=request.param)
+    watched = Watched(context.new_page(), (folder / "report.html").as_uri())
+    yield watched
+    context.close()
+    assert watched.wrong == []
+
+
+def test_every_tab_has_its_content(watched: Watched, tmp_path: Path) -> None:
+    page = watched.page
+    content = {
+        "summary": ".card", "timeline": "canvas.lanes", "time": ".treemap .slice", "roofline": ".scatterlayer .point",
+        "overtime": ".scatterlayer .js-line", "ops": "tbody tr",
+    }  # fmt: skip
+    assert page.locator('[role="tab"]').count() == len(content)
+    for name, selector in content.items():
+        watched.tab(name)
+        page.locator(f"#panel-{name} {selector}").first.wait_for(state="visible")
+        picture = page.screenshot(path=str(tmp_path / f"{name}.png"))
+        assert len(picture) > 10_000
+    assert page.locator("#panel-time .bars .point").count() > 0
+    assert page.title() == f"model {HOSTILE} · prefill"
+
+
+def test_names_from_strangers_are_text(watched: Watched) -> None:
+    page = watched.page
+    for name in ("summary", "timeline", "time", "roofline", "overtime", "ops"):
+        watched.tab(name)
+        page.wait_for_timeout(50)
+        assert page.locator("main script, main a[href], main b:has-text('bold')").count() == 0
+    assert page.locator("h1").inner_text() == f"model {HOSTILE} · prefill"
+    watched.tab("time")
+    assert HOSTILE in page.locator("#panel-time .bars .ytick").all_inner_texts()
+    page.locator("#panel-time .bars .point path").first.hover()
+    page.locator("#panel-time .bars .hovertext").first.wait_for()
+    assert page.locator("#panel-time .hovertext a, #panel-time .hovertext [style*='bold']").count() == 0
+
+
+def test_table_sorts_filters_and_downloads(watched: Watched, folder: Path, tmp_path: Path) -> None:
+    page = watched.page
+    watched.tab("ops")
+    rows = page.locator("#panel-ops tbody tr")
+    assert rows.count() == 100
+    page.click("#panel-ops .more button:has-text('Show all')")
+    assert rows.count() == 2 * LAYERS
+    page.click('#panel-ops th[data-key="start_us"] button')
+    page.click('#panel-ops th[data-key="start_us"] button')
+    assert page.get_attribute('#panel-ops th[data-key="start_us"]', "aria-sort") == "ascending"
+    starts = [float(text.replace(",", "") or 0) for text in page.locator("#panel-ops tbody td:nth-child(11)").all_inner_texts()]
+    assert starts == sorted(starts)
+    page.fill("#panel-ops input[type=search]", "layers.7 matmul")
+    assert rows.count() == 11  # layers.7 and layers.70 to 79
+    page.select_option("#panel-ops select", "CumSum")
+    assert rows.count() == 0
+    page.select_option("#panel-ops select", "MatMul")
+    with page.expect_download() as download:
+        page.click("#panel-ops button:has-text('Download CSV')")
+    download.value.save_as(tmp_path / "ops.csv")
+    with (tmp_path / "ops.csv").open(newline="") as file:
+        saved = list(csv.DictReader(file))
+    assert [row["Type"] for row in saved] == ["MatMul"] * 11
+
+
+def test_timeline_hovers_zooms_and_follows_causes(watched: Watched) -> None:
+    page = watched.page
+    watched.tab("timeline")
+    canvas = page.locator("canvas.lanes")
+    lane_top = page.evaluate("npusim.lanes.tops[3]")  # the first SHAVE of tile 0
+    at = page.evaluate("npusim.lanes.x(npusim.lanes.tasks.start[npusim.lanes.tasks.byLane[3][5]] + 2)")
+    canvas.hover(position={"x": at, "y": lane_top + 6})
+    tip = page.locator(".tip")
+    tip.wait_for(state="visible")
+    assert "Cost source" in tip.inner_text()
+    assert "guess" in tip.inner_text()
+    canvas.click(position={"x": at, "y": lane_top + 6})
+    page.click(".chosen button:has-text('Zoom to it')")
+    span = page.evaluate("npusim.lanes.to - npusim.lanes.from")
+    assert span == pytest.approx(3 * 4.5, rel=1e-3)
+    before = page.evaluate("npusim.lanes.chosen")
+    page.click(".chosen button:has-text('Go to what it waited for')")
+    assert page.evaluate("npusim.lanes.chosen") != before
+    canvas.focus()
+    page.keyboard.press("0")
+    assert page.evaluate("npusim.lanes.from") == 0
+    page.keyboard.press("+")
+    assert page.evaluate("npusim.lanes.to - npusim.lanes.from") < page.evaluate("npusim.lanes.tasks.latency")
+    page.keyboard.press("n")
+    page.select_option("#panel-timeline select", "reason")
+    page.check("#panel-timeline input[type=checkbox]")
+    page.fill("#panel-timeline input[type=search]", "matmul")
+
+
+def test_from_an_op_to_its_tasks(watched: Watched) -> None:
+    page = watched.page
+    watched.tab("ops")
+    page.locator("#panel-ops tbody .link").nth(3).click()
+    page.locator("#panel-timeline canvas.lanes").wait_for(state="visible")
+    assert page.evaluate("npusim.lanes.to - npusim.lanes.from") < page.evaluate("npusim.lanes.tasks.latency") / 2
+
+
+def test_keyboard_and_theme(watched: Watched) -> None:
+    page = watched.page
+    page.focus("#tab-summary")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#tab-timeline").get_attribute("aria-selected") == "true"
+    page.keyboard.press("End")
+    assert page.locator("#tab-ops").get_attribute("aria-selected") == "true"
+    watched.tab("roofline")
+    theme = page.locator("html").get_attribute("data-theme")
+    page.click("#theme")
+    assert {theme, page.locator("html").get_attribute("data-theme")} == {"light", "dark"}
+
+
+def test_many_tasks_redraw_fast(browser: Browser, tmp_path: Path) -> None:
+    write_report(synthetic_result(4000, 12), tmp_path, Subject("many"))
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto((tmp_path / "report.html").as_uri() + "#timeline")
+    page.wait_for_selector("html[data-ready]")
+    assert page.evaluate("npusim.lanes.tasks.count") > 100_000
+    took_ms = page.evaluate(
+        "() => { const from = performance.now(); for (let i = 0; i < 5; i++) npusim.lanes.draw();"
+        " return (performance.now() - from) / 5 }"
+    )
+    page.close()
+    assert took_ms < 200

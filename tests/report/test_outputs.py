@@ -1,0 +1,118 @@
+"""run.json, ops.csv, trace.json, and the folder they are written to."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from npusim.api import Result
+from npusim.errors import UserError
+from npusim.report import write_report
+from npusim.report.document import run_document
+from npusim.report.folder import all_or_nothing
+from npusim.report.opwork import op_work
+from npusim.report.subject import Subject
+from npusim.report.tables import ops_csv
+from npusim.report.trace import trace_text
+from tests.report.synthetic import HOSTILE, synthetic_result
+
+SUBJECT = Subject("synthetic", "lunarlake.yaml", ("clocks.dpu_mhz=1700",), "prefill", 256, "npusim run")
+STATISTICS = {
+    "total_us", "dma_us", "dpu_us", "shave_us", "dma_dpu_overlap_us", "dma_shave_overlap_us", "shave_dpu_overlap_us",
+    "idle_us", "sum_dma_us", "sum_dpu_us", "sum_shave_us",
+}  # fmt: skip
+CONTRACT = {
+    "schema", "hardware", "workload", "engine", "latency_us", "statistics", "tasks", "ops", "ddr_bytes", "energy_uj", "wall_s",
+}  # fmt: skip
+OP_KEYS = {"name", "type", "engine", "start_us", "end_us", "dma_us", "dpu_us", "shave_us", "bound", "provenance"}
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    return synthetic_result()
+
+
+def test_document_keeps_the_contract(result: Result) -> None:
+    document = run_document(result, SUBJECT, 1.25)
+    assert document.keys() >= CONTRACT
+    assert document["statistics"].keys() == STATISTICS
+    assert document["tasks"].keys() == {"dma", "dpu", "shave"}
+    assert document["ddr_bytes"] == {"read": 3 * 65536, "write": 3 * 32768}
+    assert all(op.keys() >= OP_KEYS for op in document["ops"])
+    assert document["latency_us"] == pytest.approx(result.latency_us, abs=1e-6)
+    assert sum(op["exposed_us"] for op in document["ops"]) == pytest.approx(result.latency_us, abs=1e-4)
+    assert document["tokens_per_s"] == pytest.approx(256 / result.latency_us * 1e6)
+
+
+def test_csv_has_a_row_an_op(result: Result) -> None:
+    rows = list(csv.DictReader(io.StringIO(ops_csv(result))))
+    assert [row["name"] for row in rows] == [op.name for op in result.program.ops]
+    assert rows[0]["name"] == HOSTILE
+    assert float(rows[0]["dpu_us"]) == pytest.approx(result.metrics.ops[0].dpu_us, abs=1e-6)
+
+
+def test_work_is_conserved(result: Result) -> None:
+    work = op_work(result.program)
+    assert work.tasks.sum() == len(result.program.tasks)
+    assert work.macs.sum() == 3 * 2 * 4 * 16 * 256 * 256
+    assert work.elements.sum() == 3 * 2 * 2 * 2048
+
+
+def test_trace_speaks_the_vendors_dialect(result: Result) -> None:
+    trace = json.loads(trace_text(result))
+    events = trace["traceEvents"]
+    processes = [event["args"]["name"] for event in events if event["name"] == "process_name"]
+    assert processes == ["DMA", "Cluster (0)", "Cluster (1)", "Layers", "Counters"]
+    lanes = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    assert [name for (pid, _), name in lanes.items() if pid == 1] == ["DPU", "Shave", "Shave"]
+    tasks = [event for event in events if event["ph"] == "X" and event["cat"] != "Layer"]
+    assert len(tasks) == len(result.program.tasks)
+    assert {event["cat"] for event in tasks} == {"DMA", "DPU", "Shave"}
+    assert trace["taskStatistics"]["total duration"] == pytest.approx(result.latency_us, abs=1e-3)
+    for pid_tid in lanes:
+        mine = sorted((e["ts"], e["dur"]) for e in events if e["ph"] == "X" and (e["pid"], e["tid"]) == pid_tid)
+        assert all(a[0] + a[1] <= b[0] + 1e-9 for a, b in zip(mine, mine[1:], strict=False))
+
+
+def test_counters_integrate_to_the_traffic(result: Result) -> None:
+    events = [e for e in json.loads(trace_text(result))["traceEvents"] if e["ph"] == "C" and e["name"] == "DDR bandwidth"]
+    moved = sum((b["ts"] - a["ts"]) * a["args"]["GB/s"] * 1000 for a, b in zip(events, events[1:], strict=False))
+    assert moved == pytest.approx(3 * (65536 + 32768), rel=0.01)
+
+
+def test_same_bytes_again(result: Result) -> None:
+    again = synthetic_result()
+    assert trace_text(result) == trace_text(again)
+    assert ops_csv(result) == ops_csv(again)
+    assert run_document(result, SUBJECT, 0) == run_document(again, SUBJECT, 0)
+
+
+def test_folder_appears_with_all_files(result: Result, tmp_path: Path) -> None:
+    folder = write_report(result, tmp_path / "deep" / "down", SUBJECT, html=False)
+    assert sorted(path.name for path in folder.iterdir()) == ["ops.csv", "run.json", "trace.json"]
+
+
+def test_failure_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), all_or_nothing(tmp_path / "out" / "deep") as folder:
+        (folder / "half").write_text("written")
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failure_keeps_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("old")
+    with pytest.raises(ZeroDivisionError), all_or_nothing(tmp_path) as folder:
+        (folder / "run.json").write_text("new")
+        raise ZeroDivisionError
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("run.json", "old")]
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_a_file_in_the_way_is_the_users_mistake(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="cannot write to"), all_or_nothing(tmp_path / "file" / below):
+        pass
