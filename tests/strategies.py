@@ -13,7 +13,7 @@ from npusim.costs.work import DmaWork, DpuWork, Memory, ShaveWork, Work
 from npusim.lowering.program import Program, ProgramOp, Queue, Task
 
 #: For tests that run an engine: enough examples to find what there is, few enough to stay quick on a busy machine.
-law = settings(max_examples=40, deadline=None)
+law = settings(max_examples=30, deadline=None)
 
 
 def queue_sets(tiles: int, engines: int) -> tuple[Queue, ...]:

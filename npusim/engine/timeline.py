@@ -19,9 +19,10 @@ WAIT_REASONS = ("none", "queue", "barrier", "server")
 class Timeline:
     """Start and end of every task of a Program, in its order, in microseconds.
 
-    ``ready_us`` is when the task reached the head of its queue; ``wait_reason`` indexes WAIT_REASONS (``barrier``: it
-    stood at the head and waited for producers; ``queue``: it became runnable the moment its queue got to it;
-    ``server``: all servers of its queue were busy); ``wait_for`` is the task whose end let it start, or -1.
+    ``wait_reason`` indexes WAIT_REASONS (``barrier``: it stood at the head and waited for producers; ``queue``: it
+    could run the moment its queue got to it; ``server``: all servers of its queue were busy; ``none``: it started at
+    0, or an imported schedule does not say); ``wait_for`` is the task whose end let it start, or -1. In a queue of
+    several servers, a task that starts together with the one before it waited for the same as that.
     ``contended_us`` is how much longer a transfer took because DDR was shared. ``server`` numbers the server within
     the queue.
     """

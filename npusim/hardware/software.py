@@ -67,6 +67,8 @@ class Software(Section):
     """Share of CMX that two slices of a convolution may take, so that one is loaded while the other computes."""
     unsplit_kernels: tuple[str, ...] = ()
     """SHAVE kernels that are not cut over the SHAVEs of a tile."""
+    pipelined_kernels: tuple[str, ...] = ()
+    """SHAVE kernels that, where they must be sliced at all, get slices of which two fit CMX side by side."""
     single_tile_kernels: tuple[str, ...] = ()
     """SHAVE kernels that run on one tile only."""
     prefetch_ops: Annotated[int, Field(ge=0)] = 4

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from npusim.costs.work import DmaKind, DmaWork, DpuWork, Memory, ShaveWork, Work
 from npusim.hardware.schema import Hardware
@@ -33,6 +34,9 @@ class Store:
 
     tile: int
     work: DmaWork
+
+
+_Transfer = TypeVar("_Transfer", Load, Store)
 
 
 @dataclass(slots=True)
@@ -112,7 +116,25 @@ def operand_loads(
         part = slice_part(dist.elements(tile, value.elements), slices, index)
         if part:
             loads.append(Load(operand, tile, load_value(value, part, hw), ceil_div(part * value.bits, 8)))
-    return loads
+    return odd_halves(loads, hw)
+
+
+def odd_halves(items: list[_Transfer], hw: Hardware) -> list[_Transfer]:
+    """Transfers of one operand, one a tile: the odd one out is cut over the engines, whatever its size (facts 3.1; every
+    such transfer on 3 tiles of 4000 and 5010, from 8 B on)."""
+    engines = hw.dma.engines
+    if len(items) < 2 or len(items) % engines != 1 or engines < 2:
+        return items
+    last = items[-1]
+    parts = []
+    for i in range(engines):
+        size, counted_bytes = (slice_part(n, engines, i) for n in (last.work.bytes, last.work.counted_bytes))
+        part = replace(last, work=replace(last.work, bytes=size, counted_bytes=counted_bytes))
+        if isinstance(part, Load):
+            part = replace(part, cmx_bytes=slice_part(part.cmx_bytes, engines, i))
+            part.key = (*part.key, i) if part.key else ()
+        parts.append(part)
+    return [*items[:-1], *parts]
 
 
 def slice_part(total: int, slices: int, index: int) -> int:
@@ -133,7 +155,7 @@ def output_stores(
         part = slice_part(dist.elements(tile, value.elements), slices, index)
         if part:
             stores.append(Store(tile, transfer("cmx", "ddr", part, value.stored_bits, hw)))
-    return stores
+    return odd_halves(stores, hw)
 
 
 def held(value: Value, dist: Dist, tiles: int, slices: int = 1) -> tuple[int, ...]:
@@ -148,5 +170,5 @@ def held(value: Value, dist: Dist, tiles: int, slices: int = 1) -> tuple[int, ..
 
 __all__ = [
     "ALL_TILES", "CONSTANT", "WHOLE", "Dist", "DmaWork", "DpuWork", "Load", "Plan", "ShaveWork", "Slice", "Store",
-    "cmx_capacity", "counted", "held", "load_value", "operand_loads", "output_stores", "slice_part", "transfer",
+    "cmx_capacity", "counted", "held", "load_value", "odd_halves", "operand_loads", "output_stores", "slice_part", "transfer",
 ]  # fmt: skip

@@ -16,11 +16,11 @@ from npusim.lowering.shave_tiling import (
     FULL_OPERAND_KERNELS,
     LINE_KERNELS,
     OUTER_SLICED_KERNELS,
-    ROW_KERNELS,
     SMALL_SELECT,
     C,
     H,
     N,
+    Part,
     Shape,
     Tiling,
     W,
@@ -31,7 +31,7 @@ from npusim.lowering.shave_tiling import (
     shave_axis,
     tile_axis,
 )
-from npusim.lowering.values import Dist, Value, ceil_div, even
+from npusim.lowering.values import Dist, Value, ceil_div
 
 #: Storage of constants that the compiler adds itself (the gamma of an RMS norm, the ones of a reciprocal).
 ADDED_CONSTANT = -1
@@ -54,7 +54,7 @@ def plan_shave(node: Node, hw: Hardware, kernel: str, hint: Dist | None = None) 
         aligned = [_batched_operand(a, shape, tiling.shape) for a in aligned]
     else:
         tiling = split(shape, kernel, _locked(node, kernel, shape), hw, hint)
-    tiling = _sliced(tiling, kernel, [(v, a) for v, a in zip(operands, aligned, strict=True)], output, hw)
+    tiling = _sliced(tiling, kernel, list(zip(operands, aligned, strict=True)), output, hw)
     return _build(node, hw, kernel, operands, aligned, tiling)
 
 
@@ -166,13 +166,8 @@ def _sliced(
     kernels that the compiler pipelines, slices of which two fit."""
     capacity = cmx_capacity(hw)
     pipelined = kernel in hw.software.pipelined_kernels
-    single = replace(tiling, slices=1)
-    if _footprint(single, kernel, operands, output, hw.tiles, True) <= capacity and (
-        kernel == "cumsum"
-        or not pipelined
-        or _footprint(single, kernel, operands, output, hw.tiles, False) <= capacity
-    ):
-        return single
+    if _footprint(tiling, kernel, operands, output, hw.tiles, True) <= capacity:
+        return tiling
     axis = _slice_axis(tiling, kernel)
     sliced = replace(tiling, slice_axis=axis)
     limit = sliced.extent()
@@ -209,29 +204,24 @@ def _balanced(tiling: Tiling) -> bool:
 def _footprint(
     tiling: Tiling, kernel: str, operands: list[tuple[Value, Shape | None]], output: Value, tiles: int, full: bool
 ) -> int:
-    """CMX bytes of the largest slice on the first tile; ``full`` counts broadcast operands as the compiler does."""
-    blocks = tiling.parts(tiles)[0][0]
-    elements = sum(prod(b) for b in blocks)
-    size = ceil_div(elements * output.bits, 8)
+    """CMX bytes of the largest slice on the fullest tile; ``full`` counts broadcast operands as the compiler does."""
+    part = max(tiling.parts(tiles)[0], key=lambda p: p.elements)
+    size = ceil_div(part.elements * output.bits, 8)
     for value, shape in operands:
-        part = _needed(value, shape, blocks, tiling)
+        needed = _needed(value, shape, part, tiling)
         if full and kernel in FULL_OPERAND_KERNELS:
-            part = max(part, elements)
-        size += ceil_div(part * value.bits, 8)
+            needed = max(needed, part.elements)
+        size += ceil_div(needed * value.bits, 8)
     return size
 
 
-def _needed(value: Value, shape: Shape | None, blocks: list[Shape], tiling: Tiling) -> int:
-    """Elements of an operand that a tile needs for its SHAVEs' parts."""
+def _needed(value: Value, shape: Shape | None, part: Part, tiling: Tiling) -> int:
+    """Elements of an operand that a tile needs."""
     if value.elements == prod(tiling.shape):
-        return sum(prod(b) for b in blocks)
+        return part.elements
     if shape is None or tiling.axis is None and tiling.cuts:
         return value.elements
-    axis = tiling.shave_axis if not tiling.lines else None
-    parts = [operand_part(b, shape, tiling.shape) for b in blocks]
-    if axis is None or shape[axis] == 1:
-        return max(parts) if not tiling.lines else value.elements
-    return sum(parts)
+    return operand_part(part.block, shape, tiling.shape)
 
 
 # -- the plan ----------------------------------------------------------------------------------------------------
@@ -250,18 +240,18 @@ def _build(
         seen.add(value.storage)
     io_bits = sum(v.elements * v.bits for v in operands) + output.elements * output.bits
     slices = []
-    for tiles in tiling.parts(hw.tiles):
+    for parts in tiling.parts(hw.tiles):
         loads: list[Load] = []
         for k, (_, value, shape) in enumerate(inputs):
-            loads.extend(_loads(k, value, shape, tiles, tiling, dense, hw))
+            loads.extend(_loads(k, value, shape, parts, tiling, dense, hw))
         computes = []
-        for tile, blocks in enumerate(tiles):
-            for block in blocks:
-                elements = prod(block)
+        for tile, part in enumerate(parts):
+            for piece in part.pieces:
+                elements = prod(piece)
                 io = io_bits * elements // (8 * output.elements) if output.elements else 0
                 computes.append((tile, ShaveWork(kernel, elements, ceil_div(elements * output.bits, 8), io)))
-        held = tuple(ceil_div(sum(prod(b) for b in blocks) * output.bits, 8) for blocks in tiles)
-        slices.append(Slice(loads, computes, _stores(output, tiles, tiling, dense, hw), held + (0,) * (hw.tiles - len(held))))
+        held = [ceil_div(part.elements * output.bits, 8) for part in parts] + [0] * (hw.tiles - len(parts))
+        slices.append(Slice(loads, computes, _stores(output, parts, tiling, dense, hw), tuple(held)))
     used = len(tiling.cuts) or hw.tiles
     strategy = f"{kernel} {'on' if tiling.cuts else 'repeated on'} {used} tiles"
     if len(slices) > 1:
@@ -299,35 +289,32 @@ def _in_dist(value: Value, shape: Shape | None, tiling: Tiling) -> Dist | None:
 
 
 def _loads(
-    operand: int, value: Value, shape: Shape | None, tiles: list[list[Shape]], tiling: Tiling, dense: bool, hw: Hardware
+    operand: int, value: Value, shape: Shape | None, parts: list[Part], tiling: Tiling, dense: bool, hw: Hardware
 ) -> list[Load]:
     """Transfers of one operand for one slice: one a tile (one a SHAVE for dense kernels), or one to all tiles where each
     needs the same. What does not vary over the slices is loaded once and kept."""
     same = value.elements == prod(tiling.shape)
-    varies = same or (shape is not None and shape[tiling.slice_axis] > 1 and not (tiling.axis is None and tiling.cuts))
-    shared = not tiling.cuts or not (same or (shape is not None and tiling.axis is not None and shape[tiling.axis] > 1))
+    flat = tiling.axis is None and bool(tiling.cuts)
+    varies = same or (shape is not None and not flat and shape[tiling.slice_axis] > 1)
+    shared = not tiling.cuts or not (same or (shape is not None and not flat and shape[tiling.axis or 0] > 1))
+    inner = None if tiling.lines else tiling.shave_axis
+    each = dense and (same or (shape is not None and inner is not None and shape[inner] > 1))
     loads = []
-    for tile, blocks in enumerate(tiles[:1] if shared else tiles):
-        cut = same or (shape is not None and tiling.shave_axis is not None and shape[tiling.shave_axis] > 1)
-        if dense and cut and not tiling.lines or dense and same:
-            sizes = [prod(b) if same else operand_part(b, shape, tiling.shape) for b in blocks]
-        else:
-            sizes = [_needed(value, shape, blocks, tiling)]
+    for tile, part in enumerate(parts[:1] if shared else parts):
+        sizes = [_needed(value, shape, part, tiling)]
+        if each:
+            sizes = [prod(p) if same or shape is None else operand_part(p, shape, tiling.shape) for p in part.pieces]
         for position, elements in enumerate(sizes):
             key = (operand, tile, position) if tiling.slices > 1 and not varies else ()
-            target = ALL_TILES if shared else tile
-            loads.append(Load(operand, target, load_value(value, elements, hw), ceil_div(elements * value.bits, 8), key))
-    return loads if dense or shared else odd_halves(loads)
+            size = ceil_div(elements * value.bits, 8)
+            loads.append(Load(operand, ALL_TILES if shared else tile, load_value(value, elements, hw), size, key))
+    return loads if dense or shared else odd_halves(loads, hw)
 
 
-def _stores(output: Value, tiles: list[list[Shape]], tiling: Tiling, dense: bool, hw: Hardware) -> list[Store]:
+def _stores(output: Value, parts: list[Part], tiling: Tiling, dense: bool, hw: Hardware) -> list[Store]:
     stores = []
-    for tile, blocks in enumerate(tiles if tiling.cuts else tiles[:1]):
-        sizes = [prod(b) for b in blocks]
-        for elements in sizes if dense else [sum(sizes)]:
-            target = tile if tiling.cuts else ALL_TILES
+    for tile, part in enumerate(parts if tiling.cuts else parts[:1]):
+        target = tile if tiling.cuts else ALL_TILES
+        for elements in [prod(p) for p in part.pieces] if dense else [part.elements]:
             stores.append(Store(target, transfer("cmx", "ddr", elements, output.stored_bits, hw)))
-    return odd_halves(stores) if tiling.cuts and not dense else stores
-
-
-__all__ = ["ADDED_CONSTANT", "ROW_KERNELS", "even", "plan_shave", "split"]
+    return odd_halves(stores, hw) if tiling.cuts and not dense else stores

@@ -65,7 +65,7 @@ def four(output: Value, inputs: list[Value]) -> tuple[Shape, list[Shape | None]]
     shape = [output.shape[d] for d in order]
     aligned: list[list[int] | None] = []
     for value in inputs:
-        if len(value.shape) == len(shape) and all(value.shape[d] in (1, output.shape[d]) for d in order):
+        if len(value.shape) == len(shape) and all(value.shape[d] in (1, output.shape[d]) or output.shape[d] == 1 for d in order):
             aligned.append([value.shape[d] for d in order])
         elif value.elements == output.elements:
             aligned.append(list(shape))
@@ -106,6 +106,19 @@ def _alike(row: list[int], shape: list[int], i: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A tile's part of one slice, and its pieces for the SHAVEs (a flat piece is [1, 1, 1, elements])."""
+
+    block: Shape
+    pieces: tuple[Shape, ...]
+
+    @property
+    def elements(self) -> int:
+        """Elements of the output."""
+        return prod(self.block)
+
+
+@dataclass(frozen=True, slots=True)
 class Tiling:
     """One kernel's cuts. ``axis`` is that of the tiles (None: a flat vector cut in ``cuts`` elements, or nothing cut
     where ``cuts`` is empty), ``shave_axis`` that of the SHAVEs of a tile (None: flat), ``slice_axis`` that of
@@ -128,15 +141,15 @@ class Tiling:
             return WHOLE
         return Dist(1, self.cuts) if self.axis is None else along(self.shape, self.axis, self.cuts)
 
-    def parts(self, tiles: int) -> list[list[list[Shape]]]:
-        """The output's parts: [slice][tile][SHAVE], each as a shape (a flat part as [1, 1, 1, elements])."""
+    def parts(self, tiles: int) -> list[list[Part]]:
+        """The output's parts by slice and tile."""
         return [self._slice(extent, tiles) for extent in even(self.extent(), self.slices)]
 
     def extent(self) -> int:
         """What the slices share."""
         return self.shape[self.slice_axis] if self.axis is not None or not self.cuts else prod(self.shape)
 
-    def _slice(self, extent: int, tiles: int) -> list[list[Shape]]:
+    def _slice(self, extent: int, tiles: int) -> list[Part]:
         if self.axis is None and self.cuts:
             cuts = self.cuts if self.slices == 1 else segments(extent, len(self.cuts))
             blocks: list[Shape] = [(1, 1, 1, c) for c in cuts]
@@ -151,12 +164,12 @@ class Tiling:
                 for cut in cuts:
                     block[self.axis] = cut
                     blocks.append(_shape(block))
-        return [self._shares(block, blocks[0]) for block in blocks]
+        return [Part(block, self._pieces(block, blocks[0])) for block in blocks]
 
-    def _shares(self, block: Shape, first: Shape) -> list[Shape]:
+    def _pieces(self, block: Shape, first: Shape) -> tuple[Shape, ...]:
         """A tile's part over its SHAVEs; every tile takes the chunk of the first one."""
         if self.shaves == 1:
-            return [block]
+            return (block,)
         if self.lines:
             block, first = ((1, 1, prod(b[:W]), b[W]) for b in (block, first))
         elif self.shave_axis is None:
@@ -170,7 +183,7 @@ class Tiling:
             if take:
                 pieces.append(_with(block, axis, take))
             left -= take
-        return pieces
+        return tuple(pieces)
 
 
 def _with(shape: Shape, axis: int, extent: int) -> Shape:
@@ -179,12 +192,8 @@ def _with(shape: Shape, axis: int, extent: int) -> Shape:
     return _shape(changed)
 
 
-def operand_part(part: Shape, operand: Shape | None, whole: Shape) -> int:
+def operand_part(part: Shape, operand: Shape, whole: Shape) -> int:
     """Elements of an operand that a part of the output needs."""
-    if operand is None:
-        return -1
-    if operand == whole:
-        return prod(part)
     return prod(p if o == s else o for p, o, s in zip(part, operand, whole, strict=True))
 
 

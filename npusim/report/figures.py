@@ -67,13 +67,11 @@ def over_time_figure(result: Result) -> dict[str, Any]:
         name = f"{engine.upper()} busy"
         busy = series.busy_share(timeline, engine, edges) * 100
         strips.append((f"{engine.upper()}, %", 1.0, [curve(busy, name, ENGINE_COLOUR[engine], "%{y:.1f} %")], None))
-    tiles = [
-        curve(use, f"CMX of tile {tile}", PALETTE[tile % len(PALETTE)], "%{y:,.0f} KiB", filled=False)
-        for tile, use in enumerate(series.cmx_kib(result.program, timeline, edges))
-    ]
     if result.program.buffers:
         kib = result.program.cmx_bytes_per_tile / 1024
-        strips.append(("CMX, KiB", 1.6, tiles, (kib, f"usable {kib:,.0f} KiB a tile") if kib else None))
+        use = series.cmx_kib(result.program, timeline, edges)
+        held = [curve(use, "CMX of the fullest tile", PALETTE[0], "%{y:,.0f} KiB", filled=False)]
+        strips.append(("CMX, KiB", 1.6, held, (kib, f"usable {kib:,.0f} KiB a tile") if kib else None))
     return {**_stacked(strips, timeline.latency_us / scale, unit), "label": "DDR bandwidth, engine use and CMX use over time"}
 
 

@@ -55,17 +55,13 @@ def busy_share(timeline: Timeline, engine: str, edges: Floats) -> Floats:
     return np.clip(mean_rate(edges, timeline.start_us[mask], timeline.end_us[mask], ones), 0.0, 1.0)
 
 
-def cmx_kib(program: Program, timeline: Timeline, edges: Floats) -> list[Floats]:
-    """Largest CMX occupancy of every bin, KiB, a series a tile."""
+def cmx_kib(program: Program, timeline: Timeline, edges: Floats) -> Floats:
+    """Largest CMX occupancy of the fullest tile in every bin, KiB."""
     begin, finish = timeline.start_us.tolist(), timeline.end_us.tolist()
-    series = []
-    for tile in range(program.tiles):
-        held = [buffer for buffer in program.buffers if buffer.tile == tile]
-        first = np.array([min(begin[user] for user in buffer.users) for buffer in held], np.float64)
-        last = np.array([max(finish[user] for user in buffer.users) for buffer in held], np.float64)
-        size = np.array([buffer.bytes for buffer in held], dtype=np.float64) / 1024
-        series.append(_peak(edges, first, last, size))
-    return series
+    first = np.array([min(begin[user] for user in buffer.users) for buffer in program.buffers], np.float64)
+    last = np.array([max(finish[user] for user in buffer.users) for buffer in program.buffers], np.float64)
+    size = np.array([buffer.bytes for buffer in program.buffers], dtype=np.float64) / 1024
+    return _peak(edges, first, last, size)
 
 
 def _peak(edges: Floats, start: Floats, end: Floats, size: Floats) -> Floats:

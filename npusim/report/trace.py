@@ -170,8 +170,7 @@ def _counters(result: Result, lanes: _Lanes) -> Iterator[dict[str, Any]]:
     yield from [event for event in lanes.metadata if event["pid"] == pid]
     edges = series.edges_us(result.timeline, _COUNTER_BINS)
     curves = {"DDR bandwidth": ("GB/s", series.ddr_gbps(result.timeline, result.prices, edges))}
-    for tile, use in enumerate(series.cmx_kib(result.program, result.timeline, edges)):
-        curves[f"CMX use, tile {tile}"] = ("KiB", use)
+    curves["CMX use, fullest tile"] = ("KiB", series.cmx_kib(result.program, result.timeline, edges))
     for name, (unit, values) in curves.items():
         last = None
         for ts, value in zip(np.round(edges[:-1], 3).tolist(), np.round(values, 2).tolist(), strict=True):

@@ -28,7 +28,7 @@ from npusim.validation.fit_data import Point, schedule_points, table_points
 HARDWARE_OF_PLATFORM = {"3720": "meteorlake-vpunn", "4000": "lunarlake-vpunn", "5010": "pantherlake-vpunn"}
 #: What one vendor schedule's variant weighs against one grid point (convolution, eltwise; none for pooling, where
 #: schedules did not improve what was left out).
-SCHEDULE_WEIGHT = {"3720": 3.0, "4000": 3.0, "5010": 10.0}
+SCHEDULE_WEIGHT = {"3720": 9.0, "4000": 9.0, "5010": 30.0}
 _REFERENCE = Path(__file__).parents[2] / "tests" / "data" / "vendor_schedules"
 _CONV = ("c0", "c_mac", "c_drain", "c_act", "c_wt", "c_weights", "c_out")
 _CELL = ("startup_cycles", "granule_cycles", "granule_tap_cycles", "cell_cycles", "tap_cycles")

@@ -53,7 +53,7 @@ def synthetic_program(layers: int = 3, kernels: int = 2) -> Program:
                 work = ShaveWork(kind.lower(), 2048, 4096, 8192)
                 tasks.append(Task(4 + tile, activation, work, (computed,), (activated,), f"part {part}"))
         tasks.append(Task(1, activation, store, (activated,), (), "result"))
-        buffers += [CmxBuffer(tile, 65536, (first, len(tasks) - 1)) for tile in (0, 1)]
+        buffers.append(CmxBuffer(65536, (first, len(tasks) - 1)))
         previous = activated
     return Program(
         "synthetic", QUEUES, tuple(tasks), tuple(ops), barrier, tuple(buffers), 1 << 20, 2, (f"a note on {HOSTILE}",)
