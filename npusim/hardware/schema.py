@@ -218,6 +218,8 @@ class Dma(Section):
     counting: Literal["bytes", "elements"] = "bytes"
     """``bytes``: what is moved is what is charged. ``elements``: as Intel's estimator counts (2 bytes for every
     element that is wider or narrower than 8 bits, whole tables for gathers; facts/vendor_costs.md section 2)."""
+    convert_bytes: Count = 2
+    """Bytes charged for an element that is converted from f32 on the way, with ``counting: elements``."""
     provenance: Provenance = "fitted"
     """How far to trust ``paths``."""
 

@@ -59,10 +59,9 @@ def lower(graph: Graph, hw: Hardware) -> Program:
     graph = raise_slices(graph)
     nodes, outputs = fuse(graph, hw.software)
     made = {node.output.storage for node in nodes}
-    for value in outputs:
-        if value.storage not in made or value.partial:
-            target = Node("copy", graph.tensors[graph.outputs[0]].name, "Result", [value], value)
-            nodes.append(target)
+    loose = [value for value in outputs if value.storage not in made or value.partial]
+    if loose:
+        nodes.append(Node("copy", graph.tensors[graph.outputs[0]].name, "Result", loose, loose[0]))
     homes = _write_in_place(nodes)
     plans = _place_all(nodes, hw)
     ops = []

@@ -66,11 +66,16 @@ class Emitter:
 
     def put(self, queue: int, op: int, work: Work, waits: tuple[int, ...], group: int, detail: str = "") -> None:
         """Append one task to a queue."""
-        servers = self.free[queue]
-        server = servers.index(min(servers))
-        end = max(servers[server], self.ready(waits)) + self.price(work)
+        servers, ends = self.free[queue], self.ends
+        server = 0 if len(servers) == 1 else servers.index(min(servers))
+        end = servers[server]
+        for wait in waits:
+            if ends[wait] > end:
+                end = ends[wait]
+        end += self.price(work)
         servers[server] = end
-        self.ends[group] = max(self.ends[group], end)
+        if end > ends[group]:
+            ends[group] = end
         self.drafts.append(Draft(queue, op, work, waits, group, detail))
 
     def compute(self, tile: int, op: int, work: Work, waits: tuple[int, ...], group: int, detail: str) -> None:

@@ -22,7 +22,7 @@ from npusim.lowering.conv_parts import CHANNELS
 from npusim.lowering.plan_bmm import plan_bmm
 from npusim.lowering.plan_conv import Surroundings, plan_conv
 from npusim.lowering.plan_dma import plan_broadcast, plan_convert, plan_copy, plan_gather
-from npusim.lowering.plan_shave import plan_shave
+from npusim.lowering.plan_shave import ADDED_CONSTANT, plan_shave
 from npusim.lowering.strategy import choose, depthwise_split
 from npusim.lowering.values import Dist, Value
 
@@ -139,7 +139,24 @@ class Placer:
             return [plan_scale(negated, self.hw), plan_add(total, self.hw)]
         if kernel == "add":
             return self._broadcast_add(node)
+        if kernel == "divide" and self.hw.software.reciprocal_divide and self._by_smaller(node):
+            return self._reciprocal(node)
         return [plan_shave(node, self.hw, kernel, self._common_hint(node))]
+
+    @staticmethod
+    def _by_smaller(node: Node) -> bool:
+        """Division of an activation by a smaller one."""
+        dividend, divisor = node.inputs
+        return dividend.elements == node.output.elements > divisor.elements > 1 and not divisor.constant
+
+    def _reciprocal(self, node: Node) -> list[Plan]:
+        """x / y with y broadcast: 1 / y on the small operand, then a Multiply (facts 1.2, public 2/2, own 7/7)."""
+        dividend, divisor = node.inputs
+        ones = replace(divisor, storage=ADDED_CONSTANT, constant=True, partial=False, bits=16, stored_bits=16)
+        inverse = self.fresh(divisor)
+        reciprocal = replace(node, inputs=[ones, divisor], output=inverse)
+        product = replace(node, inputs=[dividend, inverse], params={**node.params, "kernel": "multiply"})
+        return [*self.place(reciprocal), *self.place(product)]
 
     def _common_hint(self, node: Node) -> Dist | None:
         for value in node.inputs:
@@ -180,4 +197,6 @@ class Placer:
     def _convert(self, node: Node) -> list[Plan]:
         if node.params.get("quantize"):
             return [plan_quantize(node, self.hw)]
+        if not self.hw.software.dma_convert:
+            return [plan_shave(node, self.hw, "convert", self.hint(node.inputs[0]))]
         return [plan_convert(node, self.hw)]

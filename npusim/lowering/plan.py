@@ -95,7 +95,10 @@ def transfer(
     src: Memory, dst: Memory, elements: int, bits: int, hw: Hardware, kind: DmaKind = "copy"
 ) -> DmaWork:
     """A transfer of ``elements`` of ``bits`` each."""
-    return DmaWork(src, dst, ceil_div(elements * bits, 8), counted(elements, bits, hw), kind)
+    size = counted(elements, bits, hw)
+    if kind == "convert" and hw.dma.counting == "elements":
+        size = elements * hw.dma.convert_bytes
+    return DmaWork(src, dst, ceil_div(elements * bits, 8), size, kind)
 
 
 def load_value(value: Value, elements: int, hw: Hardware) -> DmaWork:

@@ -5,41 +5,46 @@ from __future__ import annotations
 from npusim.costs.work import DmaWork, ShaveWork
 from npusim.hardware.schema import Hardware
 from npusim.lowering.nodes import Node
-from npusim.lowering.plan import ALL_TILES, Load, Plan, Slice, Store, cmx_capacity, load_value, slice_part, transfer
+from npusim.lowering.plan import ALL_TILES, Load, Plan, Slice, Store, cmx_capacity, load_value, transfer
+from npusim.lowering.shave_tiling import four
 from npusim.lowering.values import WHOLE, Value, ceil_div, even
 
 
-def _moves(elements: int, bits: int, hw: Hardware) -> list[DmaWork]:
-    """A DDR to DDR copy, halved over the engines where it is long."""
-    parts = hw.dma.engines if elements * bits // 8 > hw.software.dma_split_bytes else 1
-    return [transfer("ddr", "ddr", part, bits, hw) for part in even(elements, parts)]
-
-
 def plan_copy(node: Node, hw: Hardware) -> Plan:
-    """DDR to DDR copies of all activation pieces (and fills of the constant ones)."""
+    """DDR to DDR copies of all activation pieces (and fills of the constant ones), issued together."""
     direct = node.params.get("direct", ())
-    moves = [(k, m) for k, v in enumerate(node.inputs) if k not in direct for m in _moves(v.elements, v.stored_bits, hw)]
+    moves = [
+        (k, transfer("ddr", "ddr", v.elements, v.stored_bits, hw)) for k, v in enumerate(node.inputs) if k not in direct
+    ]
     return Plan(node, node.inputs, [None] * len(node.inputs), node.output, None, [], "DDR to DDR copy", ddr_moves=moves)
 
 
 def plan_broadcast(node: Node, hw: Hardware) -> Plan:
-    """Into CMX once, expanded there, out again; in slices where the result does not fit."""
-    value, output = node.inputs[0], node.output
-    per_slice = cmx_capacity(hw) - value.bytes
-    slices = max(1, ceil_div(output.bytes, max(per_slice, 1)))
+    """Into CMX once, expanded there, out again; in slices along its outermost axis where the result does not fit
+    (bcast_1x1x256x128: 2 slices, the input kept; bcast_1x24x1x256: 3, with their part of the input each)."""
+    output = node.output
+    value = node.inputs[0]
+    shape, (operand,) = four(output, [value])
+    axis = next((d for d in range(4) if shape[d] > 1), 3)
+    varies = operand is not None and operand[axis] > 1
+    capacity = cmx_capacity(hw)
+    line = output.bytes // shape[axis]
+    source = value.bytes // shape[axis] if varies else 0
+    fixed = 0 if varies else value.bytes
+    count = next((n for n in range(1, shape[axis]) if _fits(shape[axis], n, line + source, fixed, capacity)), shape[axis])
     parts = []
-    for i in range(slices):
-        elements = slice_part(output.elements, slices, i)
-        moved = ceil_div(elements * output.bits, 8)
-        parts.append(
-            Slice(
-                loads=[Load(0, 0, load_value(value, value.elements, hw), value.bytes)],
-                computes=[(0, DmaWork("cmx", "cmx", moved, moved, "resize"))],
-                stores=[Store(0, transfer("cmx", "ddr", elements, output.bits, hw))],
-                out_bytes=(moved,) + (0,) * (hw.tiles - 1),
-            )
-        )
+    for lines in even(shape[axis], count):
+        moved = lines * line
+        read = value.elements * lines // shape[axis] if varies else value.elements
+        loads = [Load(0, 0, load_value(value, read, hw), read * value.bits // 8, () if varies or count == 1 else (0,))]
+        store = Store(0, transfer("cmx", "ddr", output.elements * lines // shape[axis], output.bits, hw))
+        expand = DmaWork("cmx", "cmx", moved, moved, "resize")
+        parts.append(Slice(loads, [(0, expand)], [store], (moved,) + (0,) * (hw.tiles - 1)))
     return Plan(node, [value], [None], output, None, parts, "expanded in CMX")
+
+
+def _fits(extent: int, slices: int, line: int, fixed: int, capacity: int) -> bool:
+    return ceil_div(extent, slices) * line + fixed <= capacity
 
 
 def plan_gather(node: Node, hw: Hardware) -> Plan:
@@ -61,11 +66,10 @@ def plan_gather(node: Node, hw: Hardware) -> Plan:
 
 
 def plan_convert(node: Node, hw: Hardware) -> Plan:
-    """A change of type: a converting copy DDR to DDR."""
+    """A change of floating type by itself: a converting copy DDR to DDR (facts 1.2)."""
     value = node.inputs[0]
-    return Plan(
-        node, [value], [None], node.output, None, [], "converting copy", ddr_moves=[(0, m) for m in _moves(value.elements, 16, hw)]
-    )
+    moves = [(0, transfer("ddr", "ddr", value.elements, value.stored_bits, hw, "convert"))]
+    return Plan(node, [value], [None], node.output, None, [], "converting copy", ddr_moves=moves)
 
 
 def is_movement(value: Value) -> bool:

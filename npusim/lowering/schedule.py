@@ -32,6 +32,7 @@ class Scheduler:
         self.computed = [self.out.group() for _ in steps]
         self.has_loads = [False] * len(steps)
         self.pending: list[dict[int, list[Load]]] = [self._own_loads(i) for i in range(len(steps))]
+        self.sizes = [{k: load_bytes(x, hw.tiles) for k, x in p.items()} for p in self.pending]
         self.kept: dict[tuple[int, tuple[int, ...]], int] = {}  # (plan, load key) -> group that loaded it
         self.last_use: dict[tuple[int, tuple[int, ...]], int] = {
             (s.plan, x.key): i for i, s in enumerate(steps) for x in s.slice.loads if x.key
@@ -100,9 +101,8 @@ class Scheduler:
             return
         self.moved.add(number)
         group = self.out.group() if plan.ddr_moves else None
-        for operand, work in plan.ddr_moves:
-            assert group is not None
-            self.out.dma([(work, plan.op, self._sources(plan, operand), group, "")])
+        if group is not None:
+            self.out.dma([(work, plan.op, self._sources(plan, k), group, "") for k, work in plan.ddr_moves])
         self._wrote(plan, group, last=not plan.slices)
 
     # -- loads --------------------------------------------------------------------------------------------------
@@ -151,6 +151,9 @@ class Scheduler:
         for later in range(index + 1, min(len(self.pending), index + 1 + PREFETCH_STEPS)):
             if room <= 0:
                 break
+            if not self.pending[later]:
+                room = min(room, capacity - self.level[later])
+                continue
             plan = self.plans[self.residency.steps[later].plan]
             for operand, loads in list(self.pending[later].items()):
                 if operand != CONSTANT and self._waits_for_data(plan, operand):
@@ -159,7 +162,7 @@ class Scheduler:
                 if self.out.ready(sources) > until_us:
                     continue
                 fresh = self._fresh(later, loads)
-                size = load_bytes(fresh, self.hw.tiles)
+                size = load_bytes(fresh, self.hw.tiles) if len(fresh) < len(loads) else self.sizes[later][operand]
                 if size > room:
                     continue
                 if fresh:

@@ -16,7 +16,7 @@ from tests.report.synthetic import HOSTILE, synthetic_result
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 LAYERS = 120  # 240 ops: more than one page of the table
 
 
@@ -77,7 +77,7 @@ def test_names_from_strangers_are_text(watched: Watched) -> None:
         assert page.locator("main script, main a[href], main b:has-text('bold')").count() == 0
     assert page.locator("h1").inner_text() == f"model {HOSTILE} · prefill"
     watched.tab("time")
-    assert HOSTILE in page.locator("#panel-time .bars .ytick").all_inner_texts()
+    assert HOSTILE in page.locator("#panel-time .bars .ytick").all_text_contents()
     page.locator("#panel-time .bars .point path").first.hover()
     page.locator("#panel-time .bars .hovertext").first.wait_for()
     assert page.locator("#panel-time .hovertext a, #panel-time .hovertext [style*='bold']").count() == 0

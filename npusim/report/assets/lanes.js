@@ -37,6 +37,7 @@
       this.colours = [];
       this.dimmed = () => false;
       this.hover = this.chosen = -1;
+      this.width = 1;
       this.from = 0;
       this.to = tasks.latency || 1;
       this.thick = tasks.lanes.length > MANY ? 17 : 22;
@@ -49,7 +50,6 @@
       });
       this.height = y + 4;
     }
-    get width() { return this.canvas.clientWidth - GUTTER - 8; }
     x(time) { return GUTTER + ((time - this.from) / (this.to - this.from)) * this.width; }
     time(x) { return this.from + ((x - GUTTER) / this.width) * (this.to - this.from); }
     show(from, to) {
@@ -80,6 +80,7 @@
       const ratio = window.devicePixelRatio || 1;
       const width = canvas.clientWidth;
       if (!width) return;
+      this.width = Math.max(width - GUTTER - 8, 1);
       if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(this.height * ratio)) {
         canvas.width = Math.round(width * ratio);
         canvas.height = Math.round(this.height * ratio);

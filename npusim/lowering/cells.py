@@ -1,0 +1,153 @@
+"""What plans of DPU ops without dense weights share: geometry, slices that fit CMX, and the plan made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from math import gcd, isqrt
+
+from npusim.costs.work import DpuKind, DpuWork, Work
+from npusim.hardware.schema import Hardware
+from npusim.lowering.conv_parts import CHANNELS
+from npusim.lowering.nodes import Node
+from npusim.lowering.plan import Load, Plan, Slice, cmx_capacity, held, operand_loads, output_stores
+from npusim.lowering.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up
+
+#: Share of CMX that a chain of DPU ops (or an op that widens its data) may take with two slices resident: 6 slices for
+#: [1,1,256,1536] and 24x256x256 reduced on 4 tiles, where 5 would take 0.97 of it.
+CHAIN_SHARE = 0.9
+
+
+def workload_channels(channels: int) -> int:
+    """Channels of one depth-wise or pooling workload: 64, else 32, else 16 (facts/vendor_lowering.md section 5)."""
+    return 64 if channels % 64 == 0 or channels > 64 else 32 if channels > 16 else 16
+
+
+def square(size: int) -> tuple[int, int]:
+    """The most square factor pair (h, w), h >= w."""
+    for w in range(isqrt(size), 0, -1):
+        if size % w == 0:
+            return size // w, w
+    return size, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Height, width and channels of a DPU op's view of a tensor, the channels innermost in memory.
+
+    ``flat``: the pixels are one row as long as ``height`` (H = 1), cut over the tiles along W.
+    """
+
+    height: int
+    width: int
+    channels: int
+    flat: bool = False
+
+    def work(self, kind: DpuKind, rows: int, columns: int, channels: int, **more: int) -> DpuWork:
+        """A workload of so many rows and columns of this image."""
+        if self.flat:
+            rows, columns = columns, rows
+        return DpuWork(kind, rows, columns, channels, **more)  # type: ignore[arg-type]
+
+
+def refold(shape: tuple[int, ...]) -> Image:
+    """A row-major shape for a shape-free DPU op (facts/vendor_lowering.md 1.1): [C,H,W] with W as channels; a single
+    plane, or a width that is no multiple of 16, as 16 channels and a near square image."""
+    n, c, h, w = canonical4(shape)
+    total = n * c * h * w
+    if w % CHANNELS == 0 and n * c > 1:
+        return Image(n * c, h, w)
+    if total % CHANNELS == 0:
+        height, width = square(total // CHANNELS)
+        return Image(height, width, CHANNELS)
+    return Image(n * c if n * c > 1 else h, h if n * c > 1 else 1, round_up(w, CHANNELS))
+
+
+def borrow_channels(shape: tuple[int, ...], tiles: int) -> Image | None:
+    """[C,H,W] with channels made a multiple of 16 by factors of W (24 x 256 -> 48 x 128; 1 x 1536 -> 16 x 96), where
+    the result need not be in the order of the original: a scale by a scalar (sub_*, negative_*, bcast_*: 12 cases)."""
+    n, c, h, w = canonical4(shape)
+    channels = n * c * CHANNELS // gcd(n * c, CHANNELS)
+    factor = channels // (n * c)
+    if w % factor == 0 and (h >= tiles or h * (w // factor) < tiles):
+        return Image(h, w // factor, channels)
+    if n * c * h * w % CHANNELS == 0:
+        height, width = square(n * c * h * w // CHANNELS)
+        return Image(height, width, CHANNELS)
+    return None
+
+
+def fit(
+    hw: Hardware, in_bytes: int, out_bytes: int, units: int, *, fixed: int = 0, ahead: bool = True, equal: bool = False
+) -> int:
+    """Into how many slices an op is cut so that each fits one tile's CMX.
+
+    ``ahead``: with the next slice's input beside it (pools and depth-wise ops: 2 x 524 KiB + 524 do not fit, so relu_l
+    has 3 slices; eltwise and permute ops do without). ``equal``: only counts that divide ``units`` (channels:
+    [1024,2560] is scaled in 4 slices of 640).
+    """
+    capacity = cmx_capacity(hw)
+    if in_bytes + out_bytes + fixed <= capacity:
+        return 1
+    for n in range(2, units + 1):
+        if equal and units % n:
+            continue
+        share = ceil_div(units, n) / units
+        if share * ((2 if ahead else 1) * in_bytes + out_bytes) + fixed <= capacity:
+            return n
+    return units
+
+
+def fit_chain(hw: Hardware, bytes_held: int, units: int) -> int:
+    """Slices of a chain whose inputs and results, twice, take at most ``CHAIN_SHARE`` of CMX."""
+    if bytes_held <= cmx_capacity(hw):
+        return 1
+    budget = CHAIN_SHARE * cmx_capacity(hw)
+    return next((n for n in range(2, units + 1) if 2 * ceil_div(units, n) / units * bytes_held <= budget), units)
+
+
+def row_cuts(height: int, tiles: int) -> tuple[int, ...]:
+    """Rows a tile; all of them on every tile where there are fewer rows than tiles."""
+    cuts = even(height, tiles)
+    return cuts if len(cuts) == tiles else (height,) * tiles
+
+
+def row_split(value: Value, height: int, tiles: int) -> Dist:
+    """A value of ``height`` outermost rows over the tiles; whole where there are fewer rows than tiles."""
+    cuts = even(height, tiles)
+    if len(cuts) < tiles:
+        return WHOLE
+    return Dist(1, tuple(c * (value.elements // height) for c in cuts))
+
+
+Works = Callable[[int, int], Iterable[Work]]
+
+
+def assemble(
+    node: Node, hw: Hardware, inputs: list[Value], in_dists: list[Dist], out: Value, out_dist: Dist, slices: int,
+    works: Works, strategy: str, constants: Callable[[int], list[Load]] | None = None, in_place: bool = False,
+) -> Plan:  # fmt: skip
+    """The plan whose slice i runs ``works(tile, i)`` after its shares of the inputs and its ``constants(i)``."""
+    tiles = hw.tiles
+    parts = []
+    for i in range(slices):
+        loads = [
+            x
+            for k, (v, d) in enumerate(zip(inputs, in_dists, strict=True))
+            for x in operand_loads(k, v, d, tiles, hw, slices, i)
+        ]
+        loads.extend(constants(i) if constants else [])
+        computes = [(t, w) for t in range(tiles) for w in works(t, i)]
+        used = (0,) * tiles if in_place else held(out, out_dist, tiles, slices)
+        parts.append(Slice(loads, computes, output_stores(out, out_dist, tiles, hw, slices, i), used))
+    if slices > 1:
+        strategy = f"{strategy}, {slices} slices"
+    return Plan(node, inputs, list(in_dists), out, out_dist, parts, strategy, in_place=in_place)
+
+
+def padded(value: Value, channels: int, real: int) -> Value:
+    """A value with its innermost ``real`` channels padded to ``channels``."""
+    if channels == real:
+        return value
+    elements = value.elements // real * channels
+    return replace(value, shape=(elements,), order=())

@@ -1,0 +1,90 @@
+"""Plans of elementwise DPU ops: addition, quantisation, and products whose one factor becomes weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from npusim.costs.work import DpuWork, Work
+from npusim.hardware.schema import Hardware
+from npusim.lowering.cells import Image, assemble, fit, refold, row_cuts, row_split, workload_channels
+from npusim.lowering.conv_parts import CHANNELS, TABLE_BYTES
+from npusim.lowering.nodes import Node
+from npusim.lowering.plan import ALL_TILES, CONSTANT, Load, Plan, Slice, Store, load_value, transfer
+from npusim.lowering.values import WHOLE, Dist, canonical4, ceil_div, even
+
+#: Largest tensor whose product with another of its shape runs as a depth-wise convolution (facts 1.2, own 37/37).
+RUNTIME_WEIGHTS = 8192
+#: Workloads that one depth-wise task may have; more are a second task on the same tile (1536 channels: 16 + 8,
+#: 1792: 16 + 12).
+TASK_WORKLOADS = 16
+
+
+def plan_add(node: Node, hw: Hardware, hint: Dist | None = None, operands: int = 2) -> Plan:
+    """Elementwise addition (or another eltwise DPU op) of equally shaped operands, in place of the first one."""
+    out, tiles = node.output, hw.tiles
+    inputs = node.inputs[:operands]
+    image = refold(out.physical)
+    dist = row_split(out, image.height, tiles) if hint is None else hint
+    largest = out.elements if dist.whole else dist.outer * max(dist.cuts)
+    demand = sum(ceil_div(largest * v.bits, 8) for v in inputs)
+    slices = fit(hw, demand, 0, image.width, ahead=False)
+    rows = row_cuts(image.height, tiles)
+
+    def works(tile: int, index: int) -> Iterable[Work]:
+        elements = dist.elements(tile, out.elements)
+        if elements:
+            height = rows[tile] if hint is None else max(1, round(elements * image.height / out.elements))
+            columns = ceil_div(ceil_div(elements, slices), height * image.channels)
+            yield DpuWork("eltwise", height, columns, image.channels, in_bits=inputs[0].bits, out_bits=out.bits,
+                          mpe_mode="8x16")  # fmt: skip
+
+    strategy = "eltwise " + ("repeated" if dist.whole else "split") + f" on {tiles} tiles"
+    return assemble(node, hw, inputs, [dist] * len(inputs), out, dist, slices, works, strategy, in_place=True)
+
+
+def plan_quantize(node: Node, hw: Hardware) -> Plan:
+    """A change to 8 bits: an eltwise pass that writes the other type."""
+    return plan_add(node, hw, operands=1)
+
+
+def is_runtime_scale(node: Node) -> bool:
+    """A product of two equal shapes [1,1,H>1,W] so small that one factor becomes the weights of a depth-wise op."""
+    n, c, h, w = canonical4(node.output.physical)
+    size = n * c * h * w
+    alike = all(v.elements == size and not v.constant for v in node.inputs)
+    return alike and n * c == 1 and h > 1 and len(node.output.shape) == 4 and size <= RUNTIME_WEIGHTS and size % CHANNELS == 0
+
+
+def plan_runtime_scale(node: Node, hw: Hardware) -> Plan:
+    """A product as a depth-wise 1x1 convolution of one pixel: every element a channel, the second factor written into
+    weight rows of 16 values whose rest is zero (pow2_u; facts/vendor_lowering.md 1.2)."""
+    value, factor, out, tiles = node.inputs[0], node.inputs[-1], node.output, hw.tiles
+    cuts = even(out.elements, tiles, CHANNELS)
+    loads = [Load(0, ALL_TILES, load_value(value, value.elements, hw), value.bytes)]
+    fill = CHANNELS - 1
+    operand = len(node.inputs) - 1 if factor.storage != value.storage else 0
+    loads += [Load(operand, t, load_value(factor, c, hw), c * 2) for t, c in enumerate(cuts)]
+    loads += [Load(CONSTANT, t, transfer("ddr", "cmx", c * fill, 16, hw), c * fill * 2) for t, c in enumerate(cuts)]
+    loads += [
+        Load(CONSTANT, t, transfer("ddr", "cmx", c * TABLE_BYTES // 4, 32, hw), c * TABLE_BYTES)
+        for t, c in enumerate(cuts)
+    ]
+    computes = [(t, w) for t, c in enumerate(cuts) for w in depthwise_tasks(Image(1, 1, c), 1, 1, c)]
+    whole = hw.software.broadcast_output
+    dist = WHOLE if whole else Dist(1, cuts)
+    stores = [Store(ALL_TILES, transfer("cmx", "ddr", out.elements, out.stored_bits, hw))]
+    used = tuple(out.bytes if whole else c * 2 for c in cuts) + (0,) * (tiles - len(cuts))
+    part = Slice(loads, computes, stores, used)
+    inputs = [value] if operand == 0 else [value, factor]
+    dists: list[Dist | None] = [None] * len(inputs)
+    return Plan(node, inputs, dists, out, dist, [part], "product as a depth-wise convolution")
+
+
+def depthwise_tasks(image: Image, rows: int, columns: int, channels: int, **more: int) -> list[Work]:
+    """The depth-wise tasks of one tile: one for each ``TASK_WORKLOADS`` workloads."""
+    unit = workload_channels(channels)
+    limit = unit * TASK_WORKLOADS
+    return [
+        image.work("dwconv", rows, columns, min(limit, channels - done), variant_channels=unit, **more)
+        for done in range(0, channels, limit)
+    ]
