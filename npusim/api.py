@@ -1,9 +1,9 @@
 """The Python API: a model and a hardware file in, a priced and simulated Program with its Metrics out.
 
-    hw = npusim.load_hardware("lunarlake.yaml", ["clocks.dpu_mhz=1700"])
-    graph = npusim.build_workload("mamba2-130m", tokens=256)
-    result = npusim.simulate(npusim.lower(graph, hw), hw)
-    print(result.latency_us)
+hw = npusim.load_hardware("lunarlake.yaml", ["clocks.dpu_mhz=1700"])
+graph = npusim.build_workload("mamba2-130m", tokens=256)
+result = npusim.simulate(npusim.lower(graph, hw), hw)
+print(result.latency_us)
 """
 
 from __future__ import annotations

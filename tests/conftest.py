@@ -20,10 +20,14 @@ CHROMIUM_FLAGS = (
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Debian's chromium, headless; tests that ask for it are skipped where there is none."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="the PyPI package playwright is not installed")
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="the PyPI package playwright is not installed"
+    )
     executable = shutil.which("chromium") or shutil.which("chromium-browser")
     if executable is None:
-        pytest.skip("no chromium on this machine (apt-get install chromium): the page is not tested in a browser")
+        pytest.skip(
+            "no chromium on this machine (apt-get install chromium): the page is not tested in a browser"
+        )
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=list(CHROMIUM_FLAGS))
         yield browser

@@ -35,7 +35,9 @@ def list_command(
         return
     print("Hardware (--hw)")
     for file, hw in hardware:
-        print(f"  {file:<24} {hw.name}: platform {hw.platform}, {hw.tiles} tiles, software {hw.software.name}")
+        print(
+            f"  {file:<24} {hw.name}: platform {hw.platform}, {hw.tiles} tiles, software {hw.software.name}"
+        )
     print("\nWorkloads (--workload)")
     for name, text in models:
         print(f"  {name:<24} {text}")

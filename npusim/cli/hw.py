@@ -36,7 +36,9 @@ def check_file(file: File, overrides: Overrides = None) -> None:
 
 @hw_app.command("schema")
 def schema(
-    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="A hardware file to add as the example.")] = None,
+    file: Annotated[
+        str | None, typer.Argument(metavar="[FILE]", help="A hardware file to add as the example.")
+    ] = None,
 ) -> None:
     """Print the JSON schema of hardware files, for editors."""
     import json

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -19,20 +19,17 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run ``npusim`` with ``argv`` (default: the process's) and exit."""
     from npusim.cli.app import app
 
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that leaves (head, less) ends us quietly
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         code = app(args=arguments or ["--help"], prog_name="npusim", standalone_mode=False)
-        sys.stdout.flush()
     except TyperException as error:
         _fail(error.format_message())
     except UserError as error:
         _fail(str(error))
     except (Abort, KeyboardInterrupt):
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader (head, less) has gone; keep the interpreter from complaining when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -49,7 +49,10 @@ def command_line(command: str, options: Iterable[tuple[str, object]]) -> str:
 
 def default_folder(subject: str, hardware: str) -> Path:
     """``npusim-out/SUBJECT-HARDWARE``, from a workload's name or a model's path and a hardware file."""
-    parts = [re.sub(r"[^\w.+-]+", "_", Path(part).stem if part.endswith(_KNOWN) else part) for part in (subject, hardware)]
+    parts = [
+        re.sub(r"[^\w.+-]+", "_", Path(part).stem if part.endswith(_KNOWN) else part)
+        for part in (subject, hardware)
+    ]
     return Path("npusim-out") / "-".join(parts)
 
 

@@ -37,10 +37,12 @@ def run_command(
         str | None, typer.Option(metavar="NAME", help=f"Built-in workload.  [default: {DEFAULT_WORKLOAD}]")
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Model file instead: IR, ONNX, TensorFlow, TFLite, Paddle.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Model file instead: IR, ONNX, TensorFlow, TFLite, Paddle."),
     ] = None,
     shape: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=[1,256]", help="Static shape of an input; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME=[1,256]", help="Static shape of an input; may be repeated."),
     ] = None,
     phase: Annotated[
         Phase | None, typer.Option(help="Prefill of a prompt, or one step of decoding.  [default: prefill]")
@@ -52,7 +54,9 @@ def run_command(
     batch: Annotated[int | None, typer.Option(min=1, help="Sequences run together.  [default: 1]")] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the hardware; may be repeated."),
+        typer.Option(
+            "--set", metavar="PATH=VALUE", help="Change one value of the hardware; may be repeated."
+        ),
     ] = None,
     engine: Annotated[Engine, typer.Option(help="Reference engine, or the single-pass one.")] = Engine.EVENT,
     allow_guess: Annotated[

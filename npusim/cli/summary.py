@@ -42,11 +42,15 @@ def print_summary(result: Result, subject: Subject, folder: Path | None, wall_s:
     shares = [f"{share:.1%} {name}" for name, share in metrics.provenance_share.items() if share > 0]
     console.print("Costs of the latency are " + (", ".join(shares) or "none") + ".")
     if metrics.provenance_share.get("guess", 0) > 0:
-        console.print(Text("Part of this latency is a guess; see the provenance column of ops.csv.", "yellow"))
+        console.print(
+            Text("Part of this latency is a guess; see the provenance column of ops.csv.", "yellow")
+        )
     for note in result.program.notes:
         console.print(Text(f"note: {plain(note)}", "yellow"), soft_wrap=True)
     if folder is not None:
-        console.print(Text.assemble("Report in ", (f"{folder}/", "bold"), f"  ({wall_s:.1f} s)"), soft_wrap=True)
+        console.print(
+            Text.assemble("Report in ", (f"{folder}/", "bold"), f"  ({wall_s:.1f} s)"), soft_wrap=True
+        )
 
 
 def _headline(result: Result, subject: Subject) -> Table:
@@ -110,7 +114,8 @@ def _across_layers(result: Result) -> list[tuple[str, list[OpRow]]]:
             name = op.name.replace(op.layer, _NUMBER.sub("*", op.layer), 1) if op.layer else op.name
             alike.setdefault((name, row.type, row.engine), []).append(row)
     return sorted(
-        ((name, rows) for (name, _, _), rows in alike.items()), key=lambda item: -sum(row.exposed_us for row in item[1])
+        ((name, rows) for (name, _, _), rows in alike.items()),
+        key=lambda item: -sum(row.exposed_us for row in item[1]),
     )
 
 

@@ -140,7 +140,9 @@ def cell_keys(work: DpuWork, channels: int) -> tuple[str, ...]:
 def cell_terms(work: DpuWork, channels: int) -> CellTerms:
     """Terms of a workload of ``channels`` that is not a dense convolution."""
     taps = work.kernel_h * work.kernel_w
-    granules = _ceil(channels, CELL_CHANNELS) if taps == 1 else _ceil(channels * work.in_bits, 8 * GRANULE_BYTES)
+    granules = (
+        _ceil(channels, CELL_CHANNELS) if taps == 1 else _ceil(channels * work.in_bits, 8 * GRANULE_BYTES)
+    )
     return CellTerms(granules, taps, _pixel_cells(work))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,9 @@ from npusim.costs import dma, dpu, energy, shave
 from npusim.costs.prices import PROVENANCE, Prices
 from npusim.costs.work import DmaWork, DpuWork, ShaveWork, Work
 from npusim.hardware.schema import Hardware
-from npusim.lowering.program import Program
+
+if TYPE_CHECKING:  # lowering asks for the price of a task while it is imported
+    from npusim.lowering.program import Program
 
 
 class _Price(NamedTuple):

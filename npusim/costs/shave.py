@@ -10,6 +10,7 @@ class UnknownKernel(ValueError):
     """No row of ``shave.kernels`` prices this kernel, and guessing is not allowed."""
 
     def __init__(self, kernel: str, hardware: str) -> None:
+        """Names the kernel and how to mend it."""
         self.kernel = kernel
         super().__init__(
             f"{hardware} has no cost for SHAVE kernel '{kernel}'; add shave.kernels.{kernel} to the hardware file, "

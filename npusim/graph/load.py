@@ -26,28 +26,37 @@ def _first_line(error: Exception) -> str:
     return (said or lines or ["unknown error"])[0]
 
 
-def _read_ir(core: Any, path: Path) -> tuple[Any, tuple[str, ...]]:
-    """An IR, with zeros for whatever its .bin lacks."""
-    xml = path.read_bytes()
+def _needed_bytes(xml: bytes) -> int:
+    """How long the .bin of an IR must be."""
     needed = 0
     for match in _DATA.finditer(xml):
         offset, size = _OFFSET.search(match[0]), _SIZE.search(match[0])
         if offset and size:
             needed = max(needed, int(offset[1]) + int(size[1]))
-    weights = path.with_suffix(".bin")
-    stored = weights.read_bytes() if weights.is_file() and weights.stat().st_size < needed else None
-    if stored is None and weights.is_file():
-        return core.read_model(path), ()
+    return needed
+
+
+def _read_bytes(core: Any, xml: bytes, stored: bytes | None, weights: str) -> tuple[Any, tuple[str, ...]]:
+    """An IR in memory, with zeros for whatever its weights lack; ``weights`` is what the note calls them."""
     from openvino import Tensor  # noqa: PLC0415  (heavy)
 
-    buffer = np.zeros(max(needed, 1), np.uint8)
-    if stored:
-        buffer[: len(stored)] = np.frombuffer(stored, np.uint8)
+    needed, found = _needed_bytes(xml), stored or b""
+    buffer = np.zeros(max(needed, len(found), 1), np.uint8)
+    buffer[: len(found)] = np.frombuffer(found, np.uint8)
     note = (
-        f"{weights.name} is {'short' if stored is not None else 'missing'}: read for its structure alone, "
+        f"{weights} is {'short' if stored is not None else 'missing'}: read for its structure alone, "
         "absent constants as zeros"
     )
-    return core.read_model(xml, Tensor(buffer)), (note,) if needed else ()
+    return core.read_model(xml, Tensor(buffer)), (note,) if len(found) < needed else ()
+
+
+def _read_ir(core: Any, path: Path) -> tuple[Any, tuple[str, ...]]:
+    """An IR, with zeros for whatever its .bin lacks."""
+    xml = path.read_bytes()
+    weights = path.with_suffix(".bin")
+    if weights.is_file() and weights.stat().st_size >= _needed_bytes(xml):
+        return core.read_model(path), ()
+    return _read_bytes(core, xml, weights.read_bytes() if weights.is_file() else None, weights.name)
 
 
 def _reshape(model: Any, shapes: Mapping[str, Sequence[int]]) -> None:
@@ -86,13 +95,30 @@ def load_model(path: str | Path, shapes: Mapping[str, Sequence[int]] | None = No
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     if shapes:
         _reshape(model, shapes)
+    return _graph(model, path.stem, str(path), notes)
+
+
+def load_model_bytes(xml: bytes, weights: bytes | None, name: str) -> Graph:
+    """The Graph of an IR in memory: the bytes of its .xml, and of its .bin (None, or fewer than it should have: the
+    rest is read as zeros, and the notes say so). Raises UserError, as ``load_model`` does.
+    """
+    from openvino import Core  # noqa: PLC0415  (heavy)
+
+    try:
+        model, notes = _read_bytes(Core(), xml, weights, f"{name}.bin")
+    except RuntimeError as error:
+        raise UserError(f"{name}: not a model that OpenVINO reads: {_first_line(error)}") from error
+    return _graph(model, name, name, notes)
+
+
+def _graph(model: Any, name: str, label: str, notes: tuple[str, ...]) -> Graph:
     dynamic = [port for port in model.inputs if not port.get_partial_shape().is_static]
     if dynamic:
         port = dynamic[0]
-        name = next(iter(sorted(port.get_names())), port.get_node().get_friendly_name())
+        tensor = next(iter(sorted(port.get_names())), port.get_node().get_friendly_name())
         raise UserError(
-            f"{path}: input '{name}' has the dynamic shape {port.get_partial_shape()}: "
-            f"give it a static one with --shape {name}=[1,256]"
+            f"{label}: input '{tensor}' has the dynamic shape {port.get_partial_shape()}: "
+            f"give it a static one with --shape {tensor}=[1,256]"
         )
-    graph = from_openvino(model, name=path.stem)
+    graph = from_openvino(model, name=name)
     return replace(graph, notes=notes + graph.notes)

@@ -65,7 +65,7 @@ class ConvCost(Section):
 
     ``c0 + c_mac*mac + c_drain*max(mac, D*cells) + (c_act*act + c_wt*wt + c_weights*weights + c_out*out)/100
     + c_stencil*stencils + c_bound*max(mac, (act + wt)/read_bytes_per_cycle)``, with the terms of
-    ``npusim.costs.dpu.ConvTerms``. No coefficient is negative, so more work never costs less.
+    ``npusim.costs.dpu.ConvTerms``. No coefficient is negative: within a row, more work never costs less.
     """
 
     c0: NonNegative

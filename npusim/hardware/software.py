@@ -65,6 +65,8 @@ class Software(Section):
     """A lone transfer above this size is cut in two, one an engine."""
     pipeline_share: Annotated[float, Field(gt=0, le=1)] = 0.85
     """Share of CMX that two slices of a convolution may take, so that one is loaded while the other computes."""
+    matmul_ties: Literal["rows", "channels"] = "rows"
+    """How the tiles share a MatMul whose DPU time is the same for a split over rows and over output channels."""
     unsplit_kernels: tuple[str, ...] = ()
     """SHAVE kernels that are not cut over the SHAVEs of a tile."""
     pipelined_kernels: tuple[str, ...] = ()

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from npusim.costs.price import work_us
 from npusim.costs.work import DmaWork, DpuWork, Work
 from npusim.hardware.schema import Hardware
+from npusim.lowering.memory import Booking
 from npusim.lowering.program import Queue
+
+#: Work, op, groups it waits for, its own group, what it is, and the CMX that it fills.
+Transfer = tuple[DmaWork, int, tuple[int, ...], int, str, Booking | None]
 
 
 @dataclass(slots=True)
@@ -81,15 +85,16 @@ class Emitter:
     def compute(self, tile: int, op: int, work: Work, waits: tuple[int, ...], group: int, detail: str) -> None:
         """Append a DPU or SHAVE task of a tile, or a transfer that is part of an op's body."""
         if isinstance(work, DmaWork):
-            self.dma([(work, op, waits, group, detail)])
+            self.dma([(work, op, waits, group, detail, None)])
         else:
             first = self.first_dpu if isinstance(work, DpuWork) else self.first_shave
             self.put(first + tile, op, work, waits, group, detail)
 
-    def dma(self, batch: list[tuple[DmaWork, int, tuple[int, ...], int, str]]) -> None:
+    def dma(self, batch: list[Transfer]) -> None:
         """Append transfers: each on the engine that can start it first; the last one of a batch is cut over the
         engines where it is long and they are level (facts/vendor_lowering.md 3.1)."""
-        for position, (work, op, waits, group, detail) in enumerate(batch):
+        for position, (work, op, waits, group, detail, booking) in enumerate(batch):
+            first = len(self.drafts)
             base = 0 if work.src == "ddr" else self.engines
             ready = self.ready(waits)
             starts = [max(self.free[base + e][0], ready) for e in range(self.engines)]
@@ -100,6 +105,8 @@ class Emitter:
                     self.put(base + e, op, half, waits, group, detail)
             else:
                 self.put(base + starts.index(min(starts)), op, work, waits, group, detail)
+            if booking is not None:
+                booking.writers.extend(range(first, len(self.drafts)))
 
     def splits(self, work: DmaWork, starts: list[float]) -> bool:
         """Whether a lone transfer is cut over the engines."""

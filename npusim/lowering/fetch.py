@@ -11,28 +11,36 @@ from npusim.lowering.emit import Draft
 NO_OP = 0
 
 
-def _group_tasks(drafts: list[Draft], hw: Hardware) -> tuple[list[int], dict[int, list[int]]]:
-    """For each task the number of its fetch group (-1: needs none), and the groups of each queue in order."""
+def _group_tasks(drafts: list[Draft], hw: Hardware) -> tuple[list[int], dict[tuple[int, int], list[int]]]:
+    """For each task the number of its fetch group (-1: needs none), and the groups of each FIFO in order. Of the tasks
+    that an op puts on a tile's SHAVEs, each goes to the next FIFO."""
     fetch = hw.software.fetch
     assert fetch is not None
     group_of = [-1] * len(drafts)
-    by_queue: dict[int, list[int]] = {}
-    fill: dict[int, tuple[int, int]] = {}
+    by_queue: dict[tuple[int, int], list[int]] = {}
+    fill: dict[tuple[int, int], tuple[int, int]] = {}
+    beside: dict[int, tuple[int, int]] = {}  # queue -> (task group of its last task, place of that task in it)
     count = 0
     for i, draft in enumerate(drafts):
+        fifo = 0
         if isinstance(draft.work, DpuWork):
             limit, variants = fetch.tasks_per_group, len(workloads(draft.work))
         elif isinstance(draft.work, ShaveWork):
             limit, variants = fetch.shave_tasks_per_group, 0
+            group, place = beside.get(draft.queue, (-1, -1))
+            place = place + 1 if group == draft.group else 0
+            beside[draft.queue] = draft.group, place
+            fifo = place % fetch.shave_queues_per_tile
         else:
             continue
-        tasks, used = fill.get(draft.queue, (limit, 0))
+        key = draft.queue, fifo
+        tasks, used = fill.get(key, (limit, 0))
         if tasks + 1 > limit or used + variants > fetch.variants_per_group:
-            by_queue.setdefault(draft.queue, []).append(count)
+            by_queue.setdefault(key, []).append(count)
             count += 1
             tasks = used = 0
-        fill[draft.queue] = (tasks + 1, used + variants)
-        group_of[i] = by_queue[draft.queue][-1]
+        fill[key] = (tasks + 1, used + variants)
+        group_of[i] = by_queue[key][-1]
     return group_of, by_queue
 
 
@@ -54,11 +62,12 @@ def add_fetches(drafts: list[Draft], groups: int, hw: Hardware) -> tuple[list[Dr
     if fetch.enqueue_transfers:
         before.extend(Draft(0, NO_OP, work, (start,), groups, "enqueue") for _ in by_queue)
         groups += 1
+    ends = {draft.group: i for i, draft in enumerate(drafts)}
     last_task: dict[int, int] = {}
     first_task: dict[int, int] = {}
     for i, g in enumerate(group_of):
         if g >= 0:
-            last_task[g] = i
+            last_task[g] = ends[drafts[i].group]
             first_task.setdefault(g, i)
     ready: dict[int, int] = {}  # later group -> task group of its fetch
     insert_after: dict[int, list[tuple[int, int]]] = {}

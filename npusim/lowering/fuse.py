@@ -18,7 +18,7 @@ from npusim.lowering.values import Value
 #: Ops with one activation operand that a SHAVE kernel of the same name (in lower case) can run.
 UNARY_OPS = frozenset(
     {
-        "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceiling", "Clamp", "Convert", "Cos",
+        "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceiling", "Clamp", "Cos",
         "Cosh", "CumSum", "Elu", "Erf", "Exp", "Floor", "Gelu", "HSigmoid", "HSwish", "HardSigmoid",
         "Log", "LogSoftmax", "LogicalNot", "MVN", "Mish", "Negative", "NormalizeL2", "PRelu", "Relu",
         "LeakyRelu", "Round", "Selu", "Sigmoid", "Sign", "Sin", "Sinh", "SoftMax", "SoftPlus",
@@ -31,7 +31,7 @@ ELTWISE_OPS = frozenset(
     {
         "Add", "Subtract", "Multiply", "Divide", "Maximum", "Minimum", "Power", "SquaredDifference",
         "FloorMod", "Mod", "Equal", "NotEqual", "Greater", "GreaterEqual", "Less", "LessEqual",
-        "LogicalAnd", "LogicalOr", "LogicalXor", "Select",
+        "LogicalAnd", "LogicalOr", "LogicalXor",
     }
 )  # fmt: skip
 _REDUCE = {"ReduceSum": "sum", "ReduceMean": "mean", "ReduceMax": "max", "ReduceMin": "min"}
@@ -283,10 +283,27 @@ class _Fuser:
             self.view(op)
             return
         readers = [o for o in self.graph.ops if op.outputs[0] in o.inputs] if op.type == "Broadcast" else []
-        if readers and all(o.type in ELTWISE_OPS for o in readers):
+        if readers and all(o.type in (*ELTWISE_OPS, "Select") and not self.by_scalar(o) for o in readers):
             self.values[op.outputs[0]] = self.padded(value, len(shape))
             return
         self.emit("broadcast", op, [self.plain(value, op)])
+
+    def by_scalar(self, op: Op) -> bool:
+        """Arithmetic with one number."""
+        split = self.index.split_constant(op) if op.type in ("Add", "Subtract", "Multiply", "Divide") else None
+        return split is not None and self.values[split[1]].elements == 1
+
+    def convert(self, op: Op) -> None:
+        """A change of type: free between floating types inside the model (it is part of a load or store), a copy where
+        an input becomes an output, a SHAVE kernel between others (facts 1.2, 1.4)."""
+        value = self.values[op.inputs[0]]
+        out = replace(self.fresh(op), order=value.order)
+        if value.bits != out.bits:
+            self.emit("unary", op, [value], out, kernel="convert")
+        elif value.stored_bits != value.bits and self.index.readers[op.outputs[0]] and op.outputs[0] in self.graph.outputs:
+            self.emit("convert", op, [value], out)
+        else:
+            self.values[op.outputs[0]] = value
 
     # -- compute ------------------------------------------------------------------------------------------------
 
@@ -405,7 +422,10 @@ class _Fuser:
             node.params["post"] = kernel
             return
         out = replace(self.fresh(op), order=value.order)
-        self.emit("unary", op, [value], out, kernel=kernel, **self.unary_params(op))
+        params = self.unary_params(op)
+        if node is not None and "batched" in node.params and "axis" not in params:
+            params["repeated"] = node.params["batched"]
+        self.emit("unary", op, [value], out, kernel=kernel, **params)
 
     def unary_params(self, op: Op) -> dict[str, object]:
         rank = len(self.graph.tensors[op.inputs[0]].shape)
@@ -474,6 +494,32 @@ class _Fuser:
         out = replace(self.fresh(op), order=order)
         self.emit("eltwise", op, inputs, out, kernel=op.type.lower())
 
+    def select(self, op: Op) -> None:
+        """Select: a Multiply-like kernel of two operands where a constant mask keeps or clears a broadcast value, else a
+        kernel of three. A mask that is computed is converted to FP16 first (facts 1.2)."""
+        shape = self.graph.tensors[op.outputs[0]].shape
+        mask, first, second = (self.padded(self.values[i], len(shape)) for i in op.inputs)
+        size = prod(shape)
+        if mask.constant and self.index.scalar(op.inputs[1]) == 0.0 and not second.constant and second.elements < size:
+            self.emit("eltwise", op, [second, mask], kernel="select_2in")
+            return
+        order = next((v.order for v in (first, second, mask) if v.elements == size and not v.constant), ())
+        mask, first, second = (
+            v if v.constant or self.same_order(v, order) else self.move(v, order or tuple(range(len(shape))), op)
+            for v in (mask, first, second)
+        )
+        if not mask.constant and mask.bits == 8:
+            wide = Value(self.storage(), mask.shape, order=mask.order)
+            node = Node("unary", f"{op.name}/mask", "Convert", [mask], wide, {"kernel": "convert"})
+            self.nodes.append(node)
+            self.made[wide.storage] = node
+            mask = wide
+        params: dict[str, object] = {"kernel": "select"}
+        batch = shape[-4] if len(shape) > 4 and prod(shape[-4:]) == size else 1
+        if mask.constant and batch > 1 and prod(mask.shape[:-2]) == 1 and not order:
+            params["batched"] = batch
+        self.emit("eltwise", op, [mask, first, second], replace(self.fresh(op), order=order), **params)
+
     @staticmethod
     def same_order(value: Value, order: tuple[int, ...]) -> bool:
         """The non-unit dimensions of a value lie in memory in the given order of all dimensions."""
@@ -491,6 +537,8 @@ class _Fuser:
             return False
         node = self.producer(source)
         varying = [d for d, s in enumerate(factor.shape) if s > 1]
+        if node is not None and node.kind == "broadcast" and not varying:
+            return self.before_broadcast(op, node, factor)
         if node is not None and node.kind in ("conv", "dwconv", "bmm") and "post" not in node.params:
             channel = value.memory_order[-1:] if value.memory_order else ()
             bias = op.type in ("Add", "Subtract") and tuple(varying) in ((), channel)
@@ -508,11 +556,28 @@ class _Fuser:
         return True
 
 
+    def before_broadcast(self, op: Op, node: Node, factor: Value) -> bool:
+        """Arithmetic with one number behind a Broadcast is done before it, on the small value (bcast_* 3/3)."""
+        value = node.inputs[0]
+        small = Value(self.storage(), value.shape, value.bits, value.bits, order=value.order)
+        self.nodes.remove(node)
+        additive = op.type in ("Add", "Subtract")
+        scale = Node("scale", op.name, op.type, [value, factor], small, {"axis": None, "additive": additive})
+        self.nodes.append(scale)
+        self.made[small.storage] = scale
+        self.nodes.append(node)
+        node.inputs = [small]
+        self.values[op.outputs[0]] = node.output
+        return True
+
+
 _HANDLERS: dict[str, Callable[[_Fuser, Op], None]] = {
     **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze", "Identity"), _Fuser.view),
     **dict.fromkeys(UNARY_OPS, _Fuser.unary),
     **dict.fromkeys(ELTWISE_OPS, _Fuser.eltwise),
     **dict.fromkeys(_REDUCE, _Fuser.reduce),
+    "Convert": _Fuser.convert,
+    "Select": _Fuser.select,
     "Transpose": _Fuser.transpose,
     "Slice": _Fuser.slice,
     "StridedSlice": _Fuser.strided_slice,

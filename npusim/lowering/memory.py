@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Booking:
-    """Bytes taken on the fullest tile, from the tasks ``first`` (a range of task numbers) to the groups ``release``."""
+    """Bytes taken on the fullest tile, from the start of ``writers`` (task numbers) to the end of the groups
+    ``release``."""
 
     bytes: int
-    first: tuple[int, int]
+    writers: list[int] = field(default_factory=list)
     release: tuple[int, ...] = ()
 
 
@@ -21,25 +22,29 @@ class Pool:
     bytes again means waiting for those groups. The sum of live bookings thus never exceeds the capacity."""
 
     free: int
-    dead: list[tuple[float, int, Booking]] = field(default_factory=list)
+    dead: list[tuple[float, int, int, tuple[int, ...]]] = field(default_factory=list)
+    """(expected end of the release, sequence number, bytes, groups to wait for)."""
     bookings: list[Booking] = field(default_factory=list)
     released: int = 0
 
     def take(self, size: int) -> tuple[int, ...] | None:
         """Groups to wait for before ``size`` bytes are free; None where they can't be."""
         waits: list[int] = []
-        while self.free < size:
+        needed = max(0, size - self.free)
+        self.free -= size - needed
+        while needed:
             if not self.dead:
                 return None
-            booking = heapq.heappop(self.dead)[2]
-            self.free += booking.bytes
-            waits.extend(booking.release)
-        self.free -= size
+            end, order, dead, groups = heapq.heappop(self.dead)
+            waits.extend(groups)
+            if dead > needed:
+                heapq.heappush(self.dead, (end, order, dead - needed, groups))
+            needed = max(0, needed - dead)
         return tuple(waits)
 
-    def book(self, size: int, first: tuple[int, int]) -> Booking:
-        """Note what was taken, and by which tasks."""
-        booking = Booking(size, first)
+    def book(self, size: int) -> Booking:
+        """Note what was taken; the caller adds the writers."""
+        booking = Booking(size)
         self.bookings.append(booking)
         return booking
 
@@ -47,4 +52,5 @@ class Pool:
         """A booking's last users are these groups, which are expected to end at ``end_us``."""
         booking.release = tuple(dict.fromkeys(groups))
         self.released += 1
-        heapq.heappush(self.dead, (end_us, self.released, booking))
+        if booking.bytes:
+            heapq.heappush(self.dead, (end_us, self.released, booking.bytes, booking.release))

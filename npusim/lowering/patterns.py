@@ -31,6 +31,7 @@ class Index:
         self.maker: dict[int, Op] = {t: op for op in graph.ops for t in op.outputs}
         self.readers: Counter[int] = Counter(t for op in graph.ops for t in op.inputs)
         self.readers.update(graph.outputs)
+        self.reader: dict[int, Op] = {t: op for op in graph.ops for t in op.inputs}
 
     def tensor(self, id: int) -> Tensor:
         """The tensor with this id."""
@@ -75,7 +76,7 @@ def _root_mean_square(index: Index, id: int) -> tuple[int, tuple[Op, ...]] | Non
 
 
 def _match_rms(index: Index, op: Op) -> Match | None:
-    """x * (1 / sqrt(mean(x^2) + eps)), or x / sqrt(mean(x^2) + eps)."""
+    """x * (1 / sqrt(mean(x^2) + eps)), with a gain behind it, or x / sqrt(mean(x^2) + eps) (its gain stays a Multiply)."""
     if op.type == "Divide":
         found = _root_mean_square(index, op.inputs[1])
         if found and found[0] == op.inputs[0]:
@@ -87,7 +88,13 @@ def _match_rms(index: Index, op: Op) -> Match | None:
         divide = index.made_by(inverse, "Divide")
         found = _root_mean_square(index, divide.inputs[1] if divide else inverse)
         if found and found[0] == x:
-            return Match("rms", op, (*found[1], *((divide,) if divide else ()), op), (x,))
+            covered = (*found[1], *((divide,) if divide else ()), op)
+            gain = index.reader.get(op.outputs[0]) if index.readers[op.outputs[0]] == 1 else None
+            split = index.split_constant(gain) if gain is not None and gain.type == "Multiply" else None
+            width = index.tensor(x).shape[-1]
+            if gain is None or split is None or index.tensor(split[1]).elements != width != 1:
+                return Match("rms", op, covered, (x,))
+            return Match("rms", gain, (*covered, gain), (x, split[1]))
     return None
 
 

@@ -8,23 +8,17 @@ from math import prod
 from npusim.hardware.schema import Hardware
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import Plan
-from npusim.lowering.plan_cells import (
-    plan_add,
-    plan_depthwise,
-    plan_permute,
-    plan_pool,
-    plan_quantize,
-    plan_reduce_chain,
-    plan_reduce_conv,
-    plan_scale,
-)
 from npusim.lowering.conv_parts import CHANNELS
 from npusim.lowering.plan_bmm import plan_bmm
 from npusim.lowering.plan_conv import Surroundings, plan_conv
+from npusim.lowering.plan_depthwise import plan_activation, plan_depthwise, plan_pool, plan_scale
 from npusim.lowering.plan_dma import plan_broadcast, plan_convert, plan_copy, plan_gather
+from npusim.lowering.plan_eltwise import is_runtime_scale, plan_add, plan_quantize, plan_runtime_scale
+from npusim.lowering.plan_permute import plan_permute
+from npusim.lowering.plan_reduce import plan_reduce, plan_reduce_conv
 from npusim.lowering.plan_shave import ADDED_CONSTANT, plan_shave
 from npusim.lowering.strategy import choose, depthwise_split
-from npusim.lowering.values import Dist, Value
+from npusim.lowering.values import Dist, Value, canonical4
 
 
 class Placer:
@@ -76,25 +70,26 @@ class Placer:
         return "rows" if splits or images else ""
 
     def _dwconv(self, node: Node) -> list[Plan]:
-        return [plan_depthwise(node, self.hw)]
+        return plan_depthwise(node, self.hw, self.fresh)
 
     def _scale(self, node: Node) -> list[Plan]:
         value = node.inputs[0]
         axis = node.params.get("axis")
-        if axis is not None and value.memory_order and value.memory_order[-1] != axis and value.shape[axis] > 1:
+        movable = value.plain and (axis is None or prod(value.shape[:axis]) == 1)
+        if axis is not None and not movable and value.memory_order[-1:] != (axis,) and value.shape[axis] > 1:
             order = tuple(d for d in (value.order or range(len(value.shape))) if d != axis) + (axis,)
             moved = replace(self.fresh(value), order=order)
             permute = replace(node, kind="transpose", inputs=[value], output=moved)
             scaled = replace(node, inputs=[moved, node.inputs[1]], output=replace(self.fresh(node.output), order=order))
             back = replace(node, kind="transpose", inputs=[scaled.output], output=node.output)
-            return [*self.place(permute), plan_scale(scaled, self.hw), *self.place(back)]
-        return [plan_scale(node, self.hw)]
+            return [*self.place(permute), *plan_scale(scaled, self.hw, self.fresh), *self.place(back)]
+        return plan_scale(node, self.hw, self.fresh)
 
     def _bmm(self, node: Node) -> list[Plan]:
         return [plan_bmm(node, self.hw)]
 
     def _pool(self, node: Node) -> list[Plan]:
-        return [plan_pool(node, self.hw)]
+        return plan_pool(node, self.hw, self.fresh)
 
     def _transpose(self, node: Node) -> list[Plan]:
         return [plan_permute(node, self.hw)]
@@ -114,19 +109,25 @@ class Placer:
             return [plan_shave(node, self.hw, "reducemin")]
         if kind == "sum" and view[2] == 1 and view[1] >= CHANNELS:
             return [plan_reduce_conv(node, self.hw)]
-        plans = plan_reduce_chain(node, self.hw, self.storages)
-        self.storages += len(plans)
-        return plans
+        return plan_reduce(node, self.hw, self.fresh)
 
     # -- elementwise --------------------------------------------------------------------------------------------
 
     def _unary(self, node: Node) -> list[Plan]:
         kernel = node.params["kernel"]
-        if kernel in ("relu", "leakyrelu", "negative") or (
-            kernel == "clamp" and node.params.get("low") == 0.0
+        hw = self.hw
+        value = node.inputs[0]
+        if kernel == "negative":
+            return plan_scale(node, hw, self.fresh)
+        if kernel in ("relu", "leakyrelu") or (
+            kernel == "clamp" and (node.params.get("low") == 0.0 or "ClampAny" in hw.software.fused_activations)
         ):
-            return [plan_add(node, self.hw, self.hint(node.inputs[0]), operands=1)]
-        return [plan_shave(node, self.hw, kernel, self.hint(node.inputs[0]))]
+            return plan_activation(node, hw, self.fresh)
+        if kernel == "clamp" and value.plain and prod(canonical4(value.shape)[:2]) > 1:
+            pooled = replace(node, output=self.fresh(node.output))
+            clamped = replace(node, inputs=[pooled.output])
+            return [*plan_activation(pooled, hw, self.fresh), plan_shave(clamped, hw, kernel)]
+        return [plan_shave(node, hw, kernel, self.hint(value))]
 
     def _eltwise(self, node: Node) -> list[Plan]:
         kernel = node.params["kernel"]
@@ -136,11 +137,13 @@ class Placer:
         if kernel == "subtract" and same:
             negated = replace(node, inputs=[node.inputs[1]], output=self.fresh(node.inputs[1]))
             total = replace(node, inputs=[node.inputs[0], negated.output])
-            return [plan_scale(negated, self.hw), plan_add(total, self.hw)]
+            return [*plan_scale(negated, self.hw, self.fresh, any_order=True), plan_add(total, self.hw)]
         if kernel == "add":
             return self._broadcast_add(node)
         if kernel == "divide" and self.hw.software.reciprocal_divide and self._by_smaller(node):
             return self._reciprocal(node)
+        if kernel in ("multiply", "square") and is_runtime_scale(node):
+            return [plan_runtime_scale(node, self.hw)]
         return [plan_shave(node, self.hw, kernel, self._common_hint(node))]
 
     @staticmethod

@@ -66,6 +66,9 @@ class Plan:
     slices: list[Slice]
     strategy: str
     in_place: bool = False
+    paced: bool = False
+    """A slice's result leaves only when the loads that were prefetched for the next slice have ended (SHAVE kernels:
+    all sliced CumSum and 3-input Selects, whose kernels take no time)."""
     ddr_moves: list[tuple[int, DmaWork]] = field(default_factory=list)
     """DDR to DDR copies: (operand, transfer)."""
     op: int = -1

@@ -57,8 +57,9 @@ def _grouped(node: Node, hw: Hardware, batch: int, m: int, k: int, n: int) -> Pl
             table = transfer("ddr", "cmx", g * n16 * 4, 32, hw)
             loads.append(Load(CONSTANT, t, _group_counted(table, 4, hw), table.bytes))
         stores = [store(t, g * m * n, out, hw) for t, g in counts]
-        for s in stores:
-            s.work = _group_counted(s.work, width, hw)
+        if slices > 1:
+            for s in stores:
+                s.work = _group_counted(s.work, width, hw)
         computes: list[tuple[int, Work]] = [(t, work) for t, g in counts for _ in range(g)]
         held = [0] * tiles
         for t, g in counts:

@@ -68,8 +68,8 @@ class Builder:
 
     def _whole_output(self, wants: str) -> bool:
         if self.split == "rows":
-            return wants == "whole" and self.hw.software.broadcast_output
-        return self.split == "repeated" or (self.hw.software.broadcast_output and wants != "segments")
+            return wants == "whole"
+        return self.split == "repeated" or wants != "segments"
 
     def build(self) -> Plan:
         """The plan."""
@@ -187,7 +187,7 @@ class Builder:
 
     def _held(self, tile_rows: tuple[int, ...], tile_channels: tuple[int, ...], channels: int) -> tuple[int, ...]:
         unit = self.width * self.out.bits // 8
-        if self.whole:
+        if self.whole and self.hw.software.broadcast_output:
             rows = sum(tile_rows) if self.split == "rows" else tile_rows[0]
             return (rows * unit * channels,) * self.hw.tiles
         own = tuple(h * unit * n for h, n in zip(tile_rows, tile_channels, strict=True))

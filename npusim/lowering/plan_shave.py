@@ -24,6 +24,7 @@ from npusim.lowering.shave_tiling import (
     Shape,
     Tiling,
     W,
+    filled,
     find_axis,
     four,
     operand_part,
@@ -98,8 +99,9 @@ def split(shape: Shape, kernel: str, locked: int | None, hw: Hardware, hint: Dis
         if picked is None:
             return _short(shape, kernel, locked, tiles, hw)
         axis = picked
-        granule = FLAT_GRANULE if kernel == "softmax" and axis == H and shape[C] == 1 and shape[H] % tiles else 1
-        cuts = segments(shape[axis], tiles, granule)
+        cuts = segments(shape[axis], tiles)
+        if kernel == "softmax" and axis == H and shape[H] % tiles:
+            cuts = filled(shape[H], tiles, FLAT_GRANULE)
     part = [*shape]
     part[axis] = cuts[0]
     block = (part[0], part[1], part[2], part[3])
@@ -109,7 +111,7 @@ def split(shape: Shape, kernel: str, locked: int | None, hw: Hardware, hint: Dis
     if inner is None and not flat:
         shaves = 1
     lines = kernel in LINE_KERNELS and locked == W
-    return Tiling(shape, axis, cuts, None if flat else inner, shaves, lines)
+    return Tiling(shape, axis, cuts, None if flat else inner, shaves, lines, locked)
 
 
 def _short(shape: Shape, kernel: str, locked: int | None, tiles: int, hw: Hardware) -> Tiling:
@@ -123,7 +125,7 @@ def _short(shape: Shape, kernel: str, locked: int | None, tiles: int, hw: Hardwa
     shaves = _shaves(kernel, total, hw)
     if inner is None and (locked is not None or total < 2):
         shaves = 1
-    return Tiling(shape, None, (), inner, shaves, lines)
+    return Tiling(shape, None, (), inner, shaves, lines, locked)
 
 
 def _shaves(kernel: str, elements: int, hw: Hardware) -> int:
@@ -168,7 +170,7 @@ def _sliced(
     pipelined = kernel in hw.software.pipelined_kernels
     if _footprint(tiling, kernel, operands, output, hw.tiles, True) <= capacity:
         return tiling
-    axis = _slice_axis(tiling, kernel)
+    axis = _slice_axis(tiling, kernel, pipelined)
     sliced = replace(tiling, slice_axis=axis)
     limit = sliced.extent()
     for count in range(2, limit + 1):
@@ -183,12 +185,12 @@ def _sliced(
     return replace(sliced, slices=max(limit, 1))
 
 
-def _slice_axis(tiling: Tiling, kernel: str) -> int:
+def _slice_axis(tiling: Tiling, kernel: str, pipelined: bool) -> int:
     if tiling.slice_axis == N or tiling.shape[N] > 1:
         return tiling.slice_axis
-    locked_w = tiling.lines
-    order = (C, H, W) if kernel in OUTER_SLICED_KERNELS else (H, W, C) if kernel != "cumsum" else (W, H, C)
-    return next((d for d in order if tiling.shape[d] > 1 and not (locked_w and d == W)), H)
+    order = (C, H) if kernel in OUTER_SLICED_KERNELS and not pipelined else (H, C)
+    order = (*order[:1], W, *order[1:]) if not tiling.lines else order
+    return next((d for d in order if tiling.shape[d] > 1 and d != tiling.locked), H)
 
 
 def _balanced(tiling: Tiling) -> bool:
@@ -246,8 +248,7 @@ def _build(
             loads.extend(_loads(k, value, shape, parts, tiling, dense, hw))
         computes = []
         for tile, part in enumerate(parts):
-            for piece in part.pieces:
-                elements = prod(piece)
+            for elements in filter(None, map(prod, part.pieces)):
                 io = io_bits * elements // (8 * output.elements) if output.elements else 0
                 computes.append((tile, ShaveWork(kernel, elements, ceil_div(elements * output.bits, 8), io)))
         held = [ceil_div(part.elements * output.bits, 8) for part in parts] + [0] * (hw.tiles - len(parts))
@@ -258,7 +259,7 @@ def _build(
         strategy += f", {len(slices)} slices"
     values = [v for _, v, _ in inputs]
     dists = [None if dense else _in_dist(v, s, tiling) for _, v, s in inputs]
-    return Plan(node, values, dists, output, None if dense else tiling.dist, slices, strategy)
+    return Plan(node, values, dists, output, None if dense else tiling.dist, slices, strategy, paced=True)
 
 
 def _strided(tiling: Tiling, operands: list[Value], aligned: list[Shape | None]) -> bool:
@@ -304,7 +305,7 @@ def _loads(
         sizes = [_needed(value, shape, part, tiling)]
         if each:
             sizes = [prod(p) if same or shape is None else operand_part(p, shape, tiling.shape) for p in part.pieces]
-        for position, elements in enumerate(sizes):
+        for position, elements in enumerate(sizes if part.elements else ()):
             key = (operand, tile, position) if tiling.slices > 1 and not varies else ()
             size = ceil_div(elements * value.bits, 8)
             loads.append(Load(operand, ALL_TILES if shared else tile, load_value(value, elements, hw), size, key))
@@ -315,6 +316,6 @@ def _stores(output: Value, parts: list[Part], tiling: Tiling, dense: bool, hw: H
     stores = []
     for tile, part in enumerate(parts if tiling.cuts else parts[:1]):
         target = tile if tiling.cuts else ALL_TILES
-        for elements in [prod(p) for p in part.pieces] if dense else [part.elements]:
+        for elements in filter(None, map(prod, part.pieces) if dense else [part.elements]):
             stores.append(Store(target, transfer("cmx", "ddr", elements, output.stored_bits, hw)))
     return odd_halves(stores, hw) if tiling.cuts and not dense else stores

@@ -54,6 +54,19 @@ def load_bytes(loads: list[Load], tiles: int) -> int:
     return shared + max(own)
 
 
+def booked_bytes(loads: list[Load], tiles: int) -> int:
+    """CMX bytes that the scheduler books for some loads: operand by operand, each on its fullest tile."""
+    by_operand: dict[int, list[Load]] = defaultdict(list)
+    for load in loads:
+        by_operand[load.operand].append(load)
+    return sum(load_bytes(group, tiles) for group in by_operand.values())
+
+
+def _once(plan: Plan) -> list[tuple[tuple[int, ...], Load]]:
+    """Loads with a key, each key once."""
+    return list({x.key: x for part in plan.slices for x in part.loads if x.key}.items())
+
+
 def make_steps(plans: list[Plan], tiles: int) -> tuple[list[Step], list[int]]:
     """The steps of all plans in order, with their demand, and the index of each plan's first step.
 
@@ -69,19 +82,11 @@ def make_steps(plans: list[Plan], tiles: int) -> tuple[list[Step], list[int]]:
                 if load.key:
                     uses[load.key] += 1
         count = len(plan.slices)
-        kept = 0
-        if count > 1:
-            seen: set[tuple[int, ...]] = set()
-            shared = []
-            for part in plan.slices:
-                for load in part.loads:
-                    if load.key and uses[load.key] > 1 and load.key not in seen:
-                        seen.add(load.key)
-                        shared.append(load)
-            kept = load_bytes(shared, tiles)
+        shared = [(k, x) for k, x in _once(plan) if count > 1 and uses[k] > 1]
+        kept = booked_bytes([x for _, x in shared], tiles)
         for i, part in enumerate(plan.slices):
             own = [x for x in part.loads if not (count > 1 and x.key and uses[x.key] > 1)]
-            demand = kept + load_bytes(own, tiles) + max(part.out_bytes, default=0)
+            demand = kept + booked_bytes(own, tiles) + max(part.out_bytes, default=0)
             steps.append(Step(index, part, i == 0, i == count - 1, demand))
     return steps, first
 
@@ -121,11 +126,17 @@ def _stays(
         return False
     if made.output.elements != value.elements:
         return False
-    size = max(held(made.output, made.out_dist or WHOLE, tiles))
+    size = result.output_bytes(made, source, made.slices[0])
+    if made.in_place:
+        size = max(held(made.output, made.out_dist or WHOLE, tiles))
     begin = result.keep_until.get(source, result.first_step[source])
     end = result.first_step[reader]
     between = range(begin + 1, end)
     if any(result.level[s] + size > capacity for s in between):
+        return False
+    more = max(0, size - load_bytes(loads, tiles))
+    reading = range(end, end + len(plan.slices))
+    if any(result.level[s] + more > capacity for s in reading):
         return False
     if made.in_place and source not in result.widened:
         if result.level[result.first_step[source]] + size > capacity:
@@ -134,6 +145,8 @@ def _stays(
         result.widened[source] = size
     for s in between:
         result.level[s] += size
+    for s in reading:
+        result.level[s] += more
     result.keep_until[source] = max(begin, end + len(plan.slices) - 1)
     result.resident[reader, operand] = source
     return True

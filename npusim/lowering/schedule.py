@@ -5,7 +5,7 @@ from __future__ import annotations
 from npusim.costs.work import DmaWork, Work
 from npusim.errors import UserError
 from npusim.hardware.schema import Hardware
-from npusim.lowering.emit import Emitter, queues
+from npusim.lowering.emit import Emitter, Transfer, queues
 from npusim.lowering.fetch import add_fetches
 from npusim.lowering.memory import Booking, Pool
 from npusim.lowering.plan import CONSTANT, Load, Plan, cmx_capacity
@@ -14,8 +14,6 @@ from npusim.lowering.residency import Residency, decide, load_bytes
 
 #: Steps that prefetch looks ahead over.
 PREFETCH_STEPS = 64
-
-Transfer = tuple[DmaWork, int, tuple[int, ...], int, str]
 
 
 class Scheduler:
@@ -102,7 +100,7 @@ class Scheduler:
         self.moved.add(number)
         group = self.out.group() if plan.ddr_moves else None
         if group is not None:
-            self.out.dma([(work, plan.op, self._sources(plan, k), group, "") for k, work in plan.ddr_moves])
+            self.out.dma([(work, plan.op, self._sources(plan, k), group, "", None) for k, work in plan.ddr_moves])
         self._wrote(plan, group, last=not plan.slices)
 
     # -- loads --------------------------------------------------------------------------------------------------
@@ -111,21 +109,30 @@ class Scheduler:
         """Take CMX for some loads of one operand of a step, and their transfers."""
         step = self.residency.steps[index]
         plan = self.plans[step.plan]
-        size = load_bytes(loads, self.hw.tiles)
-        taken = self.pool.take(size)
-        if taken is None:
-            raise UserError(self._overflow(index))
-        waits = tuple(dict.fromkeys((*waits, *taken)))
-        first = len(self.out.drafts)
-        booking = self.pool.book(size, (first, first))
-        last = index
-        for load in loads:
-            if load.key:
-                self.kept[step.plan, load.key] = self.loaded[index]
-                last = max(last, self.last_use[step.plan, load.key])
-        self.expiring.setdefault(last, []).append((booking, (self.loaded[index],)))
+        booked: list[tuple[Load, Booking]] = []
+        for last, group in self._by_last_use(index, loads).items():
+            size = load_bytes(group, self.hw.tiles)
+            taken = self.pool.take(size)
+            if taken is None:
+                raise UserError(self._overflow(index))
+            waits = tuple(dict.fromkeys((*waits, *taken)))
+            booking = self.pool.book(size)
+            self.expiring.setdefault(last, []).append((booking, (self.loaded[index],)))
+            booked.extend((load, booking) for load in group)
         self.has_loads[index] = True
-        return [(x.work, plan.op, waits, self.loaded[index], step.slice.detail) for x in loads]
+        return [(x.work, plan.op, waits, self.loaded[index], step.slice.detail, b) for x, b in booked]
+
+    def _by_last_use(self, index: int, loads: list[Load]) -> dict[int, list[Load]]:
+        """Loads by the last step that uses them, which for kept ones is a later slice of the plan."""
+        plan = self.residency.steps[index].plan
+        groups: dict[int, list[Load]] = {}
+        for load in loads:
+            last = index
+            if load.key:
+                self.kept[plan, load.key] = self.loaded[index]
+                last = max(last, self.last_use[plan, load.key])
+            groups.setdefault(last, []).append(load)
+        return groups
 
     def _fresh(self, index: int, loads: list[Load]) -> list[Load]:
         """Loads that no earlier step of the plan has done already."""
@@ -180,7 +187,7 @@ class Scheduler:
         step = self.residency.steps[index]
         number, plan = step.plan, self.plans[step.plan]
         items = self._loads(index)
-        until = max((self.out.ready(waits) for _, _, waits, _, _ in items), default=0.0)
+        until = max((self.out.ready(waits) for _, _, waits, _, _, _ in items), default=0.0)
         start = max(until, min(self.out.free[self.out.first_dpu - 1]), self._compute_start(index, plan, number))
         items.extend(self._prefetch(index, start))
         self.out.dma(items)
@@ -192,12 +199,15 @@ class Scheduler:
         waits = tuple(dict.fromkeys((*waits, *taken)))
         first = len(self.out.drafts)
         self._computes(step.slice.computes, plan.op, waits, self.computed[index], step.slice.detail)
-        booking = self.pool.book(size, (first, len(self.out.drafts)))
+        booking = self.pool.book(size)
+        booking.writers.extend(range(first, len(self.out.drafts)))
         release = [self.computed[index]]
         if number in self.residency.stored:
             store = self.out.group()
             waits = (self.computed[index],)
-            self.out.dma([(s.work, plan.op, waits, store, step.slice.detail) for s in step.slice.stores])
+            if plan.paced and not step.last and self.has_loads[index + 1] and not self.pending[index + 1]:
+                waits = (*waits, self.loaded[index + 1])
+            self.out.dma([(s.work, plan.op, waits, store, step.slice.detail, None) for s in step.slice.stores])
             release.append(store)
             self._wrote(plan, store, step.last)
         elif step.last:
@@ -303,8 +313,8 @@ def _buffers(
     """Bookings in terms of the final task numbers."""
     buffers = []
     for booking in bookings:
-        if booking.bytes:
-            users = [position[i] for i in range(*booking.first)]
-            users.extend(i for g in booking.release for i in members.get(g, ()))
-            buffers.append(CmxBuffer(booking.bytes, tuple(sorted(set(users)))))
+        if booking.bytes and booking.writers:
+            writers = tuple(position[i] for i in booking.writers)
+            readers = sorted({i for g in booking.release for i in members.get(g, ())})
+            buffers.append(CmxBuffer(booking.bytes, writers, tuple(readers)))
     return tuple(buffers)

@@ -20,7 +20,7 @@ ROW_KERNELS = frozenset({"exp", "tanh", "sin", "erf", "floor", "power", "divide"
 #: Read off the tasks of [1, 1, 4, 1536] on 4 tiles and of uneven cuts over 3 (abs, gelu, sigmoid ... are not refolded).
 FLAT_KERNELS = frozenset(
     {
-        "exp", "sin", "swish", "softplus", "multiply", "square", "divide", "maximum", "minimum", "add", "subtract",
+        "exp", "sin", "swish", "clamp", "softplus", "multiply", "square", "divide", "maximum", "minimum", "add", "subtract",
         "squareddifference", "equal", "notequal", "greater", "greaterequal", "less", "lessequal", "logicaland",
         "logicalor", "logicalxor",
     }
@@ -38,7 +38,7 @@ DENSE_KERNELS = frozenset(
 #: Kernels whose broadcast operands are counted at the size of the result when slices are chosen (mul_bcc on 3720,
 #: Mul_7 and Where_1 of mamba2 at 1, 2, 3, 4, 5 and 6 tiles; max, less and divide count their real size).
 FULL_OPERAND_KERNELS = frozenset({"add", "subtract", "multiply", "square", "select_2in"})
-#: Kernels sliced along their outermost axis; the others along the outermost axis that the tiles don't share.
+#: Kernels sliced along their outermost axis unless they are pipelined; the others along H.
 OUTER_SLICED_KERNELS = frozenset({"softmax", "logsoftmax", "select"})
 #: Elements of one granule of a flat vector.
 FLAT_GRANULE = 16
@@ -47,11 +47,21 @@ SMALL_SELECT = 128
 
 
 def segments(total: int, parts: int, granule: int = 1) -> tuple[int, ...]:
-    """``total`` cut in ``parts`` equal segments and a shorter last one (256 on 3: 86, 86, 84), or in shorter ones and a
-    longer last one where that would leave a tile without work (4 on 3: 1, 1, 2; 80 in 16s on 4: 16, 16, 16, 32)."""
+    """``total`` cut in ``parts`` as even as whole granules allow, larger first (256 on 3: 86, 85, 85), or in equal ones
+    and a longer last one where the even cut could leave a tile without work (4 on 3: 1, 1, 2; 80 in 16s on 4: 16, 16,
+    16, 32)."""
     size = round_up(ceil_div(total, parts), granule)
     if size * (parts - 1) >= total:
         size = total // parts // granule * granule
+        return (size,) * (parts - 1) + (total - size * (parts - 1),)
+    return even(total, parts, granule)
+
+
+def filled(total: int, parts: int, granule: int) -> tuple[int, ...]:
+    """``total`` in equal parts of whole granules and a shorter last one (softmax of 256 rows on 3: 96, 96, 64)."""
+    size = round_up(ceil_div(total, parts), granule)
+    if size * (parts - 1) >= total:
+        return segments(total, parts)
     return (size,) * (parts - 1) + (total - size * (parts - 1),)
 
 
@@ -123,7 +133,8 @@ class Tiling:
     """One kernel's cuts. ``axis`` is that of the tiles (None: a flat vector cut in ``cuts`` elements, or nothing cut
     where ``cuts`` is empty), ``shave_axis`` that of the SHAVEs of a tile (None: flat), ``slice_axis`` that of
     ``slices`` pieces. ``shaves`` is 1 where a tile's part is not cut again; ``lines`` lets the SHAVEs share a tile's
-    rows, whatever dimensions they come from (softmax of 12x128 rows on 4 tiles: 192 a SHAVE)."""
+    rows, whatever dimensions they come from (softmax of 12x128 rows on 4 tiles: 192 a SHAVE). ``locked`` is the axis
+    that the kernel runs along."""
 
     shape: Shape
     axis: int | None
@@ -131,6 +142,7 @@ class Tiling:
     shave_axis: int | None
     shaves: int
     lines: bool = False
+    locked: int | None = None
     slice_axis: int = H
     slices: int = 1
 
@@ -160,7 +172,8 @@ class Tiling:
             if self.axis is None:
                 blocks = [_shape(block)] * tiles
             else:
-                cuts = self.cuts if self.slice_axis != self.axis or self.slices == 1 else segments(extent, len(self.cuts))
+                again = self.slice_axis == self.axis and self.slices > 1
+                cuts = segments(extent, len(self.cuts)) if again else self.cuts
                 for cut in cuts:
                     block[self.axis] = cut
                     blocks.append(_shape(block))
@@ -218,7 +231,7 @@ def find_axis(shape: Shape, dist: Dist) -> tuple[int, tuple[int, ...]] | None:
     """The axis along which a Dist cuts a shape, with the cuts in its indices."""
     for axis in range(4):
         inner = prod(shape[axis + 1 :])
-        if prod(shape[:axis]) == dist.outer and shape[axis] > 1 and sum(dist.cuts) == shape[axis] * inner:
-            if all(c % inner == 0 for c in dist.cuts):
-                return axis, tuple(c // inner for c in dist.cuts)
+        fits = prod(shape[:axis]) == dist.outer and shape[axis] > 1 and sum(dist.cuts) == shape[axis] * inner
+        if fits and all(c % inner == 0 for c in dist.cuts):
+            return axis, tuple(c // inner for c in dist.cuts)
     return None

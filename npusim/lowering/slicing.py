@@ -18,6 +18,9 @@ LARGE_WEIGHTS = 0.25
 #: Part of ``software.pipeline_share`` that two resident slices may take where every tile computes its own channels:
 #: 1042 KiB of 1439 are taken, 1171 refused.
 CHANNEL_SPLIT = 0.92
+#: Room for a second activation is made at the cost of up to so many times the slices (4 times taken on 5010, 6 times
+#: refused on 3720).
+ROOM_PATIENCE = 5
 #: Most slices that an op is cut into for the sake of pipelining alone, although it fits in one.
 PIPELINE_LIMIT = 3
 
@@ -63,6 +66,8 @@ def divisors(units: int) -> list[int]:
 def first_fit(demand: Demand, budget: float, activations: int, copies: int = 2) -> int | None:
     """Fewest equal slices along channels of which ``copies`` fit beside ``activations`` copies of the activation."""
     for n in divisors(demand.units):
+        if n < copies:
+            continue
         share = ceil_div(demand.units, n) / demand.units
         if activations * demand.act + copies * share * (demand.weights + demand.out) <= budget:
             return n
@@ -87,8 +92,10 @@ def cut(demand: Demand, hw: Hardware, by_channels: bool, sliced_producer: bool) 
     if by_channels:
         pipelined = first_fit(demand, CHANNEL_SPLIT * budget, 1)
     else:
-        pipelined = None if sliced_producer else first_fit(demand, budget, 2)
-        pipelined = pipelined or first_fit(demand, budget, 1)
+        pipelined = first_fit(demand, budget, 1)
+        roomy = None if sliced_producer else first_fit(demand, budget, 2)
+        if roomy is not None and (pipelined is None or roomy <= ROOM_PATIENCE * pipelined):
+            pipelined = roomy
     if isolated == 1 and pipelined is not None and pipelined > PIPELINE_LIMIT:
         return Cut()
     if pipelined is not None:
@@ -98,7 +105,7 @@ def cut(demand: Demand, hw: Hardware, by_channels: bool, sliced_producer: bool) 
 
 def _by_rows(demand: Demand, budget: float) -> int | None:
     """Slices of rows beside all weights, which stay."""
-    for n in range(2, demand.rows + 1):
+    for n in divisors(demand.rows)[1:]:
         share = ceil_div(demand.rows, n) / demand.rows
         if demand.weights + 2 * share * (demand.act + demand.out) <= budget:
             return n

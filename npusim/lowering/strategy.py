@@ -22,6 +22,8 @@ Split = Literal["rows", "channels", "repeated"]
 ROWS_TOLERANCE = 1.15
 #: Below this multiple rows win whatever the slices.
 ROWS_CLEAR = 0.9
+#: From this multiple on the two times count as equal where ``software.matmul_ties`` says channels.
+TIE = 0.97
 #: Rows a tile below which a kernel with halo rows is not split over rows (28 rows on 4 tiles are not, 56 and 14 a tile are).
 HALO_ROWS = 8
 
@@ -32,6 +34,7 @@ def demand(node: Node, hw: Hardware, by_channels: bool, whole_output: bool) -> D
     n16 = round_up(node.params["n"], CHANNELS)
     act, out = node.inputs[0], node.output
     row = width * out.bits // 8
+    whole_output = whole_output and hw.software.broadcast_output
     if by_channels:
         granules = ceil_div(n16 // CHANNELS, hw.tiles)
         held = n16 if whole_output else granules * CHANNELS
@@ -84,12 +87,13 @@ def choose(node: Node, hw: Hardware, rows_around: bool = False) -> Split:
         return "channels"
     if ratio < ROWS_CLEAR:
         return "rows"
-    by_channels = slices(node, hw, "channels", hw.software.broadcast_output, False)
-    by_rows = slices(node, hw, "rows", False, False)
+    by_channels = slices(node, hw, "channels", True, True)
+    by_rows = slices(node, hw, "rows", False, True)
     patience = 2 if rows_around else 1
     if by_channels.channels == 1 and by_channels.slices * patience < by_rows.slices:
         return "channels"
-    return "rows"
+    tie = hw.software.matmul_ties == "channels" and "kernel" not in node.params
+    return "channels" if tie and by_channels.slices <= by_rows.slices and ratio > TIE else "rows"
 
 
 def depthwise_split(node: Node, hw: Hardware) -> Split:

@@ -36,13 +36,23 @@ def lanes_figure(result: Result) -> dict[str, Any]:
         for state, row, colour in zip(STATES, table, _STATE_COLOURS, strict=True)
         if row.sum() > 0
     ]  # fmt: skip
-    ticks = {"tickvals": list(range(len(names))), "ticktext": names, "autorange": "reversed", "showgrid": False}
+    ticks = {
+        "tickvals": list(range(len(names))),
+        "ticktext": names,
+        "autorange": "reversed",
+        "showgrid": False,
+    }
     layout = {
         "yaxis": ticks,
         "xaxis": {"title": {"text": "share of the latency, %"}, "range": [0, 100]},
         "bargap": 0.22,
     }
-    return {"data": data, "layout": layout, "height": 120 + 24 * len(names), "label": "Time of every lane by state"}
+    return {
+        "data": data,
+        "layout": layout,
+        "height": 120 + 24 * len(names),
+        "label": "Time of every lane by state",
+    }
 
 
 def over_time_figure(result: Result) -> dict[str, Any]:
@@ -53,7 +63,9 @@ def over_time_figure(result: Result) -> dict[str, Any]:
     at = np.round(edges[:-1] / scale, 4).tolist()
     strips: list[_Strip] = []
 
-    def curve(values: series.Floats, name: str, colour: str, hover: str, filled: bool = True) -> dict[str, Any]:
+    def curve(
+        values: series.Floats, name: str, colour: str, hover: str, filled: bool = True
+    ) -> dict[str, Any]:
         return {
             "type": "scatter", "mode": "lines", "x": at, "y": np.round(values, 3).tolist(), "name": name,
             "line": {"shape": "hv", "width": 1.2, "color": colour}, "fill": "tozeroy" if filled else "none",
@@ -66,13 +78,18 @@ def over_time_figure(result: Result) -> dict[str, Any]:
     for engine in ("dma", "dpu", "shave"):
         name = f"{engine.upper()} busy"
         busy = series.busy_share(timeline, engine, edges) * 100
-        strips.append((f"{engine.upper()}, %", 1.0, [curve(busy, name, ENGINE_COLOUR[engine], "%{y:.1f} %")], None))
+        strips.append(
+            (f"{engine.upper()}, %", 1.0, [curve(busy, name, ENGINE_COLOUR[engine], "%{y:.1f} %")], None)
+        )
     if result.program.buffers:
         kib = result.program.cmx_bytes_per_tile / 1024
         use = series.cmx_kib(result.program, timeline, edges)
         held = [curve(use, "CMX of the fullest tile", PALETTE[0], "%{y:,.0f} KiB", filled=False)]
         strips.append(("CMX, KiB", 1.6, held, (kib, f"usable {kib:,.0f} KiB a tile") if kib else None))
-    return {**_stacked(strips, timeline.latency_us / scale, unit), "label": "DDR bandwidth, engine use and CMX use over time"}
+    return {
+        **_stacked(strips, timeline.latency_us / scale, unit),
+        "label": "DDR bandwidth, engine use and CMX use over time",
+    }
 
 
 #: Title with unit, relative height, curves, and the limit to mark with its text.
@@ -87,7 +104,11 @@ def _stacked(strips: list[_Strip], end: float, unit: str) -> dict[str, Any]:
     for number, (title, height, curves, limit) in enumerate(strips, 1):
         axis = f"y{number}" if number > 1 else "y"
         bottom = max(top - height / whole + gap, 0.0)
-        span = {"range": [0, 105], "tickvals": [0, 50, 100]} if title.endswith("%") else {"rangemode": "tozero", "nticks": 5}
+        span = (
+            {"range": [0, 105], "tickvals": [0, 50, 100]}
+            if title.endswith("%")
+            else {"rangemode": "tozero", "nticks": 5}
+        )
         layout[f"yaxis{axis[1:]}"] = {"title": {"text": title}, "domain": [bottom, top], **span}
         data += [{**each, "yaxis": axis} for each in curves]
         top = bottom - gap
@@ -98,11 +119,11 @@ def _stacked(strips: list[_Strip], end: float, unit: str) -> dict[str, Any]:
                 {"type": "line", **where, "x0": 0, "x1": 1, "y0": limit[0], "y1": limit[0], "line": line}
             )
             text = {"text": limit[1], "showarrow": False, "font": {"size": 12, "color": "var:warn"}}
-            layout["annotations"].append({**where, **text, "x": 1, "xanchor": "right", "y": limit[0], "yanchor": "bottom"})
+            layout["annotations"].append(
+                {**where, **text, "x": 1, "xanchor": "right", "y": limit[0], "yanchor": "bottom"}
+            )
     layout["xaxis"] = {"title": {"text": f"time, {unit}"}, "anchor": axis, "range": [0, end]}
     return {"data": data, "layout": layout, "height": round(80 + 112 * whole)}
-
-
 
 
 def roofs(hw: Hardware) -> dict[str, float]:

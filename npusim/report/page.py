@@ -22,7 +22,16 @@ import numpy.typing as npt
 
 from npusim import __version__
 
-_SCRIPTS = ("core.js", "blocks.js", "plots.js", "table.js", "breakdown.js", "lanes.js", "timeline.js", "app.js")
+_SCRIPTS = (
+    "core.js",
+    "blocks.js",
+    "plots.js",
+    "table.js",
+    "breakdown.js",
+    "lanes.js",
+    "timeline.js",
+    "app.js",
+)
 _SLOT = re.compile("@@([A-Z]+)@@")
 
 

@@ -52,7 +52,10 @@ def engine_partition(result: Result) -> dict[tuple[str, ...], float]:
     """The latency, µs, by which engines are busy at once; the empty tuple is idle time. Sums to the latency."""
     program, timeline = result.program, result.timeline
     kinds = np.array([ENGINES.index(program.queues[task.queue].engine) for task in program.tasks], np.int64)
-    busy = [union(timeline.start_us[kinds == kind], timeline.end_us[kinds == kind]) for kind in range(len(ENGINES))]
+    busy = [
+        union(timeline.start_us[kinds == kind], timeline.end_us[kinds == kind])
+        for kind in range(len(ENGINES))
+    ]
     points = np.unique(np.concatenate([[0.0, timeline.latency_us], *(each.ravel() for each in busy)]))
     middle = (points[:-1] + points[1:]) / 2
     code = np.zeros(len(middle), np.int64)
@@ -60,5 +63,7 @@ def engine_partition(result: Result) -> dict[tuple[str, ...], float]:
         # Inside an interval where an odd number of its edges lie before.
         code += (np.searchsorted(intervals.ravel(), middle) % 2) << kind
     times = np.bincount(code, np.diff(points), minlength=2 ** len(ENGINES))
-    sets = [tuple(name for bit, name in enumerate(ENGINES) if number >> bit & 1) for number in range(len(times))]
+    sets = [
+        tuple(name for bit, name in enumerate(ENGINES) if number >> bit & 1) for number in range(len(times))
+    ]
     return dict(zip(sets, times.tolist(), strict=True))

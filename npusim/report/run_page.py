@@ -90,27 +90,53 @@ def _summary(result: Result, subject: Subject, work: OpWork) -> list[dict[str, A
 def _cards(result: Result, subject: Subject, work: OpWork) -> list[dict[str, Any]]:
     hw, metrics = result.hardware, result.metrics
     latency = metrics.latency_us or 1.0
-    cards = [_card("Latency", time_text(metrics.latency_us), f"{sum(metrics.tasks.values()):,} tasks", tone="main")]
+    cards = [
+        _card("Latency", time_text(metrics.latency_us), f"{sum(metrics.tasks.values()):,} tasks", tone="main")
+    ]
     rate = subject.tokens_per_s(metrics.latency_us)
     if rate is not None:
         value = f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
-        cards.append(_card("Throughput", f"{value} tokens/s", f"{subject.tokens:,} tokens an inference" if subject.tokens != 1 else "one token an inference"))
+        cards.append(
+            _card(
+                "Throughput",
+                f"{value} tokens/s",
+                f"{subject.tokens:,} tokens an inference"
+                if subject.tokens != 1
+                else "one token an inference",
+            )
+        )
     exposed = metrics.exposed_us
     groups = {"SHAVE": ("shave",), "DPU": ("dpu",), "DMA": ("start-up", "dma", "ddr")}
     shares = {name: sum(exposed.get(kind, 0.0) for kind in kinds) / latency for name, kinds in groups.items()}
     binding = max(shares, key=lambda name: shares[name])
     cards.append(_card("Bound by", binding, f"{shares[binding]:.0%} of the critical path"))
     mac_us = _mac_roof_us(result)
-    cards.append(_card("MAC use", f"{mac_us / latency * 100:.1f} %", f"{work.macs.sum() / 1e9:,.2f} GMAC, padding included"))
+    cards.append(
+        _card(
+            "MAC use",
+            f"{mac_us / latency * 100:.1f} %",
+            f"{work.macs.sum() / 1e9:,.2f} GMAC, padding included",
+        )
+    )
     traffic = metrics.ddr_bytes["read"] + metrics.ddr_bytes["write"]
     gbps = traffic / latency / 1000
     peak = ddr_peak_gbps(result)
-    cards.append(_card("DDR use", f"{gbps / peak * 100:.1f} %", f"{gbps:.1f} of {peak:g} GB/s, {bytes_text(traffic)}"))
+    cards.append(
+        _card("DDR use", f"{gbps / peak * 100:.1f} %", f"{gbps:.1f} of {peak:g} GB/s, {bytes_text(traffic)}")
+    )
     watts = metrics.energy_uj / latency
-    cards.append(_card("Energy", energy_text(metrics.energy_uj), f"{watts:.2f} W; its constants are {hw.energy.provenance}"))
+    cards.append(
+        _card(
+            "Energy",
+            energy_text(metrics.energy_uj),
+            f"{watts:.2f} W; its constants are {hw.energy.provenance}",
+        )
+    )
     guessed = metrics.provenance_share.get("guess", 0.0)
     if guessed > 0:
-        cards.append(_card("Guessed", f"{guessed * 100:.1f} %", "of the latency; see the Ops tab", tone="warn"))
+        cards.append(
+            _card("Guessed", f"{guessed * 100:.1f} %", "of the latency; see the Ops tab", tone="warn")
+        )
     return cards
 
 
@@ -128,14 +154,18 @@ def _mac_roof_us(result: Result) -> float:
     }
     works = (task.work for task in result.program.tasks)
     return sum(
-        work.macs / per_us[work.in_bits <= 8] for work in works if getattr(work, "kind", "") in ("conv", "dwconv")
+        work.macs / per_us[work.in_bits <= 8]
+        for work in works
+        if getattr(work, "kind", "") in ("conv", "dwconv")
     )
 
 
 def _command(subject: Subject) -> list[dict[str, Any]]:
     if not subject.command:
         return []
-    return [{"kind": "command", "width": "half", "title": "The same again", "text": printable(subject.command)}]
+    return [
+        {"kind": "command", "width": "half", "title": "The same again", "text": printable(subject.command)}
+    ]
 
 
 def _notes(result: Result) -> list[dict[str, Any]]:
@@ -150,9 +180,15 @@ def _hardware_facts(result: Result, subject: Subject) -> list[tuple[str, str]]:
         ("File", printable(subject.hardware_file) or "-"),
         *([("Changed", printable(", ".join(subject.overrides)))] if subject.overrides else []),
         ("Platform", hw.platform),
-        ("Tiles", f"{hw.tiles}, each 1 DPU, {hw.shave.per_tile} SHAVEs, {hw.cmx.kib_per_tile:,.0f} KiB of CMX"),
+        (
+            "Tiles",
+            f"{hw.tiles}, each 1 DPU, {hw.shave.per_tile} SHAVEs, {hw.cmx.kib_per_tile:,.0f} KiB of CMX",
+        ),
         ("Clocks", f"DPU {hw.clocks.dpu_mhz:g} MHz; SHAVE, CMX, DMA {hw.clocks.vpu_mhz:g} MHz"),
-        ("MACs a cycle", f"{hw.dpu.macs_per_cycle.int8:,.0f} INT8, {hw.dpu.macs_per_cycle.fp16:,.0f} FP16, a tile"),
+        (
+            "MACs a cycle",
+            f"{hw.dpu.macs_per_cycle.int8:,.0f} INT8, {hw.dpu.macs_per_cycle.fp16:,.0f} FP16, a tile",
+        ),
         ("DMA", f"{hw.dma.engines} engines, {hw.dma.bytes_per_cycle:g} B a cycle each"),
         ("DDR", f"{hw.ddr.bandwidth_gbps:g} GB/s {share}, {hw.ddr.latency_ns:g} ns"),
         ("Software", hw.software.name),
@@ -166,15 +202,25 @@ def _run_facts(result: Result, subject: Subject, work: OpWork) -> list[tuple[str
         ("Workload", printable(subject.workload)),
         ("Ops", f"{len(result.program.ops):,} after fusion"),
         ("Tasks", tasks),
-        ("DDR read, written", f"{bytes_text(metrics.ddr_bytes['read'])}, {bytes_text(metrics.ddr_bytes['write'])}"),
+        (
+            "DDR read, written",
+            f"{bytes_text(metrics.ddr_bytes['read'])}, {bytes_text(metrics.ddr_bytes['write'])}",
+        ),
         ("Transfers stretched", f"{time_text(metrics.contended_us)} in all, by sharing DDR"),
         ("Engine", result.timeline.engine),
-        ("Versions", f"npusim {__version__}, OpenVINO {version('openvino')}, Python {platform.python_version()}"),
+        (
+            "Versions",
+            f"npusim {__version__}, OpenVINO {version('openvino')}, Python {platform.python_version()}",
+        ),
     ]
 
 
 def _timeline(result: Result) -> dict[str, Any]:
-    return {"kind": "timeline", "title": "Every task on its queue", "data": timeline_data(result, _types_by_time(result))}
+    return {
+        "kind": "timeline",
+        "title": "Every task on its queue",
+        "data": timeline_data(result, _types_by_time(result)),
+    }
 
 
 def _types_by_time(result: Result) -> list[str]:
@@ -232,7 +278,15 @@ def _over_time(result: Result) -> dict[str, Any]:
 
 def _ops_block() -> dict[str, Any]:
     lead = "Click a name to see its tasks in the timeline. Times are the union of the op's tasks on an engine kind."
-    return {"kind": "table", "title": "All ops", "lead": lead, "table": "ops", "file": "ops.csv", "link": "timeline", "choose": "type"}
+    return {
+        "kind": "table",
+        "title": "All ops",
+        "lead": lead,
+        "table": "ops",
+        "file": "ops.csv",
+        "link": "timeline",
+        "choose": "type",
+    }
 
 
 def _ops_table(result: Result, work: OpWork) -> dict[str, Any]:

@@ -58,8 +58,10 @@ def busy_share(timeline: Timeline, engine: str, edges: Floats) -> Floats:
 def cmx_kib(program: Program, timeline: Timeline, edges: Floats) -> Floats:
     """Largest CMX occupancy of the fullest tile in every bin, KiB."""
     begin, finish = timeline.start_us.tolist(), timeline.end_us.tolist()
-    first = np.array([min(begin[user] for user in buffer.users) for buffer in program.buffers], np.float64)
-    last = np.array([max(finish[user] for user in buffer.users) for buffer in program.buffers], np.float64)
+    first = np.array([min(begin[i] for i in buffer.writers) for buffer in program.buffers], np.float64)
+    last = np.array(
+        [max(finish[i] for i in (*buffer.writers, *buffer.readers)) for buffer in program.buffers], np.float64
+    )
     size = np.array([buffer.bytes for buffer in program.buffers], dtype=np.float64) / 1024
     return _peak(edges, first, last, size)
 

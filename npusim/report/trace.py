@@ -28,7 +28,15 @@ def trace_text(result: Result) -> str:
     encode = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": ")).encode
     lanes = _Lanes(result)
     events = ",\n".join(
-        map(encode, [*lanes.metadata, *_tasks(result, lanes), *_layers(result.metrics.ops, lanes), *_counters(result, lanes)])
+        map(
+            encode,
+            [
+                *lanes.metadata,
+                *_tasks(result, lanes),
+                *_layers(result.metrics.ops, lanes),
+                *_counters(result, lanes),
+            ],
+        )
     )
     tail = {
         "taskStatistics": _statistics(result.metrics.statistics),
@@ -49,7 +57,10 @@ class _Lanes:
         dma = self.process("DMA")
         for index, queue in queues:
             if queue.engine == "dma":
-                self.of[index, 0] = dma, self.thread(dma, f"DMA {queue.unit} {queue.channel.upper()}".rstrip())
+                self.of[index, 0] = (
+                    dma,
+                    self.thread(dma, f"DMA {queue.unit} {queue.channel.upper()}".rstrip()),
+                )
         for tile in sorted({queue.unit for _, queue in queues if queue.engine != "dma"}):
             cluster = self.process(f"Cluster ({tile})")
             for engine, name in (("dpu", "DPU"), ("shave", "Shave")):
@@ -68,7 +79,9 @@ class _Lanes:
 
     def thread(self, pid: int, name: str) -> int:
         tid, self._tid = self._tid, self._tid + 1
-        self.metadata.append({"name": "thread_name", "ph": "M", "pid": pid, "tid": tid, "args": {"name": name}})
+        self.metadata.append(
+            {"name": "thread_name", "ph": "M", "pid": pid, "tid": tid, "args": {"name": name}}
+        )
         return tid
 
 
@@ -123,7 +136,11 @@ def _arguments(work: Work) -> dict[str, str]:
             "Input tensors": f"[1x{channels}x{height}x{width}x{_type(work.in_bits)}]",
             "Output tensors": f"[1x{work.out_channels}x{work.height}x{work.width}x{_type(work.out_bits)}]",
         }
-    return {"Kernel": work.kernel, "Output elements": str(work.out_elements), "Output bytes": str(work.out_bytes)}
+    return {
+        "Kernel": work.kernel,
+        "Output elements": str(work.out_elements),
+        "Output bytes": str(work.out_bytes),
+    }
 
 
 def _type(bits: int) -> str:

@@ -13,7 +13,12 @@ from npusim.report.trace import trace_text
 
 
 def write_report(
-    result: Result, folder: str | Path, subject: Subject | None = None, *, html: bool = True, wall_s: float = 0.0
+    result: Result,
+    folder: str | Path,
+    subject: Subject | None = None,
+    *,
+    html: bool = True,
+    wall_s: float = 0.0,
 ) -> Path:
     """Write report.html, run.json, ops.csv and trace.json of ``result`` to ``folder``, all or none, and return it.
 

@@ -14,7 +14,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -96,7 +95,7 @@ def terms(work: DpuWork, hw: Hardware) -> dict[str, float]:
 
 def solve(matrix: Floats, cycles: Floats, weights: Floats) -> Floats:
     """Coefficients >= 0 of least weighted absolute relative error (iteratively reweighted least squares)."""
-    from scipy.optimize import nnls
+    from scipy.optimize import nnls  # type: ignore[import-untyped]
 
     relative = matrix / cycles[:, None]
     scale = np.sqrt(weights)
@@ -152,7 +151,9 @@ class Fit:
     def cycles(self, key: str, row: Mapping[str, float], work: DpuWork) -> float:
         """DPU cycles of ``work`` by a row, never below the roofline."""
         values = terms(work, self._hw)
-        return max(sum(row[name] * values[name] for name in columns(key)), dpu.roofline_cycles(work, self._hw))
+        return max(
+            sum(row[name] * values[name] for name in columns(key)), dpu.roofline_cycles(work, self._hw)
+        )
 
     def _weight_of(self, point: Point) -> float:
         if point.source != "schedule":
@@ -208,9 +209,13 @@ def yaml_rows(rows: Iterable[RowFit]) -> str:
     """Rows as they stand in a hardware file."""
     lines = []
     for fit in rows:
-        values = ", ".join(f"{name}: {value:.4g}" for name, value in fit.row.items() if value > 0 or name in _ALWAYS)
+        values = ", ".join(
+            f"{name}: {value:.4g}" for name, value in fit.row.items() if value > 0 or name in _ALWAYS
+        )
         error = f"{100 * fit.median_error:.1f} %"
-        lines.append(f"      {fit.key}: {{{values}}}  # {fit.points} points, {fit.schedules} of schedules, {error}")
+        lines.append(
+            f"      {fit.key}: {{{values}}}  # {fit.points} points, {fit.schedules} of schedules, {error}"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -221,7 +226,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m npusim.validation.fit", description=__doc__)
     parser.add_argument("--reference", type=Path, default=_REFERENCE, help="folder with index.csv and traces")
-    parser.add_argument("--tables", type=Path, help="folder with the cost tables; without it nothing is refitted")
+    parser.add_argument(
+        "--tables", type=Path, help="folder with the cost tables; without it nothing is refitted"
+    )
     options = parser.parse_args(arguments)
     hardware = {platform: load_hardware(name) for platform, name in HARDWARE_OF_PLATFORM.items()}
     points = schedule_points(options.reference, hardware)
@@ -232,7 +239,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _refit(points: Sequence[Point], hardware: Mapping[str, Hardware], tables: Path) -> None:
-    groups: dict[str, Callable[[Point], str]] = {"case": lambda one: one.case, "family": lambda one: one.family}
+    groups: dict[str, Callable[[Point], str]] = {
+        "case": lambda one: one.case,
+        "family": lambda one: one.family,
+    }
     for platforms in (("3720", "4000"), ("5010",)):
         platform = platforms[-1]
         own = [one for one in points if one.platform in platforms]
@@ -240,11 +250,15 @@ def _refit(points: Sequence[Point], hardware: Mapping[str, Hardware], tables: Pa
         fit = Fit([*extra, *own], hardware[platform], SCHEDULE_WEIGHT[platform])
         dense = [one for one in own if one.fitted]
         for name, group in groups.items():
-            _write(residuals(dense, left_out(fit, dense, group), f"Refit, leaving the {name} out (fittable variants)"))
+            _write(
+                residuals(
+                    dense, left_out(fit, dense, group), f"Refit, leaving the {name} out (fittable variants)"
+                )
+            )
         _write(f"Rows for {' and '.join(platforms)}\n{yaml_rows(fit.rows())}")
 
 
-def _write(text: Any) -> None:
+def _write(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 

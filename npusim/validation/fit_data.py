@@ -159,7 +159,16 @@ def _conv(dtype: str, shape: tuple[int, int, int], out_channels: int, kernel: in
     height, width, in_channels = shape
     bits = _BITS[dtype]
     return DpuWork(
-        "conv", height, width, out_channels, in_channels, kernel, kernel, in_bits=bits, out_bits=bits, weight_bits=bits
+        "conv",
+        height,
+        width,
+        out_channels,
+        in_channels,
+        kernel,
+        kernel,
+        in_bits=bits,
+        out_bits=bits,
+        weight_bits=bits,
     )
 
 
@@ -191,7 +200,10 @@ def _pool_grid(rows: Iterable[Mapping[str, str]]) -> Iterator[tuple[DpuWork, flo
             yield _pool("dwconv", row["dtype"], shape, window), float(row["nn_cycles"])
         else:
             shape, size = (int(row["OH"]), int(row["OW"]), channels), int(row["k"])
-            yield _pool(_KINDS[row["op"]], row["dtype"], shape, (size, size, int(row["s"]))), float(row["nn_cycles"])
+            yield (
+                _pool(_KINDS[row["op"]], row["dtype"], shape, (size, size, int(row["s"]))),
+                float(row["nn_cycles"]),
+            )
 
 
 def _eltwise_grid(rows: Iterable[Mapping[str, str]]) -> Iterator[tuple[DpuWork, float]]:
@@ -221,7 +233,11 @@ def _random_convs(
             made = 0
             while made < _CONV_SHAPES:
                 wide = width_class.startswith("img")
-                width = int(2 ** generator.uniform(3.5, 7)) if wide else int(generator.choice(widths[width_class]))
+                width = (
+                    int(2 ** generator.uniform(3.5, 7))
+                    if wide
+                    else int(generator.choice(widths[width_class]))
+                )
                 height = int(2 ** generator.uniform(0, 6 if wide else 8))
                 reduced, out = (16 * int(2 ** generator.uniform(0, top)) for top in (8, 6))
                 kernel = 3 if width_class == "img3" else 1
@@ -263,7 +279,11 @@ def _random_pools(
         narrow = match[7] == "<=2"
         kernel_h, kernel_w, channels = int(match[3]), int(match[4]), int(match[6])
         for _ in range(_POOL_SHAPES):
-            width = int(generator.choice((1, 2))) if narrow else int(np.exp(generator.uniform(np.log(3), np.log(200))))
+            width = (
+                int(generator.choice((1, 2)))
+                if narrow
+                else int(np.exp(generator.uniform(np.log(3), np.log(200))))
+            )
             height = int(np.exp(generator.uniform(0, np.log(128))))
             stride = int(match[5] or 1)
             if 4 * height * width * channels * stride**2 > _CMX_BYTES:

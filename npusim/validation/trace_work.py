@@ -97,7 +97,7 @@ def model_ops(path: Path) -> dict[str, ModelOp]:
 def dpu_samples(trace: Mapping[str, Any], ops: Mapping[str, ModelOp], hw: Hardware) -> Iterator[Sample]:
     """Every DPU variant of a trace as work. ``ops`` are those of the model it was compiled from."""
     layers = defaultdict(list)
-    slices = defaultdict(set)
+    slices: dict[str, set[int]] = defaultdict(set)
     for task in _tasks(trace):
         layers[_CLUSTER.sub("", task.name)].append(task)
         slices[_layer(task.name)] |= {int(found[1]) for found in _SLICE.finditer(task.name)}
@@ -150,7 +150,9 @@ def _variant(event: Mapping[str, Any], mhz: float) -> _Variant:
 def _tensors(text: str) -> tuple[TensorShape, ...]:
     found = [match for match in map(_TENSOR.fullmatch, text.strip("[]").split(", ")) if match]
     return tuple(
-        TensorShape(tuple(int(dim) for dim in match["dims"].split("x") if dim), _TYPE_BITS.get(match["type"], 32))
+        TensorShape(
+            tuple(int(dim) for dim in match["dims"].split("x") if dim), _TYPE_BITS.get(match["type"], 32)
+        )
         for match in found
     )
 
@@ -209,9 +211,11 @@ def _window(task: _Task, tiles: Sequence[_Task], op: ModelOp) -> tuple[tuple[int
 def _reads(task: _Task) -> tuple[int, int]:
     """Input rows and columns for one of the output: of the whole tensor where it is 1, else of the task's own box."""
     across, down, _ = _extent(task)
-    return tuple(
-        1 if read == whole else max(1, round(read / own))
-        for read, whole, own in zip(task.inputs[0].dims[2:], task.output.dims[2:], (down, across), strict=True)
+    height, width = task.inputs[0].dims[2:]
+    whole_height, whole_width = task.output.dims[2:]
+    return (
+        1 if height == whole_height else max(1, round(height / down)),
+        1 if width == whole_width else max(1, round(width / across)),
     )
 
 

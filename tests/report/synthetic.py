@@ -53,10 +53,18 @@ def synthetic_program(layers: int = 3, kernels: int = 2) -> Program:
                 work = ShaveWork(kind.lower(), 2048, 4096, 8192)
                 tasks.append(Task(4 + tile, activation, work, (computed,), (activated,), f"part {part}"))
         tasks.append(Task(1, activation, store, (activated,), (), "result"))
-        buffers.append(CmxBuffer(65536, (first, len(tasks) - 1)))
+        buffers.append(CmxBuffer(65536, (first,), (len(tasks) - 1,)))
         previous = activated
     return Program(
-        "synthetic", QUEUES, tuple(tasks), tuple(ops), barrier, tuple(buffers), 1 << 20, 2, (f"a note on {HOSTILE}",)
+        "synthetic",
+        QUEUES,
+        tuple(tasks),
+        tuple(ops),
+        barrier,
+        tuple(buffers),
+        1 << 20,
+        2,
+        (f"a note on {HOSTILE}",),
     )
 
 
@@ -65,7 +73,9 @@ def synthetic_prices(program: Program) -> Prices:
     kinds = [type(task.work) for task in program.tasks]
     shave = np.array([kind is ShaveWork for kind in kinds])
     dma = np.array([kind is DmaWork for kind in kinds])
-    payload = np.array([task.work.bytes if isinstance(task.work, DmaWork) else 0 for task in program.tasks], float)
+    payload = np.array(
+        [task.work.bytes if isinstance(task.work, DmaWork) else 0 for task in program.tasks], float
+    )
     return Prices(
         duration_us=np.where(shave, 4.5, np.where(dma, 0.5 + payload / 40_000, 2.25)),
         latency_us=np.where(dma, 0.5, 0.0),

@@ -40,7 +40,9 @@ class Watched:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = synthetic_result(LAYERS)
-    subject = Subject(f"model {HOSTILE}", "lunarlake.yaml", (), "prefill", 256, "npusim run --hw lunarlake.yaml")
+    subject = Subject(
+        f"model {HOSTILE}", "lunarlake.yaml", (), "prefill", 256, "npusim run --hw lunarlake.yaml"
+    )
     return write_report(result, tmp_path_factory.mktemp("report"), subject)
 
 
@@ -78,7 +80,11 @@ def test_names_from_strangers_are_text(watched: Watched) -> None:
     assert page.locator("h1").inner_text() == f"model {HOSTILE} · prefill"
     watched.tab("time")
     assert HOSTILE in page.locator("#panel-time .bars .ytick").all_text_contents()
-    page.locator("#panel-time .bars .point path").first.hover()
+    x, y = page.evaluate(
+        "() => { const boxes = [...document.querySelectorAll('#panel-time .bars .point path')].map((p) => p.getBoundingClientRect());"
+        " boxes.sort((a, b) => b.width - a.width); return [boxes[0].x + boxes[0].width / 2, boxes[0].y + boxes[0].height / 2] }"
+    )
+    page.mouse.move(x, y)
     page.locator("#panel-time .bars .hovertext").first.wait_for()
     assert page.locator("#panel-time .hovertext a, #panel-time .hovertext [style*='bold']").count() == 0
 
@@ -93,7 +99,10 @@ def test_table_sorts_filters_and_downloads(watched: Watched, folder: Path, tmp_p
     page.click('#panel-ops th[data-key="start_us"] button')
     page.click('#panel-ops th[data-key="start_us"] button')
     assert page.get_attribute('#panel-ops th[data-key="start_us"]', "aria-sort") == "ascending"
-    starts = [float(text.replace(",", "") or 0) for text in page.locator("#panel-ops tbody td:nth-child(11)").all_inner_texts()]
+    starts = [
+        float(text.replace(",", "") or 0)
+        for text in page.locator("#panel-ops tbody td:nth-child(11)").all_inner_texts()
+    ]
     assert starts == sorted(starts)
     page.fill("#panel-ops input[type=search]", "layers.7 matmul")
     assert rows.count() == 11  # layers.7 and layers.70 to 79
@@ -142,7 +151,9 @@ def test_from_an_op_to_its_tasks(watched: Watched) -> None:
     watched.tab("ops")
     page.locator("#panel-ops tbody .link").nth(3).click()
     page.locator("#panel-timeline canvas.lanes").wait_for(state="visible")
-    assert page.evaluate("npusim.lanes.to - npusim.lanes.from") < page.evaluate("npusim.lanes.tasks.latency") / 2
+    assert (
+        page.evaluate("npusim.lanes.to - npusim.lanes.from") < page.evaluate("npusim.lanes.tasks.latency") / 2
+    )
 
 
 def test_keyboard_and_theme(watched: Watched) -> None:

@@ -43,7 +43,9 @@ def test_peak_is_the_largest_sum_of_every_bin(intervals: list[tuple[float, float
     level = [size[(start <= at) & (at < start + length)].sum() for at in inside]
     for left, right, peak in zip(edges, edges[1:], peaks, strict=False):
         held = [
-            value for at, value, gap in zip(inside, level, np.diff(moments), strict=True) if left < at < right and gap > 0
+            value
+            for at, value, gap in zip(inside, level, np.diff(moments), strict=True)
+            if left < at < right and gap > 0
         ]
         assert peak >= max(held, default=0) - 1e-9
 
@@ -82,7 +84,12 @@ def test_utilisation_averages_to_the_metrics(result: Result) -> None:
 
 
 def test_units() -> None:
-    assert [time_text(us) for us in (0.0, 7.031, 12_400.0, 2.5e6)] == ["0.00 µs", "7.03 µs", "12.40 ms", "2.50 s"]
+    assert [time_text(us) for us in (0.0, 7.031, 12_400.0, 2.5e6)] == [
+        "0.00 µs",
+        "7.03 µs",
+        "12.40 ms",
+        "2.50 s",
+    ]
     assert [energy_text(uj) for uj in (3.0, 2500.0)] == ["3.00 µJ", "2.50 mJ"]
     assert [bytes_text(count) for count in (12, 2048, 3 << 30)] == ["12 B", "2.00 KiB", "3.00 GiB"]
     assert time_unit(500.0) == (1.0, "µs")

@@ -28,7 +28,18 @@ STATISTICS = {
 CONTRACT = {
     "schema", "hardware", "workload", "engine", "latency_us", "statistics", "tasks", "ops", "ddr_bytes", "energy_uj", "wall_s",
 }  # fmt: skip
-OP_KEYS = {"name", "type", "engine", "start_us", "end_us", "dma_us", "dpu_us", "shave_us", "bound", "provenance"}
+OP_KEYS = {
+    "name",
+    "type",
+    "engine",
+    "start_us",
+    "end_us",
+    "dma_us",
+    "dpu_us",
+    "shave_us",
+    "bound",
+    "provenance",
+}
 
 
 @pytest.fixture(scope="module")
@@ -74,13 +85,21 @@ def test_trace_speaks_the_vendors_dialect(result: Result) -> None:
     assert {event["cat"] for event in tasks} == {"DMA", "DPU", "Shave"}
     assert trace["taskStatistics"]["total duration"] == pytest.approx(result.latency_us, abs=1e-3)
     for pid_tid in lanes:
-        mine = sorted((e["ts"], e["dur"]) for e in events if e["ph"] == "X" and (e["pid"], e["tid"]) == pid_tid)
+        mine = sorted(
+            (e["ts"], e["dur"]) for e in events if e["ph"] == "X" and (e["pid"], e["tid"]) == pid_tid
+        )
         assert all(a[0] + a[1] <= b[0] + 1e-9 for a, b in zip(mine, mine[1:], strict=False))
 
 
 def test_counters_integrate_to_the_traffic(result: Result) -> None:
-    events = [e for e in json.loads(trace_text(result))["traceEvents"] if e["ph"] == "C" and e["name"] == "DDR bandwidth"]
-    moved = sum((b["ts"] - a["ts"]) * a["args"]["GB/s"] * 1000 for a, b in zip(events, events[1:], strict=False))
+    events = [
+        e
+        for e in json.loads(trace_text(result))["traceEvents"]
+        if e["ph"] == "C" and e["name"] == "DDR bandwidth"
+    ]
+    moved = sum(
+        (b["ts"] - a["ts"]) * a["args"]["GB/s"] * 1000 for a, b in zip(events, events[1:], strict=False)
+    )
     assert moved == pytest.approx(3 * (65536 + 32768), rel=0.01)
 
 

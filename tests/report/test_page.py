@@ -39,7 +39,9 @@ class Scripts(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return run_page(synthetic_result(), Subject(f"model {HOSTILE}", "lunarlake.yaml", (), "prefill", 256, "npusim run"))
+    return run_page(
+        synthetic_result(), Subject(f"model {HOSTILE}", "lunarlake.yaml", (), "prefill", 256, "npusim run")
+    )
 
 
 def parsed(page: str) -> Scripts:

@@ -1,0 +1,230 @@
+"""Plans of depth-wise DPU ops: convolution, scale and shift, identity pooling with an activation, pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Literal
+
+from npusim.costs.work import Work
+from npusim.hardware.schema import Hardware
+from npusim.lowering.cells import Image, assemble, borrow_channels, fit, refold, row_split, workload_channels
+from npusim.lowering.conv_parts import CHANNELS, TABLE_BYTES, fused_constant, geometry, table_load, weights_load
+from npusim.lowering.nodes import Node
+from npusim.lowering.plan import ALL_TILES, CONSTANT, Load, Plan, Store, cmx_capacity, transfer
+from npusim.lowering.plan_eltwise import depthwise_tasks
+from npusim.lowering.plan_permute import Fresh, plan_permute_dma, plan_reorder
+from npusim.lowering.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up
+
+#: What a channel-wise op computes: a depth-wise convolution, or a pooling.
+Kind = Literal["dwconv", "avgpool", "maxpool"]
+
+
+def plan_depthwise(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
+    """Depth-wise convolution; what brings its input to channels last comes first."""
+    act, weights, out = node.inputs[0], node.inputs[1], node.output
+    height, width = geometry(node, hw)
+    channels, kernel, stride = out.shape[1], node.params["kernel"], node.params["stride"][0]
+    image = Image(height, width, round_up(channels, CHANNELS))
+    in_rows = act.shape[2] if len(act.shape) > 2 else height
+    over_channels = _over_channels(hw, image, kernel, act, out)
+    before, act = channels_last(node, hw, act, fresh)
+    pads = node.params["pads"]
+    rows = [p - kernel[0] // 2 for p in (pads[0], pads[len(pads) // 2]) if p > kernel[0] // 2]
+    if rows and not over_channels:
+        joined = fresh(act)
+        moves = [(0, transfer("ddr", "ddr", channels * r, act.bits, hw)) for r in rows]
+        if before and len(before[-1].slices) > 1:
+            moves.append((0, transfer("ddr", "ddr", act.elements, act.bits, hw)))
+        before.append(Plan(node, [act], [None], joined, None, [], "rows concatenated", ddr_moves=moves))
+        act = joined
+    plan = _channelwise(node, hw, act, out, image, "dwconv", kernel, stride, weights.stored_bits, in_rows=in_rows)
+    if rows and over_channels:
+        fill = [transfer("ddr", "cmx", channels * r, act.bits, hw) for r in rows]
+        plan.slices[0].loads.extend(Load(CONSTANT, ALL_TILES, w, w.bytes) for w in fill)
+    return [*before, plan]
+
+
+def channels_last(node: Node, hw: Hardware, act: Value, fresh: Fresh) -> tuple[list[Plan], Value]:
+    """The plans that bring the activation [1,C,H,W] of a convolution or pooling to channels last (C widened to a
+    multiple of 16), and it; none where it lies so already. One-dimensional data (W = 1) are transposed."""
+    shape = act.shape
+    channels, height = shape[1], shape[2]
+    width = shape[3] if len(shape) > 3 else 1
+    order = act.memory_order
+    if not order or channels == 1 or order[-1] == 1 or height * width == 1:
+        return [], act
+    moved = replace(fresh(act), order=tuple(d for d in range(len(shape)) if d != 1) + (1,))
+    if width == 1 and height % CHANNELS:
+        return [plan_permute_dma(replace(node, inputs=[act], output=moved), hw)], moved
+    wide = round_up(channels, CHANNELS)
+    target = moved if wide == channels else replace(moved, shape=(shape[0], wide, *shape[2:]))
+    planes = (channels, 1, height) if width == 1 else (channels, height, width)
+    halo = width > 1 and node.params.get("kernel", (1, 1))[0] > 1
+    return plan_reorder(node, hw, act, target, planes, fresh, halo=halo), target
+
+
+def plan_scale(node: Node, hw: Hardware, fresh: Fresh, any_order: bool = False) -> list[Plan]:
+    """Multiply or add by a constant that is scalar or varies along one axis: a depth-wise 1x1 convolution.
+
+    ``any_order``: the reader takes the result in any order of its elements, so that planes need not become channels.
+    """
+    value, out, axis = node.inputs[0], node.output, node.params.get("axis")
+    n, c, h, w = canonical4(out.physical)
+    if not value.plain or (axis is not None and value.memory_order[-1:] == (axis,)):
+        image = Image(n * c, h, w) if n * c > 1 else Image(h, 1, w, flat=True)
+        return [_channelwise(node, hw, value, out, image)]
+    if axis is None and (n * c == 1 or any_order):
+        image = borrow_channels(out.physical, hw.tiles) or refold(out.physical)
+        return [_channelwise(node, hw, value, out, image)]
+    return plan_planes(node, hw, "dwconv", fresh)
+
+
+def plan_activation(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
+    """An activation that the PPE applies, alone: behind an identity average pooling (facts 1.2; relu_*, clamp_*)."""
+    value, out = node.inputs[0], node.output
+    n, c, h, w = canonical4(out.physical)
+    if not value.plain:
+        return [_channelwise(node, hw, value, out, Image(n * c, h, w), "avgpool")]
+    if n * c == 1:
+        return [_channelwise(node, hw, value, out, refold(out.physical), "avgpool")]
+    return plan_planes(node, hw, "avgpool", fresh)
+
+
+def plan_planes(node: Node, hw: Hardware, kind: Kind, fresh: Fresh) -> list[Plan]:
+    """A channel-wise op on row-major [C,H,W]: brought to channels last (C widened to a multiple of 16), computed, and
+    written back as planes (relu_l, negative_m, bcast_1x24x1x256)."""
+    value, out, axis = node.inputs[0], node.output, node.params.get("axis")
+    n, c, h, w = canonical4(out.physical)
+    if axis is not None:
+        shape = out.shape
+        c, h, w = shape[axis], 1, out.elements // shape[axis]
+        if len(shape) - axis == 3:
+            h, w = shape[axis + 1], shape[axis + 2]
+    else:
+        c = n * c
+    wide = round_up(c, CHANNELS)
+    target = replace(fresh(value), shape=(h, w, wide), order=())
+    before = plan_reorder(node, hw, value, target, (c, h, w), fresh)
+    image = Image(h, w, wide) if h >= hw.tiles else Image(h * w, 1, wide, flat=True)
+    return [*before, _channelwise(node, hw, target, out, image, kind, planes=c)]
+
+
+def _over_channels(hw: Hardware, image: Image, kernel: tuple[int, int], act: Value, out: Value) -> bool:
+    """Split over channels (SOK): where every tile gets whole granules and both tensors fit every tile's CMX whole;
+    1x1 only where there is no row for each tile to spare (facts 2.2; rms_1x1x4x768, dwconv1d_c1792 on 4000 and 3720)."""
+    tiles = hw.tiles
+    if kernel == (1, 1):
+        return image.height <= tiles and image.channels >= CHANNELS * tiles
+    if image.channels % (CHANNELS * tiles):
+        return image.height < tiles and image.channels >= CHANNELS * tiles
+    copies = 1 if hw.software.broadcast_output else tiles
+    return image.height < tiles or act.bytes + out.bytes // copies <= cmx_capacity(hw)
+
+
+def _channelwise(
+    node: Node, hw: Hardware, act: Value, out: Value, image: Image, kind: Kind = "dwconv",
+    kernel: tuple[int, int] = (1, 1), stride: int = 1, weight_bits: int = 16, *,
+    in_rows: int = 0, planes: int = 0,
+) -> Plan:  # fmt: skip
+    """One depth-wise or pooling op over channels or rows. ``planes`` > 0: the result is written as so many planes."""
+    tiles, channels = hw.tiles, image.channels
+    taps = round_up(kernel[0] * kernel[1], CHANNELS)
+    weights = Value(-1, (channels, taps), 16, weight_bits, constant=True)
+    weighted = kind == "dwconv"
+    more = {"kernel_h": kernel[0], "kernel_w": kernel[1], "stride": stride, "in_bits": act.bits, "out_bits": out.bits}
+    if weighted and _over_channels(hw, image, kernel, act, out):
+        return _over_channel_tiles(node, hw, act, out, image, weights, more)
+    rows = even(image.height, tiles)
+    whole = len(rows) < tiles
+    rows = (image.height,) * tiles if whole else rows
+    source_rows = in_rows or image.height
+    in_dist = WHOLE if whole else row_split(act, source_rows, tiles)
+    halo = max(0, kernel[0] - stride) * (act.elements // source_rows) if not whole else 0
+    if whole:
+        out_dist = WHOLE
+    elif planes:
+        out_dist = Dist(planes, tuple(r * image.width for r in rows))
+    else:
+        out_dist = row_split(out, image.height, tiles)
+    fixed = channels * (taps * 2 + TABLE_BYTES) if weighted else 0
+    per_row = image.width * channels * 2
+    in_bytes = (in_dist.elements(0, act.elements) + halo) * act.bits // 8
+    by_channels = image.width == 1 or image.flat
+    units = channels // CHANNELS if by_channels else image.width
+    slices = fit(hw, in_bytes, rows[0] * per_row, units, fixed=fixed, equal=by_channels)
+
+    def works(tile: int, index: int) -> Iterable[Work]:
+        columns = image.width if by_channels else ceil_div(image.width, slices)
+        share = channels // slices if by_channels else channels
+        if weighted:
+            return depthwise_tasks(image, rows[tile], columns, share, **more)
+        return [image.work(kind, rows[tile], columns, share, variant_channels=workload_channels(share), **more)]
+
+    def constants(index: int) -> list[Load]:
+        share = channels // slices if by_channels else channels
+        return [fused_constant(share, taps, weights, hw, index if by_channels else 0)] if weighted else []
+
+    strategy = f"{'depth-wise' if weighted else kind} over rows (SOH)"
+    plan = assemble(node, hw, [act], [in_dist], out, out_dist, slices, works, strategy, constants)
+    if halo:
+        pads = node.params["pads"]
+        top, bottom = (min(p, kernel[0] // 2) for p in (pads[0], pads[len(pads) // 2]))
+        for part in plan.slices:
+            part.loads = [_with_halo(x, halo, (top, bottom), kernel[0] - stride, slices, act, hw) for x in part.loads]
+    return plan
+
+
+def _with_halo(
+    load: Load, halo: int, pads: tuple[int, int], rows: int, slices: int, act: Value, hw: Hardware
+) -> Load:
+    """A load with the halo rows of its tile, less those that are padding."""
+    if load.operand != 0 or load.tile == ALL_TILES:
+        return load
+    padding = (pads[0] if load.tile == 0 else 0) + (pads[1] if load.tile == hw.tiles - 1 else 0)
+    extra = halo * max(0, rows - padding) // rows // slices
+    work = transfer("ddr", "cmx", load.work.bytes * 8 // act.bits + extra, act.bits, hw, load.work.kind)
+    return replace(load, work=work, cmx_bytes=work.bytes)
+
+
+def _over_channel_tiles(
+    node: Node, hw: Hardware, act: Value, out: Value, image: Image, weights: Value, more: dict[str, int]
+) -> Plan:
+    """Each tile computes its own channels of the whole activation. One-dimensional results reach every tile; images
+    stay cut (dwconv2d_c384_h14), as does everything where results are not multicast."""
+    tiles, taps = hw.tiles, weights.shape[1]
+    cuts = even(image.channels, tiles, CHANNELS)
+    real = (*cuts[:-1], cuts[-1] - (image.channels - out.elements // (image.height * image.width)))
+    segments = Dist(image.height * image.width, real)
+    whole = hw.software.broadcast_output and (image.flat or image.width == 1)
+
+    def works(tile: int, index: int) -> Iterable[Work]:
+        return depthwise_tasks(image, image.height, image.width, cuts[tile], **more) if tile < len(cuts) else []
+
+    def constants(index: int) -> list[Load]:
+        loads = [weights_load(-1, t, c, taps, weights, hw, ()) for t, c in enumerate(cuts)]
+        return loads + [table_load(t, c, hw, ()) for t, c in enumerate(cuts)]
+
+    dist = WHOLE if whole else segments
+    strategy = "depth-wise over channels (SOK)"
+    plan = assemble(node, hw, [act], [WHOLE], out, dist, 1, works, strategy, constants)
+    if not whole and image.width == 1:
+        stored = transfer("cmx", "ddr", out.elements, out.stored_bits, hw)
+        plan.slices[0].stores = [Store(ALL_TILES, stored)]
+    return plan
+
+
+def plan_pool(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
+    """Max or average pooling, over rows."""
+    act, out = node.inputs[0], node.output
+    height, width = geometry(node, hw)
+    channels = out.shape[1]
+    kind: Kind = "maxpool" if node.params["pool"] == "max" else "avgpool"
+    before, act = channels_last(node, hw, act, fresh)
+    image = Image(height, width, round_up(channels, CHANNELS))
+    kernel, stride = node.params["kernel"], node.params["stride"]
+    plan = _channelwise(node, hw, act, out, image, kind, kernel, stride[0], in_rows=act.shape[2])
+    return [*before, plan]
+
+
+__all__ = ["channels_last", "plan_activation", "plan_depthwise", "plan_pool", "plan_scale"]

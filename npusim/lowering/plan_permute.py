@@ -1,0 +1,151 @@
+"""Plans that move data: transposes on the DPU or by DMA, and the change from planes to channels-last and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from math import prod
+
+from npusim.costs.work import DmaWork, DpuWork, Work
+from npusim.hardware.schema import Hardware
+from npusim.lowering.cells import assemble, fit, workload_channels
+from npusim.lowering.conv_parts import CHANNELS
+from npusim.lowering.nodes import Node
+from npusim.lowering.plan import Load, Plan, Slice, Store, cmx_capacity, load_value, transfer
+from npusim.lowering.values import WHOLE, Dist, Value, along, ceil_div, even, round_up
+
+#: Gives a value a storage of its own.
+Fresh = Callable[[Value], Value]
+
+
+def plan_permute(node: Node, hw: Hardware) -> Plan:
+    """A transpose: on the DPU an identity pooling whose output is written in another order; where a row on either side
+    is no multiple of 16 elements, and it fits CMX, by permuting DMAs (facts/vendor_lowering.md 1.2)."""
+    value, out = node.inputs[0], node.output
+    rows = [v.shape[v.memory_order[-1]] if v.memory_order else 1 for v in (value, out)]
+    if any(r % CHANNELS for r in rows) and value.bytes + out.bytes <= cmx_capacity(hw):
+        return plan_permute_dma(node, hw)
+    return _permute_dpu(node, hw)
+
+
+def plan_permute_dma(node: Node, hw: Hardware) -> Plan:
+    """Into one tile's CMX, permuted there by one transfer an engine, and out (dwconv1d_c1536_t4: 2 of 0.195 us)."""
+    value, out, engines = node.inputs[0], node.output, hw.dma.engines
+    work: list[tuple[int, Work]] = [
+        (0, DmaWork("cmx", "cmx", part * value.bits // 8, part * value.bits // 8, "resize"))
+        for part in even(value.elements, engines)
+    ]
+    load = Load(0, 0, load_value(value, value.elements, hw), value.bytes)
+    used = (out.bytes,) + (0,) * (hw.tiles - 1)
+    part = Slice([load], work, [Store(0, transfer("cmx", "ddr", out.elements, out.stored_bits, hw))], used)
+    return Plan(node, [value], [None], out, None, [part], "permuted by DMA")
+
+
+def _permute_dpu(node: Node, hw: Hardware) -> Plan:
+    value, out, tiles = node.inputs[0], node.output, hw.tiles
+    dims = [value.shape[d] for d in value.memory_order]
+    dims = [1] * (3 - len(dims)) + dims
+    height, width, channels = prod(dims[:-2]), dims[-2], dims[-1]
+    by_rows = height >= tiles
+    cuts = even(dims[0] if len(value.memory_order) > 2 and by_rows else width if not by_rows else height, tiles)
+    if len(cuts) < tiles:
+        in_dist = out_dist = WHOLE
+    else:
+        axis = value.memory_order[0] if by_rows else value.memory_order[-2]
+        in_dist, out_dist = _along_memory(value, axis, cuts), _along_memory(out, axis, cuts)
+    c16 = round_up(channels, CHANNELS)
+    share = ceil_div(in_dist.elements(0, value.elements), 1) * value.bits // 8
+    slices = fit(hw, share, share, height * width)
+
+    def works(tile: int, index: int) -> Iterable[Work]:
+        elements = ceil_div(in_dist.elements(tile, value.elements), slices)
+        if elements:
+            rows, columns = (max(1, elements // (width * channels)), width) if by_rows else (
+                height, max(1, elements // (height * channels)))  # fmt: skip
+            yield DpuWork("maxpool", rows, columns, c16, in_bits=value.bits, out_bits=out.bits,
+                          variant_channels=workload_channels(c16))  # fmt: skip
+
+    return assemble(node, hw, [value], [in_dist], out, out_dist, slices, works, "permuting pool")
+
+
+def _along_memory(value: Value, axis: int, cuts: tuple[int, ...]) -> Dist:
+    """The Dist of a value cut along one of its logical dimensions."""
+    order = value.memory_order
+    return along(tuple(value.shape[d] for d in order), order.index(axis), cuts)
+
+
+# -- planes to channels last ------------------------------------------------------------------------------------------
+
+
+def plan_reorder(
+    node: Node, hw: Hardware, value: Value, target: Value, planes: tuple[int, int, int], fresh: Fresh,
+    *, by_channels: bool = False, halo: bool = False,
+) -> list[Plan]:  # fmt: skip
+    """``value`` [C,H,W] written channels-last into ``target`` [H,W,C'], C' >= C: a DPU eltwise op of the value with
+    itself whose view has W as channels and C as height (facts/vendor_lowering.md 1.1). It is cut over H like the
+    pool or convolution that reads it, or over C (``by_channels``), and in slices along W.
+
+    A reader with ``halo`` rows finds them in CMX only if the pixels are not folded.
+    Where W is no multiple of 16 the pixels are folded to 16 x HW/16 (dwconv2d_c144_h56); if that can't be, each row is
+    first padded by copies in DDR (dwconv2d_c384_h14).
+    """
+    channels, height, width = planes
+    tiles, wide = hw.tiles, target.elements // (height * width)
+    plans: list[Plan] = []
+    real = width
+    fold = width % CHANNELS or height < tiles
+    if fold and height * width % CHANNELS == 0:
+        height, width = height * width // CHANNELS, CHANNELS
+    elif width % CHANNELS:
+        plans, value = _padded_rows(node, hw, value, fresh, channels * height, width)
+        width = round_up(width, CHANNELS)
+    if by_channels:
+        cuts = even(channels, tiles)
+        in_dist, out_dist = Dist(1, tuple(c * height * width for c in cuts)), Dist(height * real, cuts)
+    else:
+        cuts = even(height, tiles)
+        in_dist = Dist(channels, tuple(c * width for c in cuts))
+        per_row = target.elements // height
+        out_dist = Dist(1, tuple(c * per_row for c in cuts))
+    if len(cuts) < tiles:
+        in_dist = out_dist = WHOLE
+    largest = max(cuts)
+    in_bytes = in_dist.elements(0, value.elements) * value.bits // 8
+    out_bytes = out_dist.elements(0, target.elements) * target.bits // 8
+    slices = fit(hw, in_bytes, out_bytes, width // CHANNELS if width > CHANNELS else largest, ahead=False)
+    along_width = width > CHANNELS
+
+    def works(tile: int, index: int) -> Iterable[Work]:
+        if tile >= len(cuts) and not in_dist.whole:
+            return
+        share = largest if in_dist.whole else cuts[tile]
+        depth = width
+        if slices > 1 and along_width:
+            depth = round_up(ceil_div(width, slices), CHANNELS)
+        elif slices > 1:
+            share = ceil_div(share, slices)
+        if by_channels:
+            yield DpuWork("permute", share, height, depth, in_bits=value.bits, out_bits=target.bits)
+        else:
+            yield DpuWork("permute", channels, share, depth, in_bits=value.bits, out_bits=target.bits)
+
+    strategy = "to channels last" + (f", {channels} widened to {wide}" if wide != channels else "")
+    plan = assemble(node, hw, [value], [in_dist], target, out_dist, slices, works, strategy)
+    if halo and fold:
+        plan.out_dist = None
+    return [*plans, plan]
+
+
+def _padded_rows(
+    node: Node, hw: Hardware, value: Value, fresh: Fresh, rows: int, width: int
+) -> tuple[list[Plan], Value]:
+    """Copies in DDR that pad rows to a multiple of 16, and the padded value."""
+    wide = round_up(width, CHANNELS)
+    full = replace(fresh(value), shape=(rows, wide), order=())
+    moves = [
+        (0, transfer("ddr", "ddr", elements, value.bits, hw))
+        for elements in (rows * width, rows * (wide - width))
+    ]
+    return [Plan(node, [value], [None], full, None, [], "rows padded in DDR", ddr_moves=moves)], full
+
+

@@ -1,0 +1,317 @@
+"""Plans of reductions: chains of poolings, and convolutions with ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import prod
+
+from npusim.costs.dpu import choose_mode
+from npusim.costs.work import DpuKind, DpuWork, Work
+from npusim.hardware.schema import Hardware
+from npusim.lowering.cells import assemble, fit, fit_chain, row_split, workload_channels
+from npusim.lowering.conv_parts import CHANNELS, TABLE_BYTES, fold_rows, fused_constant
+from npusim.lowering.nodes import Node
+from npusim.lowering.plan import Load, Plan, cmx_capacity
+from npusim.lowering.plan_permute import Fresh, plan_reorder
+from npusim.lowering.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up
+
+#: Largest pooling kernel (facts/npu_hardware.md section 1).
+MAX_KERNEL = 11
+#: Rows a tile below which a chain along W is split over channels instead (24 rows on 4 tiles are, 12 a tile are not).
+FEW_ROWS = 8
+
+
+def factor(length: int) -> list[int]:
+    """Kernels of a pooling chain that reduces ``length``: 8 first, each at most 11 (facts/vendor_lowering.md 1.2)."""
+    kernels = []
+    while length > MAX_KERNEL:
+        for k in (8, *range(MAX_KERNEL, 1, -1)):
+            if length % k == 0:
+                break
+        else:
+            return [*kernels, length]
+        kernels.append(k)
+        length //= k
+    return [*kernels, length] if length > 1 else kernels
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """A chain of poolings of an image [H,W,C], down its rows or (``across``) along them."""
+
+    node: Node
+    hw: Hardware
+    kind: DpuKind
+    height: int
+    width: int
+    channels: int
+    across: bool
+
+    @property
+    def length(self) -> int:
+        """What is reduced."""
+        return self.width if self.across else self.height
+
+    def work(self, rows: int, columns: int, channels: int, kernel: int) -> DpuWork:
+        """One workload with so many outputs."""
+        k = (1, kernel) if self.across else (kernel, 1)
+        return DpuWork(self.kind, rows, columns, channels, 1, k[0], k[1], kernel,
+                       variant_channels=workload_channels(channels))  # fmt: skip
+
+
+def plan_reduce(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
+    """ReduceSum, Mean or Max over one run of memory dimensions (``params["view"]``: before, length, after).
+
+    Over C of [1,C,H,W]: the rest are 16 channels and HW/16 columns. Over H or W: planes become channels last first,
+    one plane is widened to 16 channels by a convolution (facts 1.2; rsum_*, rmean_*, rmax_*: 26 cases).
+    """
+    value, out = node.inputs[0], node.output
+    before, length, after = node.params["view"]
+    kind: DpuKind = "maxpool" if node.params["reduce"] == "max" else "avgpool"
+    n, c, h, w = canonical4(tuple(value.shape[d] for d in value.memory_order))
+    channels = n * c
+    if before == 1 and (channels == length or after % CHANNELS == 0 and channels > 1):
+        if node.params["reduce"] == "sum" and length % CHANNELS:
+            return _sum_of_planes(node, hw, fresh)
+        wide = CHANNELS if after % CHANNELS == 0 else round_up(after, CHANNELS)
+        chain = _Chain(node, hw, kind, length, ceil_div(after, wide), wide, across=False)
+        return _down(chain, value, out, fresh)
+    across = after == 1
+    height, width = (prod((h, w)) // length, length) if across else (length, prod((h, w)) // length)
+    wide = round_up(channels, CHANNELS)
+    target = replace(fresh(value), shape=(height, width, wide), order=())
+    chain = _Chain(node, hw, kind, height, width, wide, across)
+    by_channels = channels > 1 and _by_channels(chain)
+    if channels == 1:
+        plans = [plan_widen(node, hw, value, target)]
+    else:
+        plans = plan_reorder(node, hw, value, target, (channels, height, width), fresh, by_channels=by_channels)
+    if by_channels:
+        return [*plans, *_channel_chain(chain, target, out, fresh)]
+    return [*plans, *(_across(chain, target, out) if across else _down(chain, target, out, fresh))]
+
+
+def _by_channels(chain: _Chain) -> bool:
+    """Whether the tiles split the channels: few rows a tile, or none that a first kernel can be cut at."""
+    tiles = chain.hw.tiles
+    rows = chain.height if chain.across else chain.height // factor(chain.height)[0]
+    few = rows < FEW_ROWS * tiles if chain.across else rows < tiles
+    return chain.channels % (CHANNELS * tiles) == 0 and few
+
+
+def plan_widen(node: Node, hw: Hardware, value: Value, target: Value) -> Plan:
+    """One plane [H,W] as 16 channels, 15 of them zero: a convolution that reads 16 pixels as channels and writes
+    16 x 16 (``pad_[0, 15, 0, 0]_expand_input/as_convolution``; 6 slices of [1,1,256,1536] on 4 tiles)."""
+    height, width = target.shape[0], ceil_div(target.shape[1], CHANNELS)
+    tiles, out_channels = hw.tiles, CHANNELS * CHANNELS
+    in_dist, out_dist = row_split(value, height, tiles), row_split(target, height, tiles)
+    rows = even(height, tiles) if not in_dist.whole else (height,) * tiles
+    weights = Value(-1, (out_channels, CHANNELS), constant=True)
+    bytes_held = (in_dist.elements(0, value.elements) + out_dist.elements(0, target.elements)) * 2
+    slices = fit_chain(hw, bytes_held, width)
+    mode = choose_mode(height, width, out_channels, hw)
+
+    def works(tile: int, index: int) -> Iterable[Work]:
+        yield DpuWork("conv", rows[tile], ceil_div(width, slices), out_channels, CHANNELS, mpe_mode=mode)
+
+    def constants(index: int) -> list[Load]:
+        return [fused_constant(out_channels, CHANNELS, weights, hw, index)]
+
+    strategy = "one plane widened to 16 channels by a convolution"
+    return assemble(node, hw, [value], [in_dist], target, out_dist, slices, works, strategy, constants)
+
+
+def _across(chain: _Chain, source: Value, out: Value) -> list[Plan]:
+    """A chain along W: every tile its rows; where they are sliced along W, the slices' results stay until the last."""
+    hw, node, tiles = chain.hw, chain.node, chain.hw.tiles
+    in_dist = row_split(source, chain.height, tiles)
+    rows = even(chain.height, tiles) if not in_dist.whole else (chain.height,) * tiles
+    kernels = factor(chain.width)
+    in_bytes = in_dist.elements(0, source.elements) * 2
+    slices = fit_chain(hw, ceil_div(in_bytes * (kernels[0] + 1), kernels[0]), chain.width)
+    reduced, local = 1, 0
+    for k in kernels:
+        if slices > 1 and (chain.width // slices) % (reduced * k):
+            break
+        reduced, local = reduced * k, local + 1
+
+    def works(tile: int, index: int) -> Iterable[Work]:
+        columns = chain.width // slices
+        for k in kernels[:local]:
+            columns = ceil_div(columns, k)
+            yield chain.work(rows[tile], columns, chain.channels, k)
+        columns *= slices
+        for k in kernels[local:] if index == slices - 1 else ():
+            columns = ceil_div(columns, k)
+            yield chain.work(rows[tile], columns, chain.channels, k)
+
+    planes = out.elements // chain.height
+    out_dist = WHOLE if in_dist.whole else Dist(planes, rows)
+    plan = assemble(node, hw, [source], [in_dist], out, out_dist, slices, works, f"{chain.kind} chain {kernels}")
+    if slices > 1 and local < len(kernels):
+        whole = assemble(node, hw, [source], [in_dist], out, out_dist, 1, works, "").slices[0]
+        for part in plan.slices:
+            part.stores = []
+        plan.slices[-1].stores = whole.stores
+    return [plan]
+
+
+def _channel_chain(chain: _Chain, source: Value, out: Value, fresh: Fresh) -> list[Plan]:
+    """A chain whose tiles split the channels. Along W it stays in CMX and leaves whole; down H each stage's result is
+    multicast, and so goes through DDR to a next stage that wants its own channels (rmean_1x256x24x128_ax2)."""
+    hw, tiles, node = chain.hw, chain.hw.tiles, chain.node
+    cuts = even(chain.channels, tiles)
+    kernels = factor(chain.length)
+    if chain.across:
+        def works(tile: int, index: int) -> Iterable[Work]:
+            columns = chain.width
+            for k in kernels:
+                columns = ceil_div(columns, k)
+                yield chain.work(chain.height, columns, cuts[tile], k)
+
+        in_dist = Dist(source.elements // chain.channels, cuts)
+        return [assemble(node, hw, [source], [in_dist], out, WHOLE, 1, works, f"{chain.kind} chain {kernels}")]
+    plans = []
+    rows = chain.height
+    for i, k in enumerate(kernels):
+        rows = ceil_div(rows, k)
+        last = i == len(kernels) - 1
+        target = out if last else replace(fresh(source), shape=(rows, chain.width, chain.channels), order=())
+        stage_rows = rows
+
+        def stage(tile: int, index: int, rows: int = stage_rows, k: int = k) -> Iterable[Work]:
+            yield chain.work(rows, chain.width, cuts[tile], k)
+
+        in_dist = Dist(source.elements // chain.channels, cuts)
+        out_dist = Dist(target.elements // chain.channels, cuts) if last else WHOLE
+        plans.append(assemble(node, hw, [source], [in_dist], target, out_dist, 1, stage, f"{chain.kind} {k}"))
+        source = target
+    return plans
+
+
+def _down(chain: _Chain, source: Value, out: Value, fresh: Fresh) -> list[Plan]:
+    """A chain down the rows: cut over the tiles as long as each tile has a row of the result, then that result is
+    multicast (through DDR where it does not fit) and the other stages are repeated on every tile, or split over the
+    channels where each tile gets 16."""
+    hw, tiles, node = chain.hw, chain.hw.tiles, chain.node
+    kernels = factor(chain.height)
+    row = chain.width * chain.channels
+    split = 0
+    rows = chain.height
+    while split < len(kernels) and rows // kernels[split] >= tiles:
+        rows //= kernels[split]
+        split += 1
+    strategy = f"{chain.kind} chain {kernels}"
+    in_dist = WHOLE if not split else _row_dist(source, chain.height // kernels[0], tiles)
+    in_bytes = in_dist.elements(0, source.elements) * 2
+    gathered = rows * row * 2
+    outs = [prod(kernels[: i + 1]) for i in range(len(kernels))]
+    results = sum(chain.height // r * row * 2 // (tiles if i < split - 1 else 1) for i, r in enumerate(outs))
+    spill = 0 < split < len(kernels) and in_bytes + gathered > cmx_capacity(hw) >= in_bytes
+    if spill:
+        middle = replace(fresh(source), shape=(rows, chain.width, chain.channels), order=())
+        first = _Stages(chain, kernels[:split], split)
+        one = _stages_plan(first, source, in_dist, middle, _row_dist(middle, rows, tiles), 1, strategy)
+        rest = replace(chain, height=rows)
+        two = _Stages(rest, kernels[split:], 0)
+        return [one, _stages_plan(two, middle, WHOLE, out, WHOLE, 1, strategy)]
+    slices = 1 if in_bytes + gathered <= cmx_capacity(hw) else fit_chain(hw, in_bytes + results, chain.width)
+    stages = _Stages(chain, kernels, split)
+    last_over_channels = stages.last_over_channels
+    if split == len(kernels):
+        out_dist = _row_dist(out, rows, tiles)
+    elif last_over_channels:
+        out_dist = Dist(out.elements // chain.channels, even(chain.channels, tiles, CHANNELS))
+    else:
+        out_dist = WHOLE
+    return [_stages_plan(stages, source, in_dist, out, out_dist, slices, strategy)]
+
+
+def _row_dist(value: Value, units: int, tiles: int) -> Dist:
+    """Cut in ``units`` equal runs of rows."""
+    return Dist(1, tuple(u * (value.elements // units) for u in even(units, tiles)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stages:
+    """The first ``split`` of some kernels run with rows over tiles, the others on every tile."""
+
+    chain: _Chain
+    kernels: list[int]
+    split: int
+
+    @property
+    def last_over_channels(self) -> bool:
+        """The last stage's tiles split the channels."""
+        granules = CHANNELS * self.chain.hw.tiles
+        return self.split < len(self.kernels) and self.chain.channels % granules == 0
+
+    def works(self, tile: int, slices: int) -> Iterable[Work]:
+        """The workloads of one tile and slice."""
+        chain, tiles = self.chain, self.chain.hw.tiles
+        rows, columns = chain.height, ceil_div(chain.width, slices)
+        for i, k in enumerate(self.kernels):
+            rows //= k
+            own = even(rows, tiles)[tile] if i < self.split else rows
+            channels = chain.channels
+            if i == len(self.kernels) - 1 and self.last_over_channels:
+                channels = even(channels, tiles, CHANNELS)[tile]
+            yield chain.work(own, columns, channels, k)
+
+
+def _stages_plan(
+    stages: _Stages, source: Value, in_dist: Dist, out: Value, out_dist: Dist, slices: int, strategy: str
+) -> Plan:
+    chain = stages.chain
+
+    def works(tile: int, index: int) -> Iterable[Work]:
+        return stages.works(tile, slices)
+
+    return assemble(chain.node, chain.hw, [source], [in_dist], out, out_dist, slices, works, strategy)
+
+
+# -- convolutions with ones -------------------------------------------------------------------------------------------
+
+
+def plan_reduce_conv(node: Node, hw: Hardware) -> Plan:
+    """ReduceSum over the innermost axis as a 1x1 convolution with 16 output channels of ones."""
+    before, length, _ = node.params["view"]
+    height, width = fold_rows(before, hw.software.row_fold)
+    return _ones(node, hw, node.inputs[0], height, width, length)
+
+
+def _sum_of_planes(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
+    """ReduceSum over C that is no multiple of 16: channels last, widened, then a convolution with ones (facts 1.2)."""
+    value = node.inputs[0]
+    _, length, after = node.params["view"]
+    n, c, h, w = canonical4(tuple(value.shape[d] for d in value.memory_order))
+    height, width = (h, w) if h * w == after else (1, after)
+    wide = round_up(length, CHANNELS)
+    target = replace(fresh(value), shape=(height, width, wide), order=())
+    before = plan_reorder(node, hw, value, target, (length, height, width), fresh)
+    return [*before, _ones(node, hw, target, height, width, wide)]
+
+
+def _ones(node: Node, hw: Hardware, value: Value, height: int, width: int, length: int) -> Plan:
+    out, tiles = node.output, hw.tiles
+    k16 = round_up(length, CHANNELS)
+    in_dist, out_dist = row_split(value, height, tiles), row_split(out, height, tiles)
+    rows = even(height, tiles) if not in_dist.whole else (height,) * tiles
+    weights = Value(-1, (CHANNELS, k16), constant=True)
+    in_bytes = in_dist.elements(0, value.elements) * value.bits // 8
+    fixed = CHANNELS * (k16 * 2 + TABLE_BYTES)
+    slices = fit(hw, in_bytes, rows[0] * width * CHANNELS * 2, rows[0], fixed=fixed)
+    mode = choose_mode(height, width, CHANNELS, hw)
+
+    def works(tile: int, index: int) -> Iterable[Work]:
+        yield DpuWork("conv", ceil_div(rows[tile], slices), width, CHANNELS, k16, mpe_mode=mode)
+
+    def constants(index: int) -> list[Load]:
+        return [fused_constant(CHANNELS, k16, weights, hw, 0)]
+
+    strategy = "ReduceSum as a convolution with ones"
+    plan = assemble(node, hw, [value], [in_dist], out, out_dist, slices, works, strategy, constants)
+    for part in plan.slices:
+        part.out_bytes = (rows[0] * width * CHANNELS * 2 // slices,) * tiles
+    return plan

@@ -1,0 +1,57 @@
+"""Parsing of option values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from npusim.cli.options import command_line, default_folder, parse_shapes
+from npusim.cli.summary import plain
+from npusim.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("texts", "shapes"),
+    [
+        (["input=[1,256]"], {"input": [1, 256]}),
+        (["a:0=1,2", "b=[ 3 , 4 ]"], {"a:0": [1, 2], "b": [3, 4]}),
+        (["scalar=[]"], {"scalar": []}),
+        (["odd=name=[7]"], {"odd=name": [7]}),
+    ],
+)
+def test_shapes(texts: list[str], shapes: dict[str, list[int]]) -> None:
+    assert parse_shapes(texts) == shapes
+
+
+@pytest.mark.parametrize(
+    "text", ["input", "=[1]", "a=[1", "a=1]", "a=[1,-2]", "a=[1.5]", "a=[0]", "a=[?,2]", "a=[1,,2]"]
+)
+def test_bad_shapes(text: str) -> None:
+    with pytest.raises(UserError, match="--shape"):
+        parse_shapes([text])
+
+
+def test_a_shape_given_twice() -> None:
+    with pytest.raises(UserError, match="twice"):
+        parse_shapes(["a=[1]", "a=[2]"])
+
+
+def test_command_line_quotes_and_leaves_out() -> None:
+    options = [
+        ("--hw", "my file.yaml"),
+        ("--set", ["a=1", "b=2"]),
+        ("--layers", None),
+        ("--no", False),
+        ("--yes", True),
+    ]
+    assert command_line("run", options) == "npusim run --hw 'my file.yaml' --set a=1 --set b=2 --yes"
+
+
+def test_default_folder() -> None:
+    assert default_folder("mamba2-1.3b", "lunarlake.yaml") == Path("npusim-out/mamba2-1.3b-lunarlake")
+    assert default_folder("/some where/model.onnx", "../hw/mine.yaml") == Path("npusim-out/model-mine")
+
+
+def test_terminal_text_has_no_control_characters() -> None:
+    assert plain("\x1b[31mred\x07\n") == "�[31mred��"

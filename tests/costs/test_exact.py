@@ -1,0 +1,78 @@
+"""Tasks of vendor schedules, by platform: the price is what the schedule says, to its rounding (1 ns)."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+from npusim.costs import dma
+from npusim.costs.price import work_us
+from npusim.costs.work import DmaWork, DpuWork, ShaveWork
+from npusim.hardware.load import load_hardware
+
+NS = 0.0015
+
+
+@cache
+def hardware(chip: str):
+    return load_hardware(f"{chip}-vpunn")
+
+
+def _same_bytes(src: str, dst: str, size: int) -> DmaWork:
+    return DmaWork(src, dst, size, size)
+
+
+@pytest.mark.parametrize(
+    ("name", "work", "us"),
+    [
+        # matmul_m64_k768_n768 on each platform, concat_1x256x768_ax2 on 4000
+        ("lunarlake", _same_bytes("ddr", "cmx", 98304), 3.774),
+        ("lunarlake", _same_bytes("ddr", "cmx", 294912), 9.564),
+        ("lunarlake", _same_bytes("cmx", "ddr", 49152), 2.326),
+        ("lunarlake", _same_bytes("ddr", "ddr", 393216), 8.908),
+        ("meteorlake", _same_bytes("ddr", "cmx", 98304), 4.596),
+        ("meteorlake", _same_bytes("ddr", "cmx", 294912), 11.878),
+        ("meteorlake", _same_bytes("cmx", "ddr", 49152), 2.776),
+        ("pantherlake", _same_bytes("ddr", "cmx", 98304), 1.559),
+        ("pantherlake", _same_bytes("ddr", "cmx", 196608), 2.839),
+        # a weight table: 3072 bytes of i32, of which the estimator counts half
+        ("lunarlake", DmaWork("ddr", "cmx", 3072, 1536), 0.923),
+        ("meteorlake", DmaWork("ddr", "cmx", 3072, 1536), 1.012),
+        # exp_s, div_s, softmax_1x12x128x128, cumsum_b24_n64
+        ("lunarlake", ShaveWork("exp", 2048, 4096, 8192), 5.054),
+        ("lunarlake", ShaveWork("divide", 2048, 4096, 12288), 190.767),
+        ("lunarlake", ShaveWork("cumsum", 16384, 32768, 65536), 0.0),
+        ("meteorlake", ShaveWork("softmax", 49152, 98304, 196608), 98.178),
+        ("pantherlake", ShaveWork("exp", 2816, 5632, 11264), 0.775),
+        ("pantherlake", ShaveWork("cumsum", 16384, 32768, 65536), 28.34),
+    ],
+)
+def test_a_vendor_task_costs_what_its_schedule_says(name, work, us):
+    assert work_us(work, hardware(name)) == pytest.approx(us, abs=NS)
+
+
+@pytest.mark.parametrize(("name", "us"), [("lunarlake", 0.878), ("meteorlake", 0.0), ("pantherlake", 0.278)])
+def test_a_fetch_costs_the_latency_of_an_empty_transfer(name, us):
+    hw = hardware(name)
+    assert dma.time(DmaWork("ddr", "cmx", 0, 0, "fetch"), hw)[1] == pytest.approx(us, abs=NS)
+    assert dma.time(DmaWork("ddr", "cmx", 0, 0, "sync"), hw) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "work", "cycles"),
+    [
+        # bert-base_s128, bmm_b24_m256_k256_n64, cumba_b24_n256, resnet50, transpose_1x256x24x128_0213, add_t
+        ("lunarlake", DpuWork("conv", 32, 4, 128, 768), 16950),
+        ("lunarlake", DpuWork("conv", 64, 4, 64, 256), 5470),
+        ("lunarlake", DpuWork("conv", 16, 4, 256, 256), 6525),
+        ("lunarlake", DpuWork("maxpool", 14, 56, 64, kernel_h=3, kernel_w=3, stride=2), 12852),
+        ("lunarlake", DpuWork("maxpool", 64, 24, 64), 7605),
+        ("lunarlake", DpuWork("eltwise", 48, 128, 16), 7739),
+        ("pantherlake", DpuWork("conv", 8, 8, 256, 768, mpe_mode="4x16"), 7066),
+        ("pantherlake", DpuWork("conv", 64, 4, 64, 256), 2908),
+    ],
+)
+def test_dpu_variants_are_within_a_sixth_of_the_vendors(name, work, cycles):
+    hw = hardware(name)
+    assert work_us(work, hw) * hw.clocks.dpu_mhz == pytest.approx(cycles, rel=1 / 6)
