@@ -28,10 +28,11 @@ def print_summary(result: Result, subject: Subject, folder: Path | None, wall_s:
     console = Console(width=width, highlight=False, markup=False, emoji=False)
     metrics, hw = result.metrics, result.hardware
     console.print(Text.assemble((plain(subject.workload), "bold"), " on ", (plain(hw.name), "bold")))
-    console.print(
-        f"platform {hw.platform} · {hw.tiles} tiles · DPU {hw.clocks.dpu_mhz:g} MHz · {plain(hw.software.name)} · {result.timeline.engine} engine",
-        soft_wrap=True,
-    )
+    facts = (
+        f"platform {hw.platform}", f"{hw.tiles} tiles", f"DPU {hw.clocks.dpu_mhz:g} MHz", plain(hw.software.name),
+        f"{result.timeline.engine} engine",
+    )  # fmt: skip
+    console.print(" · ".join(facts), soft_wrap=True)
     console.print()
     console.print(_headline(result, subject))
     console.print()

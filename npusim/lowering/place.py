@@ -11,7 +11,7 @@ from npusim.lowering.plan import Plan
 from npusim.lowering.conv_parts import CHANNELS
 from npusim.lowering.plan_bmm import plan_bmm
 from npusim.lowering.plan_conv import Surroundings, plan_conv
-from npusim.lowering.plan_depthwise import plan_activation, plan_depthwise, plan_pool, plan_scale
+from npusim.lowering.plan_depthwise import channels_last, plan_activation, plan_depthwise, plan_pool, plan_scale
 from npusim.lowering.plan_dma import plan_broadcast, plan_convert, plan_copy, plan_gather
 from npusim.lowering.plan_eltwise import is_runtime_scale, plan_add, plan_quantize, plan_runtime_scale
 from npusim.lowering.plan_permute import plan_permute
@@ -39,12 +39,15 @@ class Placer:
     def place(self, node: Node) -> list[Plan]:
         """The plans of one node, in order."""
         plans = getattr(self, f"_{node.kind}")(node)
+        self._remember(plans)
+        return plans
+
+    def _remember(self, plans: list[Plan]) -> None:
         for plan in plans:
             if plan.resident_output:
                 self.hints[plan.output.storage] = plan.out_dist
             if len(plan.slices) > 1:
                 self.sliced.add(plan.output.storage)
-        return plans
 
     def hint(self, value: Value) -> Dist | None:
         """How a value lies in CMX, if all of it does."""
@@ -53,9 +56,16 @@ class Placer:
     # -- DPU ----------------------------------------------------------------------------------------------------
 
     def _conv(self, node: Node) -> list[Plan]:
+        before: list[Plan] = []
+        if "kernel" in node.params:
+            before, source = channels_last(node, self.hw, node.inputs[0], self.fresh)
+            if before:
+                self._remember(before)
+                params = node.params | {"k": max(node.params["k"], source.shape[1])}
+                node = replace(node, inputs=[source, *node.inputs[1:]], params=params)
         source = node.inputs[0]
         around = Surroundings(self.hint(source), source.storage in self.sliced, self._wants(node.output))
-        return [plan_conv(node, self.hw, around)]
+        return [*before, plan_conv(node, self.hw, around)]
 
     def _wants(self, value: Value) -> str:
         """How the readers of a convolution's result want it to lie (``Surroundings.wants``)."""

@@ -69,6 +69,10 @@ class Plan:
     paced: bool = False
     """A slice's result leaves only when the loads that were prefetched for the next slice have ended (SHAVE kernels:
     all sliced CumSum and 3-input Selects, whose kernels take no time)."""
+    gathered: bool = False
+    """The results of its slices may lie side by side in CMX (resnet50: a convolution in channel slices, then an Add)."""
+    chain: int = -1
+    """Plans of equal slice counts with the same number here run slice by slice together (vertical fusion, facts 4.3)."""
     ddr_moves: list[tuple[int, DmaWork]] = field(default_factory=list)
     """DDR to DDR copies: (operand, transfer)."""
     op: int = -1
@@ -76,7 +80,7 @@ class Plan:
     @property
     def resident_output(self) -> bool:
         """The whole output is in CMX at once when the plan has run."""
-        return len(self.slices) == 1 and self.out_dist is not None
+        return (len(self.slices) == 1 or self.gathered) and self.out_dist is not None
 
 
 def cmx_capacity(hw: Hardware) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from npusim.costs.work import DmaWork, ShaveWork
+from npusim.costs.work import DmaWork, ShaveWork, Work
 from npusim.hardware.schema import Hardware
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import ALL_TILES, Load, Plan, Slice, Store, cmx_capacity, load_value, transfer
 from npusim.lowering.shave_tiling import four
 from npusim.lowering.values import WHOLE, Value, ceil_div, even
+
+#: Longest row that one gather transfer takes (4,096 B in one, 5,120 B in two: mamba-1.3b and mamba2-2.7b).
+GATHER_ROW_BYTES = 4096
 
 
 def plan_copy(node: Node, hw: Hardware) -> Plan:
@@ -48,21 +51,43 @@ def _fits(extent: int, slices: int, line: int, fixed: int, capacity: int) -> boo
 
 
 def plan_gather(node: Node, hw: Hardware) -> Plan:
-    """Rows picked by one gather transfer; Intel's estimator charges it for the whole table (vendor_lowering 1.3)."""
+    """Rows picked by index: the indices are made ready by a SHAVE kernel, then one gather transfer brings the rows, or a
+    SHAVE kernel copies them (facts 1.2, 7). Rows longer than a gather can carry are brought in parts."""
     data, indices = node.inputs[:2]
     output = node.output
-    whole_table = hw.dma.counting == "elements"
-    moved = data if whole_table and data.elements > output.elements else output
-    loads = [Load(1, 0, load_value(indices, indices.elements, hw), indices.bytes)] if not indices.constant else []
-    index = ShaveWork("convert", indices.elements, indices.elements * 4, indices.elements * 12)
-    if hw.software.dma_gather:
-        work = DmaWork("ddr", "cmx", output.bytes, transfer("ddr", "cmx", moved.elements, data.stored_bits, hw).counted_bytes, "gather")
-        computes = [(0, index), (0, work)]
-    else:
-        loads.append(Load(0, 0, transfer("ddr", "cmx", output.elements, output.bits, hw), output.bytes))
-        computes = [(0, index), (0, ShaveWork("gather", output.elements, output.bytes, 2 * output.bytes))]
-    slices = [Slice(loads, computes, [Store(ALL_TILES, transfer("cmx", "ddr", output.elements, output.bits, hw))], (output.bytes,) + (0,) * (hw.tiles - 1))]
+    row = ceil_div(output.bytes, max(indices.elements, 1))
+    count = ceil_div(row, GATHER_ROW_BYTES) if hw.software.dma_gather else 1
+    slices = []
+    for elements in even(output.elements, count):
+        size = ceil_div(elements * output.bits, 8)
+        loads = []
+        if not indices.constant:
+            loads = [Load(1, 0, load_value(indices, indices.elements, hw), indices.bytes)]
+        computes = _gather(data, indices, elements, count, loads, hw)
+        store = Store(ALL_TILES, transfer("cmx", "ddr", elements, output.bits, hw))
+        slices.append(Slice(loads, computes, [store], (size,) + (0,) * (hw.tiles - 1)))
     return Plan(node, [data, indices], [None, None], output, WHOLE, slices, "gather")
+
+
+def _gather(
+    data: Value, indices: Value, elements: int, parts: int, loads: list[Load], hw: Hardware
+) -> list[tuple[int, Work]]:
+    """What brings ``elements`` of the rows. Intel's estimator charges a transfer for the whole table (facts 1.3). A SHAVE
+    reads the table in CMX where it fits, else from DDR (mamba-130m and bert on 3720)."""
+    index = ShaveWork("convert", indices.elements, indices.elements * 4, indices.elements * 12)
+    size = ceil_div(elements * data.bits, 8)
+    if hw.software.dma_gather:
+        table = data.elements // parts if hw.dma.counting == "elements" else elements
+        counted_bytes = transfer("ddr", "cmx", max(table, elements), data.stored_bits, hw).counted_bytes
+        return [(0, index), (0, DmaWork("ddr", "cmx", size, counted_bytes, "gather"))]
+    if data.bytes + size + indices.bytes <= cmx_capacity(hw):
+        loads.append(Load(0, 0, load_value(data, data.elements, hw), data.bytes))
+    pieces = even(elements, hw.shave.per_tile)
+    kernels: list[tuple[int, Work]] = [(0, index)]
+    for piece in pieces:
+        part = ceil_div(piece * data.bits, 8)
+        kernels.append((0, ShaveWork("gather", piece, part, 2 * part)))
+    return kernels
 
 
 def plan_convert(node: Node, hw: Hardware) -> Plan:

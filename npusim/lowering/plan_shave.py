@@ -16,7 +16,8 @@ from npusim.lowering.shave_tiling import (
     FULL_OPERAND_KERNELS,
     LINE_KERNELS,
     OUTER_SLICED_KERNELS,
-    SMALL_SELECT,
+    ROW_KERNELS,
+    SMALL,
     C,
     H,
     N,
@@ -44,6 +45,8 @@ def plan_shave(node: Node, hw: Hardware, kernel: str, hint: Dist | None = None) 
     ``hint`` is how its first operand lies in CMX already; a kernel that may takes over that split (facts 2.4).
     """
     output = node.output
+    if kernel in ROW_KERNELS and _unrolled(node):
+        return _one_by_one(node, hw, kernel)
     operands = [_executed(v) for v in node.inputs]
     if kernel == "rms" and len(operands) == 1:
         operands.append(_gamma(output))
@@ -57,6 +60,23 @@ def plan_shave(node: Node, hw: Hardware, kernel: str, hint: Dist | None = None) 
         tiling = split(shape, kernel, _locked(node, kernel, shape), hw, hint)
     tiling = _sliced(tiling, kernel, list(zip(operands, aligned, strict=True)), output, hw)
     return _build(node, hw, kernel, operands, aligned, tiling)
+
+
+def _unrolled(node: Node) -> bool:
+    """A kernel of group A alone over a batch (facts 2.4, own 4/4)."""
+    shape = node.output.shape
+    return len(node.inputs) == 1 and len(shape) == 4 and shape[0] > 1 and node.output.plain and "repeated" not in node.params
+
+
+def _one_by_one(node: Node, hw: Hardware, kernel: str) -> Plan:
+    """The kernel on one batch item after the other."""
+    batch = node.output.shape[0]
+    item = (1, *node.output.shape[1:])
+    one = replace(node, inputs=[replace(node.inputs[0], shape=item, order=())], output=replace(node.output, shape=item))
+    plan = plan_shave(one, hw, kernel)
+    strategy = f"{plan.strategy}, {batch} batch items"
+    slices = [part for _ in range(batch) for part in plan.slices]
+    return replace(plan, node=node, inputs=node.inputs, output=node.output, out_dist=None, slices=slices, strategy=strategy)
 
 
 def _executed(value: Value) -> Value:
@@ -117,7 +137,7 @@ def split(shape: Shape, kernel: str, locked: int | None, hw: Hardware, hint: Dis
 def _short(shape: Shape, kernel: str, locked: int | None, tiles: int, hw: Hardware) -> Tiling:
     """No axis has an index for every tile: a flat vector in granules, or everything repeated on every tile."""
     total = prod(shape)
-    if locked is None and total >= FLAT_GRANULE * tiles and tiles > 1:
+    if locked is None and total >= FLAT_GRANULE * tiles and total % FLAT_GRANULE == 0 and tiles > 1:
         cuts = segments(total, tiles, FLAT_GRANULE)
         return Tiling(shape, None, cuts, None, _shaves(kernel, cuts[0], hw))
     lines = kernel in LINE_KERNELS and locked == W
@@ -129,7 +149,7 @@ def _short(shape: Shape, kernel: str, locked: int | None, tiles: int, hw: Hardwa
 
 
 def _shaves(kernel: str, elements: int, hw: Hardware) -> int:
-    small = kernel in ("select", "select_2in") and elements < SMALL_SELECT
+    small = elements < SMALL.get(kernel, 0)
     return 1 if small or kernel in hw.software.unsplit_kernels else hw.shave.per_tile
 
 

@@ -15,7 +15,7 @@ class Step:
 
     plan: int
     slice: Slice
-    first: bool
+    index: int
     last: bool
     demand: int = 0
 
@@ -24,10 +24,11 @@ class Step:
 class Residency:
     """``resident[(reader plan, operand)]`` is the plan whose output is read in CMX. ``keep_until`` is the last step
     that reads a plan's output there, ``level`` the CMX demand of every step with all that stays across it, and
-    ``stored`` the plans whose output must also reach DDR."""
+    ``stored`` the plans whose output must also reach DDR. ``chained`` is the reader of a plan in the same chain."""
 
     steps: list[Step]
-    first_step: list[int]
+    steps_of: list[list[int]]
+    chained: dict[int, int] = field(default_factory=dict)
     resident: dict[tuple[int, int], int] = field(default_factory=dict)
     keep_until: dict[int, int] = field(default_factory=dict)
     level: list[int] = field(default_factory=list)
@@ -36,12 +37,21 @@ class Residency:
     """Bytes of outputs that could have been in place but stay in CMX for a later reader."""
 
     def output_bytes(self, plan: Plan, number: int, part: Slice) -> int:
-        """CMX bytes that a step's output takes on the fullest tile."""
+        """CMX bytes that a step's output takes on the fullest tile; a gathered output is taken whole by the first."""
+        if number in self.widened and plan.gathered and part is not plan.slices[0]:
+            return 0
         return self.widened.get(number, max(part.out_bytes, default=0))
 
     def maker_step(self, source: int, reader: int) -> int:
-        """The step whose computes make what the step ``reader`` finds in CMX of a plan."""
-        return self.first_step[source]
+        """The step whose computes make (the last of) what the step ``reader`` finds in CMX of a plan."""
+        chained = self.chained.get(source) == self.steps[reader].plan
+        return self.steps_of[source][self.steps[reader].index if chained else -1]
+
+    def keep_step(self, index: int) -> int:
+        """The last step that reads in CMX what a step makes; -1 for none."""
+        step = self.steps[index]
+        reader = self.chained.get(step.plan)
+        return self.keep_until.get(step.plan, -1) if reader is None else self.steps_of[reader][step.index]
 
 
 def load_bytes(loads: list[Load], tiles: int) -> int:
@@ -67,34 +77,50 @@ def _once(plan: Plan) -> list[tuple[tuple[int, ...], Load]]:
     return list({x.key: x for part in plan.slices for x in part.loads if x.key}.items())
 
 
-def make_steps(plans: list[Plan], tiles: int) -> tuple[list[Step], list[int]]:
-    """The steps of all plans in order, with their demand, and the index of each plan's first step.
+def make_steps(plans: list[Plan], tiles: int) -> tuple[list[Step], list[list[int]]]:
+    """The steps of all plans in order, with their demand, and the numbers of each plan's steps.
 
-    What a plan loads once and keeps (equal keys) counts in all its steps.
+    The plans of a chain alternate. What a plan loads once and keeps (equal keys) counts in all its steps.
     """
+    by_plan = [_plan_steps(number, plan, tiles) for number, plan in enumerate(plans)]
     steps: list[Step] = []
-    first: list[int] = []
-    for index, plan in enumerate(plans):
-        first.append(len(steps))
-        uses: dict[tuple[int, ...], int] = defaultdict(int)
-        for part in plan.slices:
-            for load in part.loads:
-                if load.key:
-                    uses[load.key] += 1
-        count = len(plan.slices)
-        shared = [(k, x) for k, x in _once(plan) if count > 1 and uses[k] > 1]
-        kept = booked_bytes([x for _, x in shared], tiles)
-        for i, part in enumerate(plan.slices):
-            own = [x for x in part.loads if not (count > 1 and x.key and uses[x.key] > 1)]
-            demand = kept + booked_bytes(own, tiles) + max(part.out_bytes, default=0)
-            steps.append(Step(index, part, i == 0, i == count - 1, demand))
-    return steps, first
+    steps_of: list[list[int]] = [[] for _ in plans]
+    done = 0
+    while done < len(plans):
+        end = done + 1
+        while end < len(plans) and plans[end].chain >= 0 and plans[end].chain == plans[done].chain:
+            end += 1
+        for together in zip(*by_plan[done:end], strict=True):
+            for step in together:
+                steps_of[step.plan].append(len(steps))
+                steps.append(step)
+        done = end
+    return steps, steps_of
+
+
+def _plan_steps(number: int, plan: Plan, tiles: int) -> list[Step]:
+    """The steps of one plan."""
+    uses: dict[tuple[int, ...], int] = defaultdict(int)
+    for part in plan.slices:
+        for load in part.loads:
+            if load.key:
+                uses[load.key] += 1
+    count = len(plan.slices)
+    shared = [(k, x) for k, x in _once(plan) if count > 1 and uses[k] > 1]
+    kept = booked_bytes([x for _, x in shared], tiles)
+    steps = []
+    for i, part in enumerate(plan.slices):
+        own = [x for x in part.loads if not (count > 1 and x.key and uses[x.key] > 1)]
+        demand = kept + booked_bytes(own, tiles) + max(part.out_bytes, default=0)
+        steps.append(Step(number, part, i, i == count - 1, demand))
+    return steps
+
 
 
 def decide(plans: list[Plan], outputs: set[int], tiles: int, capacity: int) -> Residency:
     """What stays in CMX. ``outputs`` are the storages that the model returns."""
-    steps, first = make_steps(plans, tiles)
-    result = Residency(steps, first, level=[s.demand for s in steps])
+    steps, steps_of = make_steps(plans, tiles)
+    result = Residency(steps, steps_of, level=[s.demand for s in steps])
     maker: dict[int, int] = {}
     readers: dict[int, int] = defaultdict(int)
     through_ddr: set[int] = set()
@@ -134,7 +160,7 @@ def _stays(
     between = range(begin + 1, end)
     if any(result.level[s] + size > capacity for s in between):
         return False
-    more = max(0, size - load_bytes(loads, tiles))
+    more = max(0, size - load_bytes([x for x in plan.slices[0].loads if x.operand == operand], tiles))
     reading = range(end, end + len(plan.slices))
     if any(result.level[s] + more > capacity for s in reading):
         return False

@@ -212,7 +212,7 @@ class Scheduler:
             self._wrote(plan, store, step.last)
         elif step.last:
             self._wrote(plan, None, True)
-        keep = self.residency.keep_until.get(number, -1)
+        keep = self.residency.keep_step(index)
         if keep > index:
             self.expiring.setdefault(keep, []).append((booking, tuple(release)))
         else:

@@ -42,8 +42,9 @@ FULL_OPERAND_KERNELS = frozenset({"add", "subtract", "multiply", "square", "sele
 OUTER_SLICED_KERNELS = frozenset({"softmax", "logsoftmax", "select"})
 #: Elements of one granule of a flat vector.
 FLAT_GRANULE = 16
-#: A Select of fewer elements a tile runs on one SHAVE (Where_4, Where_5 of mamba2: 24 to 80 elements).
-SMALL_SELECT = 128
+#: Elements of a tile's part below which a kernel runs on one SHAVE (Where_4, Where_5 of mamba2: 24 to 80; results
+#: converted to FP32: 1,792 on one, 2,048 on two).
+SMALL = {"select": 128, "select_2in": 128, "convert": 2048}
 
 
 def segments(total: int, parts: int, granule: int = 1) -> tuple[int, ...]:

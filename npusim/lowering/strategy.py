@@ -17,13 +17,15 @@ from npusim.lowering.values import ceil_div, even, round_up
 
 Split = Literal["rows", "channels", "repeated"]
 
-#: Splitting rows is chosen up to this multiple of the time of splitting channels (rows: 1.116 at most, channels:
-#: 1.181 at least, apart from those that slicing decides).
-ROWS_TOLERANCE = 1.15
+#: Splitting rows is chosen up to this multiple of the time of splitting channels (rows: 1.17 at most, channels:
+#: 1.24 at least, apart from those that slicing decides and one of 80 channels).
+ROWS_TOLERANCE = 1.2
 #: Below this multiple rows win whatever the slices.
 ROWS_CLEAR = 0.9
 #: From this multiple on the two times count as equal where ``software.matmul_ties`` says channels.
 TIE = 0.97
+#: Channels a tile that such a split must leave (3720: 128 and 768 taken, 64 and 32 refused).
+TIE_CHANNELS = 128
 #: Rows a tile below which a kernel with halo rows is not split over rows (28 rows on 4 tiles are not, 56 and 14 a tile are).
 HALO_ROWS = 8
 
@@ -92,8 +94,9 @@ def choose(node: Node, hw: Hardware, rows_around: bool = False) -> Split:
     patience = 2 if rows_around else 1
     if by_channels.channels == 1 and by_channels.slices * patience < by_rows.slices:
         return "channels"
-    tie = hw.software.matmul_ties == "channels" and "kernel" not in node.params
-    return "channels" if tie and by_channels.slices <= by_rows.slices and ratio > TIE else "rows"
+    wide = hw.software.matmul_ties == "channels" and n16 >= TIE_CHANNELS * hw.tiles
+    tie = wide and "kernel" not in node.params and ratio > TIE
+    return "channels" if tie and by_channels.slices == 1 else "rows"
 
 
 def depthwise_split(node: Node, hw: Hardware) -> Split:

@@ -31,7 +31,9 @@ def lanes_figure(result: Result) -> dict[str, Any]:
         {
             "type": "bar", "orientation": "h", "name": state, "y": list(range(len(names))),
             "x": np.round(row / total * 100, 4).tolist(), "marker": {"color": colour}, "hoverinfo": "text",
-            "hovertext": [f"{name}<br>{state}: {time_text(us)} ({us / total:.1%})" for name, us in zip(names, row, strict=True)],
+            "hovertext": [
+                f"{name}<br>{state}: {time_text(us)} ({us / total:.1%})" for name, us in zip(names, row, strict=True)
+            ],
         }
         for state, row, colour in zip(STATES, table, _STATE_COLOURS, strict=True)
         if row.sum() > 0
@@ -126,6 +128,9 @@ def _stacked(strips: list[_Strip], end: float, unit: str) -> dict[str, Any]:
     return {"data": data, "layout": layout, "height": round(80 + 112 * whole)}
 
 
+_ROOF_STYLES = (("var:dpu", "dot"), ("var:dpu", "solid"), ("var:shave", "solid"))
+
+
 def roofs(hw: Hardware) -> dict[str, float]:
     """Peak rates of the whole NPU, Gop/s (a MAC is two operations, a SHAVE element one)."""
     mac = hw.tiles * hw.clocks.dpu_mhz * 2e-3
@@ -166,15 +171,19 @@ def roofline_figure(result: Result, work: OpWork) -> dict[str, Any]:
             "x": [low, value / slope, edge * 2], "y": [low * slope, value, value],
             "line": {"color": colour, "width": 1.5, "dash": dash}, "showlegend": True,
         }
-        for (name, value), colour, dash in zip(peak.items(), ("var:dpu", "var:dpu", "var:shave"), ("dot", "solid", "solid"), strict=True)
+        for (name, value), (colour, dash) in zip(peak.items(), _ROOF_STYLES, strict=True)
     ]  # fmt: skip
     for engine in ("dpu", "shave"):
         mine = [number for number, row in enumerate(rows) if computes[number] and row.engine == engine]
+        marker = {
+            "color": ENGINE_COLOUR[engine],
+            "opacity": 0.72,
+            "line": {"width": 0.7, "color": "var:panel"},
+        }
         data.append({
             "type": "scatter", "mode": "markers", "name": f"ops on {engine.upper()}", "hoverinfo": "text",
             "x": [_digits(intensity[n]) for n in mine], "y": [_digits(gops[n] / took[n]) for n in mine],
-            "marker": {"size": [round(float(size[n]), 1) for n in mine], "color": ENGINE_COLOUR[engine], "opacity": 0.72,
-                       "line": {"width": 0.7, "color": "var:panel"}},
+            "marker": {**marker, "size": [round(float(size[n]), 1) for n in mine]},
             "hovertext": [
                 f"{plot_text(rows[n].name[:80])}<br>{plot_text(rows[n].type)} · {gops[n] / took[n]:,.1f} Gop/s · "
                 + (f"{intensity[n]:,.2f} op/B · {bytes_text(traffic[n])} of DDR" if traffic[n] else "no DDR traffic")
@@ -182,11 +191,16 @@ def roofline_figure(result: Result, work: OpWork) -> dict[str, Any]:
                 for n in mine
             ],
         })  # fmt: skip
+    decades = {"type": "log", "dtick": 1, "exponentformat": "power"}
+    across = "operations per byte of DDR traffic (right edge: no traffic)"
     layout = {
-        "xaxis": {"type": "log", "dtick": 1, "exponentformat": "power", "title": {"text": "operations per byte of DDR traffic (right edge: no traffic)"},
-                  "range": [float(np.log10(low)), float(np.log10(edge * 2))]},
-        "yaxis": {"type": "log", "dtick": 1, "exponentformat": "power", "title": {"text": "Gop/s (a MAC is two operations)"}},
-    }  # fmt: skip
+        "xaxis": {
+            **decades,
+            "title": {"text": across},
+            "range": [float(np.log10(low)), float(np.log10(edge * 2))],
+        },
+        "yaxis": {**decades, "title": {"text": "Gop/s (a MAC is two operations)"}},
+    }
     return {"data": data, "layout": layout, "height": 560, "label": "Roofline of all ops"}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -30,7 +29,7 @@ def all_or_nothing(target: Path) -> Iterator[Path]:
         yield workshop
         target.mkdir(parents=True, exist_ok=True)
         for path in sorted(workshop.iterdir()):
-            os.replace(path, target / path.name)
+            path.replace(target / path.name)
     except OSError as error:
         raise UserError(f"cannot write to {target}: {error.strerror}") from None
     finally:

@@ -12,8 +12,8 @@ from npusim.report.timeline_data import lane_of_task, lanes
 
 #: What a lane's time goes to; a row of lane_times for each.
 STATES = (
-    "busy", "stretched by shared DDR", "waits for DMA", "waits for DPU", "waits for SHAVE", "waits its turn in the queue",
-    "nothing left to do",
+    "busy", "stretched by shared DDR", "waits for DMA", "waits for DPU", "waits for SHAVE",
+    "waits its turn in the queue", "nothing left to do",
 )  # fmt: skip
 ENGINES = ("dma", "dpu", "shave")
 

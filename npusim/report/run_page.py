@@ -11,6 +11,7 @@ import numpy as np
 
 from npusim import __version__
 from npusim.api import Result
+from npusim.costs.work import DpuWork
 from npusim.report.figures import PALETTE, ddr_peak_gbps, lanes_figure, over_time_figure, roofline_figure
 from npusim.report.opwork import OpWork, op_work
 from npusim.report.page import printable, render
@@ -61,7 +62,8 @@ def _summary(result: Result, subject: Subject, work: OpWork) -> list[dict[str, A
             ],
         },
         {
-            "kind": "split", "width": "half", "title": "Which engines are busy at once", "label": "Latency by busy engines",
+            "kind": "split", "width": "half", "title": "Which engines are busy at once",
+            "label": "Latency by busy engines",
             "lead": "Every moment of the latency, by the set of engine kinds that run anything at it.",
             "parts": [
                 {
@@ -73,10 +75,14 @@ def _summary(result: Result, subject: Subject, work: OpWork) -> list[dict[str, A
             ],
         },
         {
-            "kind": "split", "width": "half", "title": "How far the costs can be trusted", "label": "Latency by provenance",
+            "kind": "split", "width": "half", "title": "How far the costs can be trusted",
+            "label": "Latency by provenance",
             "lead": "The critical path by where the cost of its tasks comes from.",
             "parts": [
-                {"label": name, "value": share, "text": time_text(share * result.latency_us), "colours": [_PROVENANCE[name]]}
+                {
+                    "label": name, "value": share, "text": time_text(share * result.latency_us),
+                    "colours": [_PROVENANCE[name]],
+                }
                 for name, share in result.metrics.provenance_share.items()
             ],
         },
@@ -148,16 +154,12 @@ def _card(label: str, text: str, hint: str, tone: str = "") -> dict[str, Any]:
 def _mac_roof_us(result: Result) -> float:
     """How long all MACs would take at the peak rate of their type on all tiles."""
     hw = result.hardware
-    per_us = {
-        True: hw.tiles * hw.clocks.dpu_mhz * hw.dpu.macs_per_cycle.int8,
-        False: hw.tiles * hw.clocks.dpu_mhz * hw.dpu.macs_per_cycle.fp16,
-    }
-    works = (task.work for task in result.program.tasks)
-    return sum(
-        work.macs / per_us[work.in_bits <= 8]
-        for work in works
-        if getattr(work, "kind", "") in ("conv", "dwconv")
-    )
+    peak = hw.dpu.macs_per_cycle
+    cycles = 0.0
+    for task in result.program.tasks:
+        if isinstance(task.work, DpuWork) and task.work.kind in ("conv", "dwconv"):
+            cycles += task.work.macs / (peak.int8 if task.work.in_bits <= 8 else peak.fp16)
+    return cycles / (hw.tiles * hw.clocks.dpu_mhz)
 
 
 def _command(subject: Subject) -> list[dict[str, Any]]:
@@ -237,7 +239,9 @@ def _where(result: Result) -> list[dict[str, Any]]:
             "kind": "breakdown", "title": "Time by op, type, layer and engine", "table": "ops",
             "lead": "Latency counts an op's time on the critical path, so that all ops together make the latency. Busy "
             "time counts how long each engine kind works for an op, overlapped or not.",
-            "groups": [["type", "op type"], ["layer", "layer"], ["engine", "engine"], ["bound", "what binds"], ["name", "op"]],
+            "groups": [
+                ["type", "op type"], ["layer", "layer"], ["engine", "engine"], ["bound", "what binds"], ["name", "op"],
+            ],
             "measures": [
                 {"key": "exposed", "title": "Latency", "columns": ["exposed_us"], "split": "bound"},
                 {"key": "busy", "title": "Busy time", "columns": ["dma_us", "dpu_us", "shave_us"]},
@@ -249,13 +253,16 @@ def _where(result: Result) -> list[dict[str, Any]]:
             },
             "parts": [
                 *({"key": kind, "title": label, "colour": colour} for kind, (label, colour) in _KINDS.items()),
-                *({"key": f"{engine}_us", "title": name, "colour": f"var:{engine}"} for engine, name in _ENGINE_NAMES.items()),
+                *(
+                    {"key": f"{engine}_us", "title": name, "colour": f"var:{engine}"}
+                    for engine, name in _ENGINE_NAMES.items()
+                ),
             ],
         },
         {
             "kind": "plot", "title": "What the lanes do, and why they stall", **lanes_figure(result),
-            "lead": "A lane waits for an engine where the task at its head stands at a barrier that a task of that engine "
-            "releases last.",
+            "lead": "A lane waits for an engine where the task at its head stands at a barrier that a task of that "
+            "engine releases last.",
         },
     ]  # fmt: skip
 
@@ -263,16 +270,16 @@ def _where(result: Result) -> list[dict[str, Any]]:
 def _roofline(result: Result, work: OpWork) -> dict[str, Any]:
     return {
         "kind": "plot", "title": "Ops under the roofs of the hardware", **roofline_figure(result, work),
-        "lead": "A dot is an op; its area grows with its share of the latency. Its time is that of its busiest engine kind. "
-        "A SHAVE kernel counts one operation an output element.",
+        "lead": "A dot is an op; its area grows with its share of the latency. Its time is that of its busiest engine "
+        "kind. A SHAVE kernel counts one operation an output element.",
     }  # fmt: skip
 
 
 def _over_time(result: Result) -> dict[str, Any]:
     return {
         "kind": "plot", "title": "Bandwidth, engines and scratchpad over the run", **over_time_figure(result),
-        "lead": "Bandwidth and use are averages of 800 equal bins, CMX use their maxima. Use is the busy share of all servers "
-        "of an engine kind.",
+        "lead": "Bandwidth and use are averages of 800 equal bins, CMX use their maxima. Use is the busy share of all "
+        "servers of an engine kind.",
     }  # fmt: skip
 
 

@@ -9,8 +9,8 @@ from npusim.api import Result
 from npusim.report.opwork import op_work
 
 COLUMNS = (
-    "name", "type", "layer", "shape", "fused", "strategy", "engine", "start_us", "end_us", "dma_us", "dpu_us", "shave_us",
-    "exposed_us", "bound", "provenance", "tasks", "macs", "elements", "ddr_read_bytes", "ddr_write_bytes",
+    "name", "type", "layer", "shape", "fused", "strategy", "engine", "start_us", "end_us", "dma_us", "dpu_us",
+    "shave_us", "exposed_us", "bound", "provenance", "tasks", "macs", "elements", "ddr_read_bytes", "ddr_write_bytes",
 )  # fmt: skip
 
 

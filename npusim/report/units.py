@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 _TIMES = ((1e6, "s"), (1e3, "ms"), (1.0, "µs"))
 
 

@@ -120,6 +120,7 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path, arguments: tuple[str, ...
 
 def test_a_model_file(tmp_path: Path) -> None:
     import openvino
+
     import workloads
 
     model = workloads.build("mamba2-130m", layers=1, tokens=4, block_only=True)

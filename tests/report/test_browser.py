@@ -81,8 +81,9 @@ def test_names_from_strangers_are_text(watched: Watched) -> None:
     watched.tab("time")
     assert HOSTILE in page.locator("#panel-time .bars .ytick").all_text_contents()
     x, y = page.evaluate(
-        "() => { const boxes = [...document.querySelectorAll('#panel-time .bars .point path')].map((p) => p.getBoundingClientRect());"
-        " boxes.sort((a, b) => b.width - a.width); return [boxes[0].x + boxes[0].width / 2, boxes[0].y + boxes[0].height / 2] }"
+        "() => { const bars = [...document.querySelectorAll('#panel-time .bars .point path')];"
+        " const boxes = bars.map((bar) => bar.getBoundingClientRect()).sort((a, b) => b.width - a.width);"
+        " return [boxes[0].x + boxes[0].width / 2, boxes[0].y + boxes[0].height / 2] }"
     )
     page.mouse.move(x, y)
     page.locator("#panel-time .bars .hovertext").first.wait_for()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,8 @@ STATISTICS = {
     "idle_us", "sum_dma_us", "sum_dpu_us", "sum_shave_us",
 }  # fmt: skip
 CONTRACT = {
-    "schema", "hardware", "workload", "engine", "latency_us", "statistics", "tasks", "ops", "ddr_bytes", "energy_uj", "wall_s",
+    "schema", "hardware", "workload", "engine", "latency_us", "statistics", "tasks", "ops", "ddr_bytes", "energy_uj",
+    "wall_s",
 }  # fmt: skip
 OP_KEYS = {
     "name",
@@ -88,7 +90,7 @@ def test_trace_speaks_the_vendors_dialect(result: Result) -> None:
         mine = sorted(
             (e["ts"], e["dur"]) for e in events if e["ph"] == "X" and (e["pid"], e["tid"]) == pid_tid
         )
-        assert all(a[0] + a[1] <= b[0] + 1e-9 for a, b in zip(mine, mine[1:], strict=False))
+        assert all(a[0] + a[1] <= b[0] + 1e-9 for a, b in pairwise(mine))
 
 
 def test_counters_integrate_to_the_traffic(result: Result) -> None:
@@ -97,9 +99,7 @@ def test_counters_integrate_to_the_traffic(result: Result) -> None:
         for e in json.loads(trace_text(result))["traceEvents"]
         if e["ph"] == "C" and e["name"] == "DDR bandwidth"
     ]
-    moved = sum(
-        (b["ts"] - a["ts"]) * a["args"]["GB/s"] * 1000 for a, b in zip(events, events[1:], strict=False)
-    )
+    moved = sum((b["ts"] - a["ts"]) * a["args"]["GB/s"] * 1000 for a, b in pairwise(events))
     assert moved == pytest.approx(3 * (65536 + 32768), rel=0.01)
 
 

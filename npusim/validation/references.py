@@ -1,0 +1,207 @@
+"""Reference schedules: an index of cases with what the vendor says of each, the models, and the schedules themselves.
+
+The set that the package carries is an index beside two zip files; any other is an INDEX.csv with its files relative
+to it. Columns: ``case``, ``model``, ``platform``, ``tiles`` and ``dma_engines`` say what to predict; ``family`` groups
+cases, ``trace`` names the schedule, and the statistics columns (STATISTICS) are the truth: each may be absent or empty.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from zipfile import ZipFile
+
+from npusim.errors import UserError
+from npusim.graph import Graph, load_model, load_model_bytes
+
+PACKAGED = Path(__file__).resolve().parent / "data" / "vendor_schedules"
+"""The reference set that the package carries."""
+KEY = ("case", "platform", "tiles", "dma_engines")
+"""Columns that tell a row from all others."""
+STATISTICS = (
+    "total_us", "dma_us", "dpu_us", "shave_us", "dma_dpu_overlap_us", "dma_shave_overlap_us", "shave_dpu_overlap_us",
+    "idle_us", "sum_dma_us", "sum_dpu_us", "sum_shave_us",
+)  # fmt: skip
+"""Statistics columns, µs: the names of Metrics.statistics, in its order."""
+_NEEDED = ("case", "model", "platform", "tiles", "dma_engines")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of an index. ``key`` has the KEY columns as the file spells them; ``line`` is where it stands in the file;
+    ``truth`` has the statistics that it gives."""
+
+    key: tuple[str, ...]
+    case: str
+    family: str
+    model: str
+    platform: str
+    tiles: int
+    dma_engines: int
+    trace: str
+    truth: Mapping[str, float]
+    line: int
+
+    @property
+    def label(self) -> str:
+        """The row, for people."""
+        return f"{self.case} on {self.platform} with {self.tiles} tiles"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An index that has been read. ``label`` is what messages call it; ``root`` is what its files are relative to;
+    ``zipped`` says that they are in models.zip and traces.zip there. Small enough to be sent to a worker process."""
+
+    label: str
+    root: Path
+    zipped: bool
+    rows: tuple[Row, ...]
+
+    def graph(self, model: str) -> Graph:
+        """The Graph of one model of the index. Raises UserError if it cannot be read."""
+        if not self.zipped:
+            return load_model(self.root / model)
+        path = Path(model)
+        with ZipFile(self.root / "models.zip") as archive:
+            weights = path.with_suffix(".bin").as_posix()
+            stored = archive.read(weights) if weights in archive.namelist() else None
+            return load_model_bytes(archive.read(path.as_posix()), stored, path.stem)
+
+    def schedule(self, row: Row) -> bytes:
+        """The vendor's schedule of a row, as stored. Raises UserError if the index names none or it cannot be read."""
+        if not row.trace:
+            raise UserError(f"{self.label}:{row.line}: {row.case} has no trace to compare with")
+        try:
+            if self.zipped:
+                with ZipFile(self.root / "traces.zip") as archive:
+                    return archive.read(row.trace)
+            return (self.root / row.trace).read_bytes()
+        except OSError as error:
+            raise UserError(f"{self.label}:{row.line}: trace {row.trace}: {error.strerror}") from None
+
+
+def open_reference(index: Path | None = None) -> Reference:
+    """The reference set of an INDEX.csv, or the one that the package carries.
+
+    Raises UserError, in one line that names the file and where it can the row, for an index that cannot be read: no
+    such file, missing columns, a number that is none, a model file that does not exist.
+    """
+    zipped = index is None
+    path = index or PACKAGED / "index.csv"
+    label = "the packaged reference" if index is None else str(index)
+    table, columns = _table(path, label)
+    missing = [column for column in _NEEDED if column not in columns]
+    if missing:
+        raise UserError(f"{label}: missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
+    rows = tuple(_row(fields, line, f"{label}:{line}") for line, fields in table)
+    if not rows:
+        raise UserError(f"{label}: has no rows")
+    reference = Reference(label, path.parent, zipped, rows)
+    if not zipped:
+        _check_models(reference)
+    return reference
+
+
+def select(
+    reference: Reference,
+    family: str | None = None,
+    platform: str | None = None,
+    tiles: int | None = None,
+    case: str | None = None,
+) -> list[Row]:
+    """The rows that fit everything given, in the order of the index.
+
+    Raises UserError if none does, and says what there is.
+    """
+    rows = list(reference.rows)
+    wanted = {"case": case, "family": family, "platform": platform, "tiles": tiles}
+    for name, value in wanted.items():
+        if value is None:
+            continue
+        known = sorted({str(getattr(row, name)) for row in rows})
+        rows = [row for row in rows if getattr(row, name) == value]
+        if not rows:
+            raise UserError(f"--{name} {value}: no such row in {reference.label}; {_choices(str(value), known)}")
+    return rows
+
+
+def _choices(value: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    known = list(known)
+    if len(known) > 8:
+        near = get_close_matches(value, known, n=3, cutoff=0.4)
+        return f"did you mean {', '.join(near)}?" if near else f"there are {len(known)} others"
+    return f"there is {', '.join(known)}"
+
+
+def _table(path: Path, label: str) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
+    """Rows of a CSV with their line numbers, and its columns."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{label}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{label}: is not a CSV file: not UTF-8 text") from None
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        rows = [
+            (reader.line_num, {name: value or "" for name, value in fields.items() if isinstance(name, str)})
+            for fields in reader
+        ]
+    except csv.Error as error:
+        raise UserError(f"{label}:{reader.line_num}: is not a CSV file: {error}") from None
+    return rows, list(reader.fieldnames or ())
+
+
+def _row(fields: Mapping[str, str], line: int, place: str) -> Row:
+    texts = {column: fields[column].strip() for column in _NEEDED}
+    empty = [column for column, value in texts.items() if not value]
+    if empty:
+        raise UserError(f"{place}: column {empty[0]} is empty")
+    return Row(
+        key=tuple(fields[column] for column in KEY),
+        case=texts["case"],
+        family=fields.get("family", ""),
+        model=texts["model"],
+        platform=texts["platform"],
+        tiles=_count(texts["tiles"], "tiles", place),
+        dma_engines=_count(texts["dma_engines"], "dma_engines", place),
+        trace=fields.get("trace", "").strip(),
+        truth={name: _time(fields[name], name, place) for name in STATISTICS if fields.get(name, "").strip()},
+        line=line,
+    )
+
+
+def _count(text: str, column: str, place: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise UserError(f"{place}: column {column}: must be a whole number of at least 1 (got '{text}')")
+    return value
+
+
+def _time(text: str, column: str, place: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not (isfinite(value) and value >= 0):
+        raise UserError(f"{place}: column {column}: must be a time in µs (got '{text}')")
+    return value
+
+
+def _check_models(reference: Reference) -> None:
+    known: set[str] = set()
+    for row in reference.rows:
+        if row.model not in known:
+            if not (reference.root / row.model).exists():
+                raise UserError(f"{reference.label}:{row.line}: no such model file {reference.root / row.model}")
+            known.add(row.model)

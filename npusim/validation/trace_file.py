@@ -1,0 +1,186 @@
+"""Reading a schedule in the vendor's dialect of Chrome's trace format, plain or gzipped, and saying what is wrong with it.
+
+Processes are ``DMA`` (a lane a FIFO), ``Cluster (i)`` (DPU, ``DPU Variants`` and Shave lanes) and ``Layers`` (an event a
+model op). The category of an event says which engine it is of. Times are µs.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from npusim.errors import UserError
+
+#: Engine of a task, by the category of its event.
+ENGINE_OF = {"DMA": "dma", "DPU": "dpu", "Shave": "shave"}
+#: Statistics of a Timeline by the keys of a trace's ``taskStatistics``.
+STATISTIC_KEYS = {
+    "total_us": "total duration",
+    "dma_us": "DMA duration",
+    "dpu_us": "DPU duration",
+    "shave_us": "SW duration",
+    "dma_dpu_overlap_us": "DMA-DPU overlap",
+    "dma_shave_overlap_us": "DMA-SW overlap",
+    "shave_dpu_overlap_us": "SW-DPU overlap",
+    "idle_us": "total idle",
+    "sum_dma_us": "Sum of DMA task durations",
+    "sum_dpu_us": "Sum of DPU task durations",
+    "sum_shave_us": "Sum of SW task durations",
+}
+_VARIANTS = "outStart"
+_LONGEST_US = 1e15
+_GZIP = b"\x1f\x8b"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One task or layer: its lane is (``pid``, ``tid``); times are µs from the first task on."""
+
+    name: str
+    category: str
+    start_us: float
+    duration_us: float
+    pid: int
+    tid: int
+    args: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TraceFile:
+    """A trace that has been read: tasks in the order of the file (without the variants of DPU tasks).
+
+    ``processes`` and ``threads`` are the names of process numbers and of (process, thread) numbers. ``statistics``
+    has what the trace says of itself, under our names; ``dpu_mhz`` is None where it names no clock; ``simulated``
+    where it says that a compiler estimated it. ``left_out`` counts tasks of engines that npusim does not know.
+    """
+
+    name: str
+    tasks: tuple[Event, ...]
+    layers: tuple[Event, ...]
+    processes: Mapping[int, str]
+    threads: Mapping[tuple[int, int], str]
+    statistics: Mapping[str, float]
+    dpu_mhz: float | None
+    simulated: bool
+    left_out: Mapping[str, int]
+
+
+def read_trace(data: bytes, label: str) -> TraceFile:
+    """The trace in the bytes of a .json or .json.gz file; ``label`` is what messages call it.
+
+    Raises UserError, in one line, for anything that is not such a trace.
+    """
+    document = _json(data, label)
+    events = document.get("traceEvents") if isinstance(document, dict) else document
+    if not isinstance(events, list):
+        raise UserError(f"{label}: is not a trace: no list 'traceEvents'")
+    processes: dict[int, str] = {}
+    threads: dict[tuple[int, int], str] = {}
+    tasks: list[Event] = []
+    layers: list[Event] = []
+    left_out: dict[str, int] = {}
+    for number, event in enumerate(events):
+        if not isinstance(event, dict):
+            raise UserError(f"{label}: event {number}: is not an object")
+        phase, category = event.get("ph"), event.get("cat")
+        if phase == "M":
+            _name(event, processes, threads, f"{label}: event {number}")
+        elif phase == "X" and category == "Layer":
+            layers.append(_event(event, f"{label}: event {number}"))
+        elif phase == "X" and category in ENGINE_OF:
+            found = _event(event, f"{label}: event {number}")
+            if _VARIANTS not in found.args:
+                tasks.append(found)
+        elif phase == "X":
+            left_out[str(category)] = left_out.get(str(category), 0) + 1
+    if not tasks:
+        raise UserError(f"{label}: has no DMA, DPU or Shave tasks: not a schedule of an NPU")
+    about = document if isinstance(document, dict) else {}
+    clock = _section(about, "workpoint")
+    mhz = clock.get("freq")
+    first_us = min(task.start_us for task in tasks)
+    return TraceFile(
+        name=label,
+        tasks=_from(first_us, tasks),
+        layers=_from(first_us, layers),
+        processes=processes,
+        threads=threads,
+        statistics=_statistics(_section(about, "taskStatistics")),
+        dpu_mhz=float(mhz) if _is_time(mhz) and mhz > 0 else None,
+        simulated=clock.get("status") == "SIM",
+        left_out=left_out,
+    )
+
+
+def _json(data: bytes, label: str) -> Any:
+    try:
+        text = gzip.decompress(data) if data.startswith(_GZIP) else data
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{label}: is not a gzip file: {error}") from None
+    try:
+        return json.loads(text)
+    except UnicodeDecodeError:
+        raise UserError(f"{label}: is not a trace: not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise UserError(f"{label}: is not a trace: not JSON: {error.msg} ({where})") from None
+    except RecursionError:
+        raise UserError(f"{label}: is not a trace: nested too deeply") from None
+
+
+def _name(
+    event: Mapping[str, Any], processes: dict[int, str], threads: dict[tuple[int, int], str], place: str
+) -> None:
+    """Note what a metadata event names."""
+    name = _section(event, "args").get("name")
+    if event.get("name") == "process_name":
+        processes[_number(event, "pid", place)] = str(name)
+    elif event.get("name") == "thread_name":
+        threads[_number(event, "pid", place), _number(event, "tid", place)] = str(name)
+
+
+def _event(event: Mapping[str, Any], place: str) -> Event:
+    start, duration = event.get("ts"), event.get("dur")
+    if not _is_time(start) or not _is_time(duration) or duration < 0:
+        which = "dur" if _is_time(start) else "ts"
+        raise UserError(f"{place}: '{which}' must be a time in µs (got {repr(event.get(which)):.40})")
+    return Event(
+        name=str(event.get("name", "")),
+        category=str(event["cat"]),
+        start_us=float(start),
+        duration_us=float(duration),
+        pid=_number(event, "pid", place),
+        tid=_number(event, "tid", place),
+        args=_section(event, "args"),
+    )
+
+
+def _number(event: Mapping[str, Any], key: str, place: str) -> int:
+    value = event.get(key)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise UserError(f"{place}: '{key}' must be a whole number (got {repr(value):.40})")
+    return value
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_LONGEST_US < value < _LONGEST_US
+
+
+def _section(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    section = document.get(key)
+    return section if isinstance(section, dict) else {}
+
+
+def _statistics(given: Mapping[str, Any]) -> dict[str, float]:
+    return {ours: float(given[key]) for ours, key in STATISTIC_KEYS.items() if _is_time(given.get(key))}
+
+
+def _from(first_us: float, events: Sequence[Event]) -> tuple[Event, ...]:
+    """The events with ``first_us`` as time 0."""
+    if not first_us:
+        return tuple(events)
+    return tuple(replace(event, start_us=event.start_us - first_us) for event in events)
