@@ -77,9 +77,19 @@ def cycles(work: DpuWork, hw: Hardware) -> float:
     A look-up activation (``lut``) adds the cycles that its table takes to set up.
     """
     cost = _conv_cycles if work.kind == "conv" else _cell_cycles
-    total = sum(count * cost(work, channels, hw) for channels, count in workloads(work))
+    total = sum(
+        count * max(cost(work, channels, hw), _planes_cycles(work, channels, hw)) for channels, count in workloads(work)
+    )
     lut = hw.dpu.ppe.lut
     return max(total, roofline_cycles(work, hw)) + (lut.extra_cycles if work.lut and lut else 0.0)
+
+
+def _planes_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
+    """Least cycles of a workload whose result is written as planes."""
+    row = hw.dpu.costs.planes
+    if row is None or not work.planes:
+        return 0.0
+    return row.startup_cycles + row.cycles_per_byte * work.height * work.width * channels * work.out_bits / 8
 
 
 def roofline_cycles(work: DpuWork, hw: Hardware) -> float:
@@ -99,7 +109,7 @@ def cmx_bytes(work: DpuWork, hw: Hardware) -> float:
 
 def conv_terms(work: DpuWork, channels: int, hw: Hardware) -> ConvTerms:
     """Terms of a dense convolution that computes ``channels`` of the task's output channels."""
-    taps = work.kernel_h * work.kernel_w
+    taps = work.kernel_h * work.kernel_w * (1 - work.skipped)
     in_bytes = work.in_bits / 8
     pixels = work.height * work.width
     grid_x, grid_y = STENCIL_PIXELS[work.mpe_mode]

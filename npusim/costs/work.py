@@ -49,7 +49,9 @@ class DpuWork:
     ``height``, ``width``, ``out_channels`` are the output's; ``in_channels`` the reduced channels of a conv (1 for
     depth-wise, pooling and eltwise); ``variant_channels`` > 0 cuts the task into workloads of at most so many
     channels that run one after another (depth-wise, pooling), 0 keeps it whole. ``mpe_mode`` is the stencil that
-    the compiler chose for the whole layer. ``lut`` marks a fused look-up activation.
+    the compiler chose for the whole layer. ``lut`` marks a fused look-up activation. ``skipped`` is the share of the
+    multiply-accumulates that zero weights, stored sparse, save. ``planes``: the result is written as planes, channels
+    outermost, or otherwise with another dimension innermost than the op has.
     """
 
     kind: DpuKind
@@ -66,12 +68,14 @@ class DpuWork:
     mpe_mode: MpeMode = "16x16"
     variant_channels: int = 0
     lut: bool = False
+    skipped: float = 0.0
+    planes: bool = False
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates (for eltwise and permute: output elements)."""
         out = self.height * self.width * self.out_channels
-        return out * self.in_channels * self.kernel_h * self.kernel_w
+        return int(out * self.in_channels * self.kernel_h * self.kernel_w * (1 - self.skipped))
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,13 @@ class CellCost(Section):
     tap_cycles: NonNegative = 0
 
 
+class PlanesCost(Section):
+    """Least DPU cycles of one workload that writes planes: ``startup_cycles + cycles_per_byte * output bytes``."""
+
+    startup_cycles: NonNegative
+    cycles_per_byte: NonNegative
+
+
 class DpuCosts(Section):
     """Cost tables of the DPU."""
 
@@ -110,6 +117,8 @@ class DpuCosts(Section):
     conv: dict[str, ConvCost]
     """Key: ``TYPE``, or ``TYPE CLASS``, or ``TYPE CLASS MODE``, e.g. ``fp16 W4 16x16``; the longest that exists wins.
     Classes: output width up to 2 (``W1``), 5 (``W4``), 10 (``W8``), wider (``img1``), kernels over 1x1 (``img3``)."""
+    planes: PlanesCost | None = None
+    """Writing results with the channels outermost; null: it costs nothing more."""
     cells: dict[str, CellCost]
     """Key: ``OP TYPE``, or ``OP TYPE CLASS``, or ``OP TYPE CLASS CHANNELS``, e.g. ``dwconv fp16 s1``; the longest that
     exists wins. Classes: kernel 1x1 (``k1``), 3 wide at stride 1 (``k3s1``, else ``s1``), other kernels by stride
@@ -207,10 +216,12 @@ class DmaPaths(Section):
 
 
 class Dma(Section):
-    """DMA engines. Every engine has one FIFO per source memory (DDR, CMX)."""
+    """DMA engines and their FIFOs."""
 
     engines: Count
     """Engines; each moves one transfer of each of its FIFOs at a time."""
+    channels: Literal[1, 2] = 2
+    """FIFOs of an engine: one per source memory (DDR, CMX), whose transfers overlap, or one for both."""
     bytes_per_cycle: Positive
     """Width of one engine's port, bytes per VPU cycle."""
     paths: DmaPaths

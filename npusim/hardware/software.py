@@ -61,10 +61,17 @@ class Software(Section):
     """Division by a smaller activation computes 1/y first and multiplies; else it is one SHAVE Divide."""
     broadcast_output: bool = True
     """A MatMul split over output channels multicasts its result to all tiles; else every tile keeps its part."""
+    fused_widening: bool = False
+    """The convolution that gives one plane 16 channels runs in slices together with the poolings that reduce it."""
     dma_split_bytes: Count = 77_000
     """A lone transfer above this size is cut in two, one an engine."""
     pipeline_share: Annotated[float, Field(gt=0, le=1)] = 0.85
     """Share of CMX that two slices of a convolution may take, so that one is loaded while the other computes."""
+    sparse_saving: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of the multiply-accumulates that the weights of a first convolution save, which are stored sparse (4000: 43,
+    62 and 10 of 83, 122 and 20 µs in the three stems)."""
+    halo_copies: bool = True
+    """Rows that two tiles need are copied to both; else a tile reads them from its neighbour's CMX."""
     matmul_ties: Literal["rows", "channels"] = "rows"
     """How the tiles share a MatMul whose DPU time is the same for a split over rows and over output channels."""
     unsplit_kernels: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isqrt
 
 from npusim.costs.work import DmaWork, DpuWork, MpeMode
@@ -14,7 +15,6 @@ from npusim.lowering.values import Dist, Value, ceil_div, even, round_up
 CHANNELS = 16
 #: Bytes of weight table per output channel (facts/npu_hardware.md section 2).
 TABLE_BYTES = 16
-
 
 def fold_rows(m: int, width: int) -> tuple[int, int]:
     """The rows M of a MatMul as the H x W of a 1x1 convolution (facts/vendor_lowering.md 2.1)."""
@@ -35,8 +35,32 @@ def geometry(node: Node, hw: Hardware) -> tuple[int, int]:
     """Output height and width of a convolution-like node."""
     if "kernel" in node.params:
         shape = node.output.shape
-        return (shape[2], shape[3]) if len(shape) == 4 else (shape[2], 1)
+        return (shape[2], node.params.get("width", shape[3])) if len(shape) == 4 else (shape[2], 1)
     return fold_rows(node.params["m"], hw.software.row_fold)
+
+
+def is_stem(node: Node) -> bool:
+    """A convolution whose few input channels leave at least half of the padded ones empty: its weights are stored
+    sparse, and the DPU skips the zeros (conv_c3_64_h224_k7s2, resnet50, mobilenet-v2)."""
+    return "kernel" in node.params and node.inputs[1].constant and 2 * node.inputs[1].shape[1] <= CHANNELS
+
+
+def folded(node: Node) -> Node:
+    """A stem with groups of 16 pixels of a row as its input channels and those of 16 / stride pixels as its output
+    channels (facts 1.2: 7x7 stride 2 over 3 channels becomes 7x3 over 48, 64 channels become 512)."""
+    (height, width), stride, pads = node.params["kernel"], node.params["stride"], node.params["pads"]
+    pixels = CHANNELS // stride[1]
+    columns = node.output.shape[3]
+    if columns % pixels or CHANNELS % stride[1] or stride[1] == 1:
+        return node
+    left, right = -pads[1], (pixels - 1) * stride[1] - pads[1] + width - 1
+    groups = right // CHANNELS - left // CHANNELS + 1
+    channels = node.inputs[1].shape[1] * CHANNELS
+    changed = {
+        "kernel": (height, groups), "stride": (stride[0], 1), "width": columns // pixels, "k": channels,
+        "n": node.params["n"] * pixels,
+    }  # fmt: skip
+    return replace(node, params=node.params | changed)
 
 
 def weight_bytes(channels: int, k: int, bits: int) -> int:
@@ -45,10 +69,15 @@ def weight_bytes(channels: int, k: int, bits: int) -> int:
 
 
 def channel_bytes(node: Node) -> int:
-    """Bytes of weights and weight table of one output channel."""
+    """Bytes of weights and weight table of one output channel; sparse weights are their non-zero values and a bit map,
+    each padded to 16 bytes (432 and 448 of conv_c3_64_h224_k7s2 and resnet50)."""
     kernel = node.params.get("kernel", (1, 1))
     reduced = round_up(node.params["k"], CHANNELS) * kernel[0] * kernel[1]
-    return weight_bytes(1, reduced, node.inputs[1].stored_bits) + TABLE_BYTES
+    weights = node.inputs[1]
+    if is_stem(node):
+        values = weights.elements // weights.shape[0] * weights.stored_bits // 8
+        return round_up(values, 16) + round_up(ceil_div(reduced, 8), 16) + TABLE_BYTES
+    return weight_bytes(1, reduced, weights.stored_bits) + TABLE_BYTES
 
 
 def conv_work(
@@ -65,6 +94,8 @@ def conv_work(
         weight_bits=min(node.inputs[1].stored_bits, 16),
         mpe_mode=mode,
         lut=fused_lut(node, hw),
+        planes="kernel" in node.params and node.output.plain,
+        skipped=hw.software.sparse_saving if is_stem(node) else 0.0,
     )  # fmt: skip
 
 
@@ -86,6 +117,11 @@ def table_load(tile: int, channels: int, hw: Hardware, key: tuple[int, ...]) -> 
     """One tile's own weight table (SOK)."""
     work = transfer("ddr", "cmx", channels * TABLE_BYTES // 4, 32, hw)
     return Load(CONSTANT, tile, work, work.bytes, key=(2, tile, *key))
+
+
+def fused_load(size: int, *key: int) -> Load:
+    """Weights and weight table of so many bytes in one transfer to all tiles."""
+    return Load(CONSTANT, ALL_TILES, DmaWork("ddr", "cmx", size, size), size, key=(3, *key))
 
 
 def fused_constant(channels: int, k: int, weights: Value, hw: Hardware, *key: int) -> Load:

@@ -32,7 +32,8 @@ class Draft:
 
 def queues(hw: Hardware) -> tuple[Queue, ...]:
     """The FIFOs of a machine: DMA engine x source memory, then per tile DPU and SHAVE."""
-    dma = [Queue(f"DMA {e} {c.upper()}", "dma", e, c) for c in ("ddr", "cmx") for e in range(hw.dma.engines)]
+    sources = ("ddr", "cmx") if hw.dma.channels == 2 else ("",)
+    dma = [Queue(f"DMA {e} {c.upper()}".rstrip(), "dma", e, c) for c in sources for e in range(hw.dma.engines)]
     dpu = [Queue(f"DPU {t}", "dpu", t) for t in range(hw.tiles)]
     shave = [Queue(f"SHAVE {t}", "shave", t, servers=hw.shave.per_tile) for t in range(hw.tiles)]
     return (*dma, *dpu, *shave)
@@ -46,7 +47,7 @@ class Emitter:
         self.drafts: list[Draft] = []
         self.ends: list[float] = []
         self.engines = hw.dma.engines
-        self.first_dpu = 2 * self.engines
+        self.first_dpu = hw.dma.channels * self.engines
         self.first_shave = self.first_dpu + hw.tiles
         servers = [1] * self.first_shave + [hw.shave.per_tile] * hw.tiles
         self.free: list[list[float]] = [[0.0] * n for n in servers]
@@ -95,7 +96,7 @@ class Emitter:
         engines where it is long and they are level (facts/vendor_lowering.md 3.1)."""
         for position, (work, op, waits, group, detail, booking) in enumerate(batch):
             first = len(self.drafts)
-            base = 0 if work.src == "ddr" else self.engines
+            base = 0 if work.src == "ddr" else self.first_dpu - self.engines
             ready = self.ready(waits)
             starts = [max(self.free[base + e][0], ready) for e in range(self.engines)]
             if position == len(batch) - 1 and self.splits(work, starts):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 from math import prod
 
 from npusim.hardware.schema import Hardware
@@ -10,10 +11,11 @@ from npusim.lowering.nodes import Node
 from npusim.lowering.plan import Plan
 from npusim.lowering.conv_parts import CHANNELS
 from npusim.lowering.plan_bmm import plan_bmm
-from npusim.lowering.plan_conv import Surroundings, plan_conv
+from npusim.lowering.plan_chain import joins, plan_joined
+from npusim.lowering.plan_conv import Surroundings, multicast, plan_conv
 from npusim.lowering.plan_depthwise import channels_last, plan_activation, plan_depthwise, plan_pool, plan_scale
 from npusim.lowering.plan_dma import plan_broadcast, plan_convert, plan_copy, plan_gather
-from npusim.lowering.plan_eltwise import is_runtime_scale, plan_add, plan_quantize, plan_runtime_scale
+from npusim.lowering.plan_eltwise import RUNTIME_WEIGHTS, is_runtime_scale, plan_add, plan_quantize, plan_runtime_scale
 from npusim.lowering.plan_permute import plan_permute
 from npusim.lowering.plan_reduce import plan_reduce, plan_reduce_conv
 from npusim.lowering.plan_shave import ADDED_CONSTANT, plan_shave
@@ -29,7 +31,8 @@ class Placer:
         self.storages = storages
         self.readers = readers
         self.hints: dict[int, Dist] = {}
-        self.sliced: set[int] = set()
+        self.sliced: dict[int, Plan] = {}
+        self.chains = count()
 
     def fresh(self, value: Value) -> Value:
         """The same kind of value in a storage of its own."""
@@ -47,7 +50,7 @@ class Placer:
             if plan.resident_output:
                 self.hints[plan.output.storage] = plan.out_dist
             if len(plan.slices) > 1:
-                self.sliced.add(plan.output.storage)
+                self.sliced[plan.output.storage] = plan
 
     def hint(self, value: Value) -> Dist | None:
         """How a value lies in CMX, if all of it does."""
@@ -64,7 +67,11 @@ class Placer:
                 params = node.params | {"k": max(node.params["k"], source.shape[1])}
                 node = replace(node, inputs=[source, *node.inputs[1:]], params=params)
         source = node.inputs[0]
-        around = Surroundings(self.hint(source), source.storage in self.sliced, self._wants(node.output))
+        wants = self._wants(node.output)
+        readers = self.readers.get(node.output.storage, [])
+        alone = wants == "segments" and len(readers) == 1 and readers[0].params.get("axis") is None
+        followed = readers[0].params["kernel"] if alone else ""
+        around = Surroundings(self.hint(source), source.storage in self.sliced, wants, followed, bool(readers), bool(before))
         return [*before, plan_conv(node, self.hw, around)]
 
     def _wants(self, value: Value) -> str:
@@ -80,7 +87,11 @@ class Placer:
         return "rows" if splits or images else ""
 
     def _dwconv(self, node: Node) -> list[Plan]:
-        return plan_depthwise(node, self.hw, self.fresh)
+        plans = plan_depthwise(node, self.hw, self.fresh)
+        readers = self.readers.get(node.output.storage, [])
+        if depthwise_split(node, self.hw) == "channels" and any(n.kind in ("conv", "dwconv") for n in readers):
+            multicast(plans[-1], self.hw)
+        return plans
 
     def _scale(self, node: Node) -> list[Plan]:
         value = node.inputs[0]
@@ -137,6 +148,9 @@ class Placer:
             pooled = replace(node, output=self.fresh(node.output))
             clamped = replace(node, inputs=[pooled.output])
             return [*plan_activation(pooled, hw, self.fresh), plan_shave(clamped, hw, kernel)]
+        producer = self.sliced.get(value.storage)
+        if producer is not None and joins(node, producer, len(self.readers.get(value.storage, ())) == 1):
+            return [plan_joined(node, hw, kernel, producer, self.chains)]
         return [plan_shave(node, hw, kernel, self.hint(value))]
 
     def _eltwise(self, node: Node) -> list[Plan]:
@@ -152,9 +166,45 @@ class Placer:
             return self._broadcast_add(node)
         if kernel == "divide" and self.hw.software.reciprocal_divide and self._by_smaller(node):
             return self._reciprocal(node)
-        if kernel in ("multiply", "square") and is_runtime_scale(node):
+        if kernel in ("multiply", "square") and (is_runtime_scale(node) or self._row_product(node)):
             return [plan_runtime_scale(node, self.hw)]
+        axis = self._channel_factor(node) if kernel == "multiply" else None
+        if axis is not None:
+            return self._scale_by_activation(node, axis)
         return [plan_shave(node, self.hw, kernel, self._common_hint(node))]
+
+    @staticmethod
+    def _row_product(node: Node) -> bool:
+        """A product of two rows [1, K]: K is its channels (mamba and mamba2 decode, 8/8)."""
+        shape = node.output.shape
+        row = len(shape) == 2 and shape[0] == 1 and shape[1] % CHANNELS == 0 and shape[1] <= RUNTIME_WEIGHTS
+        return row and all(v.elements == node.output.elements and not v.constant for v in node.inputs)
+
+    @staticmethod
+    def _channel_factor(node: Node) -> int | None:
+        """The axis of a product with a computed [1, C, 1, 1], [1, M, 1] or [1, 1, K] (facts 1.2, own 4/4)."""
+        shape = node.output.shape
+        small = [v for v in node.inputs if v.elements < node.output.elements]
+        if len(small) != 1 or small[0].constant or len(shape) not in (3, 4) or shape[0] != 1:
+            return None
+        varying = [d for d, extent in enumerate(small[0].shape) if extent > 1]
+        allowed = (1,) if len(shape) == 4 else (1, 2)
+        fits = len(small[0].shape) == len(shape) and small[0].elements <= RUNTIME_WEIGHTS
+        return varying[0] if fits and len(varying) == 1 and varying[0] in allowed else None
+
+    def _scale_by_activation(self, node: Node, axis: int) -> list[Plan]:
+        """A depth-wise 1x1 convolution whose weights are computed: the factor is one more load."""
+        factor = min(node.inputs, key=lambda v: v.elements)
+        value = max(node.inputs, key=lambda v: v.elements)
+        scale = replace(node, kind="scale", inputs=[value, factor], params={"axis": axis, "additive": False})
+        plans = self._scale(scale)
+        plan = next(p for p in reversed(plans) if p.slices and p.node.kind == "scale")
+        load = Load(len(plan.inputs), ALL_TILES, load_value(factor, factor.elements, self.hw), factor.bytes)
+        plan.inputs.append(factor)
+        plan.in_dists.append(None)
+        for part in plan.slices:
+            part.loads.append(replace(load, key=(load.operand,)) if len(plan.slices) > 1 else load)
+        return plans
 
     @staticmethod
     def _by_smaller(node: Node) -> bool:

@@ -130,8 +130,8 @@ def operand_loads(
 
 
 def odd_halves(items: list[_Transfer], hw: Hardware) -> list[_Transfer]:
-    """Transfers of one operand, one a tile: the odd one out is cut over the engines, whatever its size (facts 3.1; every
-    such transfer on 3 tiles of 4000 and 5010, from 8 B on)."""
+    """Transfers of one operand, one a tile: the odd one out is cut over the engines, whatever its size (facts 3.1;
+    every such transfer on 3 tiles of 4000 and 5010, from 8 B on)."""
     engines = hw.dma.engines
     if len(items) < 2 or len(items) % engines != 1 or engines < 2:
         return items

@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from npusim.costs.dpu import choose_mode
-from npusim.costs.work import Work
+from npusim.costs.price import work_us
+from npusim.costs.work import ShaveWork, Work
 from npusim.hardware.schema import Hardware
 from npusim.lowering.conv_parts import (
     CHANNELS,
     TABLE_BYTES,
+    channel_bytes,
     conv_work,
     fold_rows,
+    folded,
     fused_constant,
+    fused_load,
     geometry,
+    is_stem,
     nth,
     row_dist,
     store,
@@ -21,9 +26,14 @@ from npusim.lowering.conv_parts import (
     weights_load,
 )
 from npusim.lowering.nodes import Node
-from npusim.lowering.plan import ALL_TILES, CONSTANT, Load, Plan, Slice, Store, load_value
+from npusim.lowering.plan import ALL_TILES, CONSTANT, Load, Plan, Slice, Store, load_value, output_stores
+from npusim.lowering.slicing import Cut
 from npusim.lowering.strategy import Split, choose, slices
 from npusim.lowering.values import WHOLE, Dist, Value, ceil_div, even, round_up
+
+#: A convolution and the SHAVE kernel behind it are cut in two so that they overlap if each lasts so long, µs (27 and 26
+#: are: chain_4matmul_swish; 1.5 and 13 are not: dt_proj of mamba-130m_l1_t64).
+OVERLAP_US = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +42,25 @@ class Surroundings:
 
     ``hint`` is how its activation lies in CMX, ``sliced_producer`` that the op before is sliced. ``wants`` says how the
     readers want the result: whole on every tile, in rows, or as it comes (``segments``: a SHAVE op takes over any cut).
+    ``followed``: the elementwise kernel that is the only reader, which can be cut together with the convolution.
+    ``readers``: the model goes on behind it (it does not return the result). ``reordered``: its activation has just
+    been brought to channels last for it.
     """
 
     hint: Dist | None = None
     sliced_producer: bool = False
     wants: str = ""
+    followed: str = ""
+    readers: bool = False
+    reordered: bool = False
 
 
 def plan_conv(node: Node, hw: Hardware, around: Surroundings = Surroundings()) -> Plan:
     """MatMul by constant weights, or a dense convolution."""
+    if around.readers and is_stem(node) and node.inputs[0].bits > 8:
+        node = folded(node)
     rows_around = around.wants == "rows" or (around.hint is not None and not around.hint.whole)
-    split = choose(node, hw, rows_around)
+    split = choose(node, hw, rows_around and not around.reordered)
     return Builder(node, hw, split, around).build()
 
 
@@ -59,17 +77,29 @@ class Builder:
         self.reduced = self.k16 * kernel[0] * kernel[1]
         image = "kernel" in node.params and len(self.act.shape) > 2
         self.in_rows = self.act.shape[2] if image else self.height
+        self.from_whole = split != "rows" or (around.hint is not None and around.hint.whole)
         self.whole = self._whole_output(around.wants)
-        self.cut = slices(node, hw, split, self.whole, around.sliced_producer)
+        self.cut = slices(node, hw, split, self.whole, around.sliced_producer, around.followed != "")
         if self.whole and split == "rows" and self.cut.slices > 1:
             self.whole = False
             self.cut = slices(node, hw, split, False, around.sliced_producer)
-        self.from_whole = split != "rows" or (around.hint is not None and around.hint.whole)
+        if around.followed and self.cut.slices == 1 and self._overlaps(around.followed):
+            self.cut = Cut(rows=2)
 
     def _whole_output(self, wants: str) -> bool:
         if self.split == "rows":
             return wants == "whole"
         return self.split == "repeated" or wants != "segments"
+
+    def _overlaps(self, kernel: str) -> bool:
+        """Whether both this convolution and the kernel behind it last long enough to be cut in two for overlap."""
+        if self.split == "repeated" or self.height < 2 * self.hw.tiles:
+            return False
+        share = ceil_div(self.out.elements, self.hw.tiles * self.hw.shave.per_tile)
+        size = share * self.out.bits // 8
+        computes = self._slice(0, 0).computes
+        longest = max(work_us(work, self.hw) for _, work in computes)
+        return min(longest, work_us(ShaveWork(kernel, share, size, 2 * size), self.hw)) >= OVERLAP_US
 
     def build(self) -> Plan:
         """The plan."""
@@ -85,7 +115,8 @@ class Builder:
         inputs, dists = [self.act], [in_dist]
         if not self.weights.constant:
             inputs, dists = [self.act, self.weights], [in_dist, None if self.split == "channels" else WHOLE]
-        return Plan(self.node, inputs, dists, self.out, self._out_dist(), parts, strategy)
+        gathered = self.cut.slices > 1 and "kernel" in self.node.params
+        return Plan(self.node, inputs, dists, self.out, self._out_dist(), parts, strategy, gathered=gathered)
 
     def _out_dist(self) -> Dist:
         if self.whole:
@@ -150,9 +181,10 @@ class Builder:
 
     def _input_rows(self, begin: int, end: int) -> int:
         """Input rows that output rows ``begin`` to ``end`` need, halo included, padding not."""
-        if "kernel" not in self.node.params:
-            return end - begin
-        stride, top = self.node.params["stride"][0], self.node.params["pads"][0]
+        stride = self.node.params.get("stride", (1, 1))[0]
+        if "kernel" not in self.node.params or (not self.hw.software.halo_copies and end - begin < self.height):
+            return min((end - begin) * stride, self.in_rows)
+        top = self.node.params["pads"][0]
         last = (end - 1) * stride - top + self.node.params["kernel"][0]
         return min(last, self.in_rows) - max(begin * stride - top, 0)
 
@@ -165,7 +197,7 @@ class Builder:
         """Weights and tables: kept over all slices where they are not cut, else loaded anew for every slice."""
         key = (c,) if self.cut.channels == 1 or self.cut.rows == 1 else (c, r)
         if self.split != "channels" and self.weights.constant:
-            return [fused_constant(channels, self.reduced, self.weights, self.hw, *key)]
+            return [fused_load(channels * channel_bytes(self.node), *key)]
         parts = list(enumerate(tile_channels)) if self.split == "channels" else [(ALL_TILES, channels)]
         operand = CONSTANT if self.weights.constant else 1
         return [
@@ -187,13 +219,25 @@ class Builder:
 
     def _held(self, tile_rows: tuple[int, ...], tile_channels: tuple[int, ...], channels: int) -> tuple[int, ...]:
         unit = self.width * self.out.bits // 8
-        if self.whole and self.hw.software.broadcast_output:
+        if self.whole:
             rows = sum(tile_rows) if self.split == "rows" else tile_rows[0]
             return (rows * unit * channels,) * self.hw.tiles
         own = tuple(h * unit * n for h, n in zip(tile_rows, tile_channels, strict=True))
         return own + (0,) * (self.hw.tiles - len(own))
 
 
+def multicast(plan: Plan, hw: Hardware) -> Plan:
+    """The same plan with its result written to every tile (mobilenet-v2: depth-wise over channels, then 1x1)."""
+    if len(plan.slices) != 1 or plan.out_dist is None or plan.out_dist.whole:
+        return plan
+    part = plan.slices[0]
+    plan.out_dist = WHOLE
+    part.stores = output_stores(plan.output, WHOLE, hw.tiles, hw)
+    part.out_bytes = (sum(part.out_bytes),) * hw.tiles
+    return plan
+
+
 __all__ = [
-    "CHANNELS", "TABLE_BYTES", "Surroundings", "Value", "fold_rows", "fused_constant", "geometry", "plan_conv", "row_dist",
+    "CHANNELS", "TABLE_BYTES", "Surroundings", "Value", "fold_rows", "fused_constant", "geometry", "multicast", "plan_conv",
+    "row_dist",
 ]  # fmt: skip

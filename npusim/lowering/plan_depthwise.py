@@ -9,7 +9,14 @@ from typing import Literal
 from npusim.costs.work import Work
 from npusim.hardware.schema import Hardware
 from npusim.lowering.cells import Image, assemble, borrow_channels, fit, refold, row_split, workload_channels
-from npusim.lowering.conv_parts import CHANNELS, TABLE_BYTES, fused_constant, geometry, table_load, weights_load
+from npusim.lowering.conv_parts import (
+    CHANNELS,
+    TABLE_BYTES,
+    fused_constant,
+    geometry,
+    table_load,
+    weights_load,
+)
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import ALL_TILES, CONSTANT, Load, Plan, Store, cmx_capacity, transfer
 from npusim.lowering.plan_eltwise import depthwise_tasks
@@ -60,7 +67,7 @@ def channels_last(node: Node, hw: Hardware, act: Value, fresh: Fresh) -> tuple[l
     wide = round_up(channels, CHANNELS)
     target = moved if wide == channels else replace(moved, shape=(shape[0], wide, *shape[2:]))
     planes = (channels, 1, height) if width == 1 else (channels, height, width)
-    halo = width > 1 and node.params.get("kernel", (1, 1))[0] > 1
+    halo = hw.software.halo_copies and width > 1 and node.params.get("kernel", (1, 1))[0] > 1
     return plan_reorder(node, hw, act, target, planes, fresh, halo=halo), target
 
 
@@ -72,7 +79,13 @@ def plan_scale(node: Node, hw: Hardware, fresh: Fresh, any_order: bool = False) 
     value, out, axis = node.inputs[0], node.output, node.params.get("axis")
     n, c, h, w = canonical4(out.physical)
     if not value.plain or (axis is not None and value.memory_order[-1:] == (axis,)):
-        image = Image(n * c, h, w) if n * c > 1 else Image(h, 1, w, flat=True)
+        fold = hw.software.row_fold
+        if n * c > 1:
+            image = Image(n * c, h, w)
+        elif h % fold == 0 and h > fold:  # rms_1x1x256x1536: 4 x 64 on 3720 and 4000, 8 x 32 on 5010
+            image = Image(fold, h // fold, w)
+        else:
+            image = Image(h, 1, w, flat=True)
         return [_channelwise(node, hw, value, out, image)]
     if axis is None and (n * c == 1 or any_order):
         image = borrow_channels(out.physical, hw.tiles) or refold(out.physical)
@@ -111,8 +124,8 @@ def plan_planes(node: Node, hw: Hardware, kind: Kind, fresh: Fresh) -> list[Plan
 
 
 def _over_channels(hw: Hardware, image: Image, kernel: tuple[int, int], act: Value, out: Value) -> bool:
-    """Split over channels (SOK): where every tile gets whole granules and both tensors fit every tile's CMX whole;
-    1x1 only where there is no row for each tile to spare (facts 2.2; rms_1x1x4x768, dwconv1d_c1792 on 4000 and 3720)."""
+    """Split over channels (SOK): where every tile gets whole granules and both tensors fit each tile's CMX whole; 1x1
+    only where there is no row for each tile to spare (facts 2.2; rms_1x1x4x768, dwconv1d_c1792 on 4000 and 3720)."""
     tiles = hw.tiles
     if kernel == (1, 1):
         return image.height <= tiles and image.channels >= CHANNELS * tiles
@@ -132,7 +145,9 @@ def _channelwise(
     taps = round_up(kernel[0] * kernel[1], CHANNELS)
     weights = Value(-1, (channels, taps), 16, weight_bits, constant=True)
     weighted = kind == "dwconv"
-    more = {"kernel_h": kernel[0], "kernel_w": kernel[1], "stride": stride, "in_bits": act.bits, "out_bits": out.bits}
+    turned = planes > 0 or (node.kind in ("dwconv", "pool") and out.plain and image.width > 1)
+    more = {"kernel_h": kernel[0], "kernel_w": kernel[1], "stride": stride, "in_bits": act.bits, "out_bits": out.bits,
+            "planes": turned}  # fmt: skip
     if weighted and _over_channels(hw, image, kernel, act, out):
         return _over_channel_tiles(node, hw, act, out, image, weights, more)
     rows = even(image.height, tiles)
@@ -190,13 +205,13 @@ def _with_halo(
 def _over_channel_tiles(
     node: Node, hw: Hardware, act: Value, out: Value, image: Image, weights: Value, more: dict[str, int]
 ) -> Plan:
-    """Each tile computes its own channels of the whole activation. One-dimensional results reach every tile; images
-    stay cut (dwconv2d_c384_h14), as does everything where results are not multicast."""
+    """Each tile computes its own channels of the whole activation. Results reach every tile, but images written as
+    planes (dwconv2d_c384_h14) and everything where results are not multicast stay cut."""
     tiles, taps = hw.tiles, weights.shape[1]
     cuts = even(image.channels, tiles, CHANNELS)
     real = (*cuts[:-1], cuts[-1] - (image.channels - out.elements // (image.height * image.width)))
     segments = Dist(image.height * image.width, real)
-    whole = hw.software.broadcast_output and (image.flat or image.width == 1)
+    whole = hw.software.broadcast_output and (image.flat or image.width == 1 or not out.plain)
 
     def works(tile: int, index: int) -> Iterable[Work]:
         return depthwise_tasks(image, image.height, image.width, cuts[tile], **more) if tile < len(cuts) else []

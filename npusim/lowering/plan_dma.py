@@ -34,9 +34,10 @@ def plan_broadcast(node: Node, hw: Hardware) -> Plan:
     line = output.bytes // shape[axis]
     source = value.bytes // shape[axis] if varies else 0
     fixed = 0 if varies else value.bytes
-    count = next((n for n in range(1, shape[axis]) if _fits(shape[axis], n, line + source, fixed, capacity)), shape[axis])
+    extent = shape[axis]
+    count = next((n for n in range(1, extent) if _fits(extent, n, line + source, fixed, capacity)), extent)
     parts = []
-    for lines in even(shape[axis], count):
+    for lines in even(extent, count):
         moved = lines * line
         read = value.elements * lines // shape[axis] if varies else value.elements
         loads = [Load(0, 0, load_value(value, read, hw), read * value.bits // 8, () if varies or count == 1 else (0,))]
@@ -51,8 +52,8 @@ def _fits(extent: int, slices: int, line: int, fixed: int, capacity: int) -> boo
 
 
 def plan_gather(node: Node, hw: Hardware) -> Plan:
-    """Rows picked by index: the indices are made ready by a SHAVE kernel, then one gather transfer brings the rows, or a
-    SHAVE kernel copies them (facts 1.2, 7). Rows longer than a gather can carry are brought in parts."""
+    """Rows picked by index: the indices are made ready by a SHAVE kernel, then one gather transfer brings the rows, or
+    a SHAVE kernel copies them (facts 1.2, 7). Rows longer than a gather can carry are brought in parts."""
     data, indices = node.inputs[:2]
     output = node.output
     row = ceil_div(output.bytes, max(indices.elements, 1))
@@ -72,8 +73,8 @@ def plan_gather(node: Node, hw: Hardware) -> Plan:
 def _gather(
     data: Value, indices: Value, elements: int, parts: int, loads: list[Load], hw: Hardware
 ) -> list[tuple[int, Work]]:
-    """What brings ``elements`` of the rows. Intel's estimator charges a transfer for the whole table (facts 1.3). A SHAVE
-    reads the table in CMX where it fits, else from DDR (mamba-130m and bert on 3720)."""
+    """What brings ``elements`` of the rows. Intel's estimator charges a transfer for the whole table (facts 1.3). A
+    SHAVE reads the table in CMX where it fits, else from DDR (mamba-130m and bert on 3720)."""
     index = ShaveWork("convert", indices.elements, indices.elements * 4, indices.elements * 12)
     size = ceil_div(elements * data.bits, 8)
     if hw.software.dma_gather:

@@ -51,8 +51,10 @@ def is_runtime_scale(node: Node) -> bool:
     """A product of two equal shapes [1,1,H>1,W] so small that one factor becomes the weights of a depth-wise op."""
     n, c, h, w = canonical4(node.output.physical)
     size = n * c * h * w
+    if n * c > 1 or h == 1 or len(node.output.shape) != 4:
+        return False
     alike = all(v.elements == size and not v.constant for v in node.inputs)
-    return alike and n * c == 1 and h > 1 and len(node.output.shape) == 4 and size <= RUNTIME_WEIGHTS and size % CHANNELS == 0
+    return alike and size <= RUNTIME_WEIGHTS and size % CHANNELS == 0
 
 
 def plan_runtime_scale(node: Node, hw: Hardware) -> Plan:

@@ -56,6 +56,7 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
     c16 = round_up(channels, CHANNELS)
     share = ceil_div(in_dist.elements(0, value.elements), 1) * value.bits // 8
     slices = fit(hw, share, share, height * width)
+    turned = out.memory_order[-1:] != value.memory_order[-1:]
 
     def works(tile: int, index: int) -> Iterable[Work]:
         elements = ceil_div(in_dist.elements(tile, value.elements), slices)
@@ -63,7 +64,7 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
             rows, columns = (max(1, elements // (width * channels)), width) if by_rows else (
                 height, max(1, elements // (height * channels)))  # fmt: skip
             yield DpuWork("maxpool", rows, columns, c16, in_bits=value.bits, out_bits=out.bits,
-                          variant_channels=workload_channels(c16))  # fmt: skip
+                          variant_channels=workload_channels(c16), planes=turned)  # fmt: skip
 
     return assemble(node, hw, [value], [in_dist], out, out_dist, slices, works, "permuting pool")
 

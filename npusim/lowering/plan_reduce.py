@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from math import prod
 
 from npusim.costs.dpu import choose_mode
 from npusim.costs.work import DpuKind, DpuWork, Work
@@ -12,7 +11,7 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.cells import assemble, fit, fit_chain, row_split, workload_channels
 from npusim.lowering.conv_parts import CHANNELS, TABLE_BYTES, fold_rows, fused_constant
 from npusim.lowering.nodes import Node
-from npusim.lowering.plan import Load, Plan, cmx_capacity
+from npusim.lowering.plan import Load, Plan, cmx_capacity, output_stores
 from npusim.lowering.plan_permute import Fresh, plan_reorder
 from npusim.lowering.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up
 
@@ -63,26 +62,35 @@ class _Chain:
 def plan_reduce(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     """ReduceSum, Mean or Max over one run of memory dimensions (``params["view"]``: before, length, after).
 
-    Over C of [1,C,H,W]: the rest are 16 channels and HW/16 columns. Over H or W: planes become channels last first,
-    one plane is widened to 16 channels by a convolution (facts 1.2; rsum_*, rmean_*, rmax_*: 26 cases).
+    Over C of [1,C,H,W]: the rest are 16 channels and HW/16 columns. Over H or W: planes become channels last first;
+    one plane (the outermost of two, or of more than three dimensions) is widened to 16 channels by a convolution
+    (facts 1.2; rsum_*, rmean_*, rmax_*: 26 cases; ReduceSum_2 and _3 of mamba2 on 3720).
     """
     value, out = node.inputs[0], node.output
     before, length, after = node.params["view"]
+    sides = [value.shape[a] for a in node.params["axes"] if value.shape[a] > 1]
+    if not value.plain and before == 1 and len(sides) == 2 and max(sides) <= MAX_KERNEL and after % CHANNELS == 0:
+        return [_whole_image(node, hw, value, out, sides)]
     kind: DpuKind = "maxpool" if node.params["reduce"] == "max" else "avgpool"
-    n, c, h, w = canonical4(tuple(value.shape[d] for d in value.memory_order))
-    channels = n * c
-    if before == 1 and (channels == length or after % CHANNELS == 0 and channels > 1):
+    dims = len(value.memory_order)
+    if before == 1 and dims == 3:
         if node.params["reduce"] == "sum" and length % CHANNELS:
             return _sum_of_planes(node, hw, fresh)
         wide = CHANNELS if after % CHANNELS == 0 else round_up(after, CHANNELS)
         chain = _Chain(node, hw, kind, length, ceil_div(after, wide), wide, across=False)
         return _down(chain, value, out, fresh)
     across = after == 1
-    height, width = (prod((h, w)) // length, length) if across else (length, prod((h, w)) // length)
+    if across:
+        n, c, height, width = canonical4(tuple(value.shape[d] for d in value.memory_order))
+        channels = n * c
+    else:
+        channels, height, width = before, length, after
     wide = round_up(channels, CHANNELS)
     target = replace(fresh(value), shape=(height, width, wide), order=())
     chain = _Chain(node, hw, kind, height, width, wide, across)
     by_channels = channels > 1 and _by_channels(chain)
+    if channels == 1 and hw.software.fused_widening:
+        return [_widened(chain, value, out)]
     if channels == 1:
         plans = [plan_widen(node, hw, value, target)]
     else:
@@ -90,6 +98,21 @@ def plan_reduce(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     if by_channels:
         return [*plans, *_channel_chain(chain, target, out, fresh)]
     return [*plans, *(_across(chain, target, out) if across else _down(chain, target, out, fresh))]
+
+
+def _whole_image(node: Node, hw: Hardware, value: Value, out: Value, sides: list[int]) -> Plan:
+    """An image that one kernel covers, its channels over the tiles (the global pools of MobileNet and ResNet)."""
+    channels = out.elements
+    cuts = even(channels, hw.tiles, CHANNELS)
+    kind: DpuKind = "maxpool" if node.params["reduce"] == "max" else "avgpool"
+
+    def works(tile: int, index: int) -> Iterable[Work]:
+        if tile < len(cuts):
+            unit = workload_channels(cuts[tile])
+            yield DpuWork(kind, 1, 1, cuts[tile], 1, sides[0], sides[1], sides[0], variant_channels=unit)
+
+    dist = WHOLE if hw.software.broadcast_output else Dist(1, cuts)
+    return assemble(node, hw, [value], [WHOLE], out, dist, 1, works, f"{kind} {sides} over channels (SOK)")
 
 
 def _by_channels(chain: _Chain) -> bool:
@@ -122,6 +145,46 @@ def plan_widen(node: Node, hw: Hardware, value: Value, target: Value) -> Plan:
     return assemble(node, hw, [value], [in_dist], target, out_dist, slices, works, strategy, constants)
 
 
+def _widened(chain: _Chain, value: Value, out: Value) -> Plan:
+    """The widening convolution and its poolings in one chain of slices along W; only the plane waits ahead."""
+    hw, tiles = chain.hw, chain.hw.tiles
+    rows = even(chain.height, tiles) if chain.height >= tiles else (chain.height,) * tiles
+    in_dist = row_split(value, chain.height, tiles)
+    in_bytes = in_dist.elements(0, value.elements) * 2
+    kernels = factor(chain.length)
+    split = 0 if chain.across else len(kernels) - 1
+    stages = _Stages(chain, kernels, split)
+    results = ceil_div(in_bytes * CHANNELS, kernels[0]) if chain.across else stages.results()
+    slices = fit(hw, in_bytes, in_bytes * CHANNELS + results, ceil_div(chain.width, CHANNELS), equal=True)
+    columns = ceil_div(chain.width, CHANNELS * slices)
+    mode = choose_mode(chain.height, columns, CHANNELS * CHANNELS, hw)
+    weights = Value(-1, (CHANNELS * CHANNELS, CHANNELS), constant=True)
+
+    def works(tile: int, index: int) -> Iterable[Work]:
+        yield DpuWork("conv", rows[tile], columns, CHANNELS * CHANNELS, CHANNELS, mpe_mode=mode)
+        if not chain.across:
+            yield from stages.works(tile, slices)
+            return
+        pixels = columns * CHANNELS
+        for k in kernels:
+            if pixels % k and index < slices - 1:
+                break
+            pixels = ceil_div(pixels, k)
+            yield chain.work(rows[tile], pixels, chain.channels, k)
+
+    def constants(index: int) -> list[Load]:
+        return [fused_constant(CHANNELS * CHANNELS, CHANNELS, weights, hw, 0)]
+
+    out_dist = row_split(out, chain.height, tiles) if chain.across else stages.out_dist(out)
+    strategy = f"widening and {chain.kind} chain {kernels}"
+    plan = assemble(chain.node, hw, [value], [in_dist], out, out_dist, slices, works, strategy, constants)
+    if chain.across:
+        for part in plan.slices[:-1]:
+            part.stores = []
+        plan.slices[-1].stores = output_stores(out, out_dist, tiles, hw)
+    return plan
+
+
 def _across(chain: _Chain, source: Value, out: Value) -> list[Plan]:
     """A chain along W: every tile its rows; where they are sliced along W, the slices' results stay until the last."""
     hw, node, tiles = chain.hw, chain.node, chain.hw.tiles
@@ -130,30 +193,32 @@ def _across(chain: _Chain, source: Value, out: Value) -> list[Plan]:
     kernels = factor(chain.width)
     in_bytes = in_dist.elements(0, source.elements) * 2
     slices = fit_chain(hw, ceil_div(in_bytes * (kernels[0] + 1), kernels[0]), chain.width)
+    by_rows = rows[0] % slices == 0 or (chain.width // slices) % kernels[0] > 0
     reduced, local = 1, 0
     for k in kernels:
-        if slices > 1 and (chain.width // slices) % (reduced * k):
+        if not by_rows and (chain.width // slices) % (reduced * k):
             break
         reduced, local = reduced * k, local + 1
 
     def works(tile: int, index: int) -> Iterable[Work]:
-        columns = chain.width // slices
+        own = ceil_div(rows[tile], slices) if by_rows else rows[tile]
+        columns = chain.width if by_rows else chain.width // slices
         for k in kernels[:local]:
             columns = ceil_div(columns, k)
-            yield chain.work(rows[tile], columns, chain.channels, k)
+            yield chain.work(own, columns, chain.channels, k)
         columns *= slices
         for k in kernels[local:] if index == slices - 1 else ():
             columns = ceil_div(columns, k)
-            yield chain.work(rows[tile], columns, chain.channels, k)
+            yield chain.work(own, columns, chain.channels, k)
 
     planes = out.elements // chain.height
     out_dist = WHOLE if in_dist.whole else Dist(planes, rows)
-    plan = assemble(node, hw, [source], [in_dist], out, out_dist, slices, works, f"{chain.kind} chain {kernels}")
-    if slices > 1 and local < len(kernels):
-        whole = assemble(node, hw, [source], [in_dist], out, out_dist, 1, works, "").slices[0]
+    strategy = f"{chain.kind} chain {kernels}"
+    plan = assemble(node, hw, [source], [in_dist], out, out_dist, slices, works, strategy)
+    if local < len(kernels):
         for part in plan.slices:
             part.stores = []
-        plan.slices[-1].stores = whole.stores
+        plan.slices[-1].stores = output_stores(out, out_dist, tiles, hw)
     return [plan]
 
 
@@ -163,30 +228,33 @@ def _channel_chain(chain: _Chain, source: Value, out: Value, fresh: Fresh) -> li
     hw, tiles, node = chain.hw, chain.hw.tiles, chain.node
     cuts = even(chain.channels, tiles)
     kernels = factor(chain.length)
+    in_dist = Dist(source.elements // chain.channels, cuts)
+    strategy = f"{chain.kind} chain {kernels}"
     if chain.across:
+        slices = fit(hw, in_dist.elements(0, source.elements) * 2, 0, chain.height)
+
         def works(tile: int, index: int) -> Iterable[Work]:
             columns = chain.width
             for k in kernels:
                 columns = ceil_div(columns, k)
-                yield chain.work(chain.height, columns, cuts[tile], k)
+                yield chain.work(ceil_div(chain.height, slices), columns, cuts[tile], k)
 
-        in_dist = Dist(source.elements // chain.channels, cuts)
-        return [assemble(node, hw, [source], [in_dist], out, WHOLE, 1, works, f"{chain.kind} chain {kernels}")]
+        return [assemble(node, hw, [source], [in_dist], out, WHOLE, slices, works, strategy)]
     plans = []
     rows = chain.height
     for i, k in enumerate(kernels):
         rows = ceil_div(rows, k)
         last = i == len(kernels) - 1
         target = out if last else replace(fresh(source), shape=(rows, chain.width, chain.channels), order=())
-        stage_rows = rows
-
-        def stage(tile: int, index: int, rows: int = stage_rows, k: int = k) -> Iterable[Work]:
-            yield chain.work(rows, chain.width, cuts[tile], k)
-
-        in_dist = Dist(source.elements // chain.channels, cuts)
         out_dist = Dist(target.elements // chain.channels, cuts) if last else WHOLE
-        plans.append(assemble(node, hw, [source], [in_dist], target, out_dist, 1, stage, f"{chain.kind} {k}"))
-        source = target
+        held = (in_dist.elements(0, source.elements) * 2, out_dist.elements(0, target.elements) * 2)
+        slices = fit(hw, *held, chain.width)
+
+        def stage(tile: int, index: int, rows: int = rows, k: int = k, slices: int = slices) -> Iterable[Work]:
+            yield chain.work(rows, ceil_div(chain.width, slices), cuts[tile], k)
+
+        plans.append(assemble(node, hw, [source], [in_dist], target, out_dist, slices, stage, strategy))
+        source, in_dist = target, Dist(target.elements // chain.channels, cuts)
     return plans
 
 
@@ -194,7 +262,7 @@ def _down(chain: _Chain, source: Value, out: Value, fresh: Fresh) -> list[Plan]:
     """A chain down the rows: cut over the tiles as long as each tile has a row of the result, then that result is
     multicast (through DDR where it does not fit) and the other stages are repeated on every tile, or split over the
     channels where each tile gets 16."""
-    hw, tiles, node = chain.hw, chain.hw.tiles, chain.node
+    hw, tiles = chain.hw, chain.hw.tiles
     kernels = factor(chain.height)
     row = chain.width * chain.channels
     split = 0
@@ -203,34 +271,23 @@ def _down(chain: _Chain, source: Value, out: Value, fresh: Fresh) -> list[Plan]:
         rows //= kernels[split]
         split += 1
     strategy = f"{chain.kind} chain {kernels}"
-    in_dist = WHOLE if not split else _row_dist(source, chain.height // kernels[0], tiles)
+    in_dist = row_split(source, chain.height, tiles) if split else WHOLE
     in_bytes = in_dist.elements(0, source.elements) * 2
     gathered = rows * row * 2
-    outs = [prod(kernels[: i + 1]) for i in range(len(kernels))]
-    results = sum(chain.height // r * row * 2 // (tiles if i < split - 1 else 1) for i, r in enumerate(outs))
-    spill = 0 < split < len(kernels) and in_bytes + gathered > cmx_capacity(hw) >= in_bytes
-    if spill:
-        middle = replace(fresh(source), shape=(rows, chain.width, chain.channels), order=())
-        first = _Stages(chain, kernels[:split], split)
-        one = _stages_plan(first, source, in_dist, middle, _row_dist(middle, rows, tiles), 1, strategy)
-        rest = replace(chain, height=rows)
-        two = _Stages(rest, kernels[split:], 0)
-        return [one, _stages_plan(two, middle, WHOLE, out, WHOLE, 1, strategy)]
-    slices = 1 if in_bytes + gathered <= cmx_capacity(hw) else fit_chain(hw, in_bytes + results, chain.width)
     stages = _Stages(chain, kernels, split)
-    last_over_channels = stages.last_over_channels
-    if split == len(kernels):
-        out_dist = _row_dist(out, rows, tiles)
-    elif last_over_channels:
-        out_dist = Dist(out.elements // chain.channels, even(chain.channels, tiles, CHANNELS))
-    else:
-        out_dist = WHOLE
+    unsliced = in_bytes + gathered <= cmx_capacity(hw)
+    first = _Stages(chain, kernels[:split], split)
+    apart = not hw.software.broadcast_output or in_bytes + gathered // tiles <= cmx_capacity(hw)
+    if 0 < split < len(kernels) and not unsliced and apart:
+        middle = replace(fresh(source), shape=(rows, chain.width, chain.channels), order=())
+        slices = fit(hw, in_bytes, first.results(gathered=False), chain.width)
+        one = _stages_plan(first, source, in_dist, middle, row_split(middle, rows, tiles), slices, strategy)
+        rest = _Stages(replace(chain, height=rows), kernels[split:], 0)
+        slices = fit(hw, gathered, rest.results(), chain.width)
+        return [one, _stages_plan(rest, middle, WHOLE, out, rest.out_dist(out), slices, strategy)]
+    slices = 1 if unsliced else fit_chain(hw, in_bytes + stages.results(), chain.width)
+    out_dist = row_split(out, rows, tiles) if split == len(kernels) else stages.out_dist(out)
     return [_stages_plan(stages, source, in_dist, out, out_dist, slices, strategy)]
-
-
-def _row_dist(value: Value, units: int, tiles: int) -> Dist:
-    """Cut in ``units`` equal runs of rows."""
-    return Dist(1, tuple(u * (value.elements // units) for u in even(units, tiles)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +303,23 @@ class _Stages:
         """The last stage's tiles split the channels."""
         granules = CHANNELS * self.chain.hw.tiles
         return self.split < len(self.kernels) and self.chain.channels % granules == 0
+
+    def results(self, gathered: bool = True) -> int:
+        """Bytes of all stages' results on one tile; the last that is split is multicast if ``gathered``."""
+        chain = self.chain
+        rows, total = chain.height, 0
+        for i, k in enumerate(self.kernels):
+            rows //= k
+            cut = i < self.split - gathered
+            total += rows * chain.width * chain.channels * 2 // (chain.hw.tiles if cut else 1)
+        return total
+
+    def out_dist(self, out: Value) -> Dist:
+        """How the result of stages that end on every tile lies."""
+        channels = self.chain.channels
+        if not self.last_over_channels:
+            return WHOLE
+        return Dist(out.elements // channels, even(channels, self.chain.hw.tiles, CHANNELS))
 
     def works(self, tile: int, slices: int) -> Iterable[Work]:
         """The workloads of one tile and slice."""
@@ -285,7 +359,7 @@ def _sum_of_planes(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     """ReduceSum over C that is no multiple of 16: channels last, widened, then a convolution with ones (facts 1.2)."""
     value = node.inputs[0]
     _, length, after = node.params["view"]
-    n, c, h, w = canonical4(tuple(value.shape[d] for d in value.memory_order))
+    h, w = canonical4(tuple(value.shape[d] for d in value.memory_order))[2:]
     height, width = (h, w) if h * w == after else (1, after)
     wide = round_up(length, CHANNELS)
     target = replace(fresh(value), shape=(height, width, wide), order=())

@@ -8,7 +8,17 @@ from math import prod
 from npusim.costs.work import ShaveWork
 from npusim.hardware.schema import Hardware
 from npusim.lowering.nodes import Node
-from npusim.lowering.plan import ALL_TILES, Load, Plan, Slice, Store, cmx_capacity, load_value, odd_halves, transfer
+from npusim.lowering.plan import (
+    ALL_TILES,
+    Load,
+    Plan,
+    Slice,
+    Store,
+    cmx_capacity,
+    load_value,
+    odd_halves,
+    transfer,
+)
 from npusim.lowering.shave_tiling import (
     DENSE_KERNELS,
     FLAT_GRANULE,
@@ -35,6 +45,8 @@ from npusim.lowering.shave_tiling import (
 )
 from npusim.lowering.values import Dist, Value, ceil_div
 
+#: Kernels that run along one axis.
+AXIS_KERNELS = frozenset({"softmax", "logsoftmax", "cumsum", "normalizel2"})
 #: Storage of constants that the compiler adds itself (the gamma of an RMS norm, the ones of a reciprocal).
 ADDED_CONSTANT = -1
 
@@ -65,7 +77,8 @@ def plan_shave(node: Node, hw: Hardware, kernel: str, hint: Dist | None = None) 
 def _unrolled(node: Node) -> bool:
     """A kernel of group A alone over a batch (facts 2.4, own 4/4)."""
     shape = node.output.shape
-    return len(node.inputs) == 1 and len(shape) == 4 and shape[0] > 1 and node.output.plain and "repeated" not in node.params
+    alone = len(node.inputs) == 1 and node.output.plain and "repeated" not in node.params
+    return alone and len(shape) == 4 and shape[0] > 1
 
 
 def _one_by_one(node: Node, hw: Hardware, kernel: str) -> Plan:
@@ -74,9 +87,9 @@ def _one_by_one(node: Node, hw: Hardware, kernel: str) -> Plan:
     item = (1, *node.output.shape[1:])
     one = replace(node, inputs=[replace(node.inputs[0], shape=item, order=())], output=replace(node.output, shape=item))
     plan = plan_shave(one, hw, kernel)
-    strategy = f"{plan.strategy}, {batch} batch items"
-    slices = [part for _ in range(batch) for part in plan.slices]
-    return replace(plan, node=node, inputs=node.inputs, output=node.output, out_dist=None, slices=slices, strategy=strategy)
+    plan.strategy += f", {batch} batch items"
+    plan.slices = [part for _ in range(batch) for part in plan.slices]
+    return replace(plan, node=node, inputs=node.inputs, output=node.output, out_dist=None)
 
 
 def _executed(value: Value) -> Value:
@@ -96,7 +109,7 @@ def _locked(node: Node, kernel: str, shape: Shape) -> int | None:
     if kernel in ("rms", "mvn"):
         return W
     axis = node.params.get("axis")
-    if axis is None or kernel not in ("softmax", "logsoftmax", "cumsum", "normalizel2") and "reduce" not in kernel:
+    if axis is None or not (kernel in AXIS_KERNELS or kernel.startswith("reduce")):
         return None
     order = output.order or tuple(range(len(output.shape)))
     inner = prod(output.shape[d] for d in order[order.index(axis) + 1 :])
@@ -125,8 +138,9 @@ def split(shape: Shape, kernel: str, locked: int | None, hw: Hardware, hint: Dis
     part = [*shape]
     part[axis] = cuts[0]
     block = (part[0], part[1], part[2], part[3])
-    inner = shave_axis(block, kernel, locked)
-    flat = kernel in FLAT_KERNELS and (inner is None or len(set(cuts)) > 1 or block[inner] % hw.shave.per_tile > 0)
+    uneven = len(set(cuts)) > 1
+    inner = axis if kernel in ROW_KERNELS and uneven and cuts[0] > 1 else shave_axis(block, kernel, locked)
+    flat = kernel in FLAT_KERNELS and (inner is None or uneven or block[inner] % hw.shave.per_tile > 0)
     shaves = _shaves(kernel, total // len(cuts), hw)
     if inner is None and not flat:
         shaves = 1
@@ -137,8 +151,9 @@ def split(shape: Shape, kernel: str, locked: int | None, hw: Hardware, hint: Dis
 def _short(shape: Shape, kernel: str, locked: int | None, tiles: int, hw: Hardware) -> Tiling:
     """No axis has an index for every tile: a flat vector in granules, or everything repeated on every tile."""
     total = prod(shape)
-    if locked is None and total >= FLAT_GRANULE * tiles and total % FLAT_GRANULE == 0 and tiles > 1:
-        cuts = segments(total, tiles, FLAT_GRANULE)
+    if locked is None and total > FLAT_GRANULE * tiles and total % FLAT_GRANULE == 0 and tiles > 1:
+        exact = total % tiles == 0 and total // tiles % (FLAT_GRANULE // 2) == 0  # 4,000 on 4: 1,000 each
+        cuts = segments(total, tiles, 1 if exact else FLAT_GRANULE)
         return Tiling(shape, None, cuts, None, _shaves(kernel, cuts[0], hw))
     lines = kernel in LINE_KERNELS and locked == W
     inner = shave_axis(shape, kernel, locked)
@@ -241,7 +256,7 @@ def _needed(value: Value, shape: Shape | None, part: Part, tiling: Tiling) -> in
     """Elements of an operand that a tile needs."""
     if value.elements == prod(tiling.shape):
         return part.elements
-    if shape is None or tiling.axis is None and tiling.cuts:
+    if shape is None or (tiling.axis is None and tiling.cuts):
         return value.elements
     return operand_part(part.block, shape, tiling.shape)
 

@@ -16,7 +16,7 @@ class Queue:
     """An in-order FIFO and the servers that drain it.
 
     ``unit`` is the DMA engine for ``dma`` queues and the tile for ``dpu`` and ``shave`` ones; ``channel`` is the
-    memory a DMA queue reads from (``ddr`` or ``cmx``), empty otherwise.
+    memory a DMA queue reads from (``ddr`` or ``cmx``), empty where it reads from both and on other queues.
     """
 
     name: str

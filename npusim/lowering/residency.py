@@ -145,6 +145,13 @@ def _stays(
     """Decide one edge; where it stays in CMX, account for it."""
     value, plan = plans[reader].inputs[operand], plans[reader]
     made = plans[source]
+    if made.chain >= 0 and made.chain == plan.chain:
+        result.resident[reader, operand] = source
+        result.chained[source] = reader
+        both = max(made.slices[0].out_bytes) + max(plan.slices[0].out_bytes)
+        for step in (*result.steps_of[source], *result.steps_of[reader]):
+            result.level[step] += both  # the slice before is still being read and stored
+        return True
     if value.partial or not made.resident_output or plan.in_dists[operand] != made.out_dist:
         return False
     loads = [x for part in plan.slices for x in part.loads if x.operand == operand]
@@ -153,26 +160,28 @@ def _stays(
     if made.output.elements != value.elements:
         return False
     size = result.output_bytes(made, source, made.slices[0])
-    if made.in_place:
+    if made.in_place or made.gathered:
         size = max(held(made.output, made.out_dist or WHOLE, tiles))
-    begin = result.keep_until.get(source, result.first_step[source])
-    end = result.first_step[reader]
-    between = range(begin + 1, end)
+    makers = result.steps_of[source]
+    begin = result.keep_until.get(source, makers[-1])
+    reading = result.steps_of[reader]
+    between = range(begin + 1, reading[0])
     if any(result.level[s] + size > capacity for s in between):
         return False
     more = max(0, size - load_bytes([x for x in plan.slices[0].loads if x.operand == operand], tiles))
-    reading = range(end, end + len(plan.slices))
     if any(result.level[s] + more > capacity for s in reading):
         return False
-    if made.in_place and source not in result.widened:
-        if result.level[result.first_step[source]] + size > capacity:
+    if (made.in_place or made.gathered) and source not in result.widened:
+        extra = size - result.output_bytes(made, source, made.slices[-1]) if made.gathered else size
+        if any(result.level[s] + extra > capacity for s in makers):
             return False
-        result.level[result.first_step[source]] += size
+        for s in makers:
+            result.level[s] += extra
         result.widened[source] = size
     for s in between:
         result.level[s] += size
     for s in reading:
         result.level[s] += more
-    result.keep_until[source] = max(begin, end + len(plan.slices) - 1)
+    result.keep_until[source] = max(begin, reading[-1])
     result.resident[reader, operand] = source
     return True

@@ -20,8 +20,8 @@ ROW_KERNELS = frozenset({"exp", "tanh", "sin", "erf", "floor", "power", "divide"
 #: Read off the tasks of [1, 1, 4, 1536] on 4 tiles and of uneven cuts over 3 (abs, gelu, sigmoid ... are not refolded).
 FLAT_KERNELS = frozenset(
     {
-        "exp", "sin", "swish", "clamp", "softplus", "multiply", "square", "divide", "maximum", "minimum", "add", "subtract",
-        "squareddifference", "equal", "notequal", "greater", "greaterequal", "less", "lessequal", "logicaland",
+        "exp", "sin", "swish", "clamp", "softplus", "multiply", "square", "divide", "maximum", "minimum", "add",
+        "subtract", "squareddifference", "equal", "notequal", "greater", "greaterequal", "less", "lessequal", "logicaland",
         "logicalor", "logicalxor",
     }
 )  # fmt: skip
@@ -76,7 +76,8 @@ def four(output: Value, inputs: list[Value]) -> tuple[Shape, list[Shape | None]]
     shape = [output.shape[d] for d in order]
     aligned: list[list[int] | None] = []
     for value in inputs:
-        if len(value.shape) == len(shape) and all(value.shape[d] in (1, output.shape[d]) or output.shape[d] == 1 for d in order):
+        pairs = zip(value.shape, output.shape, strict=False)
+        if len(value.shape) == len(shape) and all(v in (1, o) or o == 1 for v, o in pairs):
             aligned.append([value.shape[d] for d in order])
         elif value.elements == output.elements:
             aligned.append(list(shape))
@@ -91,8 +92,7 @@ def four(output: Value, inputs: list[Value]) -> tuple[Shape, list[Shape | None]]
         for row in rows:
             row[:] = [row[i] for i in keep]
     while len(shape) > 3 and not (len(shape) == 4 and shape[0] == 1):
-        pairs = (i for i in range(len(shape) - 1) if all(_alike(row, shape, i) for row in rows))
-        pair = next(pairs, None)
+        pair = next((i for i in range(len(shape) - 1) if all(_alike(row, shape, i) for row in rows)), None)
         if pair is None:
             if len(shape) <= 4:
                 break
@@ -190,6 +190,8 @@ class Tiling:
             block, first = ((1, 1, 1, prod(b)) for b in (block, first))
         axis = H if self.lines else W if self.shave_axis is None else self.shave_axis
         chunk = ceil_div(first[axis], self.shaves)
+        if self.shave_axis is None and not self.lines and chunk >= FLAT_GRANULE * FLAT_GRANULE:
+            chunk = round_up(chunk, FLAT_GRANULE)  # 1,000: 512 + 488; 7,500: 3,760 + 3,740
         pieces = []
         left = block[axis]
         for position in range(self.shaves):

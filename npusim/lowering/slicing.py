@@ -7,7 +7,7 @@ at once and the transfers of one hide behind the computes of the other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.plan import cmx_capacity
@@ -74,18 +74,23 @@ def first_fit(demand: Demand, budget: float, activations: int, copies: int = 2) 
     return None
 
 
-def cut(demand: Demand, hw: Hardware, by_channels: bool, sliced_producer: bool) -> Cut:
+def cut(
+    demand: Demand, hw: Hardware, by_channels: bool, sliced_producer: bool, followed: bool = False
+) -> Cut:
     """The slices of a convolution.
 
     ``by_channels``: the tiles split the output channels (SOK), else the rows. ``sliced_producer``: the activation
-    comes from an op that is sliced itself; otherwise the compiler leaves room for a second copy of it.
+    comes from an op that is sliced itself; otherwise the compiler leaves room for a second copy of it. ``followed``:
+    an elementwise kernel is cut together with it, so that its result takes room too.
     """
     capacity = cmx_capacity(hw)
     if demand.total <= capacity and demand.weights <= LARGE_WEIGHTS * capacity:
         return Cut()
     budget = hw.software.pipeline_share * capacity
     isolated = first_fit(demand, capacity, 1, copies=1)
-    if demand.act >= demand.weights:
+    if followed:
+        demand = replace(demand, out=2 * demand.out)
+    if demand.act >= demand.weights or followed:
         rows = _by_rows(demand, budget)
         if rows is not None:
             return Cut(rows=rows)
@@ -93,7 +98,7 @@ def cut(demand: Demand, hw: Hardware, by_channels: bool, sliced_producer: bool) 
         pipelined = first_fit(demand, CHANNEL_SPLIT * budget, 1)
     else:
         pipelined = first_fit(demand, budget, 1)
-        roomy = None if sliced_producer else first_fit(demand, budget, 2)
+        roomy = None if sliced_producer or followed else first_fit(demand, budget, 2)
         if roomy is not None and (pipelined is None or roomy <= ROOM_PATIENCE * pipelined):
             pipelined = roomy
     if isolated == 1 and pipelined is not None and pipelined > PIPELINE_LIMIT:

@@ -36,7 +36,6 @@ def demand(node: Node, hw: Hardware, by_channels: bool, whole_output: bool) -> D
     n16 = round_up(node.params["n"], CHANNELS)
     act, out = node.inputs[0], node.output
     row = width * out.bits // 8
-    whole_output = whole_output and hw.software.broadcast_output
     if by_channels:
         granules = ceil_div(n16 // CHANNELS, hw.tiles)
         held = n16 if whole_output else granules * CHANNELS
@@ -62,10 +61,12 @@ def _input_rows(node: Node, rows: int) -> int:
     return (rows - 1) * node.params["stride"][0] + node.params["kernel"][0]
 
 
-def slices(node: Node, hw: Hardware, split: Split, whole_output: bool, sliced_producer: bool) -> Cut:
-    """The slices of a convolution under a split."""
+def slices(
+    node: Node, hw: Hardware, split: Split, whole_output: bool, sliced_producer: bool, followed: bool = False
+) -> Cut:
+    """The slices of a convolution under a split (``slicing.cut``)."""
     by_channels = split == "channels"
-    return cut(demand(node, hw, by_channels, whole_output), hw, by_channels, sliced_producer)
+    return cut(demand(node, hw, by_channels, whole_output), hw, by_channels, sliced_producer, followed)
 
 
 def choose(node: Node, hw: Hardware, rows_around: bool = False) -> Split:

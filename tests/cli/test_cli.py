@@ -119,19 +119,24 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path, arguments: tuple[str, ...
 
 
 def test_a_model_file(tmp_path: Path) -> None:
+    import numpy as np
     import openvino
+    from openvino import opset13 as ops
 
-    import workloads
-
-    model = workloads.build("mamba2-130m", layers=1, tokens=4, block_only=True)
-    openvino.save_model(model, tmp_path / "block.xml")
-    done = npusim("run", "--hw", "lunarlake.yaml", "--model", "block.xml", cwd=tmp_path)
+    data = ops.parameter([-1, 64], np.float32, name="data")
+    model = openvino.Model([ops.relu(ops.matmul(data, np.ones((64, 32), np.float32), False, False))], [data])
+    openvino.save_model(model, tmp_path / "net.xml")
+    arguments = ("run", "--hw", "meteorlake.yaml", "--model", "net.xml")
+    dynamic = npusim(*arguments, cwd=tmp_path)
+    assert (dynamic.returncode, dynamic.stderr.count("\n")) == (2, 1)
+    assert "--shape data=" in dynamic.stderr
+    done = npusim(*arguments, "--shape", "data=[16,64]", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert (tmp_path / "npusim-out" / "block-lunarlake" / "report.html").exists()
-    (tmp_path / "block.bin").unlink()
-    again = npusim("run", "--hw", "lunarlake.yaml", "--model", "block.xml", "--no-report", cwd=tmp_path)
+    assert (tmp_path / "npusim-out" / "net-meteorlake" / "report.html").exists()
+    (tmp_path / "net.bin").unlink()
+    again = npusim(*arguments, "--shape", "data=[16,64]", "--no-report", cwd=tmp_path)
     assert again.returncode == 0
-    assert "note: block.bin is missing" in again.stdout
+    assert "note: net.bin is missing" in again.stdout
 
 
 def test_list_names_what_is_built_in(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from npusim.report import write_report
+from npusim.report.run_page import run_page
 from npusim.report.subject import Subject
 from tests.report.synthetic import HOSTILE, synthetic_result
 
@@ -171,9 +172,10 @@ def test_keyboard_and_theme(watched: Watched) -> None:
 
 
 def test_many_tasks_redraw_fast(browser: Browser, tmp_path: Path) -> None:
-    write_report(synthetic_result(4000, 12), tmp_path, Subject("many"))
+    file = tmp_path / "report.html"
+    file.write_text(run_page(synthetic_result(layers=1400, kernels=36), Subject("many")), encoding="utf-8")
     page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.goto((tmp_path / "report.html").as_uri() + "#timeline")
+    page.goto(file.as_uri() + "#timeline")
     page.wait_for_selector("html[data-ready]")
     assert page.evaluate("npusim.lanes.tasks.count") > 100_000
     took_ms = page.evaluate(

@@ -1,0 +1,48 @@
+"""Plans cut together with the sliced convolution before them (vertical fusion, facts/vendor_lowering.md 4.3).
+
+While a SHAVE kernel works on slice i from CMX, the DPU computes slice i+1 and the weights of slice i+2 are loaded
+(chain_ffn256, chain_4matmul_swish on 4000 and 3720, the FFN of bert-base).
+"""
+
+from __future__ import annotations
+
+from itertools import count
+
+from npusim.costs.work import ShaveWork, Work
+from npusim.hardware.schema import Hardware
+from npusim.lowering.nodes import Node
+from npusim.lowering.plan import Plan, Slice
+from npusim.lowering.values import ceil_div, even
+
+#: Elements of one granule of a SHAVE's share.
+GRANULE = 16
+
+
+def joins(node: Node, producer: Plan, sole: bool) -> bool:
+    """Whether an elementwise kernel runs slice by slice behind the plan that makes its operand."""
+    return (
+        sole
+        and producer.node.kind == "conv"
+        and len(producer.slices) > 1
+        and producer.chain < 0
+        and node.params.get("axis") is None
+        and node.inputs[0].elements == producer.output.elements
+    )
+
+
+def plan_joined(node: Node, hw: Hardware, kernel: str, producer: Plan, numbers: count[int]) -> Plan:
+    """The slices of an elementwise kernel over those of ``producer``, which it is chained to."""
+    producer.chain = next(numbers)
+    shaves = 1 if kernel in hw.software.unsplit_kernels else hw.shave.per_tile
+    output = node.output
+    parts = []
+    for part in producer.slices:
+        computes: list[tuple[int, Work]] = []
+        for tile, held in enumerate(part.out_bytes):
+            elements = held * 8 // output.bits
+            for share in even(elements, shaves, GRANULE) if elements else ():
+                size = ceil_div(share * output.bits, 8)
+                computes.append((tile, ShaveWork(kernel, share, size, 2 * size)))
+        parts.append(Slice([], computes, part.stores, part.out_bytes, part.detail))
+    strategy = f"{kernel}, cut with the op before it in {len(parts)} slices"
+    return Plan(node, [node.inputs[0]], [None], output, None, parts, strategy, chain=producer.chain)

@@ -1,0 +1,135 @@
+"""SHAVE kernels against what the vendor's compiler does with the same one-op models (public traces, named in ids)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openvino import opset13 as op
+
+from npusim.costs.price import price
+from npusim.costs.work import DmaWork, ShaveWork
+from npusim.engine.event import simulate
+from npusim.graph import load_model
+from npusim.hardware import load_hardware
+from npusim.lowering import Program, lower
+from npusim.lowering.shave_tiling import Tiling, segments
+
+Build = Callable[..., ov.Node]
+_PLATFORMS = {"4000": ("lunarlake-vpunn", 4), "3720": ("meteorlake-vpunn", 2), "5010": ("pantherlake-vpunn", 3)}
+L, M, S, U = (1, 24, 256, 256), (1, 24, 64, 256), (1, 16, 32, 32), (1, 1, 4, 1536)
+
+
+def _program(folder: Path, build: Build, shapes: tuple[tuple[int, ...], ...], platform: str, tiles: int = 0) -> Program:
+    name, default = _PLATFORMS[platform]
+    inputs = [op.parameter(shape, np.float16) for shape in shapes]
+    path = folder / "model.xml"
+    ov.save_model(ov.Model([build(*inputs)], inputs, "model"), path, compress_to_fp16=False)
+    return lower(load_model(path), load_hardware(f"{name}.yaml", [f"tiles={tiles or default}"]))
+
+
+def _kernels(program: Program) -> Counter[tuple[str, int]]:
+    works = [task.work for task in program.tasks]
+    return Counter((w.kernel, w.out_elements) for w in works if isinstance(w, ShaveWork))
+
+
+def _transfers(program: Program) -> int:
+    return sum(isinstance(t.work, DmaWork) and t.work.kind not in ("fetch", "sync") for t in program.tasks)
+
+
+def _cumsum(axis: int) -> Build:
+    return lambda x: op.cumsum(x, np.int32(axis))
+
+
+_CASES: list[tuple[str, Build, tuple[tuple[int, ...], ...], str, dict[tuple[str, int], int], int]] = [
+    ("abs_l", op.absolute, (L,), "4000", {("abs", 98304): 16}, 16),
+    ("abs_u: one row a tile stays whole", op.absolute, (U,), "4000", {("abs", 1536): 4}, 8),
+    ("swish_u: refolded", lambda x: op.multiply(x, op.sigmoid(x)), (U,), "4000", {("swish", 768): 8}, 8),
+    ("exp_m", op.exp, (M,), "4000", {("exp", 49152): 8}, 8),
+    ("tanh_l on three tiles", op.tanh, (L,), "5010",
+     {("tanh", 135168): 6, ("tanh", 129024): 4, ("tanh", 122880): 2}, 16),
+    ("exp_s on three tiles", op.exp, (S,), "5010", {("exp", 2816): 5, ("exp", 2304): 1}, 8),
+    ("mul_bcc: a slice of the small operand for all tiles", op.multiply, (L, (1, 1, 256, 256)), "4000",
+     {("multiply", 98304): 16}, 18),
+    ("mul_bcw: cut where it has the axis", op.multiply, (L, (1, 24, 256, 1)), "4000", {("multiply", 98304): 16}, 24),
+    ("mul_bcc counts full operands", op.multiply, (L, (1, 1, 256, 256)), "3720",
+     {("multiply", 132096): 4, ("multiply", 130560): 8}, 15),
+    ("max_bcc: a transfer a SHAVE", op.maximum, (L, (1, 1, 256, 256)), "4000", {("maximum", 98304): 16}, 34),
+    ("div_bcw: 1/y, then a product", op.divide, (L, (1, 24, 256, 1)), "4000",
+     {("divide", 768): 8, ("multiply", 98304): 16}, 48),
+    ("div_bcc", op.divide, (L, (1, 1, 256, 256)), "3720", {("divide", 196608): 8}, 24),
+    ("less_u: 8-bit result", lambda x, y: op.convert(op.less_equal(x, y), "f16"), (U, U), "4000",
+     {("lessequal", 768): 8, ("convert", 1536): 4}, 12),
+    ("cumsum_b32: slices of which two fit", _cumsum(2), ((1, 32, 256, 256),), "4000",
+     {("cumsum", 88064): 8, ("cumsum", 87040): 16}, 24),
+    ("cumsum_1x1x64x768: repeated, a transfer a SHAVE", _cumsum(2), ((1, 1, 64, 768),), "4000",
+     {("cumsum", 24576): 8}, 4),
+    ("softmax_1x12x128x128: rows over SHAVEs", lambda x: op.softmax(x, 3), ((1, 12, 128, 128),), "4000",
+     {("softmax", 24576): 8}, 8),
+    ("softmax_1x12x512x512", lambda x: op.softmax(x, 3), ((1, 12, 512, 512),), "3720", {("softmax", 131072): 24}, 24),
+    ("select_1x24x256x256", lambda c, x: op.select(op.greater(c, np.float16(0)), x, np.float16(0)), (L, L), "4000",
+     {("greater", 196608): 8, ("convert", 196608): 8, ("select", 65536): 24}, 46),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("build", "shapes", "platform", "kernels", "transfers"), [c[1:] for c in _CASES], ids=[c[0] for c in _CASES]
+)
+def test_tasks_are_those_of_the_trace(
+    tmp_path: Path,
+    build: Build,
+    shapes: tuple[tuple[int, ...], ...],
+    platform: str,
+    kernels: dict[tuple[str, int], int],
+    transfers: int,
+) -> None:
+    program = _program(tmp_path, build, shapes, platform)
+    assert _kernels(program) == kernels
+    assert _transfers(program) == transfers
+
+
+def _masked(x: ov.Node) -> ov.Node:
+    return op.exp(op.select(np.tri(256, dtype=bool), x, np.float16(-65504)))
+
+
+@pytest.mark.parametrize("tiles", [1, 2, 3, 4, 6])
+def test_exp_behind_a_batched_select_is_repeated_on_every_tile(tmp_path: Path, tiles: int) -> None:
+    """mamba2-130m: 1,156 us at any number of tiles (facts/vendor_lowering.md 2.4)."""
+    program = _program(tmp_path, _masked, ((1, 24, 1, 256, 256),), "4000", tiles)
+    exp = {e: n for (kernel, e), n in _kernels(program).items() if kernel == "exp"}
+    assert exp == {159744: 2 * tiles, 156672: 8 * tiles}
+    hw = load_hardware("lunarlake-vpunn.yaml", [f"tiles={tiles}"])
+    prices = price(program, hw)
+    shave = [i for i, t in enumerate(program.tasks) if isinstance(t.work, ShaveWork) and t.work.kernel == "exp"]
+    assert sum(prices.duration_us[i] for i in shave) / (2 * tiles) == pytest.approx(1156.2, rel=1e-3)
+    assert simulate(program, prices).latency_us > 1156
+
+
+@pytest.mark.parametrize(
+    ("total", "parts", "granule", "cuts"),
+    [(256, 3, 1, (86, 85, 85)), (4, 3, 1, (1, 1, 2)), (80, 4, 16, (16, 16, 16, 32)), (1792, 3, 16, (608, 592, 592))],
+)
+def test_segments_are_those_of_the_traces(total: int, parts: int, granule: int, cuts: tuple[int, ...]) -> None:
+    assert segments(total, parts, granule) == cuts
+
+
+@given(st.tuples(*[st.integers(1, 40)] * 4), st.integers(0, 3), st.integers(1, 6), st.integers(1, 4), st.booleans())
+def test_parts_cover_the_output_once(
+    shape: tuple[int, int, int, int], axis: int, tiles: int, slices: int, flat: bool
+) -> None:
+    tiles = min(tiles, shape[axis])
+    slice_axis = next((d for d in range(4) if d != axis), 0)
+    tiling = Tiling(
+        shape, axis, segments(shape[axis], tiles), None if flat else axis, 2, slice_axis=slice_axis,
+        slices=min(slices, shape[slice_axis]),
+    )  # fmt: skip
+    parts = [part for row in tiling.parts(tiles) for part in row]
+    assert sum(part.elements for part in parts) == prod(shape)
+    assert all(sum(map(prod, part.pieces)) == part.elements for part in parts)
