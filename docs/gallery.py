@@ -1,6 +1,6 @@
 """Screenshots of a real report for the README and docs/: needs playwright and Debian's chromium.
 
-    python docs/gallery.py
+python docs/gallery.py
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 IMAGES = Path(__file__).parent / "img"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+]
 TABS = ("summary", "timeline", "time", "roofline", "overtime", "ops")
 
 

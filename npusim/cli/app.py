@@ -10,6 +10,8 @@ from npusim import __version__
 from npusim.cli.catalog import list_command
 from npusim.cli.hw import hw_app
 from npusim.cli.run import run_command
+from npusim.cli.trace import trace_app
+from npusim.cli.validate import validate_command
 
 app = typer.Typer(
     add_completion=False,
@@ -37,4 +39,6 @@ def root(
 
 app.command("run")(run_command)
 app.command("list")(list_command)
+app.command("validate")(validate_command)
 app.add_typer(hw_app, name="hw")
+app.add_typer(trace_app, name="trace")

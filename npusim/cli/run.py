@@ -113,7 +113,8 @@ def run_command(
                 [
                     ("--hw", hw), ("--workload", None if model else name), ("--model", model), ("--shape", shape),
                     ("--phase", phase), ("--layers", layers), ("--tokens", tokens), ("--batch", batch),
-                    ("--set", overrides), ("--engine", engine), ("--allow-guess", allow_guess),
+                    ("--set", overrides), ("--engine", None if engine == Engine.EVENT else engine),
+                    ("--allow-guess", allow_guess),
                 ],
             ),
         )  # fmt: skip

@@ -8,7 +8,7 @@ from math import prod
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.nodes import Node
-from npusim.lowering.plan import Plan
+from npusim.lowering.plan import ALL_TILES, Load, Plan, load_value
 from npusim.lowering.conv_parts import CHANNELS
 from npusim.lowering.plan_bmm import plan_bmm
 from npusim.lowering.plan_chain import joins, plan_joined
@@ -180,15 +180,16 @@ class Placer:
         row = len(shape) == 2 and shape[0] == 1 and shape[1] % CHANNELS == 0 and shape[1] <= RUNTIME_WEIGHTS
         return row and all(v.elements == node.output.elements and not v.constant for v in node.inputs)
 
-    @staticmethod
-    def _channel_factor(node: Node) -> int | None:
-        """The axis of a product with a computed [1, C, 1, 1], [1, M, 1] or [1, 1, K] (facts 1.2, own 4/4)."""
+    def _channel_factor(self, node: Node) -> int | None:
+        """The axis of a product with a computed [1, C, 1, 1], [1, M, 1] or [1, 1, K] (facts 1.2, own 4/4); on 5010
+        [1, 1, 1, W] too (facts 7)."""
         shape = node.output.shape
         small = [v for v in node.inputs if v.elements < node.output.elements]
         if len(small) != 1 or small[0].constant or len(shape) not in (3, 4) or shape[0] != 1:
             return None
         varying = [d for d, extent in enumerate(small[0].shape) if extent > 1]
-        allowed = (1,) if len(shape) == 4 else (1, 2)
+        last = (3,) if self.hw.software.eltwise_multiply_on_dpu else ()
+        allowed = (1, *last) if len(shape) == 4 else (1, 2)
         fits = len(small[0].shape) == len(shape) and small[0].elements <= RUNTIME_WEIGHTS
         return varying[0] if fits and len(varying) == 1 and varying[0] in allowed else None
 

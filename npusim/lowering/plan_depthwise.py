@@ -125,13 +125,13 @@ def plan_planes(node: Node, hw: Hardware, kind: Kind, fresh: Fresh) -> list[Plan
 
 def _over_channels(hw: Hardware, image: Image, kernel: tuple[int, int], act: Value, out: Value) -> bool:
     """Split over channels (SOK): where every tile gets whole granules and both tensors fit each tile's CMX whole; 1x1
-    only where there is no row for each tile to spare (facts 2.2; rms_1x1x4x768, dwconv1d_c1792 on 4000 and 3720)."""
+    only where there are few rows (facts 2.2; rms_1x1x4x768, and rms_1x1x256x1536 and dwconv1d_c1792 on 3720 alone)."""
     tiles = hw.tiles
-    if kernel == (1, 1):
-        return image.height <= tiles and image.channels >= CHANNELS * tiles
+    copies = 1 if hw.software.broadcast_output else tiles
+    if kernel == (1, 1) and image.height > max(tiles, hw.software.row_fold):
+        return False
     if image.channels % (CHANNELS * tiles):
         return image.height < tiles and image.channels >= CHANNELS * tiles
-    copies = 1 if hw.software.broadcast_output else tiles
     return image.height < tiles or act.bytes + out.bytes // copies <= cmx_capacity(hw)
 
 
@@ -165,7 +165,7 @@ def _channelwise(
     fixed = channels * (taps * 2 + TABLE_BYTES) if weighted else 0
     per_row = image.width * channels * 2
     in_bytes = (in_dist.elements(0, act.elements) + halo) * act.bits // 8
-    by_channels = image.width == 1 or image.flat
+    by_channels = image.width == 1 or image.flat or (weighted and image.height <= hw.software.row_fold)
     units = channels // CHANNELS if by_channels else image.width
     slices = fit(hw, in_bytes, rows[0] * per_row, units, fixed=fixed, equal=by_channels)
 
@@ -206,7 +206,8 @@ def _over_channel_tiles(
     node: Node, hw: Hardware, act: Value, out: Value, image: Image, weights: Value, more: dict[str, int]
 ) -> Plan:
     """Each tile computes its own channels of the whole activation. Results reach every tile, but images written as
-    planes (dwconv2d_c384_h14) and everything where results are not multicast stay cut."""
+    planes (dwconv2d_c384_h14) and everything where results are not multicast stay cut; the latter leaves in one
+    strided transfer (dwconv1d_*, dwconv2d_c384_h14, rms_1x1x256x1536 on 3720)."""
     tiles, taps = hw.tiles, weights.shape[1]
     cuts = even(image.channels, tiles, CHANNELS)
     real = (*cuts[:-1], cuts[-1] - (image.channels - out.elements // (image.height * image.width)))
@@ -223,7 +224,7 @@ def _over_channel_tiles(
     dist = WHOLE if whole else segments
     strategy = "depth-wise over channels (SOK)"
     plan = assemble(node, hw, [act], [WHOLE], out, dist, 1, works, strategy, constants)
-    if not whole and image.width == 1:
+    if not hw.software.broadcast_output:
         stored = transfer("cmx", "ddr", out.elements, out.stored_bits, hw)
         plan.slices[0].stores = [Store(ALL_TILES, stored)]
     return plan

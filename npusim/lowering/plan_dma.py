@@ -17,9 +17,20 @@ def plan_copy(node: Node, hw: Hardware) -> Plan:
     """DDR to DDR copies of all activation pieces (and fills of the constant ones), issued together."""
     direct = node.params.get("direct", ())
     moves = [
-        (k, transfer("ddr", "ddr", v.elements, v.stored_bits, hw)) for k, v in enumerate(node.inputs) if k not in direct
+        (k, transfer("ddr", "ddr", v.elements, v.stored_bits, hw))
+        for k, v in enumerate(node.inputs)
+        if k not in direct
     ]
-    return Plan(node, node.inputs, [None] * len(node.inputs), node.output, None, [], "DDR to DDR copy", ddr_moves=moves)
+    return Plan(
+        node,
+        node.inputs,
+        [None] * len(node.inputs),
+        node.output,
+        None,
+        [],
+        "DDR to DDR copy",
+        ddr_moves=moves,
+    )
 
 
 def plan_broadcast(node: Node, hw: Hardware) -> Plan:
@@ -40,7 +51,15 @@ def plan_broadcast(node: Node, hw: Hardware) -> Plan:
     for lines in even(extent, count):
         moved = lines * line
         read = value.elements * lines // shape[axis] if varies else value.elements
-        loads = [Load(0, 0, load_value(value, read, hw), read * value.bits // 8, () if varies or count == 1 else (0,))]
+        loads = [
+            Load(
+                0,
+                0,
+                load_value(value, read, hw),
+                read * value.bits // 8,
+                () if varies or count == 1 else (0,),
+            )
+        ]
         store = Store(0, transfer("cmx", "ddr", output.elements * lines // shape[axis], output.bits, hw))
         expand = DmaWork("cmx", "cmx", moved, moved, "resize")
         parts.append(Slice(loads, [(0, expand)], [store], (moved,) + (0,) * (hw.tiles - 1)))

@@ -85,7 +85,9 @@ def _one_by_one(node: Node, hw: Hardware, kernel: str) -> Plan:
     """The kernel on one batch item after the other."""
     batch = node.output.shape[0]
     item = (1, *node.output.shape[1:])
-    one = replace(node, inputs=[replace(node.inputs[0], shape=item, order=())], output=replace(node.output, shape=item))
+    one = replace(
+        node, inputs=[replace(node.inputs[0], shape=item, order=())], output=replace(node.output, shape=item)
+    )
     plan = plan_shave(one, hw, kernel)
     plan.strategy += f", {batch} batch items"
     plan.slices = [part for _ in range(batch) for part in plan.slices]
@@ -239,7 +241,12 @@ def _balanced(tiling: Tiling) -> bool:
 
 
 def _footprint(
-    tiling: Tiling, kernel: str, operands: list[tuple[Value, Shape | None]], output: Value, tiles: int, full: bool
+    tiling: Tiling,
+    kernel: str,
+    operands: list[tuple[Value, Shape | None]],
+    output: Value,
+    tiles: int,
+    full: bool,
 ) -> int:
     """CMX bytes of the largest slice on the fullest tile; ``full`` counts broadcast operands as the compiler does."""
     part = max(tiling.parts(tiles)[0], key=lambda p: p.elements)
@@ -311,7 +318,9 @@ def _strided(tiling: Tiling, operands: list[Value], aligned: list[Shape | None])
         first[tiling.axis] = tiling.cuts[0]
     if first[axis] < 2:
         return False
-    uncut = any(v.elements > 1 and (s is None or s[axis] == 1) for v, s in zip(operands, aligned, strict=True))
+    uncut = any(
+        v.elements > 1 and (s is None or s[axis] == 1) for v, s in zip(operands, aligned, strict=True)
+    )
     return uncut or prod(first[:axis]) > 1
 
 
@@ -325,10 +334,16 @@ def _in_dist(value: Value, shape: Shape | None, tiling: Tiling) -> Dist | None:
 
 
 def _loads(
-    operand: int, value: Value, shape: Shape | None, parts: list[Part], tiling: Tiling, dense: bool, hw: Hardware
+    operand: int,
+    value: Value,
+    shape: Shape | None,
+    parts: list[Part],
+    tiling: Tiling,
+    dense: bool,
+    hw: Hardware,
 ) -> list[Load]:
-    """Transfers of one operand for one slice: one a tile (one a SHAVE for dense kernels), or one to all tiles where each
-    needs the same. What does not vary over the slices is loaded once and kept."""
+    """Transfers of one operand for one slice: one a tile (one a SHAVE for dense kernels), or one to all tiles where
+    each needs the same. What does not vary over the slices is loaded once and kept."""
     same = value.elements == prod(tiling.shape)
     flat = tiling.axis is None and bool(tiling.cuts)
     varies = same or (shape is not None and not flat and shape[tiling.slice_axis] > 1)
@@ -339,11 +354,16 @@ def _loads(
     for tile, part in enumerate(parts[:1] if shared else parts):
         sizes = [_needed(value, shape, part, tiling)]
         if each:
-            sizes = [prod(p) if same or shape is None else operand_part(p, shape, tiling.shape) for p in part.pieces]
+            sizes = [
+                prod(p) if same or shape is None else operand_part(p, shape, tiling.shape)
+                for p in part.pieces
+            ]
         for position, elements in enumerate(sizes if part.elements else ()):
             key = (operand, tile, position) if tiling.slices > 1 and not varies else ()
             size = ceil_div(elements * value.bits, 8)
-            loads.append(Load(operand, ALL_TILES if shared else tile, load_value(value, elements, hw), size, key))
+            loads.append(
+                Load(operand, ALL_TILES if shared else tile, load_value(value, elements, hw), size, key)
+            )
     return loads if dense or shared else odd_halves(loads, hw)
 
 

@@ -82,7 +82,7 @@ def make_steps(plans: list[Plan], tiles: int) -> tuple[list[Step], list[list[int
 
     The plans of a chain alternate. What a plan loads once and keeps (equal keys) counts in all its steps.
     """
-    by_plan = [_plan_steps(number, plan, tiles) for number, plan in enumerate(plans)]
+    made = [_plan_steps(number, plan, tiles) for number, plan in enumerate(plans)]
     steps: list[Step] = []
     steps_of: list[list[int]] = [[] for _ in plans]
     done = 0
@@ -90,16 +90,18 @@ def make_steps(plans: list[Plan], tiles: int) -> tuple[list[Step], list[list[int
         end = done + 1
         while end < len(plans) and plans[end].chain >= 0 and plans[end].chain == plans[done].chain:
             end += 1
-        for together in zip(*by_plan[done:end], strict=True):
+        kept = sum(kept for _, kept in made[done:end])
+        for together in zip(*(own for own, _ in made[done:end]), strict=True):
             for step in together:
+                step.demand += kept - made[step.plan][1]
                 steps_of[step.plan].append(len(steps))
                 steps.append(step)
         done = end
     return steps, steps_of
 
 
-def _plan_steps(number: int, plan: Plan, tiles: int) -> list[Step]:
-    """The steps of one plan."""
+def _plan_steps(number: int, plan: Plan, tiles: int) -> tuple[list[Step], int]:
+    """The steps of one plan, and the bytes that it keeps over all of them."""
     uses: dict[tuple[int, ...], int] = defaultdict(int)
     for part in plan.slices:
         for load in part.loads:
@@ -113,7 +115,7 @@ def _plan_steps(number: int, plan: Plan, tiles: int) -> list[Step]:
         own = [x for x in part.loads if not (count > 1 and x.key and uses[x.key] > 1)]
         demand = kept + booked_bytes(own, tiles) + max(part.out_bytes, default=0)
         steps.append(Step(number, part, i, i == count - 1, demand))
-    return steps
+    return steps, kept
 
 
 

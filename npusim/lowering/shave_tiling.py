@@ -21,8 +21,8 @@ ROW_KERNELS = frozenset({"exp", "tanh", "sin", "erf", "floor", "power", "divide"
 FLAT_KERNELS = frozenset(
     {
         "exp", "sin", "swish", "clamp", "softplus", "multiply", "square", "divide", "maximum", "minimum", "add",
-        "subtract", "squareddifference", "equal", "notequal", "greater", "greaterequal", "less", "lessequal", "logicaland",
-        "logicalor", "logicalxor",
+        "subtract", "squareddifference", "equal", "notequal", "greater", "greaterequal", "less", "lessequal",
+        "logicaland", "logicalor", "logicalxor",
     }
 )  # fmt: skip
 #: Kernels over whole rows of the last dimension.

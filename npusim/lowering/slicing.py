@@ -8,6 +8,7 @@ at once and the transfers of one hide behind the computes of the other.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.plan import cmx_capacity
@@ -15,12 +16,11 @@ from npusim.lowering.values import ceil_div
 
 #: Share of CMX that the weights of an op may take before it is cut for pipelining (facts 3.2: 300 KiB no, 400 yes).
 LARGE_WEIGHTS = 0.25
-#: Part of ``software.pipeline_share`` that two resident slices may take where every tile computes its own channels:
-#: 1042 KiB of 1439 are taken, 1171 refused.
-CHANNEL_SPLIT = 0.92
-#: Room for a second activation is made at the cost of up to so many times the slices (4 times taken on 5010, 6 times
-#: refused on 3720).
-ROOM_PATIENCE = 5
+#: Share of CMX that the weights of two resident slices may take (1030 KiB of 1439 are taken, 1152 refused).
+WEIGHTS_SHARE = 0.75
+#: Room for a second activation is made at the cost of up to so many times the slices: rows split over the tiles (4 times
+#: taken on 5010, 6 times refused on 3720), channels split (1.25 taken, 2 refused: facts 3.2).
+ROOM_PATIENCE = {"rows": 5.0, "channels": 1.5}
 #: Most slices that an op is cut into for the sake of pipelining alone, although it fits in one.
 PIPELINE_LIMIT = 3
 
@@ -63,13 +63,17 @@ def divisors(units: int) -> list[int]:
     return even if len(even) > 2 or units < 8 else list(range(1, units + 1))
 
 
-def first_fit(demand: Demand, budget: float, activations: int, copies: int = 2) -> int | None:
-    """Fewest equal slices along channels of which ``copies`` fit beside ``activations`` copies of the activation."""
+def first_fit(
+    demand: Demand, budget: float, activations: int, weights: float = inf, copies: int = 2
+) -> int | None:
+    """Fewest equal slices along channels of which ``copies`` fit beside ``activations`` copies of the activation, their
+    weights alone within ``weights``."""
     for n in divisors(demand.units):
         if n < copies:
             continue
         share = ceil_div(demand.units, n) / demand.units
-        if activations * demand.act + copies * share * (demand.weights + demand.out) <= budget:
+        needed = activations * demand.act + copies * share * (demand.weights + demand.out)
+        if needed <= budget and copies * share * demand.weights <= weights:
             return n
     return None
 
@@ -90,21 +94,19 @@ def cut(
     isolated = first_fit(demand, capacity, 1, copies=1)
     if followed:
         demand = replace(demand, out=2 * demand.out)
-    if demand.act >= demand.weights or followed:
-        rows = _by_rows(demand, budget)
-        if rows is not None:
-            return Cut(rows=rows)
-    if by_channels:
-        pipelined = first_fit(demand, CHANNEL_SPLIT * budget, 1)
-    else:
-        pipelined = first_fit(demand, budget, 1)
-        roomy = None if sliced_producer or followed else first_fit(demand, budget, 2)
-        if roomy is not None and (pipelined is None or roomy <= ROOM_PATIENCE * pipelined):
-            pipelined = roomy
-    if isolated == 1 and pipelined is not None and pipelined > PIPELINE_LIMIT:
+    limit = WEIGHTS_SHARE * capacity
+    channels = first_fit(demand, budget, 1, limit)
+    roomy = None if sliced_producer or followed else first_fit(demand, budget, 2, limit)
+    patience = ROOM_PATIENCE["channels" if by_channels else "rows"]
+    if roomy is not None and (channels is None or roomy <= patience * channels):
+        channels = roomy
+    rows = _by_rows(demand, budget) if demand.act >= demand.weights or followed else None
+    if rows is not None and (channels is None or rows <= channels):
+        return Cut(rows=rows)
+    if isolated == 1 and channels is not None and channels > PIPELINE_LIMIT:
         return Cut()
-    if pipelined is not None:
-        return Cut(channels=pipelined)
+    if channels is not None:
+        return Cut(channels=channels)
     return _nested(demand, budget) or Cut(demand.rows, demand.units)
 
 

@@ -65,13 +65,11 @@ def over_time_figure(result: Result) -> dict[str, Any]:
     at = np.round(edges[:-1] / scale, 4).tolist()
     strips: list[_Strip] = []
 
-    def curve(
-        values: series.Floats, name: str, colour: str, hover: str, filled: bool = True
-    ) -> dict[str, Any]:
+    def curve(values: series.Floats, name: str, colour: str, hover: str) -> dict[str, Any]:
         return {
             "type": "scatter", "mode": "lines", "x": at, "y": np.round(values, 3).tolist(), "name": name,
-            "line": {"shape": "hv", "width": 1.2, "color": colour}, "fill": "tozeroy" if filled else "none",
-            "hovertemplate": f"{hover}<extra>{name}</extra>", "showlegend": not filled,
+            "line": {"shape": "hv", "width": 1.2, "color": colour}, "fill": "tozeroy",
+            "hovertemplate": f"{hover}<extra>{name}</extra>", "showlegend": False,
         }  # fmt: skip
 
     gbps = series.ddr_gbps(timeline, result.prices, edges)
@@ -86,7 +84,7 @@ def over_time_figure(result: Result) -> dict[str, Any]:
     if result.program.buffers:
         kib = result.program.cmx_bytes_per_tile / 1024
         use = series.cmx_kib(result.program, timeline, edges)
-        held = [curve(use, "CMX of the fullest tile", PALETTE[0], "%{y:,.0f} KiB", filled=False)]
+        held = [curve(use, "CMX of the fullest tile", "#cc79a7", "%{y:,.0f} KiB")]
         strips.append(("CMX, KiB", 1.6, held, (kib, f"usable {kib:,.0f} KiB a tile") if kib else None))
     return {
         **_stacked(strips, timeline.latency_us / scale, unit),

@@ -2,8 +2,8 @@
 
 A page is ``{"tabs": [{"id", "title", "blocks": [...]}], "tables": {...}}``. A block has a ``kind`` (``cards``,
 ``split``, ``facts``, ``command``, ``notes``, ``plot``, ``table``, ``breakdown``, ``timeline``: each one function in
-``assets/``), and may have a ``title``, a ``lead`` sentence and a ``width`` (``half``, ``third``, ``two-thirds``). Texts are
-shown as text; only strings inside a ``plot`` block reach Plotly as they are, and go through plot_text first.
+``assets/``), and may have a ``title``, a ``lead`` sentence and a ``width`` (``half``, ``third``, ``two-thirds``). Texts
+are shown as text; only strings inside a ``plot`` block reach Plotly as they are, and go through plot_text first.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ _KINDS = {
     "barrier/dependency": ("waiting", "var:idle"),
 }  # fmt: skip
 _PROVENANCE = {"measured": "#009e73", "fitted": "#0072b2", "roofline": "#e69f00", "guess": "#d55e00"}
+_PLURAL = {"measured": "measured", "fitted": "fitted", "roofline": "rooflines", "guess": "guesses"}
 _ENGINE_NAMES = {"dma": "DMA", "dpu": "DPU", "shave": "SHAVE"}
 
 
@@ -135,7 +136,7 @@ def _cards(result: Result, subject: Subject, work: OpWork) -> list[dict[str, Any
         _card(
             "Energy",
             energy_text(metrics.energy_uj),
-            f"{watts:.2f} W; its constants are {hw.energy.provenance}",
+            f"{watts:.2f} W; by constants that are {_PLURAL[hw.energy.provenance]}",
         )
     )
     guessed = metrics.provenance_share.get("guess", 0.0)

@@ -20,7 +20,9 @@ from npusim.lowering import Program, lower
 Build = Callable[..., list[ov.Node]]
 
 
-def _run(folder: Path, build: Build, inputs: list[ov.Node], hardware: str) -> tuple[list[DmaWork], float, Program]:
+def _run(
+    folder: Path, build: Build, inputs: list[ov.Node], hardware: str
+) -> tuple[list[DmaWork], float, Program]:
     path = folder / "model.xml"
     ov.save_model(ov.Model(build(*inputs), inputs, "model"), path, compress_to_fp16=False)
     hw = load_hardware(hardware)
@@ -52,7 +54,9 @@ def test_concat_copies_each_piece_whole(tmp_path: Path) -> None:
 
 def test_split_results_are_copied_together(tmp_path: Path) -> None:
     """split_256x3352: three copies over two engines, none cut in two, 19.614 us."""
-    moved, total, _ = _run(tmp_path, _split, [op.parameter((1, 256, 3352), np.float16)], "lunarlake-vpunn.yaml")
+    moved, total, _ = _run(
+        tmp_path, _split, [op.parameter((1, 256, 3352), np.float16)], "lunarlake-vpunn.yaml"
+    )
     assert sorted(w.bytes for w in moved) == [12288, 786432, 917504]
     assert total == pytest.approx(19.614, rel=1e-3)
 
@@ -80,7 +84,9 @@ def test_arithmetic_with_a_number_is_done_before_a_broadcast(tmp_path: Path) -> 
     def build(x: ov.Node) -> list[ov.Node]:
         return [op.add(op.broadcast(x, np.array([1, 24, 256, 128])), np.float16(0.5))]
 
-    moved, _, program = _run(tmp_path, build, [op.parameter((1, 1, 256, 128), np.float16)], "lunarlake-vpunn.yaml")
+    moved, _, program = _run(
+        tmp_path, build, [op.parameter((1, 1, 256, 128), np.float16)], "lunarlake-vpunn.yaml"
+    )
     expanded = [w.bytes for w in moved if w.kind == "resize"]
     assert expanded == [786432] * 2
     assert sum(w.bytes for w in moved if w.src == "ddr" and w.bytes == 65536) == 65536
@@ -89,6 +95,9 @@ def test_arithmetic_with_a_number_is_done_before_a_broadcast(tmp_path: Path) -> 
 
 def test_one_engine_has_one_fifo_on_3720(tmp_path: Path) -> None:
     _, _, program = _run(
-        tmp_path, lambda x: [op.absolute(x)], [op.parameter((1, 24, 64, 256), np.float16)], "meteorlake-vpunn.yaml"
+        tmp_path,
+        lambda x: [op.absolute(x)],
+        [op.parameter((1, 24, 64, 256), np.float16)],
+        "meteorlake-vpunn.yaml",
     )
     assert [q.name for q in program.queues if q.engine == "dma"] == ["DMA 0", "DMA 1"]

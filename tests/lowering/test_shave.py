@@ -23,11 +23,17 @@ from npusim.lowering import Program, lower
 from npusim.lowering.shave_tiling import Tiling, segments
 
 Build = Callable[..., ov.Node]
-_PLATFORMS = {"4000": ("lunarlake-vpunn", 4), "3720": ("meteorlake-vpunn", 2), "5010": ("pantherlake-vpunn", 3)}
+_PLATFORMS = {
+    "4000": ("lunarlake-vpunn", 4),
+    "3720": ("meteorlake-vpunn", 2),
+    "5010": ("pantherlake-vpunn", 3),
+}
 L, M, S, U = (1, 24, 256, 256), (1, 24, 64, 256), (1, 16, 32, 32), (1, 1, 4, 1536)
 
 
-def _program(folder: Path, build: Build, shapes: tuple[tuple[int, ...], ...], platform: str, tiles: int = 0) -> Program:
+def _program(
+    folder: Path, build: Build, shapes: tuple[tuple[int, ...], ...], platform: str, tiles: int = 0
+) -> Program:
     name, default = _PLATFORMS[platform]
     inputs = [op.parameter(shape, np.float16) for shape in shapes]
     path = folder / "model.xml"
@@ -80,7 +86,9 @@ _CASES: list[tuple[str, Build, tuple[tuple[int, ...], ...], str, dict[tuple[str,
 
 
 @pytest.mark.parametrize(
-    ("build", "shapes", "platform", "kernels", "transfers"), [c[1:] for c in _CASES], ids=[c[0] for c in _CASES]
+    ("build", "shapes", "platform", "kernels", "transfers"),
+    [c[1:] for c in _CASES],
+    ids=[c[0] for c in _CASES],
 )
 def test_tasks_are_those_of_the_trace(
     tmp_path: Path,
@@ -107,20 +115,35 @@ def test_exp_behind_a_batched_select_is_repeated_on_every_tile(tmp_path: Path, t
     assert exp == {159744: 2 * tiles, 156672: 8 * tiles}
     hw = load_hardware("lunarlake-vpunn.yaml", [f"tiles={tiles}"])
     prices = price(program, hw)
-    shave = [i for i, t in enumerate(program.tasks) if isinstance(t.work, ShaveWork) and t.work.kernel == "exp"]
+    shave = [
+        i for i, t in enumerate(program.tasks) if isinstance(t.work, ShaveWork) and t.work.kernel == "exp"
+    ]
     assert sum(prices.duration_us[i] for i in shave) / (2 * tiles) == pytest.approx(1156.2, rel=1e-3)
     assert simulate(program, prices).latency_us > 1156
 
 
 @pytest.mark.parametrize(
     ("total", "parts", "granule", "cuts"),
-    [(256, 3, 1, (86, 85, 85)), (4, 3, 1, (1, 1, 2)), (80, 4, 16, (16, 16, 16, 32)), (1792, 3, 16, (608, 592, 592))],
+    [
+        (256, 3, 1, (86, 85, 85)),
+        (4, 3, 1, (1, 1, 2)),
+        (80, 4, 16, (16, 16, 16, 32)),
+        (1792, 3, 16, (608, 592, 592)),
+    ],
 )
-def test_segments_are_those_of_the_traces(total: int, parts: int, granule: int, cuts: tuple[int, ...]) -> None:
+def test_segments_are_those_of_the_traces(
+    total: int, parts: int, granule: int, cuts: tuple[int, ...]
+) -> None:
     assert segments(total, parts, granule) == cuts
 
 
-@given(st.tuples(*[st.integers(1, 40)] * 4), st.integers(0, 3), st.integers(1, 6), st.integers(1, 4), st.booleans())
+@given(
+    st.tuples(*[st.integers(1, 40)] * 4),
+    st.integers(0, 3),
+    st.integers(1, 6),
+    st.integers(1, 4),
+    st.booleans(),
+)
 def test_parts_cover_the_output_once(
     shape: tuple[int, int, int, int], axis: int, tiles: int, slices: int, flat: bool
 ) -> None:

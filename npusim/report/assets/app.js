@@ -55,8 +55,8 @@
   const button = document.getElementById("theme");
   let choice = null;
   try { choice = localStorage.getItem("npusim-theme"); } catch { /* no storage for files here */ }
-  const apply = () => {
-    const dark = choice ? choice === "dark" : system.matches;
+  const apply = (paper = false) => {
+    const dark = !paper && (choice ? choice === "dark" : system.matches);
     document.documentElement.dataset.theme = dark ? "dark" : "light";
     button.textContent = dark ? "☀" : "☾";
     for (const redraw of npusim.redraws) redraw();
@@ -66,9 +66,13 @@
     try { localStorage.setItem("npusim-theme", choice); } catch { /* as above */ }
     apply();
   });
-  system.addEventListener("change", apply);
+  system.addEventListener("change", () => apply());
   apply();
-  window.addEventListener("beforeprint", () => tabs.forEach(fill));
+  window.addEventListener("beforeprint", () => {
+    apply(true);
+    tabs.forEach(fill);
+  });
+  window.addEventListener("afterprint", () => apply());
 
   const wanted = location.hash.slice(1);
   select(tabs.some((tab) => tab.id === wanted) ? wanted : tabs[0].id);

@@ -166,7 +166,9 @@
       pen.fillStyle = r * 0.299 + g * 0.587 + b * 0.114 > 140 ? "#10161d" : "#ffffff";
       pen.textAlign = "left";
       const room = Math.floor((width - 10) / 6.6);
-      pen.fillText(npusim.clip(this.tasks.ops.name[this.tasks.op[task]], room), left + 5, top + this.thick / 2 + 1);
+      const { name, layer } = this.tasks.ops, op = this.tasks.op[task];
+      const prefix = `${layer[op]}.`;
+      pen.fillText(npusim.clip(name[op].startsWith(prefix) ? name[op].slice(prefix.length) : name[op], room), left + 5, top + this.thick / 2 + 1);
     }
     outline(pen, task) {
       const left = Math.max(this.x(this.tasks.start[task]), GUTTER), right = Math.min(this.x(this.tasks.end(task)), GUTTER + this.width);

@@ -1,0 +1,69 @@
+"""``npusim trace``: look at schedules and profiles that were made elsewhere."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from npusim.cli.options import command_line
+from npusim.cli.progress import progress
+from npusim.errors import UserError
+
+trace_app = typer.Typer(help="Read schedules and profiles in Chrome's trace format.", rich_markup_mode=None)
+
+
+@trace_app.callback()
+def trace_root() -> None:
+    """Read schedules and profiles in Chrome's trace format."""
+
+
+@trace_app.command("show")
+def show(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .json or .json.gz in the vendor's dialect.")],
+    hw: Annotated[
+        str | None, typer.Option("--hw", metavar="FILE", help="The hardware it is from.  [default: by its clock]")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a report folder, as run does.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print run.json instead of the summary.")] = False,
+) -> None:
+    """Say where the time of a schedule goes: Intel's, npusim's own trace.json, or a profile of a real run."""
+    began = time.perf_counter()
+    with progress() as step:
+        step("reading the trace")
+        from npusim.hardware import load_hardware
+        from npusim.report.document import document_text, run_document
+        from npusim.report.subject import Subject
+        from npusim.validation.trace_file import read_trace
+        from npusim.validation.trace_import import assumed_hardware, import_trace
+
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+        trace = read_trace(data, str(file))
+        assumed = assumed_hardware(trace, hw)
+        clock = f"its DPU clock of {trace.dpu_mhz:g} MHz" if trace.dpu_mhz else "default"
+        note = f"the trace does not name its NPU: {assumed.file} is assumed by {clock}; --hw chooses another"
+        step("analysing")
+        result = import_trace(trace, load_hardware(*assumed), [] if hw else [note])
+        subject = Subject(
+            workload=str(file),
+            hardware_file=assumed.file,
+            overrides=assumed.overrides,
+            command=command_line("trace", [("show", file), ("--hw", hw)]),
+        )
+        if out is not None:
+            step("writing the report")
+            from npusim.report import write_report
+
+            write_report(result, out, subject, wall_s=time.perf_counter() - began)
+    wall_s = time.perf_counter() - began
+    if as_json:
+        print(document_text(run_document(result, subject, wall_s)), end="")
+    else:
+        from npusim.cli.summary import print_summary
+
+        print_summary(result, subject, out, wall_s)

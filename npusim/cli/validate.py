@@ -1,0 +1,99 @@
+"""``npusim validate``: score npusim against reference schedules, or look at one case op by op."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from npusim.cli.options import command_line, refuse_together
+from npusim.cli.progress import progress
+
+if TYPE_CHECKING:
+    from npusim.validation.references import Reference, Row
+
+
+def validate_command(
+    index: Annotated[
+        Path | None, typer.Option(metavar="INDEX.csv", help="Another reference index.  [default: the packaged one]")
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(metavar="OUT.csv", help="Write every row's predicted statistics here.")
+    ] = None,
+    family: Annotated[str | None, typer.Option(metavar="NAME", help="Only the rows of this family.")] = None,
+    platform: Annotated[str | None, typer.Option(metavar="NUMBER", help="Only the rows of this platform.")] = None,
+    tiles: Annotated[int | None, typer.Option(min=1, help="Only the rows with so many tiles.")] = None,
+    case: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Show one case op by op beside the vendor's schedule.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE.md", help="Write the scores as a page of the documentation.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.  [default: one a processor]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Predict reference schedules and say how far off npusim is."""
+    if case is not None:
+        refuse_together("--case", {"--predictions": predictions, "--markdown": markdown, "--workers": workers})
+    from npusim.validation.references import open_reference, select
+
+    reference = open_reference(index)
+    rows = select(reference, family, platform, tiles, case)
+    if case is not None:
+        _show_case(reference, rows, as_json)
+        return
+    from npusim.validation.document import validation_document
+    from npusim.validation.markdown import validation_page
+    from npusim.validation.predict import new_file, predict, predictions_csv
+
+    began = time.perf_counter()
+    with (
+        new_file(predictions) if predictions else nullcontext() as write_csv,
+        new_file(markdown) if markdown else nullcontext() as write_page,
+    ):
+        with progress() as step:
+            found = predict(reference, rows, workers, lambda done: step(f"{done} of {len(rows)} rows"))
+        if write_csv:
+            write_csv(predictions_csv(found))
+        if write_page:
+            options = [("--index", index), ("--family", family), ("--platform", platform), ("--tiles", tiles)]
+            command = command_line("validate", [*options, ("--markdown", markdown)])
+            write_page(validation_page(reference.label, found, command))
+    wall_s = time.perf_counter() - began
+    if as_json:
+        print(json.dumps(validation_document(reference.label, found, wall_s), indent=2, ensure_ascii=False))
+    else:
+        from npusim.cli.validate_tables import print_validation
+
+        print_validation(reference.label, found, wall_s)
+        for path in filter(None, (predictions, markdown)):
+            print(f"Wrote {path}")
+
+
+def _show_case(reference: Reference, rows: list[Row], as_json: bool) -> None:
+    """One of ``rows``, all of one case: on Lunar Lake's default tiles if there is a choice."""
+    from npusim.validation.compare_case import compare
+    from npusim.validation.document import case_document
+    from npusim.validation.predict import simulate_row
+    from npusim.validation.trace_file import read_trace
+    from npusim.validation.trace_import import import_trace
+
+    row = min(rows, key=lambda one: (one.platform != "4000", one.tiles != 4))
+    with progress() as step:
+        step("reading the vendor's schedule")
+        trace = read_trace(reference.schedule(row), row.trace)
+        step("predicting")
+        ours = simulate_row(reference.graph(row.model), row)
+        vendor = import_trace(trace, ours.hardware)
+    found = compare(ours, vendor)
+    if as_json:
+        document = case_document(row, found, ours.latency_us, vendor.latency_us)
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        from npusim.cli.validate_tables import print_case
+
+        print_case(row, found, ours, vendor, [other for other in rows if other is not row])

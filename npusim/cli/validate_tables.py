@@ -1,0 +1,155 @@
+"""What ``npusim validate`` shows on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from npusim.analysis.metrics import ENGINES
+from npusim.api import Result
+from npusim.cli.summary import plain
+from npusim.validation.compare_case import OpPair, Side
+from npusim.validation.predict import Prediction
+from npusim.validation.references import Row
+from npusim.validation.scores import Score, over_tiles, pairs, same_order, table, worst
+
+_WORST = 10
+_MESSAGES = 10
+_WIDTH = 140
+
+
+def print_validation(reference: str, predictions: Sequence[Prediction], wall_s: float) -> None:
+    """Scores, speed-ups over tiles, the worst cases, and what went wrong."""
+    console = _console()
+    totals = pairs(predictions, "total_us")
+    console.print(f"{len(predictions)} rows of {plain(reference)}, predicted in {wall_s:.1f} s", soft_wrap=True)
+    if totals:
+        console.print(_scores(predictions))
+        if over_tiles(totals):
+            console.print(_tiles(predictions))
+        console.print(_worst(predictions))
+    else:
+        console.print("The index has no total_us to compare with.")
+    _print_mishaps(console, predictions)
+
+
+def _scores(predictions: Sequence[Prediction]) -> Table:
+    found = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
+    found.title = "error of the latency (total_us), and median error of the engines' work (sum_*)"
+    for name in ("family", "platform"):
+        found.add_column(name)
+    for name in ("rows", "median", "p90", "worst", "rank r", "missing", "DPU", "SHAVE", "DMA"):
+        found.add_column(name, justify="right")
+    for group in table(predictions):
+        score = group.scores["total_us"]
+        work = [group.scores[f"sum_{engine}_us"] for engine in ("dpu", "shave", "dma")]
+        figures = ("",) * 6 if score is None else (
+            str(score.rows), f"{score.median:.1%}", f"{score.p90:.1%}", f"{score.worst:.1%}", f"{score.rank:.3f}",
+            str(score.missing or ""),
+        )  # fmt: skip
+        style = "bold" if group.family == "all" else ""
+        found.add_row(plain(group.family), plain(group.platform), *figures, *map(_median, work), style=style)
+    return found
+
+
+def _median(score: Score | None) -> str:
+    return "" if score is None else f"{score.median:.1%}"
+
+
+def _tiles(predictions: Sequence[Prediction]) -> Table:
+    found = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
+    found.title = "speed-up over the usual number of tiles: predicted, reference and error"
+    rows = over_tiles(pairs(predictions, "total_us"))
+    counts = sorted({one.row.tiles for one in rows})
+    found.add_column("case")
+    found.add_column("platform")
+    for count in counts:
+        found.add_column(f"{count} tiles", justify="right")
+    found.add_column("order")
+    for (case, platform), same in same_order(rows).items():
+        mine = {one.row.tiles: one for one in rows if (one.row.case, one.row.platform) == (case, platform)}
+        cells = [
+            f"{mine[n].predicted:.2f} {mine[n].truth:.2f} {mine[n].error:>6.1%}" if n in mine else "" for n in counts
+        ]
+        found.add_row(plain(case), plain(platform), *cells, "same" if same else "differs")
+    return found
+
+
+def _worst(predictions: Sequence[Prediction]) -> Table:
+    found = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
+    found.title = "worst cases"
+    for name in ("case", "platform", "tiles"):
+        found.add_column(name)
+    for name in ("reference µs", "predicted µs", "error"):
+        found.add_column(name, justify="right")
+    for pair in worst(pairs(predictions, "total_us"), _WORST):
+        figures = (f"{pair.truth:,.1f}", f"{pair.predicted:,.1f}", f"{pair.error:.1%}")
+        found.add_row(plain(pair.row.case), plain(pair.row.platform), str(pair.row.tiles), *figures)
+    return found
+
+
+def _print_mishaps(console: Console, predictions: Sequence[Prediction]) -> None:
+    failed = [one for one in predictions if one.error]
+    messages: dict[str, list[Prediction]] = {}
+    for one in failed:
+        messages.setdefault(one.error, []).append(one)
+    if failed:
+        console.print(Text(f"{len(failed)} rows failed and have no prediction:", "yellow"))
+    for message, those in list(messages.items())[:_MESSAGES]:
+        more = f" and {len(those) - 1} more" if len(those) > 1 else ""
+        console.print(Text(f"  {plain(those[0].row.label)}{more}: {plain(message)}", "yellow"), soft_wrap=True)
+    if len(messages) > _MESSAGES:
+        console.print(Text(f"  and {len(messages) - _MESSAGES} other messages (--json has all)", "yellow"))
+    guessed = [one for one in predictions if one.guessed]
+    if guessed:
+        kernels = ", ".join(sorted({kernel for one in guessed for kernel in one.guessed}))
+        console.print(Text(f"{len(guessed)} rows run kernels whose cost is a guess: {plain(kernels)}", "yellow"))
+
+
+def print_case(row: Row, found: Sequence[OpPair], ours: Result, vendor: Result, others: Sequence[Row]) -> None:
+    """One case op by op: a line for the vendor's side of every op, a line for ours."""
+    console = _console()
+    console.print(Text(plain(row.label), "bold"))
+    console.print(
+        "Busy times are unions over an op's tasks; the path is its time on the critical path, whose gaps add up to the "
+        "gap of the latency. All in µs.",
+        soft_wrap=True,
+    )
+    lines = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    lines.add_column("op", no_wrap=True, overflow="ellipsis", min_width=20)
+    lines.add_column("type", no_wrap=True)
+    for name in ("", "engines"):
+        lines.add_column(name, no_wrap=True)
+    for name in ("tasks", "DMA", "DPU", "SHAVE", "start", "end", "path", "gap"):
+        lines.add_column(name, justify="right", no_wrap=True)
+    for pair in found:
+        lines.add_row(plain(pair.name), plain(pair.type), "vendor", *_side(pair.vendor), "")
+        lines.add_row("", "", Text("npusim", "cyan"), *_side(pair.ours), f"{pair.gap_us:+.1f}")
+    console.print(lines)
+    for name, result in (("vendor", vendor), ("npusim", ours)):
+        tasks = ", ".join(f"{count:,} {engine.upper()}" for engine, count in result.metrics.tasks.items())
+        busy = ", ".join(f"{engine.upper()} {result.metrics.statistics[f'{engine}_us']:.1f}" for engine in ENGINES)
+        console.print(f"{name}  {result.latency_us:,.1f} µs  tasks {tasks}  busy {busy}", soft_wrap=True)
+    console.print(f"error {abs(ours.latency_us - vendor.latency_us) / (vendor.latency_us or 1.0):.1%}")
+    if others:
+        choices = ", ".join(f"--platform {other.platform} --tiles {other.tiles}" for other in others)
+        console.print(f"also: {plain(choices)}", soft_wrap=True)
+
+
+def _side(side: Side | None) -> tuple[str, ...]:
+    if side is None:
+        return ("-", *[""] * 7)
+    busy = [f"{side.busy_us[engine]:.1f}" if side.tasks[engine] else "" for engine in ENGINES]
+    times = (f"{side.start_us:.1f}", f"{side.end_us:.1f}", f"{side.exposed_us:.1f}")
+    return (side.engines.upper(), str(sum(side.tasks.values())), *busy, *times)
+
+
+def _console() -> Console:
+    """Wide enough for the tables where the output is no terminal."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = max(console.width, _WIDTH)
+    return console

@@ -1,0 +1,105 @@
+"""docs/validation.md: how far npusim is from the reference, written from one run and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from npusim.validation.predict import Prediction
+from npusim.validation.scores import Score, over_tiles, pairs, same_order, table, worst
+
+_WORST = 15
+
+
+def validation_page(reference: str, predictions: Sequence[Prediction], command: str) -> str:
+    """The page as Markdown; ``command`` is what writes it again."""
+    totals = pairs(predictions, "total_us")
+    failed = [one for one in predictions if one.error]
+    parts = [
+        "# How far npusim is from Intel's compiler",
+        f"Written by `{command}`: every number on this page comes from that run, over {len(predictions)} rows of "
+        f"{reference}. The reference is what the NPU compiler of OpenVINO 2026.4.1 schedules for each model and how long "
+        "its estimator expects it to take; npusim sees the model alone, with the estimator's constants in "
+        "`hwconfigs/*-vpunn.yaml`. This says how far lowering, scheduling and costs agree with the compiler's; it says "
+        "nothing of silicon.",
+        "An error is |predicted - reference| / reference; a row without a prediction counts as 100 %. p90 is the error "
+        "that nine rows of ten stay below; r is the rank correlation of the latency.",
+        "## Latency and work of the engines",
+        _table(
+            ("family", "platform", "rows", "latency median", "p90", "worst", "r", "missing", "DPU work median",
+             "SHAVE work median", "DMA work median"),
+            [
+                (
+                    group.family, group.platform, *_latency(group.scores["total_us"]),
+                    *(_median(group.scores[name]) for name in ("sum_dpu_us", "sum_shave_us", "sum_dma_us")),
+                )
+                for group in table(predictions)
+            ],
+            left=2,
+        ),
+    ]  # fmt: skip
+    speedups = over_tiles(totals)
+    if speedups:
+        order = same_order(speedups)
+        parts += [
+            "## More or fewer tiles",
+            "Speed-up over the usual number of tiles of the platform, and whether npusim ranks the numbers of tiles of a "
+            "case as the compiler's estimate does.",
+            _table(
+                ("case", "platform", "tiles", "reference", "predicted", "error", "order"),
+                [
+                    (
+                        f"`{one.row.case}`", one.row.platform, f"{one.row.tiles} / {one.usual_tiles}", f"{one.truth:.3f}",
+                        f"{one.predicted:.3f}", f"{one.error:.1%}",
+                        "same" if order[one.row.case, one.row.platform] else "differs",
+                    )
+                    for one in speedups
+                ],
+                left=1,
+            ),
+        ]  # fmt: skip
+    parts += [
+        "## Worst cases",
+        _table(
+            ("case", "platform", "tiles", "reference µs", "predicted µs", "error"),
+            [
+                (
+                    f"`{pair.row.case}`", pair.row.platform, str(pair.row.tiles), f"{pair.truth:.1f}",
+                    f"{pair.predicted:.1f}", f"{pair.error:.1%}",
+                )
+                for pair in worst(totals, _WORST)
+            ],
+            left=1,
+        ),
+    ]  # fmt: skip
+    if failed:
+        parts += [
+            "## Rows without a prediction",
+            _table(
+                ("case", "platform", "tiles", "why"),
+                [
+                    (f"`{one.row.case}`", one.row.platform, str(one.row.tiles), one.error.replace("|", "\\|"))
+                    for one in failed
+                ],
+                left=4,
+            ),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _latency(found: Score | None) -> tuple[str, ...]:
+    if found is None:
+        return ("",) * 6
+    return (
+        str(found.rows), f"{found.median:.1%}", f"{found.p90:.1%}", f"{found.worst:.1%}", f"{found.rank:.3f}",
+        str(found.missing),
+    )  # fmt: skip
+
+
+def _median(found: Score | None) -> str:
+    return "" if found is None else f"{found.median:.1%}"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
+    """A table whose first ``left`` columns are aligned left, the others right."""
+    rule = ["---" if number < left else "---:" for number in range(len(header))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
