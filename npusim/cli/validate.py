@@ -87,9 +87,10 @@ def _show_case(reference: Reference, rows: list[Row], as_json: bool) -> None:
         step("reading the vendor's schedule")
         trace = read_trace(reference.schedule(row), row.trace)
         step("predicting")
-        ours = simulate_row(reference.graph(row.model), row)
+        graph = reference.graph(row.model)
+        ours = simulate_row(graph, row)
         vendor = import_trace(trace, ours.hardware)
-    found = compare(ours, vendor)
+    found = compare(ours, vendor, graph)
     if as_json:
         document = case_document(row, found, ours.latency_us, vendor.latency_us)
         print(json.dumps(document, indent=2, ensure_ascii=False))

@@ -19,6 +19,8 @@ from npusim.validation.scores import Score, over_tiles, pairs, same_order, table
 _WORST = 10
 _MESSAGES = 10
 _WIDTH = 140
+_LONGEST_NAME = 40
+_LONGEST_TYPE = 16
 
 
 def print_validation(reference: str, predictions: Sequence[Prediction], wall_s: float) -> None:
@@ -119,14 +121,14 @@ def print_case(row: Row, found: Sequence[OpPair], ours: Result, vendor: Result, 
         soft_wrap=True,
     )
     lines = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    lines.add_column("op", no_wrap=True, overflow="ellipsis", min_width=20)
+    lines.add_column("op", no_wrap=True)
     lines.add_column("type", no_wrap=True)
     for name in ("", "engines"):
         lines.add_column(name, no_wrap=True)
     for name in ("tasks", "DMA", "DPU", "SHAVE", "start", "end", "path", "gap"):
         lines.add_column(name, justify="right", no_wrap=True)
     for pair in found:
-        lines.add_row(plain(pair.name), plain(pair.type), "vendor", *_side(pair.vendor), "")
+        lines.add_row(_tail(plain(pair.name)), plain(pair.type)[:_LONGEST_TYPE], "vendor", *_side(pair.vendor), "")
         lines.add_row("", "", Text("npusim", "cyan"), *_side(pair.ours), f"{pair.gap_us:+.1f}")
     console.print(lines)
     for name, result in (("vendor", vendor), ("npusim", ours)):
@@ -137,6 +139,11 @@ def print_case(row: Row, found: Sequence[OpPair], ours: Result, vendor: Result, 
     if others:
         choices = ", ".join(f"--platform {other.platform} --tiles {other.tiles}" for other in others)
         console.print(f"also: {plain(choices)}", soft_wrap=True)
+
+
+def _tail(name: str) -> str:
+    """A long name without its beginning, which many ops share."""
+    return name if len(name) <= _LONGEST_NAME else f"…{name[-_LONGEST_NAME + 1 :]}"
 
 
 def _side(side: Side | None) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ def _needed_bytes(xml: bytes) -> int:
 
 def _read_bytes(core: Any, xml: bytes, stored: bytes | None, weights: str) -> tuple[Any, tuple[str, ...]]:
     """An IR in memory, with zeros for whatever its weights lack; ``weights`` is what the note calls them."""
-    from openvino import Tensor  # noqa: PLC0415  (heavy)
+    from openvino import Tensor  # heavy
 
     needed, found = _needed_bytes(xml), stored or b""
     buffer = np.zeros(max(needed, len(found), 1), np.uint8)
@@ -76,7 +76,7 @@ def load_model(path: str | Path, shapes: Mapping[str, Sequence[int]] | None = No
     ``shapes`` gives static shapes to inputs, by name. An IR whose .bin is missing or short is read for its structure
     alone, and the Graph says so in its notes. Raises UserError: no such file, not a model, dynamic shapes.
     """
-    from openvino import Core  # noqa: PLC0415  (heavy)
+    from openvino import Core  # heavy
 
     path = Path(path)
     if not path.is_file() and not (path.is_dir() and (path / "saved_model.pb").is_file()):
@@ -102,7 +102,7 @@ def load_model_bytes(xml: bytes, weights: bytes | None, name: str) -> Graph:
     """The Graph of an IR in memory: the bytes of its .xml, and of its .bin (None, or fewer than it should have: the
     rest is read as zeros, and the notes say so). Raises UserError, as ``load_model`` does.
     """
-    from openvino import Core  # noqa: PLC0415  (heavy)
+    from openvino import Core  # heavy
 
     try:
         model, notes = _read_bytes(Core(), xml, weights, f"{name}.bin")

@@ -7,15 +7,27 @@ from itertools import count
 from math import prod
 
 from npusim.hardware.schema import Hardware
+from npusim.lowering.conv_parts import CHANNELS
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import ALL_TILES, Load, Plan, load_value
-from npusim.lowering.conv_parts import CHANNELS
 from npusim.lowering.plan_bmm import plan_bmm
 from npusim.lowering.plan_chain import joins, plan_joined
 from npusim.lowering.plan_conv import Surroundings, multicast, plan_conv
-from npusim.lowering.plan_depthwise import channels_last, plan_activation, plan_depthwise, plan_pool, plan_scale
+from npusim.lowering.plan_depthwise import (
+    channels_last,
+    plan_activation,
+    plan_depthwise,
+    plan_pool,
+    plan_scale,
+)
 from npusim.lowering.plan_dma import plan_broadcast, plan_convert, plan_copy, plan_gather
-from npusim.lowering.plan_eltwise import RUNTIME_WEIGHTS, is_runtime_scale, plan_add, plan_quantize, plan_runtime_scale
+from npusim.lowering.plan_eltwise import (
+    RUNTIME_WEIGHTS,
+    is_runtime_scale,
+    plan_add,
+    plan_quantize,
+    plan_runtime_scale,
+)
 from npusim.lowering.plan_permute import plan_permute
 from npusim.lowering.plan_reduce import plan_reduce, plan_reduce_conv
 from npusim.lowering.plan_shave import ADDED_CONSTANT, plan_shave
@@ -166,9 +178,14 @@ class Placer:
             return self._broadcast_add(node)
         if kernel == "divide" and self.hw.software.reciprocal_divide and self._by_smaller(node):
             return self._reciprocal(node)
-        if kernel in ("multiply", "square") and (is_runtime_scale(node) or self._row_product(node)):
+        if kernel in ("multiply", "square"):
+            return self._multiply(node, kernel)
+        return [plan_shave(node, self.hw, kernel, self._common_hint(node))]
+
+    def _multiply(self, node: Node, kernel: str) -> list[Plan]:
+        if is_runtime_scale(node) or self._row_product(node):
             return [plan_runtime_scale(node, self.hw)]
-        axis = self._channel_factor(node) if kernel == "multiply" else None
+        axis = self._channel_factor(node)
         if axis is not None:
             return self._scale_by_activation(node, axis)
         return [plan_shave(node, self.hw, kernel, self._common_hint(node))]

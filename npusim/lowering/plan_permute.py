@@ -84,7 +84,7 @@ def plan_reorder(
 ) -> list[Plan]:  # fmt: skip
     """``value`` [C,H,W] written channels-last into ``target`` [H,W,C'], C' >= C: a DPU eltwise op of the value with
     itself whose view has W as channels and C as height (facts/vendor_lowering.md 1.1). It is cut over H like the
-    pool or convolution that reads it, or over C (``by_channels``), and in slices along W.
+    pool or convolution that reads it, or over C (``by_channels``), and in slices along W, or C where W is too short.
 
     A reader with ``halo`` rows finds them in CMX only if the pixels are not folded.
     Where W is no multiple of 16 the pixels are folded to 16 x HW/16 (dwconv2d_c144_h56); if that can't be, each row is
@@ -113,22 +113,24 @@ def plan_reorder(
     largest = max(cuts)
     in_bytes = in_dist.elements(0, value.elements) * value.bits // 8
     out_bytes = out_dist.elements(0, target.elements) * target.bits // 8
-    slices = fit(hw, in_bytes, out_bytes, width // CHANNELS if width > CHANNELS else largest, ahead=False)
-    along_width = width > CHANNELS
+    units = {"columns": width // CHANNELS, "rows": largest, "planes": channels}
+    along_axis = "columns" if width > CHANNELS else "rows"
+    slices = fit(hw, in_bytes, out_bytes, units[along_axis], ahead=False)
+    if slices == units[along_axis] > 1 and not by_channels:
+        along_axis = "planes"
+        slices = fit(hw, in_bytes, out_bytes, channels, ahead=False)
 
     def works(tile: int, index: int) -> Iterable[Work]:
         if tile >= len(cuts) and not in_dist.whole:
             return
         share = largest if in_dist.whole else cuts[tile]
-        depth = width
-        if slices > 1 and along_width:
-            depth = round_up(ceil_div(width, slices), CHANNELS)
-        elif slices > 1:
-            share = ceil_div(share, slices)
+        depth = round_up(ceil_div(width, slices), CHANNELS) if along_axis == "columns" else width
+        share = ceil_div(share, slices) if along_axis == "rows" else share
+        planes_cut = ceil_div(channels, slices) if along_axis == "planes" else channels
         if by_channels:
             yield DpuWork("permute", share, height, depth, in_bits=value.bits, out_bits=target.bits)
         else:
-            yield DpuWork("permute", channels, share, depth, in_bits=value.bits, out_bits=target.bits)
+            yield DpuWork("permute", planes_cut, share, depth, in_bits=value.bits, out_bits=target.bits)
 
     strategy = "to channels last" + (f", {channels} widened to {wide}" if wide != channels else "")
     plan = assemble(node, hw, [value], [in_dist], target, out_dist, slices, works, strategy)

@@ -10,6 +10,7 @@ import numpy as np
 from npusim.graph.ir import Graph, Op, Tensor
 
 _ELTWISE = frozenset({"Add", "Subtract", "Multiply", "Divide", "Maximum", "Minimum"})
+_WEIGHTED = frozenset({"MatMul", "Convolution", "GroupConvolution"})
 _VIEWS = frozenset({"Reshape", "Squeeze", "Unsqueeze"})
 
 
@@ -67,6 +68,8 @@ class _Slices:
         return Op(name, "Slice", (data,), (out,), {"axis": axis, "begin": begin, "end": end}), out
 
     def _above_eltwise(self, op: Op, above: Op, axis: int, begin: int, end: int) -> bool:
+        if self._bias(above):
+            return False
         rank = len(self.tensors[above.outputs[0]].shape)
         inputs, slices = [], []
         for operand in above.inputs:
@@ -84,6 +87,11 @@ class _Slices:
         self.swap[id(op)] = replace(above, inputs=tuple(inputs), outputs=op.outputs)
         self.before[id(op)] = slices
         return True
+
+    def _bias(self, op: Op) -> bool:
+        """Whether an op only adds a constant to what a DPU op makes, which that op does on the way out."""
+        makers = [self.maker.get(i) for i in op.inputs if not self.tensors[i].constant]
+        return len(makers) == 1 and makers[0] is not None and makers[0].type in _WEIGHTED
 
     def _above_view(self, op: Op, above: Op, axis: int, begin: int, end: int) -> bool:
         """Through a view that only adds or drops unit dimensions."""

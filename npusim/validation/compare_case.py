@@ -7,7 +7,7 @@ of an op that one side names after it (``MatMul_1/softmax``) belongs to that op.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +17,11 @@ from npusim.analysis.intervals import grouped_union_length
 from npusim.analysis.metrics import ENGINES
 from npusim.api import Result
 from npusim.costs.work import DmaWork
+from npusim.graph import Graph
 
 #: The row of transfers that bring no data: descriptors, barriers.
 DESCRIPTORS = "(task descriptors)"
+_STEPS = 4
 _PORT = re.compile(r"/(?:sink_port|fq_output|fq_input)_\d+$")
 
 
@@ -57,11 +59,13 @@ class OpPair:
         return ours - vendor
 
 
-def compare(ours: Result, vendor: Result) -> list[OpPair]:
-    """The ops of both, in the order in which the vendor starts them (ours, where it has none)."""
+def compare(ours: Result, vendor: Result, graph: Graph) -> list[OpPair]:
+    """The ops of both, in the order in which the vendor starts them (ours, where it has none), of one model."""
     groups = _Groups(op.name for op in vendor.program.ops)
     for op in ours.program.ops:
         groups.join([op.name, *op.fused])
+    for named, meant in _renamed(vendor, graph):
+        groups.join([named, meant])
     sides = [_sides(result, groups) for result in (vendor, ours)]
     types = {
         groups.of(op.name): op.type for result in (ours, vendor) for op in reversed(result.program.ops) if op.type
@@ -76,6 +80,20 @@ def compare(ours: Result, vendor: Result) -> list[OpPair]:
 def _when(pair: OpPair) -> tuple[float, float, str]:
     first = pair.vendor or pair.ours
     return (first.start_us, first.end_us, pair.name) if first else (0.0, 0.0, pair.name)
+
+
+def _renamed(vendor: Result, graph: Graph) -> Iterator[tuple[str, str]]:
+    """Vendor ops called by a reshape or the like that follows them, which their type tells: (name, op of that type)."""
+    maker = {tensor: op for op in graph.ops for tensor in op.outputs}
+    by_name = {op.name: op for op in graph.ops}
+    for theirs in vendor.program.ops:
+        op = by_name.get(canonical(theirs.name))
+        for _ in range(_STEPS):
+            if op is None or op.type == theirs.type:
+                break
+            op = maker.get(op.inputs[0]) if op.inputs else None
+        if op is not None and op.type == theirs.type and op.name != theirs.name:
+            yield theirs.name, op.name
 
 
 class _Groups:

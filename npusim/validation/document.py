@@ -1,4 +1,4 @@
-"""What ``npusim validate --json`` prints: scores and comparisons as plain JSON values, times in µs, errors as shares."""
+"""What ``npusim validate --json`` prints: scores and comparisons as JSON values, times in µs, errors as shares."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WORST = 10
 
 
 def validation_document(reference: str, predictions: Sequence[Prediction], wall_s: float) -> dict[str, Any]:
-    """All scores of some predictions, and the predictions beside the truth. ``wall_s`` alone differs from run to run."""
+    """All scores of some predictions, and the predictions beside the truth. Only ``wall_s`` differs between runs."""
     totals = pairs(predictions, "total_us")
     return {
         "schema": SCHEMA,

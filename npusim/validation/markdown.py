@@ -17,8 +17,8 @@ def validation_page(reference: str, predictions: Sequence[Prediction], command: 
     parts = [
         "# How far npusim is from Intel's compiler",
         f"Written by `{command}`: every number on this page comes from that run, over {len(predictions)} rows of "
-        f"{reference}. The reference is what the NPU compiler of OpenVINO 2026.4.1 schedules for each model and how long "
-        "its estimator expects it to take; npusim sees the model alone, with the estimator's constants in "
+        f"{reference}. The reference is what the NPU compiler of OpenVINO 2026.4.1 schedules for each model and how "
+        "long its estimator expects it to take; npusim sees the model alone, with the estimator's constants in "
         "`hwconfigs/*-vpunn.yaml`. This says how far lowering, scheduling and costs agree with the compiler's; it says "
         "nothing of silicon.",
         "An error is |predicted - reference| / reference; a row without a prediction counts as 100 %. p90 is the error "
@@ -42,14 +42,14 @@ def validation_page(reference: str, predictions: Sequence[Prediction], command: 
         order = same_order(speedups)
         parts += [
             "## More or fewer tiles",
-            "Speed-up over the usual number of tiles of the platform, and whether npusim ranks the numbers of tiles of a "
-            "case as the compiler's estimate does.",
+            "Speed-up over the usual number of tiles of the platform, and whether npusim ranks the numbers of tiles of "
+            "a case as the compiler's estimate does.",
             _table(
                 ("case", "platform", "tiles", "reference", "predicted", "error", "order"),
                 [
                     (
-                        f"`{one.row.case}`", one.row.platform, f"{one.row.tiles} / {one.usual_tiles}", f"{one.truth:.3f}",
-                        f"{one.predicted:.3f}", f"{one.error:.1%}",
+                        f"`{one.row.case}`", one.row.platform, f"{one.row.tiles} / {one.usual_tiles}",
+                        f"{one.truth:.3f}", f"{one.predicted:.3f}", f"{one.error:.1%}",
                         "same" if order[one.row.case, one.row.platform] else "differs",
                     )
                     for one in speedups

@@ -1,4 +1,4 @@
-"""Predicting reference rows: every model is loaded once and lowered for all machines of its rows, in worker processes."""
+"""Predicting reference rows: every model is loaded once and lowered for all machines of its rows, by workers."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _ignore_interrupt() -> None:
 def _predict_model(reference: Reference, rows: Sequence[Row]) -> list[Prediction]:
     try:
         graph = reference.graph(rows[0].model)
-    except Exception as error:  # noqa: BLE001 - one bad row must not take the others with it
+    except Exception as error:  # one bad row must not take the others with it
         return [_failed(row, error) for row in rows]
     return [_predict_row(graph, row) for row in rows]
 
@@ -104,7 +104,7 @@ def _predict_model(reference: Reference, rows: Sequence[Row]) -> list[Prediction
 def _predict_row(graph: Graph, row: Row) -> Prediction:
     try:
         result = simulate_row(graph, row)
-    except Exception as error:  # noqa: BLE001 - one bad row must not take the others with it
+    except Exception as error:  # one bad row must not take the others with it
         return _failed(row, error)
     guess = PROVENANCE.index("guess")
     works = [result.program.tasks[task].work for task in (result.prices.provenance == guess).nonzero()[0]]
@@ -145,7 +145,7 @@ def new_file(path: Path) -> Iterator[Callable[[str], None]]:
         with file:
             yield file.write  # type: ignore[misc]
         Path(file.name).chmod(0o666 & ~_umask())
-        os.replace(file.name, path)
+        Path(file.name).replace(path)
     except BaseException:
         Path(file.name).unlink(missing_ok=True)
         raise

@@ -32,7 +32,7 @@ _NEEDED = ("case", "model", "platform", "tiles", "dma_engines")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of an index. ``key`` has the KEY columns as the file spells them; ``line`` is where it stands in the file;
+    """One row of an index. ``key`` has the KEY columns as the file spells them; ``line`` is where it stands in it;
     ``truth`` has the statistics that it gives."""
 
     key: tuple[str, ...]

@@ -1,7 +1,7 @@
-"""Reading a schedule in the vendor's dialect of Chrome's trace format, plain or gzipped, and saying what is wrong with it.
+"""Reading a schedule in the vendor's dialect of Chrome's trace format, plain or gzipped.
 
-Processes are ``DMA`` (a lane a FIFO), ``Cluster (i)`` (DPU, ``DPU Variants`` and Shave lanes) and ``Layers`` (an event a
-model op). The category of an event says which engine it is of. Times are µs.
+Processes are ``DMA`` (a lane a FIFO), ``Cluster (i)`` (DPU, ``DPU Variants`` and Shave lanes) and ``Layers`` (an event
+a model op). The category of an event says which engine it is of. Times are µs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 from npusim.errors import UserError
 
@@ -145,9 +145,10 @@ def _name(
 
 def _event(event: Mapping[str, Any], place: str) -> Event:
     start, duration = event.get("ts"), event.get("dur")
-    if not _is_time(start) or not _is_time(duration) or duration < 0:
-        which = "dur" if _is_time(start) else "ts"
-        raise UserError(f"{place}: '{which}' must be a time in µs (got {repr(event.get(which)):.40})")
+    if not _is_time(start):
+        raise UserError(f"{place}: 'ts' must be a time in µs (got {start!r:.40})")
+    if not _is_time(duration) or duration < 0:
+        raise UserError(f"{place}: 'dur' must be a time of at least 0 µs (got {duration!r:.40})")
     return Event(
         name=str(event.get("name", "")),
         category=str(event["cat"]),
@@ -162,11 +163,11 @@ def _event(event: Mapping[str, Any], place: str) -> Event:
 def _number(event: Mapping[str, Any], key: str, place: str) -> int:
     value = event.get(key)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise UserError(f"{place}: '{key}' must be a whole number (got {repr(value):.40})")
+        raise UserError(f"{place}: '{key}' must be a whole number (got {value!r:.40})")
     return value
 
 
-def _is_time(value: Any) -> bool:
+def _is_time(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and -_LONGEST_US < value < _LONGEST_US
 
 

@@ -137,7 +137,8 @@ def _queues(trace: TraceFile) -> tuple[list[Queue], dict[tuple[int, int], tuple[
     for lane in sorted(engines, key=lambda lane: (list(ENGINE_OF.values()).index(engines[lane]), lane)):
         name = trace.threads.get(lane, f"lane {lane[1]}")
         groups.setdefault((engines[lane], lane[0], name), []).append(lane)
-    queues, places = [], {}
+    queues: list[Queue] = []
+    places: dict[tuple[int, int], tuple[int, int]] = {}
     for (engine, pid, name), lanes in groups.items():
         unit = _NUMBER.search(name if engine == "dma" else trace.processes.get(pid, ""))
         channel = next((memory for memory in ("ddr", "cmx") if engine == "dma" and memory.upper() in name), "")

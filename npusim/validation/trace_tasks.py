@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from npusim.costs.work import DmaWork, DpuWork, Memory, ShaveWork, Work
+from npusim.costs.work import DmaWork, DpuKind, DpuWork, Memory, ShaveWork, Work
 from npusim.graph.ir import BITS
 from npusim.validation.trace_file import Event
 
 _TENSOR = re.compile(r"((?:\d+x)*)([a-z]+\d*)(?=[],\s]|$)")
 _BITS = {"ui": "u", "si": "i"}
-_NO_MEMORY: Memory = "ddr"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,8 @@ def detail_of(event: Event) -> str:
     """The task for people: what it reads and writes."""
     args = event.args
     if event.category == "DMA":
-        return f"{args.get('Source memory:', '?')} to {args.get('Destination memory:', '?')} {args.get('Output tensor shape', '')}"
+        source, target = (args.get(f"{side} memory:", "?") for side in ("Source", "Destination"))
+        return f"{source} to {target} {args.get('Output tensor shape', '')}"
     if "Detail" in args:
         return str(args["Detail"])
     return f"{args.get('Input tensors', '')} to {args.get('Output tensors', '')}"
@@ -73,32 +73,44 @@ def _transfer(args: Mapping[str, Any]) -> DmaWork:
 
 
 def _memory(text: Any) -> Memory:
-    return "cmx" if str(text).upper().startswith("CMX") else _NO_MEMORY
+    return "cmx" if str(text).upper().startswith("CMX") else "ddr"
 
 
 def _dpu(inputs: Sequence[Shape], outputs: Sequence[Shape]) -> DpuWork:
+    """A convolution where operands differ in all but their channels or the output has other channels than the only
+    input; depth-wise where weights have fewer channels than the data; eltwise of two alike; else a pooling."""
     output = outputs[0] if outputs else Shape((1, 1, 1, 1), 16)
     data = inputs[0] if inputs else output
-    channels, height, width = _box(output)
     weights = inputs[1] if len(inputs) > 1 else None
-    types = {"in_bits": data.bits, "out_bits": output.bits}
-    if weights is None and _box(data)[0] != channels:
-        return DpuWork("conv", height, width, channels, in_channels=_box(data)[0], **types)
+    channels, height, width = _box(output)
+    kind: DpuKind = "maxpool"
+    reduced = kernel_h = kernel_w = 1
     if weights is None:
-        return DpuWork("maxpool", height, width, channels, **types)
-    if weights.dims == data.dims:
-        return DpuWork("eltwise", height, width, channels, **types)
-    if _box(data)[0] != _box(weights)[0]:
-        return DpuWork("dwconv", height, width, channels, weight_bits=weights.bits, **types)
-    reduced, kernel_h, kernel_w = _box(weights)
-    own = min(channels, weights.dims[0])
+        if _box(data)[0] != channels:
+            kind, reduced = "conv", _box(data)[0]
+    elif weights.dims == data.dims:
+        kind = "eltwise"
+    elif _box(data)[0] != _box(weights)[0]:
+        kind = "dwconv"
+    else:
+        kind, (reduced, kernel_h, kernel_w) = "conv", _box(weights)
+        channels = min(channels, weights.dims[0])
     return DpuWork(
-        "conv", height, width, own, reduced, kernel_h, kernel_w, weight_bits=weights.bits, **types
+        kind=kind,
+        height=height,
+        width=width,
+        out_channels=channels,
+        in_channels=reduced,
+        kernel_h=kernel_h,
+        kernel_w=kernel_w,
+        in_bits=data.bits,
+        out_bits=output.bits,
+        weight_bits=weights.bits if weights else 16,
     )
 
 
 def _box(shape: Shape) -> tuple[int, int, int]:
-    """Channels, height and width: the dimensions after the first, the fifth (groups) and more multiplied into height."""
+    """Channels, height and width: the dimensions after the first, any beyond four multiplied into height."""
     dims = (*shape.dims, 1, 1, 1, 1)[: max(len(shape.dims), 4)]
     return dims[1], prod(dims[2:-1]), dims[-1]
 

@@ -1,0 +1,135 @@
+"""The front end: what becomes of types, constants, control flow and files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset15 as op
+
+from npusim.errors import UserError
+from npusim.graph import Graph, from_openvino, load_model
+
+
+def types(graph: Graph) -> list[str]:
+    return [o.type for o in graph.ops]
+
+
+def small() -> ov.Model:
+    x = op.parameter([1, 4, 32], np.float32, name="x")
+    w = op.convert(op.constant(np.ones((16, 32), np.float16)), "f32")
+    return ov.Model([op.result(op.relu(op.matmul(x, w, False, True)))], [x], "small")
+
+
+def test_fp32_models_run_as_fp16() -> None:
+    graph = from_openvino(small())
+    x = graph.tensors[graph.inputs[0]]
+    assert (x.dtype, x.stored_dtype, x.bytes) == ("f16", "f32", 4 * 32 * 2)
+    assert types(graph) == ["MatMul", "Relu"]
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [("f16", 16), ("i8", 8), ("u8", 8), ("i4", 4), ("u4", 4)])
+def test_decompressed_constants_count_at_their_stored_size(dtype: str, bits: int) -> None:
+    x = op.parameter([4, 64], np.float32, name="x")
+    data = ov.Tensor(getattr(ov.Type, dtype), ov.Shape([32, 64]))
+    stored = op.convert(op.constant(data), "f32")
+    scaled = op.multiply(stored, np.full((32, 1), 0.1, np.float32))
+    graph = from_openvino(ov.Model([op.result(op.matmul(x, scaled, False, True))], [x], "m"))
+    assert types(graph) == ["MatMul"]
+    weights = graph.tensors[graph.ops[0].inputs[1]]
+    assert weights.constant
+    assert weights.bytes == 32 * 64 * bits // 8
+
+
+def test_shape_arithmetic_and_masks_are_folded() -> None:
+    x = op.parameter([1, 8, 24], np.float32, name="x")
+    length = op.gather(op.shape_of(x), np.int64(1), np.int64(0))
+    steps = op.range(np.int64(0), length, np.int64(1), "i64")
+    mask = op.less_equal(op.unsqueeze(steps, np.int64(0)), op.unsqueeze(steps, np.int64(1)))
+    node = op.select(mask, np.float32(1), np.float32(0))
+    total = op.add(x, op.reshape(op.reduce_sum(node, np.int64(1)), np.array([1, 8, 1]), False))
+    graph = from_openvino(ov.Model([op.result(total)], [x], "m"))
+    assert types(graph) == ["Add"]
+    assert graph.tensors[graph.ops[0].inputs[1]].shape == (1, 8, 1)
+
+
+def branch(condition: bool) -> ov.Model:
+    x = op.parameter([2, 16], np.float32, name="x")
+    chosen = op.if_op(op.constant(np.array(condition)))
+    then_in, else_in = (op.parameter([2, 16], np.float32) for _ in range(2))
+    yes = ov.Model([op.result(op.exp(then_in))], [then_in], "then")
+    no = ov.Model([op.result(op.tanh(else_in))], [else_in], "else")
+    chosen.set_then_body(yes)
+    chosen.set_else_body(no)
+    chosen.set_input(x.output(0), then_in, else_in)
+    out = chosen.set_output(yes.results[0], no.results[0])
+    return ov.Model([op.result(out)], [x], "branch")
+
+
+@pytest.mark.parametrize(("condition", "expected"), [(True, ["Exp"]), (False, ["Tanh"])])
+def test_a_constant_if_is_the_branch_it_takes(condition: bool, expected: list[str]) -> None:
+    assert types(from_openvino(branch(condition))) == expected
+
+
+def test_dynamic_shapes_are_the_users_to_give(tmp_path: Path) -> None:
+    x = op.parameter([1, -1], np.float32, name="ids")
+    x.output(0).get_tensor().set_names({"ids"})
+    node = op.matmul(x, np.ones((256, 16), np.float32), False, False)
+    ov.save_model(ov.Model([op.result(node)], [x], "m"), tmp_path / "m.xml")
+    with pytest.raises(UserError, match=r"input 'ids' has the dynamic shape .*--shape ids=\[1,256\]"):
+        load_model(tmp_path / "m.xml")
+    graph = load_model(tmp_path / "m.xml", {"ids": [1, 256]})
+    assert graph.tensors[graph.inputs[0]].shape == (1, 256)
+    with pytest.raises(UserError, match="no input 'idz'; it has ids"):
+        load_model(tmp_path / "m.xml", {"idz": [1, 256]})
+    with pytest.raises(UserError, match="does not take these shapes"):
+        load_model(tmp_path / "m.xml", {"ids": [1, 255]})
+
+
+@pytest.mark.parametrize("keep", [0, 100, None])
+def test_an_ir_without_its_weights_is_read_for_its_structure(tmp_path: Path, keep: int | None) -> None:
+    x = op.parameter([4, 64], np.float32, name="x")
+    w = np.arange(64 * 64, dtype=np.float32).reshape(64, 64)
+    ov.save_model(ov.Model([op.result(op.matmul(x, w, False, True))], [x], "m"), tmp_path / "m.xml")
+    whole = load_model(tmp_path / "m.xml")
+    weights = tmp_path / "m.bin"
+    if keep is None:
+        weights.unlink()
+    else:
+        weights.write_bytes(weights.read_bytes()[:keep])
+    graph = load_model(tmp_path / "m.xml")
+    assert re.search("m.bin is (missing|short)", graph.notes[0])
+    assert not whole.notes
+    assert [(o.type, o.inputs, o.outputs) for o in graph.ops] == [(o.type, o.inputs, o.outputs) for o in whole.ops]
+    assert [t.shape for t in graph.tensors] == [t.shape for t in whole.tensors]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("none.xml", None, "no such model file"),
+        ("bad.xml", b"<net", "not a model that OpenVINO reads"),
+        ("bad.onnx", b"\x00\x01", "not a model that OpenVINO reads"),
+        ("notes.txt", b"hello", "known endings"),
+    ],
+)
+def test_files_that_are_no_models(tmp_path: Path, name: str, content: bytes | None, said: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=said) as caught:
+        load_model(tmp_path / name)
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_onnx_files_are_read(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    helper = onnx.helper
+    node = helper.make_node("Exp", ["x"], ["y"])
+    value = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1, 16]) for n in ("x", "y")]
+    graph = helper.make_graph([node], "g", value[:1], value[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "m.onnx")
+    assert types(load_model(tmp_path / "m.onnx")) == ["Exp"]

@@ -1,0 +1,55 @@
+"""XAMBA and beyond: OpenVINO models rewritten into OpenVINO models that run better on an NPU.
+
+    import xamba
+    faster, sites = xamba.apply(model, "contract,segsum,cumba,reduba")
+    for site in sites:
+        print(site.rule, site.op, site.taken, site.note)
+
+A pipeline is a list of rules, each with options in braces: `cumba{block=256},actiba{segments=32,range=-8:8}`; rules run
+one after the other, over the whole model. CumBA, ReduBA and ActiBA are those of the XAMBA paper
+(https://arxiv.org/abs/2502.06924); `contract` and `segsum` go beyond it. The model that is given is never changed.
+
+Importing this package imports neither OpenVINO nor numpy; its functions do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from xamba.errors import ModelsDiffer, PipelineError
+from xamba.sites import Site
+
+if TYPE_CHECKING:
+    import openvino
+
+__all__ = ["ModelsDiffer", "PipelineError", "Site", "apply", "describe", "names"]
+
+
+def apply(
+    model: openvino.Model, passes: str, *, choose: Callable[[str, str], bool] | None = None
+) -> tuple[openvino.Model, list[Site]]:
+    """A rewritten copy of `model`, and every place that a rule looked at, in the order they were visited.
+
+    `passes` is a pipeline (`names()` lists the rules); an empty one copies the model. `choose(rule, op)`, if given,
+    says whether a site that could be taken is (op: its friendly name). Inputs, outputs and their names stay as they
+    are. Raises PipelineError for a pipeline that cannot be read.
+    """
+    from xamba.pipeline import parse
+    from xamba.rule import rewrite
+
+    return rewrite(model, parse(passes), choose or (lambda rule, op: True))
+
+
+def names() -> list[str]:
+    """The rules that a pipeline may hold."""
+    from xamba.pipeline import RULES
+
+    return list(RULES)
+
+
+def describe(name: str) -> str:
+    """One paragraph about a rule of `names()`, with its options."""
+    from xamba.pipeline import describe_rule
+
+    return describe_rule(name)

@@ -1,0 +1,11 @@
+"""What a caller can do wrong."""
+
+from __future__ import annotations
+
+
+class PipelineError(ValueError):
+    """A pipeline that cannot be read; the message is one line and suggests what may have been meant."""
+
+
+class ModelsDiffer(ValueError):
+    """Two models that cannot be compared, for their inputs or outputs differ; the message says how."""

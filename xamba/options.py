@@ -1,0 +1,56 @@
+"""Options of rules: how their values are read from a pipeline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import field
+from typing import Any
+
+
+def option(default: Any, read: Callable[[str], Any], about: str) -> Any:
+    """A field of a rule that a pipeline can set; `read` raises ValueError with what is expected."""
+    return field(default=default, metadata={"read": read, "about": about})
+
+
+def count(text: str) -> int:
+    """A whole number of at least 1."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise ValueError("expected a whole number of at least 1")
+    return value
+
+
+def yes_or_no(text: str) -> bool:
+    """yes or no"""
+    if text not in ("yes", "no"):
+        raise ValueError("expected yes or no")
+    return text == "yes"
+
+
+def interval(text: str) -> tuple[float, float]:
+    """LOW:HIGH"""
+    low, _, high = text.partition(":")
+    try:
+        values = float(low), float(high)
+    except ValueError:
+        values = 0.0, 0.0
+    if not (values[0] < values[1] and all(map(math.isfinite, values))):
+        raise ValueError("expected LOW:HIGH, two numbers of which the first is smaller")
+    return values
+
+
+def one_or_more(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+    """A reader of names joined by +."""
+
+    def read(text: str) -> tuple[str, ...]:
+        given = tuple(part.strip() for part in text.split("+"))
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            raise ValueError(f"'{unknown[0]}' is none of {', '.join(known)}; several are joined by +")
+        return given
+
+    return read

@@ -1,0 +1,22 @@
+"""Sites: the places in a model that a rule looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One op that a rule could apply to.
+
+    `op` and `type` are its friendly name and type before the rewrite. `note` says what it became, or, where it was
+    not `taken`, why. `error_bound` is the largest absolute error that an approximation can add at this place, for any
+    input (None: the rewrite is exact up to rounding).
+    """
+
+    rule: str
+    op: str
+    type: str
+    taken: bool
+    note: str
+    error_bound: float | None = None
