@@ -50,6 +50,11 @@ class CumBA(Rule[_Scan]):
         None, count, f"longest triangle; without it, {BLOCK} for axes longer than {LONGEST_TRIANGLE}, else the axis."
     )
 
+    def __post_init__(self) -> None:
+        """Refuse blocks that would never end."""
+        if self.block == 1:
+            raise ValueError("a block must have at least 2 elements")
+
     def check(self, node: Node) -> _Scan | str:
         """Element type, axis and the lengths that the product needs to know."""
         kind, shape = node.get_output_element_type(0), node.get_input_partial_shape(0)
@@ -105,8 +110,6 @@ class CumBA(Rule[_Scan]):
 
     def _blocked(self, make: Maker, name: str, x: Value, scan: _Scan, inner: int | None) -> Node:
         size, lead = self.block or BLOCK, (0,) * scan.axis
-        if size == 1:  # blocks of one would never end
-            size = 2
         tail = () if inner is None else (inner,)
         blocks = math.ceil(scan.length / size)
         padding = blocks * size - scan.length

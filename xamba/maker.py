@@ -38,11 +38,12 @@ class Maker:
 
         They are stored as f16 and converted, like any other weight, if f16 holds them exactly, else as f32.
         """
-        return self._once(name, kind.get_type_name(), lambda: self._stored(name, kind, values()))
+        return self._once(name, kind.get_type_name(), lambda: _stored(name, kind, _narrowed(values(), kind)))
 
     def exact(self, name: str, kind: Type, values: Callable[[], np.ndarray]) -> Node:
         """Real numbers stored in the type that they are used in."""
-        return self._once(name, kind.get_type_name(), lambda: Constant(kind, *_shape_and_data(values())))
+        own = np.float16 if kind == Type.f16 else np.float64 if kind == Type.f64 else np.float32
+        return self._once(name, kind.get_type_name(), lambda: _stored(name, kind, values().astype(own)))
 
     def triangle(self, size: int, kind: Type, *, exclusive: bool = False, reverse: bool = False) -> Node:
         """[size, size] of ones where the column counts towards the running sum at the row: column <= row, or, where
@@ -79,15 +80,6 @@ class Maker:
             return x
         return self.node(name, op.transpose(x, self.integers(tuple(order))))
 
-    def _stored(self, name: str, kind: Type, values: np.ndarray) -> Node:
-        narrow = values.astype(np.float16)
-        exact = bool((narrow.astype(values.dtype) == values).all())
-        stored = Constant(Type.f16 if exact or kind == Type.f16 else Type.f32, *_shape_and_data(values))
-        if stored.get_element_type() == kind:
-            return stored
-        stored.set_friendly_name(f"{name}_compressed")
-        return op.convert(stored, kind.get_type_name())
-
     def _once(self, name: str, kind: str, make: Callable[[], Node]) -> Node:
         made = self._made.get((name, kind))
         if made is None:
@@ -95,8 +87,19 @@ class Maker:
         return made
 
 
-def _shape_and_data(values: np.ndarray) -> tuple[list[int], np.ndarray]:
-    return list(values.shape), values.reshape(-1)
+def _narrowed(values: np.ndarray, kind: Type) -> np.ndarray:
+    """As f16, if it is used as that or nothing is lost."""
+    narrow = values.astype(np.float16)
+    return narrow if kind == Type.f16 or (narrow == values).all() else values
+
+
+def _stored(name: str, kind: Type, values: np.ndarray) -> Node:
+    """A constant of the array's own type, converted to `kind`."""
+    stored = Constant(np.ascontiguousarray(values))
+    if stored.get_element_type() == kind:
+        return stored
+    stored.set_friendly_name(f"{name}_compressed")
+    return op.convert(stored, kind.get_type_name())
 
 
 def constant_integers(value: Output) -> list[int] | None:

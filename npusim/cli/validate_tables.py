@@ -29,9 +29,12 @@ def print_validation(reference: str, predictions: Sequence[Prediction], wall_s: 
     totals = pairs(predictions, "total_us")
     console.print(f"{len(predictions)} rows of {plain(reference)}, predicted in {wall_s:.1f} s", soft_wrap=True)
     if totals:
+        console.print()
         console.print(_scores(predictions))
         if over_tiles(totals):
+            console.print()
             console.print(_tiles(predictions))
+        console.print()
         console.print(_worst(predictions))
     else:
         console.print("The index has no total_us to compare with.")

@@ -84,7 +84,7 @@ def fit(
 
     ``ahead``: with the next slice's input beside it (pools and depth-wise ops: 2 x 524 KiB + 524 do not fit, so relu_l
     has 3 slices; eltwise and permute ops do without). ``equal``: only counts that divide ``units`` (channels:
-    [1024,2560] is scaled in 4 slices of 640).
+    [1024,2560] is scaled in 4 slices of 640). Where no unit fits, it is cut within units.
     """
     capacity = cmx_capacity(hw)
     if in_bytes + out_bytes + fixed <= capacity:
@@ -95,7 +95,7 @@ def fit(
         share = ceil_div(units, n) / units
         if share * ((2 if ahead else 1) * in_bytes + out_bytes) + fixed <= capacity:
             return n
-    return units
+    return max(units, ceil_div(in_bytes + out_bytes, max(capacity - fixed, 1))) if fixed < capacity else units
 
 
 def fit_chain(hw: Hardware, bytes_held: int, units: int) -> int:
@@ -103,7 +103,8 @@ def fit_chain(hw: Hardware, bytes_held: int, units: int) -> int:
     if bytes_held <= cmx_capacity(hw):
         return 1
     budget = CHAIN_SHARE * cmx_capacity(hw)
-    return next((n for n in range(2, units + 1) if 2 * ceil_div(units, n) / units * bytes_held <= budget), units)
+    fewest = (n for n in range(2, units + 1) if 2 * ceil_div(units, n) / units * bytes_held <= budget)
+    return next(fewest, max(units, ceil_div(bytes_held, int(budget))))
 
 
 def row_cuts(height: int, tiles: int) -> tuple[int, ...]:

@@ -49,7 +49,8 @@ def add_fetches(drafts: list[Draft], groups: int, hw: Hardware) -> tuple[list[Dr
     before the previous one has ended. ``groups`` is the number of task groups so far. Returns the drafts and the new
     place of every old one."""
     fetch = hw.software.fetch
-    if fetch is None or not any(isinstance(d.work, (DpuWork, ShaveWork)) for d in drafts):
+    computes = any(isinstance(d.work, (DpuWork, ShaveWork)) for d in drafts)
+    if fetch is None or not (computes or fetch.program_transfers):
         return drafts, {i: i for i in range(len(drafts))}
     group_of, by_queue = _group_tasks(drafts, hw)
     work = DmaWork("ddr", "cmx", 0, 0, "fetch")

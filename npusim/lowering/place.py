@@ -35,6 +35,11 @@ from npusim.lowering.strategy import choose, depthwise_split
 from npusim.lowering.values import Dist, Value, canonical4
 
 
+#: Rows from which a sum over a short innermost axis is a convolution with ones, its channels padded to 16: 1,536 and
+#: 1,792 rows of 4 are (Mamba's decode), 6 and 200 rows are pooled (facts/vendor_lowering.md 1.2).
+MANY_ROWS = 512
+
+
 class Placer:
     """Makes plans of nodes in order. ``hints`` are the Dists in which values lie in CMX already, by storage."""
 
@@ -59,10 +64,20 @@ class Placer:
 
     def _remember(self, plans: list[Plan]) -> None:
         for plan in plans:
+            self._overlap(plan)
             if plan.resident_output:
                 self.hints[plan.output.storage] = plan.out_dist
             if len(plan.slices) > 1:
                 self.sliced[plan.output.storage] = plan
+
+    def _overlap(self, plan: Plan) -> None:
+        """An image cut into rows feeds a reader that needs other rows too: the producer writes those to both tiles
+        (resnet50: 14 rows computed, 15 or 16 written; mobilenet-v2 on 6 tiles: strides)."""
+        if "kernel" not in plan.node.params or len(plan.inputs) != 1 or plan.in_dists[0] is None:
+            return
+        hint, wanted = self.hint(plan.inputs[0]), plan.in_dists[0]
+        if hint is not None and hint.outer == wanted.outer == 1 and len(hint.cuts) == len(wanted.cuts) > 1:
+            plan.in_dists[0] = hint
 
     def hint(self, value: Value) -> Dist | None:
         """How a value lies in CMX, if all of it does."""
@@ -79,19 +94,20 @@ class Placer:
                 params = node.params | {"k": max(node.params["k"], source.shape[1])}
                 node = replace(node, inputs=[source, *node.inputs[1:]], params=params)
         source = node.inputs[0]
-        wants = self._wants(node.output)
+        wants = self._wants(node)
         readers = self.readers.get(node.output.storage, [])
         alone = wants == "segments" and len(readers) == 1 and readers[0].params.get("axis") is None
         followed = readers[0].params["kernel"] if alone else ""
         around = Surroundings(self.hint(source), source.storage in self.sliced, wants, followed, bool(readers), bool(before))
         return [*before, plan_conv(node, self.hw, around)]
 
-    def _wants(self, value: Value) -> str:
+    def _wants(self, node: Node) -> str:
         """How the readers of a convolution's result want it to lie (``Surroundings.wants``)."""
-        readers = self.readers.get(value.storage, [])
-        if readers and all(n.kind == "unary" for n in readers):
+        readers = self.readers.get(node.output.storage, [])
+        if readers and all(n.kind == "unary" and n.params["kernel"] != "convert" for n in readers):
             return "segments"
-        splits = {choose(n, self.hw) for n in readers if n.kind == "conv"}
+        rows = choose(node, self.hw) == "rows"
+        splits = {choose(n, self.hw, rows) for n in readers if n.kind == "conv"}
         splits |= {depthwise_split(n, self.hw) for n in readers if n.kind == "dwconv"}
         if splits - {"rows"}:
             return "whole"
@@ -139,10 +155,23 @@ class Placer:
         if kind == "sum" and self.hw.software.reduce_sum_engine == "shave":
             return [plan_shave(node, self.hw, "reducesum")]
         if kind == "min":
-            return [plan_shave(node, self.hw, "reducemin")]
-        if kind == "sum" and view[2] == 1 and view[1] >= CHANNELS:
+            return self._reduce_min(node)
+        if kind == "sum" and view[2] == 1 and (view[1] >= CHANNELS or view[0] >= MANY_ROWS):
             return [plan_reduce_conv(node, self.hw)]
         return plan_reduce(node, self.hw, self.fresh)
+
+    def _reduce_min(self, node: Node) -> list[Plan]:
+        """Negation on SHAVE, a chain of max-pools, negation (facts/vendor_lowering.md 1.2, own 8/8)."""
+        negated = replace(node, output=self.fresh(node.inputs[0]))
+        largest = replace(
+            node, inputs=[negated.output], output=self.fresh(node.output), params=node.params | {"reduce": "max"}
+        )
+        back = replace(node, inputs=[largest.output], params={})
+        return [
+            plan_shave(negated, self.hw, "negative"),
+            *plan_reduce(largest, self.hw, self.fresh),
+            plan_shave(back, self.hw, "negative"),
+        ]
 
     # -- elementwise --------------------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ class Store:
     work: DmaWork
 
 
-_Transfer = TypeVar("_Transfer", Load, Store)
+_Transfer = TypeVar("_Transfer", bound=Load | Store)
 
 
 @dataclass(slots=True)
@@ -135,16 +135,18 @@ def odd_halves(items: list[_Transfer], hw: Hardware) -> list[_Transfer]:
     engines = hw.dma.engines
     if len(items) < 2 or len(items) % engines != 1 or engines < 2:
         return items
-    last = items[-1]
-    parts = []
-    for i in range(engines):
-        size, counted_bytes = (slice_part(n, engines, i) for n in (last.work.bytes, last.work.counted_bytes))
-        part = replace(last, work=replace(last.work, bytes=size, counted_bytes=counted_bytes))
-        if isinstance(part, Load):
-            part = replace(part, cmx_bytes=slice_part(part.cmx_bytes, engines, i))
-            part.key = (*part.key, i) if part.key else ()
-        parts.append(part)
-    return [*items[:-1], *parts]
+    return [*items[:-1], *(_piece(items[-1], engines, i) for i in range(engines))]
+
+
+def _piece(item: _Transfer, count: int, index: int) -> _Transfer:
+    """One of ``count`` equal parts of a transfer."""
+    whole = item.work
+    size, counted_bytes = (slice_part(n, count, index) for n in (whole.bytes, whole.counted_bytes))
+    part = replace(item, work=replace(whole, bytes=size, counted_bytes=counted_bytes))
+    if isinstance(part, Load):
+        part.cmx_bytes = slice_part(part.cmx_bytes, count, index)
+        part.key = (*part.key, index) if part.key else ()
+    return part
 
 
 def slice_part(total: int, slices: int, index: int) -> int:
@@ -180,5 +182,6 @@ def held(value: Value, dist: Dist, tiles: int, slices: int = 1) -> tuple[int, ..
 
 __all__ = [
     "ALL_TILES", "CONSTANT", "WHOLE", "Dist", "DmaWork", "DpuWork", "Load", "Plan", "ShaveWork", "Slice", "Store",
-    "cmx_capacity", "counted", "held", "load_value", "odd_halves", "operand_loads", "output_stores", "slice_part", "transfer",
+    "cmx_capacity", "counted", "held", "load_value", "odd_halves", "operand_loads", "output_stores", "slice_part",
+    "transfer",
 ]  # fmt: skip

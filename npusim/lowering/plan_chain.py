@@ -26,6 +26,7 @@ def joins(node: Node, producer: Plan, sole: bool) -> bool:
         and len(producer.slices) > 1
         and producer.chain < 0
         and node.params.get("axis") is None
+        and node.params["kernel"] != "convert"
         and node.inputs[0].elements == producer.output.elements
     )
 

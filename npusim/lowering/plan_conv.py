@@ -59,8 +59,8 @@ def plan_conv(node: Node, hw: Hardware, around: Surroundings = Surroundings()) -
     """MatMul by constant weights, or a dense convolution."""
     if around.readers and is_stem(node) and node.inputs[0].bits > 8:
         node = folded(node)
-    rows_around = around.wants == "rows" or (around.hint is not None and not around.hint.whole)
-    split = choose(node, hw, rows_around and not around.reordered)
+    before = around.hint is not None and not around.hint.whole and not around.reordered
+    split = choose(node, hw, before, around.wants == "rows" and not around.reordered)
     return Builder(node, hw, split, around).build()
 
 

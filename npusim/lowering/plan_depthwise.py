@@ -23,6 +23,8 @@ from npusim.lowering.plan_eltwise import depthwise_tasks
 from npusim.lowering.plan_permute import Fresh, plan_permute_dma, plan_reorder
 from npusim.lowering.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up
 
+#: Largest dimension of a DPU tensor (facts/npu_hardware.md section 1); more planes than that are refolded.
+MAX_DIMENSION = 8192
 #: What a channel-wise op computes: a depth-wise convolution, or a pooling.
 Kind = Literal["dwconv", "avgpool", "maxpool"]
 
@@ -62,7 +64,7 @@ def channels_last(node: Node, hw: Hardware, act: Value, fresh: Fresh) -> tuple[l
     if not order or channels == 1 or order[-1] == 1 or height * width == 1:
         return [], act
     moved = replace(fresh(act), order=tuple(d for d in range(len(shape)) if d != 1) + (1,))
-    if width == 1 and height % CHANNELS:
+    if width == 1 and height % CHANNELS and 2 * act.bytes <= cmx_capacity(hw):
         return [plan_permute_dma(replace(node, inputs=[act], output=moved), hw)], moved
     wide = round_up(channels, CHANNELS)
     target = moved if wide == channels else replace(moved, shape=(shape[0], wide, *shape[2:]))
@@ -87,7 +89,7 @@ def plan_scale(node: Node, hw: Hardware, fresh: Fresh, any_order: bool = False) 
         else:
             image = Image(h, 1, w, flat=True)
         return [_channelwise(node, hw, value, out, image)]
-    if axis is None and (n * c == 1 or any_order):
+    if axis is None and (n * c == 1 or any_order or n * c > MAX_DIMENSION):
         image = borrow_channels(out.physical, hw.tiles) or refold(out.physical)
         return [_channelwise(node, hw, value, out, image)]
     return plan_planes(node, hw, "dwconv", fresh)
@@ -99,7 +101,7 @@ def plan_activation(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     n, c, h, w = canonical4(out.physical)
     if not value.plain:
         return [_channelwise(node, hw, value, out, Image(n * c, h, w), "avgpool")]
-    if n * c == 1:
+    if n * c == 1 or n * c > MAX_DIMENSION:
         return [_channelwise(node, hw, value, out, refold(out.physical), "avgpool")]
     return plan_planes(node, hw, "avgpool", fresh)
 
@@ -168,6 +170,9 @@ def _channelwise(
     by_channels = image.width == 1 or image.flat or (weighted and image.height <= hw.software.row_fold)
     units = channels // CHANNELS if by_channels else image.width
     slices = fit(hw, in_bytes, rows[0] * per_row, units, fixed=fixed, equal=by_channels)
+    if slices >= units > 1 and not by_channels:
+        by_channels, units = True, channels // CHANNELS
+        slices = fit(hw, in_bytes, rows[0] * per_row, units, equal=True)
 
     def works(tile: int, index: int) -> Iterable[Work]:
         columns = image.width if by_channels else ceil_div(image.width, slices)

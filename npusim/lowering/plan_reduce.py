@@ -152,7 +152,7 @@ def _widened(chain: _Chain, value: Value, out: Value) -> Plan:
     in_dist = row_split(value, chain.height, tiles)
     in_bytes = in_dist.elements(0, value.elements) * 2
     kernels = factor(chain.length)
-    split = 0 if chain.across else len(kernels) - 1
+    split = 0 if chain.across else _split_stages(chain.height, kernels, tiles)[0]
     stages = _Stages(chain, kernels, split)
     results = ceil_div(in_bytes * CHANNELS, kernels[0]) if chain.across else stages.results()
     slices = fit(hw, in_bytes, in_bytes * CHANNELS + results, ceil_div(chain.width, CHANNELS), equal=True)
@@ -258,6 +258,15 @@ def _channel_chain(chain: _Chain, source: Value, out: Value, fresh: Fresh) -> li
     return plans
 
 
+def _split_stages(height: int, kernels: list[int], tiles: int) -> tuple[int, int]:
+    """How many stages of a chain down the rows leave each tile a row, and the rows that they leave."""
+    split = 0
+    while split < len(kernels) and height // kernels[split] >= tiles:
+        height //= kernels[split]
+        split += 1
+    return split, height
+
+
 def _down(chain: _Chain, source: Value, out: Value, fresh: Fresh) -> list[Plan]:
     """A chain down the rows: cut over the tiles as long as each tile has a row of the result, then that result is
     multicast (through DDR where it does not fit) and the other stages are repeated on every tile, or split over the
@@ -265,11 +274,7 @@ def _down(chain: _Chain, source: Value, out: Value, fresh: Fresh) -> list[Plan]:
     hw, tiles = chain.hw, chain.hw.tiles
     kernels = factor(chain.height)
     row = chain.width * chain.channels
-    split = 0
-    rows = chain.height
-    while split < len(kernels) and rows // kernels[split] >= tiles:
-        rows //= kernels[split]
-        split += 1
+    split, rows = _split_stages(chain.height, kernels, tiles)
     strategy = f"{chain.kind} chain {kernels}"
     in_dist = row_split(source, chain.height, tiles) if split else WHOLE
     in_bytes = in_dist.elements(0, source.elements) * 2

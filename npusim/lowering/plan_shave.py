@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
-from npusim.costs.work import ShaveWork
+from npusim.costs.work import ShaveWork, Work
 from npusim.hardware.schema import Hardware
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import (
@@ -225,8 +225,8 @@ def _sliced(
 def _slice_axis(tiling: Tiling, kernel: str, pipelined: bool) -> int:
     if tiling.slice_axis == N or tiling.shape[N] > 1:
         return tiling.slice_axis
-    order = (C, H) if kernel in OUTER_SLICED_KERNELS and not pipelined else (H, C)
-    order = (*order[:1], W, *order[1:]) if not tiling.lines else order
+    first, last = (C, H) if kernel in OUTER_SLICED_KERNELS and not pipelined else (H, C)
+    order = (first, last) if tiling.lines else (first, W, last)
     return next((d for d in order if tiling.shape[d] > 1 and d != tiling.locked), H)
 
 
@@ -282,17 +282,17 @@ def _build(
         if value.storage not in seen or value.storage == ADDED_CONSTANT:
             inputs.append((k, value, shape))
         seen.add(value.storage)
-    io_bits = sum(v.elements * v.bits for v in operands) + output.elements * output.bits
     slices = []
     for parts in tiling.parts(hw.tiles):
         loads: list[Load] = []
         for k, (_, value, shape) in enumerate(inputs):
             loads.extend(_loads(k, value, shape, parts, tiling, dense, hw))
-        computes = []
+        computes: list[tuple[int, Work]] = []
         for tile, part in enumerate(parts):
-            for elements in filter(None, map(prod, part.pieces)):
-                io = io_bits * elements // (8 * output.elements) if output.elements else 0
-                computes.append((tile, ShaveWork(kernel, elements, ceil_div(elements * output.bits, 8), io)))
+            for piece in filter(prod, part.pieces):
+                io = _io_bytes(piece, operands, aligned, tiling, output)
+                size = ceil_div(prod(piece) * output.bits, 8)
+                computes.append((tile, ShaveWork(kernel, prod(piece), size, io)))
         held = [ceil_div(part.elements * output.bits, 8) for part in parts] + [0] * (hw.tiles - len(parts))
         slices.append(Slice(loads, computes, _stores(output, parts, tiling, dense, hw), tuple(held)))
     used = len(tiling.cuts) or hw.tiles
@@ -302,6 +302,24 @@ def _build(
     values = [v for _, v, _ in inputs]
     dists = [None if dense else _in_dist(v, s, tiling) for _, v, s in inputs]
     return Plan(node, values, dists, output, None if dense else tiling.dist, slices, strategy, paced=True)
+
+
+def _io_bytes(
+    piece: Shape, operands: list[Value], aligned: list[Shape | None], tiling: Tiling, output: Value
+) -> int:
+    """Bytes that one kernel call reads and writes; a broadcast operand counts what the call needs of it."""
+    elements = prod(piece)
+    bits = elements * output.bits
+    flat = tiling.shave_axis is None and tiling.shaves > 1
+    for value, shape in zip(operands, aligned, strict=True):
+        if value.elements == output.elements:
+            part = elements
+        elif shape is None or flat:
+            part = ceil_div(value.elements * elements, output.elements)
+        else:
+            part = operand_part(piece, shape, tiling.shape)
+        bits += part * value.bits
+    return ceil_div(bits, 8)
 
 
 def _strided(tiling: Tiling, operands: list[Value], aligned: list[Shape | None]) -> bool:

@@ -14,6 +14,9 @@ from npusim.lowering.residency import Residency, decide, load_bytes
 
 #: Steps that prefetch looks ahead over.
 PREFETCH_STEPS = 64
+#: Slices of one op that are loaded ahead of the one that computes (facts/vendor_lowering.md 3.3; before an op starts only
+#: its first one's: conv_c512_512_h14_k3s1, cumba_b24_n256).
+PREFETCH_SLICES = 1
 
 
 class Scheduler:
@@ -158,6 +161,10 @@ class Scheduler:
         for later in range(index + 1, min(len(self.pending), index + 1 + PREFETCH_STEPS)):
             if room <= 0:
                 break
+            here, ahead = self.residency.steps[index], self.residency.steps[later]
+            reached = here.index if here.plan == ahead.plan else -1
+            if ahead.index > reached + PREFETCH_SLICES:
+                continue
             if not self.pending[later]:
                 room = min(room, capacity - self.level[later])
                 continue

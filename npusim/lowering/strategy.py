@@ -20,6 +20,9 @@ Split = Literal["rows", "channels", "repeated"]
 #: Splitting rows is chosen up to this multiple of the time of splitting channels (rows: 1.17 at most, channels:
 #: 1.24 at least, apart from those that slicing decides and one of 80 channels).
 ROWS_TOLERANCE = 1.2
+#: The same where a neighbour lies in rows, so that splitting channels would mean multicasting or spilling (mobilenet-v2 on
+#: 6 tiles: 1.7 taken; 7x7 images: 1.9 not).
+NEIGHBOUR_TOLERANCE = 1.8
 #: Below this multiple rows win whatever the slices.
 ROWS_CLEAR = 0.9
 #: From this multiple on the two times count as equal where ``software.matmul_ties`` says channels.
@@ -69,8 +72,9 @@ def slices(
     return cut(demand(node, hw, by_channels, whole_output), hw, by_channels, sliced_producer, followed)
 
 
-def choose(node: Node, hw: Hardware, rows_around: bool = False) -> Split:
-    """The split of a convolution. ``rows_around``: its producer or a reader lies in rows already."""
+def choose(node: Node, hw: Hardware, rows_before: bool = False, rows_behind: bool = False) -> Split:
+    """The split of a convolution. ``rows_before``: its activation lies in rows already, ``rows_behind``: its readers
+    want it so."""
     height, width = geometry(node, hw)
     n16 = round_up(node.params["n"], CHANNELS)
     granules = n16 // CHANNELS
@@ -86,13 +90,13 @@ def choose(node: Node, hw: Hardware, rows_around: bool = False) -> Split:
     )
     over_rows = cycles(conv_work(even(height, hw.tiles)[0], width, n16, k16, node, mode, hw), hw)
     ratio = over_rows / over_channels
-    if ratio > ROWS_TOLERANCE:
+    if ratio > (NEIGHBOUR_TOLERANCE if (rows_before or rows_behind) and "kernel" in node.params else ROWS_TOLERANCE):
         return "channels"
     if ratio < ROWS_CLEAR:
         return "rows"
     by_channels = slices(node, hw, "channels", True, True)
     by_rows = slices(node, hw, "rows", False, True)
-    patience = 2 if rows_around else 1
+    patience = 2 if rows_behind or (rows_before and ratio < 1) else 1
     if by_channels.channels == 1 and by_channels.slices * patience < by_rows.slices:
         return "channels"
     wide = hw.software.matmul_ties == "channels" and n16 >= TIE_CHANNELS * hw.tiles

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from npusim import api
 from npusim.costs.prices import PROVENANCE
@@ -65,7 +64,7 @@ def predict(
     by_model: dict[str, list[Row]] = {}
     for row in rows:
         by_model.setdefault(row.model, []).append(row)
-    workers = min(workers or len(os.sched_getaffinity(0)), len(by_model))
+    workers = min(workers or os.cpu_count() or 1, len(by_model))
     made: dict[int, Prediction] = {}
     for batch in _batches(reference, list(by_model.values()), workers):
         made.update((prediction.row.line, prediction) for prediction in batch)
@@ -130,28 +129,21 @@ def predictions_csv(predictions: Iterable[Prediction]) -> str:
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[Callable[[str], None]]:
+def new_file(path: Path) -> Iterator[Callable[[str], object]]:
     """A function that writes the text of ``path``, which appears, or is replaced, only when the block ends well.
 
     Raises UserError before the block is entered if the file cannot be written there.
     """
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        if path.is_dir():
-            raise UserError(f"cannot write {path}: it is a folder")
-        file = NamedTemporaryFile("w", encoding="utf-8", newline="", dir=path.parent, delete=False)  # noqa: SIM115
+        if path.exists() and not path.is_file():
+            raise UserError(f"cannot write {path}: it is there and not a plain file")
+        file = draft.open("x", encoding="utf-8", newline="")
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
     try:
         with file:
-            yield file.write  # type: ignore[misc]
-        Path(file.name).chmod(0o666 & ~_umask())
-        Path(file.name).replace(path)
-    except BaseException:
-        Path(file.name).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+            yield file.write
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

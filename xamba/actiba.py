@@ -1,0 +1,120 @@
+"""ActiBA: activations as piecewise-linear tables (XAMBA section 3, https://arxiv.org/abs/2502.06924).
+
+The pattern, by which lowering knows a table again (npusim.lowering.tables), for an activation `NAME` of a function
+such as swish:
+
+    x ─ Clamp ─┬─ Bucketize(knots [K+1], right bound included) ─┬─ Gather(slopes [K+2]) ─┐
+               │   named NAME/xamba.pwl.swish                   │                        │
+               ├────────────────────────────────────────────────┼──────────── Multiply ──┤
+               │                                                └─ Gather(intercepts) ── Add    named NAME
+
+Bucketize counts the knots below x, the Gathers pick that line's slope and intercept, and the Add gives
+slope * x + intercept, in the element type of x. Tables are constants that equal sites share. The Clamp cuts x at the
+range where the function is flat outside (so that 0 * infinity does not arise), and else at the largest finite number.
+Plain names are what says so, and not rt_info, since a saved model keeps only those.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from openvino import Node, Output, Type
+from openvino import opset15 as op
+
+from xamba.maker import REAL, Maker
+from xamba.options import count, interval, one_or_more, option
+from xamba.pwl import FUNCTIONS, Table, check_segments, fit
+from xamba.rule import Rewritten, Rule
+
+_FUNCTION = {
+    "Exp": "exp", "Gelu": "gelu", "Sigmoid": "sigmoid", "SoftPlus": "softplus", "Swish": "swish", "Tanh": "tanh"
+}  # fmt: skip
+_NAMES = tuple(sorted(_FUNCTION.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Activation:
+    """A function of `x` that ends in `root`; `kind` names the op type, `table` the fit."""
+
+    kind: str
+    x: Output
+    root: Node
+    table: str
+
+
+@dataclass(frozen=True)
+class ActiBA(Rule[_Activation]):
+    """Swish, SoftPlus, Sigmoid, Tanh, Gelu and Exp become tables of straight lines."""
+
+    name = "actiba"
+    types = tuple(_FUNCTION)
+
+    segments: int = option(32, count, "lines within the range (32).")
+    range: tuple[float, float] | None = option(
+        None, interval, f"where the lines are fitted, LOW:HIGH; without it {', '.join(f'{n} {f.low:g}:{f.high:g}' for n, f in FUNCTIONS.items())}."
+    )
+    functions: tuple[str, ...] = option(_NAMES, one_or_more(_NAMES), f"which of {'+'.join(_NAMES)} (all).")
+
+    def __post_init__(self) -> None:
+        """Refuse what no table can be fitted with."""
+        for name in FUNCTIONS:
+            if name.partition("_")[0] in self.functions:
+                check_segments(name, self.segments, *self._range(name))
+
+    def check(self, node: Node) -> _Activation | str | None:
+        """Element type, and a Swish that is more than x * sigmoid(x)."""
+        kind = _FUNCTION[node.get_type_name()]
+        root, x = node, node.input_value(0)
+        if kind == "sigmoid":
+            gated = _gated(node)
+            kind, root = ("swish", gated) if gated is not None else (kind, root)
+        if kind not in self.functions:
+            return None
+        if node.get_output_element_type(0) not in REAL:
+            return "the element type is not a floating-point one"
+        if node.get_type_name() == "Swish" and node.get_input_size() > 1:
+            beta = node.input_value(1).get_node()
+            if beta.get_type_name() != "Constant" or not (np.asarray(beta.data) == 1).all():
+                return "its beta is not a constant 1"
+        table = "gelu_tanh" if kind == "gelu" and node.get_attributes()["approximation_mode"] == "TANH" else kind
+        return _Activation(kind, x, root, table)
+
+    def rewrite(self, node: Node, found: _Activation, make: Maker) -> Rewritten:
+        """Clamp, Bucketize, two Gathers, Multiply and Add; the table is fitted once for all sites."""
+        low, high = self._range(found.table)
+        table = fit(found.table, self.segments, low, high)
+        name, kind = found.root.get_friendly_name(), node.get_output_element_type(0)
+        label = f"xamba.pwl.{found.table} {self.segments} {low:g}:{high:g}"
+        knots, slopes, intercepts = (
+            make.exact(f"{label} {what}", kind, lambda values=values: values)  # type: ignore[misc]
+            for what, values in (("knots", table.knots), ("slopes", table.slopes), ("intercepts", table.intercepts))
+        )
+        x = make.node(f"{name}/clamp", op.clamp(found.x, *_bounds(table, kind)))
+        index = make.node(f"{name}/xamba.pwl.{found.kind}", op.bucketize(x, knots, "i32", True))
+        slope = make.node(f"{name}/slope", op.gather(slopes, index, make.integers(0)))
+        intercept = make.node(f"{name}/intercept", op.gather(intercepts, index, make.integers(0)))
+        y = op.add(make.node(f"{name}/multiply", op.multiply(x, slope)), intercept)
+        note = f"{self.segments} lines over {low:g}:{high:g}, error {table.error:.1e}"
+        outside = f", unbounded above {high:g}" if math.isinf(table.error_outside) else f", {table.error_outside:.1e} outside"
+        return Rewritten(found.root, y, note + outside, max(table.error, table.error_outside))
+
+    def _range(self, table: str) -> tuple[float, float]:
+        return self.range or (FUNCTIONS[table].low, FUNCTIONS[table].high)
+
+
+def _gated(sigmoid: Node) -> Node | None:
+    """The Multiply that makes x * sigmoid(x), if nothing else reads the Sigmoid."""
+    readers = [port.get_node() for port in sigmoid.output(0).get_target_inputs()]
+    if len(readers) != 1 or readers[0].get_type_name() != "Multiply":
+        return None
+    factors = [readers[0].input_value(i) for i in (0, 1)]
+    return readers[0] if sigmoid.input_value(0) in factors else None
+
+
+def _bounds(table: Table, kind: Type) -> tuple[float, float]:
+    """What x is cut at: the range on flat sides, else the largest finite number."""
+    largest = float(np.finfo(np.float16 if kind == Type.f16 else np.float32).max)
+    low, high = float(table.knots[0]), float(table.knots[-1])
+    return low if table.slopes[0] == 0 else -largest, high if table.slopes[-1] == 0 else largest
