@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from npusim.analysis.metrics import Metrics, metrics
 from npusim.costs.price import price
@@ -59,14 +59,17 @@ class Result:
         return self.timeline.latency_us
 
 
-def load_model(path: str | Path, shapes: Mapping[str, Sequence[int]] | None = None) -> Graph:
+def load_model(
+    path: str | Path, shapes: Mapping[str, Sequence[int]] | None = None, *, passes: str = ""
+) -> Graph:
     """The Graph of a model file (OpenVINO IR, ONNX, TensorFlow, TFLite, Paddle).
 
-    ``shapes`` gives static shapes to inputs, by name. Raises UserError where the file is not a model or stays dynamic.
+    ``shapes`` gives static shapes to inputs, by name; ``passes`` is a pipeline of `xamba` that rewrites the model first.
+    Raises UserError where the file is not a model or stays dynamic, and for a pipeline that cannot be read.
     """
     from npusim.graph import load_model as load
 
-    return load(path, shapes)
+    return load(path, shapes, lambda model: _rewritten(model, passes))
 
 
 def build_workload(
@@ -77,12 +80,13 @@ def build_workload(
     layers: int | None = None,
     batch: int = 1,
     chunk: int | None = None,
+    passes: str = "",
 ) -> Graph:
     """The Graph of a built-in workload (``mamba2-130m`` ...).
 
     ``tokens`` is the prompt length of a prefill (256 unless given; a decode step has one new token a sequence);
-    ``layers`` cuts the model to its first layers; ``chunk`` is Mamba-2's chunk length. Raises UserError for an unknown
-    name and for values that cannot be built.
+    ``layers`` cuts the model to its first layers; ``chunk`` is Mamba-2's chunk length; ``passes`` is a pipeline of `xamba`
+    that rewrites the model first. Raises UserError for an unknown name and for values that cannot be built.
     """
     import workloads
     from npusim.graph import from_openvino
@@ -93,7 +97,19 @@ def build_workload(
         )
     except ValueError as error:
         raise UserError(str(error)) from None
-    return from_openvino(model)
+    return from_openvino(_rewritten(model, passes))
+
+
+def _rewritten(model: Any, passes: str) -> Any:
+    """An openvino.Model after a pipeline of `xamba`; the model itself where there is none."""
+    if not passes:
+        return model
+    import xamba
+
+    try:
+        return xamba.apply(model, passes)[0]
+    except xamba.PipelineError as error:
+        raise UserError(str(error)) from None
 
 
 def lower(graph: Graph, hw: Hardware) -> Program:

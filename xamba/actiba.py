@@ -97,8 +97,10 @@ class ActiBA(Rule[_Activation]):
         intercept = make.node(f"{name}/intercept", op.gather(intercepts, index, make.integers(0)))
         y = op.add(make.node(f"{name}/multiply", op.multiply(x, slope)), intercept)
         note = f"{self.segments} lines over {low:g}:{high:g}, error {table.error:.1e}"
-        outside = f", unbounded above {high:g}" if math.isinf(table.error_outside) else f", {table.error_outside:.1e} outside"
-        return Rewritten(found.root, y, note + outside, max(table.error, table.error_outside))
+        if math.isinf(table.error_outside):
+            return Rewritten(found.root, y, f"{note}, unbounded above {high:g}", table.error)
+        note += f", {table.error_outside:.1e} outside"
+        return Rewritten(found.root, y, note, max(table.error, table.error_outside))
 
     def _range(self, table: str) -> tuple[float, float]:
         return self.range or (FUNCTIONS[table].low, FUNCTIONS[table].high)

@@ -11,7 +11,9 @@ from npusim.cli.catalog import list_command
 from npusim.cli.hw import hw_app
 from npusim.cli.run import run_command
 from npusim.cli.trace import trace_app
+from npusim.cli.transform import transform_command
 from npusim.cli.validate import validate_command
+from npusim.cli.verify import verify_command
 
 app = typer.Typer(
     add_completion=False,
@@ -40,5 +42,7 @@ def root(
 app.command("run")(run_command)
 app.command("list")(list_command)
 app.command("validate")(validate_command)
+app.command("transform")(transform_command)
+app.command("verify")(verify_command)
 app.add_typer(hw_app, name="hw")
 app.add_typer(trace_app, name="trace")

@@ -22,11 +22,16 @@ def trace_root() -> None:
 
 @trace_app.command("show")
 def show(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .json or .json.gz in the vendor's dialect.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A .json or .json.gz in the vendor's dialect.")
+    ],
     hw: Annotated[
-        str | None, typer.Option("--hw", metavar="FILE", help="The hardware it is from.  [default: by its clock]")
+        str | None,
+        typer.Option("--hw", metavar="FILE", help="The hardware it is from.  [default: by its clock]"),
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a report folder, as run does.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write a report folder, as run does.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print run.json instead of the summary.")] = False,
 ) -> None:
     """Say where the time of a schedule goes: Intel's, npusim's own trace.json, or a profile of a real run."""

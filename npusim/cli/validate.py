@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 
 def validate_command(
     index: Annotated[
-        Path | None, typer.Option(metavar="INDEX.csv", help="Another reference index.  [default: the packaged one]")
+        Path | None,
+        typer.Option(metavar="INDEX.csv", help="Another reference index.  [default: the packaged one]"),
     ] = None,
     predictions: Annotated[
         Path | None, typer.Option(metavar="OUT.csv", help="Write every row's predicted statistics here.")
     ] = None,
     family: Annotated[str | None, typer.Option(metavar="NAME", help="Only the rows of this family.")] = None,
-    platform: Annotated[str | None, typer.Option(metavar="NUMBER", help="Only the rows of this platform.")] = None,
+    platform: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help="Only the rows of this platform.")
+    ] = None,
     tiles: Annotated[int | None, typer.Option(min=1, help="Only the rows with so many tiles.")] = None,
     case: Annotated[
         str | None, typer.Option(metavar="NAME", help="Show one case op by op beside the vendor's schedule.")
@@ -38,7 +41,9 @@ def validate_command(
 ) -> None:
     """Predict reference schedules and say how far off npusim is."""
     if case is not None:
-        refuse_together("--case", {"--predictions": predictions, "--markdown": markdown, "--workers": workers})
+        refuse_together(
+            "--case", {"--predictions": predictions, "--markdown": markdown, "--workers": workers}
+        )
     from npusim.validation.references import open_reference, select
 
     reference = open_reference(index)

@@ -27,7 +27,9 @@ def print_validation(reference: str, predictions: Sequence[Prediction], wall_s: 
     """Scores, speed-ups over tiles, the worst cases, and what went wrong."""
     console = _console()
     totals = pairs(predictions, "total_us")
-    console.print(f"{len(predictions)} rows of {plain(reference)}, predicted in {wall_s:.1f} s", soft_wrap=True)
+    console.print(
+        f"{len(predictions)} rows of {plain(reference)}, predicted in {wall_s:.1f} s", soft_wrap=True
+    )
     if totals:
         console.print()
         console.print(_scores(predictions))
@@ -77,7 +79,8 @@ def _tiles(predictions: Sequence[Prediction]) -> Table:
     for (case, platform), same in same_order(rows).items():
         mine = {one.row.tiles: one for one in rows if (one.row.case, one.row.platform) == (case, platform)}
         cells = [
-            f"{mine[n].predicted:.2f} {mine[n].truth:.2f} {mine[n].error:>6.1%}" if n in mine else "" for n in counts
+            f"{mine[n].predicted:.2f} {mine[n].truth:.2f} {mine[n].error:>6.1%}" if n in mine else ""
+            for n in counts
         ]
         found.add_row(plain(case), plain(platform), *cells, "same" if same else "differs")
     return found
@@ -105,16 +108,22 @@ def _print_mishaps(console: Console, predictions: Sequence[Prediction]) -> None:
         console.print(Text(f"{len(failed)} rows failed and have no prediction:", "yellow"))
     for message, those in list(messages.items())[:_MESSAGES]:
         more = f" and {len(those) - 1} more" if len(those) > 1 else ""
-        console.print(Text(f"  {plain(those[0].row.label)}{more}: {plain(message)}", "yellow"), soft_wrap=True)
+        console.print(
+            Text(f"  {plain(those[0].row.label)}{more}: {plain(message)}", "yellow"), soft_wrap=True
+        )
     if len(messages) > _MESSAGES:
         console.print(Text(f"  and {len(messages) - _MESSAGES} other messages (--json has all)", "yellow"))
     guessed = [one for one in predictions if one.guessed]
     if guessed:
         kernels = ", ".join(sorted({kernel for one in guessed for kernel in one.guessed}))
-        console.print(Text(f"{len(guessed)} rows run kernels whose cost is a guess: {plain(kernels)}", "yellow"))
+        console.print(
+            Text(f"{len(guessed)} rows run kernels whose cost is a guess: {plain(kernels)}", "yellow")
+        )
 
 
-def print_case(row: Row, found: Sequence[OpPair], ours: Result, vendor: Result, others: Sequence[Row]) -> None:
+def print_case(
+    row: Row, found: Sequence[OpPair], ours: Result, vendor: Result, others: Sequence[Row]
+) -> None:
     """One case op by op: a line for the vendor's side of every op, a line for ours."""
     console = _console()
     console.print(Text(plain(row.label), "bold"))
@@ -131,12 +140,16 @@ def print_case(row: Row, found: Sequence[OpPair], ours: Result, vendor: Result, 
     for name in ("tasks", "DMA", "DPU", "SHAVE", "start", "end", "path", "gap"):
         lines.add_column(name, justify="right", no_wrap=True)
     for pair in found:
-        lines.add_row(_tail(plain(pair.name)), plain(pair.type)[:_LONGEST_TYPE], "vendor", *_side(pair.vendor), "")
+        lines.add_row(
+            _tail(plain(pair.name)), plain(pair.type)[:_LONGEST_TYPE], "vendor", *_side(pair.vendor), ""
+        )
         lines.add_row("", "", Text("npusim", "cyan"), *_side(pair.ours), f"{pair.gap_us:+.1f}")
     console.print(lines)
     for name, result in (("vendor", vendor), ("npusim", ours)):
         tasks = ", ".join(f"{count:,} {engine.upper()}" for engine, count in result.metrics.tasks.items())
-        busy = ", ".join(f"{engine.upper()} {result.metrics.statistics[f'{engine}_us']:.1f}" for engine in ENGINES)
+        busy = ", ".join(
+            f"{engine.upper()} {result.metrics.statistics[f'{engine}_us']:.1f}" for engine in ENGINES
+        )
         console.print(f"{name}  {result.latency_us:,.1f} µs  tasks {tasks}  busy {busy}", soft_wrap=True)
     console.print(f"error {abs(ours.latency_us - vendor.latency_us) / (vendor.latency_us or 1.0):.1%}")
     if others:

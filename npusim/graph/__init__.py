@@ -2,6 +2,6 @@
 
 from npusim.graph.frontend import from_openvino
 from npusim.graph.ir import BITS, Graph, Op, Tensor
-from npusim.graph.load import load_model, load_model_bytes
+from npusim.graph.load import load_model, load_model_bytes, read_model
 
-__all__ = ["BITS", "Graph", "Op", "Tensor", "from_openvino", "load_model", "load_model_bytes"]
+__all__ = ["BITS", "Graph", "Op", "Tensor", "from_openvino", "load_model", "load_model_bytes", "read_model"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,11 +70,13 @@ def _reshape(model: Any, shapes: Mapping[str, Sequence[int]]) -> None:
         raise UserError(f"--shape: the model does not take these shapes: {_first_line(error)}") from error
 
 
-def load_model(path: str | Path, shapes: Mapping[str, Sequence[int]] | None = None) -> Graph:
-    """The Graph of a model file (OpenVINO IR, ONNX, TensorFlow, TFLite, Paddle).
+def read_model(
+    path: str | Path, shapes: Mapping[str, Sequence[int]] | None = None
+) -> tuple[Any, tuple[str, ...]]:
+    """The openvino.Model of a file, with static shapes given to inputs by name, and remarks for the user.
 
-    ``shapes`` gives static shapes to inputs, by name. An IR whose .bin is missing or short is read for its structure
-    alone, and the Graph says so in its notes. Raises UserError: no such file, not a model, dynamic shapes.
+    An IR whose .bin is missing or short is read for its structure alone, and a remark says so. Raises UserError: no
+    such file, not a model, shapes that do not fit.
     """
     from openvino import Core  # heavy
 
@@ -95,7 +97,23 @@ def load_model(path: str | Path, shapes: Mapping[str, Sequence[int]] | None = No
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     if shapes:
         _reshape(model, shapes)
-    return _graph(model, path.stem, str(path), notes)
+    return model, notes
+
+
+def load_model(
+    path: str | Path,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    rewrite: Callable[[Any], Any] | None = None,
+) -> Graph:
+    """The Graph of a model file (OpenVINO IR, ONNX, TensorFlow, TFLite, Paddle); see `read_model`.
+
+    ``rewrite``, if given, makes the openvino.Model that is taken from the one that was read. Raises UserError as
+    `read_model` does, and for shapes that stay dynamic.
+    """
+    model, notes = read_model(path, shapes)
+    if rewrite is not None:
+        model = rewrite(model)
+    return _graph(model, Path(path).stem, str(path), notes)
 
 
 def load_model_bytes(xml: bytes, weights: bytes | None, name: str) -> Graph:

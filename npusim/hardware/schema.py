@@ -98,7 +98,9 @@ class PlanesCost(Section):
     """Least DPU cycles of one workload that writes planes: ``startup_cycles + cycles_per_byte * output bytes``."""
 
     startup_cycles: NonNegative
+    """Cycles of a workload without output."""
     cycles_per_byte: NonNegative
+    """Cycles per byte written."""
 
 
 class DpuCosts(Section):

@@ -13,6 +13,7 @@ from npusim.lowering.plan import Plan
 from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Queue, Task
 from npusim.lowering.rewrite import raise_slices
 from npusim.lowering.schedule import schedule
+from npusim.lowering.tables import fold_tables
 
 _LAYER = re.compile(r"(?:layers?|blocks?|h|b|stages?)[./](\d+)(?=[./_]|$)")
 
@@ -56,7 +57,7 @@ def lower(graph: Graph, hw: Hardware) -> Program:
 
     Raises UserError: an op that is not known (named), an op that cannot be sliced to fit CMX.
     """
-    graph = raise_slices(graph)
+    graph = raise_slices(fold_tables(graph, hw.dpu.ppe.lut))
     nodes, outputs = fuse(graph, hw.software)
     made = {node.output.storage for node in nodes}
     loose = [value for value in outputs if value.storage not in made or value.partial]
@@ -64,7 +65,7 @@ def lower(graph: Graph, hw: Hardware) -> Program:
         nodes.append(Node("copy", graph.tensors[graph.outputs[0]].name, "Result", loose, loose[0]))
     homes = _write_in_place(nodes)
     plans = _place_all(nodes, hw)
-    ops = []
+    ops: list[ProgramOp] = []
     index: dict[str, int] = {}
     for plan in plans:
         node = plan.node

@@ -16,6 +16,7 @@ CHANNELS = 16
 #: Bytes of weight table per output channel (facts/npu_hardware.md section 2).
 TABLE_BYTES = 16
 
+
 def fold_rows(m: int, width: int) -> tuple[int, int]:
     """The rows M of a MatMul as the H x W of a 1x1 convolution (facts/vendor_lowering.md 2.1)."""
     if m <= 7:

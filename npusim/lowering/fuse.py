@@ -454,7 +454,7 @@ class _Fuser:
             return {"axis": self.axes(op.inputs[1], rank)[-1]}
         if op.type == "Clamp":
             return {"low": float(op.attrs["min"]), "high": float(op.attrs["max"])}
-        return {}
+        return {"pwl": op.attrs["pwl"]} if "pwl" in op.attrs else {}
 
     def fusable(self, op: Op, node: Node) -> bool:
         """Whether the PPE applies this activation behind this node."""
@@ -462,6 +462,8 @@ class _Fuser:
             return False
         if node.kind == "eltwise" and (node.type != "Add" or not node.params.get("dpu", True)):
             return False
+        if "pwl" in op.attrs:
+            return bool(op.attrs["lut"])
         if op.type == "Clamp" and float(op.attrs["min"]) != 0.0:
             return "ClampAny" in self.software.fused_activations
         return op.type in self.software.fused_activations

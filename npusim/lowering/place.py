@@ -34,7 +34,6 @@ from npusim.lowering.plan_shave import ADDED_CONSTANT, plan_shave
 from npusim.lowering.strategy import choose, depthwise_split
 from npusim.lowering.values import Dist, Value, canonical4
 
-
 #: Rows from which a sum over a short innermost axis is a convolution with ones, its channels padded to 16: 1,536 and
 #: 1,792 rows of 4 are (Mamba's decode), 6 and 200 rows are pooled (facts/vendor_lowering.md 1.2).
 MANY_ROWS = 512
@@ -65,7 +64,7 @@ class Placer:
     def _remember(self, plans: list[Plan]) -> None:
         for plan in plans:
             self._overlap(plan)
-            if plan.resident_output:
+            if plan.resident_output and plan.out_dist is not None:
                 self.hints[plan.output.storage] = plan.out_dist
             if len(plan.slices) > 1:
                 self.sliced[plan.output.storage] = plan
@@ -98,7 +97,8 @@ class Placer:
         readers = self.readers.get(node.output.storage, [])
         alone = wants == "segments" and len(readers) == 1 and readers[0].params.get("axis") is None
         followed = readers[0].params["kernel"] if alone else ""
-        around = Surroundings(self.hint(source), source.storage in self.sliced, wants, followed, bool(readers), bool(before))
+        sliced = source.storage in self.sliced
+        around = Surroundings(self.hint(source), sliced, wants, followed, bool(readers), bool(before))
         return [*before, plan_conv(node, self.hw, around)]
 
     def _wants(self, node: Node) -> str:

@@ -50,7 +50,8 @@ def _grouped(node: Node, hw: Hardware, batch: int, m: int, k: int, n: int) -> Pl
         counts = [(t, nth(even(g, slices), i)) for t, g in enumerate(groups)]
         counts = [(t, g) for t, g in counts if g]
         loads = [
-            Load(0, t, _group_counted(load_value(lhs, g * m * k, hw), width, hw), g * m * k16 * 2) for t, g in counts
+            Load(0, t, _group_counted(load_value(lhs, g * m * k, hw), width, hw), g * m * k16 * 2)
+            for t, g in counts
         ]
         loads.extend(Load(1, t, load_value(rhs, g * n * k, hw), g * n16 * k16 * 2) for t, g in counts)
         for t, g in counts:
@@ -64,7 +65,9 @@ def _grouped(node: Node, hw: Hardware, batch: int, m: int, k: int, n: int) -> Pl
         held = [0] * tiles
         for t, g in counts:
             held[t] = g * m * n16 * 2
-        parts.append(Slice(loads, computes, stores, tuple(held), f"groups {i + 1}/{slices}" if slices > 1 else ""))
+        parts.append(
+            Slice(loads, computes, stores, tuple(held), f"groups {i + 1}/{slices}" if slices > 1 else "")
+        )
     dists = [Dist(1, tuple(g * v.elements // batch for g in groups)) for v in (lhs, rhs, out)]
     strategy = f"{batch} groups over {len(groups)} tiles" + (f", {slices} slices" if slices > 1 else "")
     return Plan(node, [lhs, rhs], [dists[0], dists[1]], out, dists[2], parts, strategy)
@@ -88,4 +91,6 @@ def _unrolled(node: Node, hw: Hardware, batch: int) -> Plan:
             for load in part.loads:
                 load.key = (*load.key, b)
     strategy = f"{batch} MatMuls, each {plans[0].strategy}"
-    return Plan(node, [lhs, rhs], [None, None], out, None, [p for plan in plans for p in plan.slices], strategy)
+    return Plan(
+        node, [lhs, rhs], [None, None], out, None, [p for plan in plans for p in plan.slices], strategy
+    )

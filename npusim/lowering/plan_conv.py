@@ -10,12 +10,9 @@ from npusim.costs.work import ShaveWork, Work
 from npusim.hardware.schema import Hardware
 from npusim.lowering.conv_parts import (
     CHANNELS,
-    TABLE_BYTES,
     channel_bytes,
     conv_work,
-    fold_rows,
     folded,
-    fused_constant,
     fused_load,
     geometry,
     is_stem,
@@ -29,10 +26,10 @@ from npusim.lowering.nodes import Node
 from npusim.lowering.plan import ALL_TILES, CONSTANT, Load, Plan, Slice, Store, load_value, output_stores
 from npusim.lowering.slicing import Cut
 from npusim.lowering.strategy import Split, choose, slices
-from npusim.lowering.values import WHOLE, Dist, Value, ceil_div, even, round_up
+from npusim.lowering.values import WHOLE, Dist, ceil_div, even, round_up
 
-#: A convolution and the SHAVE kernel behind it are cut in two so that they overlap if each lasts so long, µs (27 and 26
-#: are: chain_4matmul_swish; 1.5 and 13 are not: dt_proj of mamba-130m_l1_t64).
+#: A convolution and the SHAVE kernel behind it are cut in two so that they overlap if each lasts so long, µs
+#: (27 and 26 are: chain_4matmul_swish; 1.5 and 13 are not: dt_proj of mamba-130m_l1_t64).
 OVERLAP_US = 5.0
 
 
@@ -68,6 +65,7 @@ class Builder:
     """Makes the slices of one convolution: rows outermost, then output channels."""
 
     def __init__(self, node: Node, hw: Hardware, split: Split, around: Surroundings) -> None:
+        """Decides where the result lies and how the convolution is sliced."""
         self.node, self.hw, self.split = node, hw, split
         self.height, self.width = geometry(node, hw)
         self.act, self.weights, self.out = node.inputs[0], node.inputs[1], node.output
@@ -135,15 +133,17 @@ class Builder:
             tile_rows = tuple(nth(even(h, self.cut.rows), r) for h in even(self.height, self.hw.tiles))
             tile_channels = (channels,) * len(tile_rows)
         else:
-            count = self.hw.tiles if self.split == "repeated" else len(even(channels, self.hw.tiles, CHANNELS))
+            count = (
+                self.hw.tiles if self.split == "repeated" else len(even(channels, self.hw.tiles, CHANNELS))
+            )
             rows = nth(even(self.height, self.cut.rows), r)
             tile_rows = (rows,) * count
             tile_channels = (
-                (channels,) * count
-                if self.split == "repeated"
-                else even(channels, self.hw.tiles, CHANNELS)
+                (channels,) * count if self.split == "repeated" else even(channels, self.hw.tiles, CHANNELS)
             )
-        mode = choose_mode(sum(tile_rows) if self.split == "rows" else tile_rows[0], self.width, channels, self.hw)
+        mode = choose_mode(
+            sum(tile_rows) if self.split == "rows" else tile_rows[0], self.width, channels, self.hw
+        )
         computes: list[tuple[int, Work]] = [
             (t, conv_work(h, self.width, n, self.k16, self.node, mode, self.hw))
             for t, (h, n) in enumerate(zip(tile_rows, tile_channels, strict=True))
@@ -182,7 +182,9 @@ class Builder:
     def _input_rows(self, begin: int, end: int) -> int:
         """Input rows that output rows ``begin`` to ``end`` need, halo included, padding not."""
         stride = self.node.params.get("stride", (1, 1))[0]
-        if "kernel" not in self.node.params or (not self.hw.software.halo_copies and end - begin < self.height):
+        if "kernel" not in self.node.params or (
+            not self.hw.software.halo_copies and end - begin < self.height
+        ):
             return min((end - begin) * stride, self.in_rows)
         top = self.node.params["pads"][0]
         last = (end - 1) * stride - top + self.node.params["kernel"][0]
@@ -191,7 +193,9 @@ class Builder:
     def _act_load(self, tile: int, rows: int, key: tuple[int, ...]) -> Load:
         elements = rows * self.act.elements // self.in_rows
         padded = elements // self.node.params["k"] * self.k16
-        return Load(0, tile, load_value(self.act, elements, self.hw), ceil_div(padded * self.act.bits, 8), key)
+        return Load(
+            0, tile, load_value(self.act, elements, self.hw), ceil_div(padded * self.act.bits, 8), key
+        )
 
     def _constants(self, r: int, c: int, channels: int, tile_channels: tuple[int, ...]) -> list[Load]:
         """Weights and tables: kept over all slices where they are not cut, else loaded anew for every slice."""
@@ -213,11 +217,18 @@ class Builder:
             return [store(ALL_TILES, rows * self.width * real, self.out, self.hw)]
         padded = sum(tile_channels)
         return [
-            store(t, rows * self.width * (n - (padded - real if t == len(tile_channels) - 1 else 0)), self.out, self.hw)
+            store(
+                t,
+                rows * self.width * (n - (padded - real if t == len(tile_channels) - 1 else 0)),
+                self.out,
+                self.hw,
+            )
             for t, n in enumerate(tile_channels)
         ]
 
-    def _held(self, tile_rows: tuple[int, ...], tile_channels: tuple[int, ...], channels: int) -> tuple[int, ...]:
+    def _held(
+        self, tile_rows: tuple[int, ...], tile_channels: tuple[int, ...], channels: int
+    ) -> tuple[int, ...]:
         unit = self.width * self.out.bits // 8
         if self.whole:
             rows = sum(tile_rows) if self.split == "rows" else tile_rows[0]
@@ -235,9 +246,3 @@ def multicast(plan: Plan, hw: Hardware) -> Plan:
     part.stores = output_stores(plan.output, WHOLE, hw.tiles, hw)
     part.out_bytes = (sum(part.out_bytes),) * hw.tiles
     return plan
-
-
-__all__ = [
-    "CHANNELS", "TABLE_BYTES", "Surroundings", "Value", "fold_rows", "fused_constant", "geometry", "multicast", "plan_conv",
-    "row_dist",
-]  # fmt: skip

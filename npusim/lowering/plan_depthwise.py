@@ -69,7 +69,8 @@ def channels_last(node: Node, hw: Hardware, act: Value, fresh: Fresh) -> tuple[l
     wide = round_up(channels, CHANNELS)
     target = moved if wide == channels else replace(moved, shape=(shape[0], wide, *shape[2:]))
     planes = (channels, 1, height) if width == 1 else (channels, height, width)
-    halo = hw.software.halo_copies and width > 1 and node.params.get("kernel", (1, 1))[0] > 1
+    copied = hw.software.halo_copies or node.kind != "conv"
+    halo = copied and width > 1 and node.params.get("kernel", (1, 1))[0] > 1
     return plan_reorder(node, hw, act, target, planes, fresh, halo=halo), target
 
 
@@ -90,7 +91,8 @@ def plan_scale(node: Node, hw: Hardware, fresh: Fresh, any_order: bool = False) 
             image = Image(h, 1, w, flat=True)
         return [_channelwise(node, hw, value, out, image)]
     if axis is None and (n * c == 1 or any_order or n * c > MAX_DIMENSION):
-        image = borrow_channels(out.physical, hw.tiles) or refold(out.physical)
+        borrowed = borrow_channels(out.physical, hw.tiles) if n * c <= MAX_DIMENSION else None
+        image = borrowed or refold(out.physical)
         return [_channelwise(node, hw, value, out, image)]
     return plan_planes(node, hw, "dwconv", fresh)
 

@@ -23,7 +23,7 @@ FEW_ROWS = 8
 
 def factor(length: int) -> list[int]:
     """Kernels of a pooling chain that reduces ``length``: 8 first, each at most 11 (facts/vendor_lowering.md 1.2)."""
-    kernels = []
+    kernels: list[int] = []
     while length > MAX_KERNEL:
         for k in (8, *range(MAX_KERNEL, 1, -1)):
             if length % k == 0:

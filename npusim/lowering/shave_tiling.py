@@ -69,7 +69,8 @@ def filled(total: int, parts: int, granule: int) -> tuple[int, ...]:
 def four(output: Value, inputs: list[Value]) -> tuple[Shape, list[Shape | None]]:
     """The output's shape in memory order as NCHW with N = 1, and the operands' shapes aligned with it.
 
-    Leading dimensions are merged where every operand has them all or none of them. An operand that can't be aligned
+    Neighbouring dimensions are merged where every operand has them all or none of them; of four, only the first two or
+    the last two (Mul_6 of mamba2 on 3720, [256,256,24,64], keeps its batch of 256; Mul_4 and Mul_8 lose theirs). An operand that can't be aligned
     (None) is read whole.
     """
     order = output.order or tuple(range(len(output.shape)))
@@ -92,7 +93,8 @@ def four(output: Value, inputs: list[Value]) -> tuple[Shape, list[Shape | None]]
         for row in rows:
             row[:] = [row[i] for i in keep]
     while len(shape) > 3 and not (len(shape) == 4 and shape[0] == 1):
-        pair = next((i for i in range(len(shape) - 1) if all(_alike(row, shape, i) for row in rows)), None)
+        places = range(len(shape) - 1) if len(shape) > 4 else (0, len(shape) - 2)
+        pair = next((i for i in places if all(_alike(row, shape, i) for row in rows)), None)
         if pair is None:
             if len(shape) <= 4:
                 break

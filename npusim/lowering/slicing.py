@@ -1,8 +1,8 @@
 """Into how many slices a convolution is cut, and along which axes (facts/vendor_lowering.md 3.2).
 
-Evidence: the 60 sliced convolutions of the reference traces on 4000 and 23 on 3720 and 5010, and the 24 examples of
-facts 3.2. The compiler cuts an op that does not fit CMX, or whose weights are large, so that two slices are resident
-at once and the transfers of one hide behind the computes of the other.
+Evidence: the 60 sliced convolutions of the reference traces on 4000 and 23 on 3720 and 5010, and the 24
+examples of facts 3.2. The compiler cuts an op that does not fit CMX, or whose weights are large, so that two
+slices are resident at once and the transfers of one hide behind the computes of the other.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from npusim.lowering.values import ceil_div
 LARGE_WEIGHTS = 0.25
 #: Share of CMX that the weights of two resident slices may take (1030 KiB of 1439 are taken, 1152 refused).
 WEIGHTS_SHARE = 0.75
-#: Room for a second activation is made at the cost of up to so many times the slices: rows split over the tiles (4 times
-#: taken on 5010, 6 times refused on 3720), channels split (1.25 taken, 2 refused: facts 3.2).
+#: Room for a second activation is made at the cost of up to so many times the slices: rows split over the tiles
+#: (4 times taken on 5010, 6 times refused on 3720), channels split (1.25 taken, 2 refused: facts 3.2).
 ROOM_PATIENCE = {"rows": 5.0, "channels": 1.5}
 #: Most slices that an op is cut into for the sake of pipelining alone, although it fits in one.
 PIPELINE_LIMIT = 3
@@ -58,8 +58,10 @@ class Cut:
 
 
 def divisors(units: int) -> list[int]:
-    """Slice counts that leave equal slices, and 2 (1008 channels become 512 and 496: resnet50, mobilenet-v2); where there
-    are hardly any, all that leave none empty."""
+    """Slice counts that leave equal slices, and 2 (1008 channels become 512 and 496: resnet50, mobilenet-v2).
+
+    Where there are hardly any, all that leave none empty.
+    """
     even = [n for n in range(1, units + 1) if units % n == 0 or n == 2]
     return even if len(even) > 3 or units < 8 else list(range(1, units + 1))
 

@@ -1,6 +1,7 @@
 """How a convolution is split over the tiles: by rows (SOH), by output channels (SOK), or repeated on every tile.
 
-The compiler compares what its cost network says for each; here the hardware file's own DPU cost stands for the network.
+The compiler compares what its cost network says for each; here the hardware file's own DPU cost stands for the
+network.
 Evidence: 62 distinct convolutions of the reference traces (facts/vendor_lowering.md 2.2).
 """
 
@@ -20,8 +21,8 @@ Split = Literal["rows", "channels", "repeated"]
 #: Splitting rows is chosen up to this multiple of the time of splitting channels (rows: 1.17 at most, channels:
 #: 1.24 at least, apart from those that slicing decides and one of 80 channels).
 ROWS_TOLERANCE = 1.2
-#: The same where a neighbour lies in rows, so that splitting channels would mean multicasting or spilling (mobilenet-v2 on
-#: 6 tiles: 1.7 taken; 7x7 images: 1.9 not).
+#: The same where a neighbour lies in rows, so that splitting channels would mean multicasting or spilling
+#: (mobilenet-v2 on 6 tiles: 1.7 taken; 7x7 images: 1.9 not).
 NEIGHBOUR_TOLERANCE = 1.8
 #: Below this multiple rows win whatever the slices.
 ROWS_CLEAR = 0.9
@@ -29,7 +30,7 @@ ROWS_CLEAR = 0.9
 TIE = 0.97
 #: Channels a tile that such a split must leave (3720: 128 and 768 taken, 64 and 32 refused).
 TIE_CHANNELS = 128
-#: Rows a tile below which a kernel with halo rows is not split over rows (28 rows on 4 tiles are not, 56 and 14 a tile are).
+#: Rows a tile below which a kernel with halo rows is not split over rows (7 a tile are not; 14 are).
 HALO_ROWS = 8
 
 
@@ -46,7 +47,9 @@ def demand(node: Node, hw: Hardware, by_channels: bool, whole_output: bool) -> D
         return Demand(_padded_act(node), weights, height * row * held, height, n16 // CHANNELS)
     rows = ceil_div(height, hw.tiles)
     act_rows = min(act.shape[2] if "kernel" in node.params else height, _input_rows(node, rows))
-    per_row = _padded_act(node) // (act.shape[2] if "kernel" in node.params and len(act.shape) > 2 else height)
+    per_row = _padded_act(node) // (
+        act.shape[2] if "kernel" in node.params and len(act.shape) > 2 else height
+    )
     held = height if whole_output else rows
     return Demand(act_rows * per_row, n16 * channel_bytes(node), held * row * n16, rows, n16 // CHANNELS)
 
@@ -90,7 +93,9 @@ def choose(node: Node, hw: Hardware, rows_before: bool = False, rows_behind: boo
     )
     over_rows = cycles(conv_work(even(height, hw.tiles)[0], width, n16, k16, node, mode, hw), hw)
     ratio = over_rows / over_channels
-    if ratio > (NEIGHBOUR_TOLERANCE if (rows_before or rows_behind) and "kernel" in node.params else ROWS_TOLERANCE):
+    if ratio > (
+        NEIGHBOUR_TOLERANCE if (rows_before or rows_behind) and "kernel" in node.params else ROWS_TOLERANCE
+    ):
         return "channels"
     if ratio < ROWS_CLEAR:
         return "rows"

@@ -68,11 +68,15 @@ def compare(ours: Result, vendor: Result, graph: Graph) -> list[OpPair]:
         groups.join([named, meant])
     sides = [_sides(result, groups) for result in (vendor, ours)]
     types = {
-        groups.of(op.name): op.type for result in (ours, vendor) for op in reversed(result.program.ops) if op.type
+        groups.of(op.name): op.type
+        for result in (ours, vendor)
+        for op in reversed(result.program.ops)
+        if op.type
     }
     types[DESCRIPTORS] = ""
     found = [
-        OpPair(group, types[group], sides[0].get(group), sides[1].get(group)) for group in {**sides[0], **sides[1]}
+        OpPair(group, types[group], sides[0].get(group), sides[1].get(group))
+        for group in {**sides[0], **sides[1]}
     ]
     return sorted(found, key=_when)
 
@@ -136,7 +140,9 @@ def _sides(result: Result, groups: _Groups) -> dict[str, Side]:
     program, timeline = result.program, result.timeline
     of_op = [groups.of(op.name) for op in program.ops]
     of_task = [
-        DESCRIPTORS if isinstance(task.work, DmaWork) and task.work.kind in ("fetch", "sync") else of_op[task.op]
+        DESCRIPTORS
+        if isinstance(task.work, DmaWork) and task.work.kind in ("fetch", "sync")
+        else of_op[task.op]
         for task in program.tasks
     ]
     names = list(dict.fromkeys(of_task))
@@ -145,7 +151,11 @@ def _sides(result: Result, groups: _Groups) -> dict[str, Side]:
     engine = np.array([ENGINES.index(program.queues[task.queue].engine) for task in program.tasks], np.int64)
     cell, cells = group * len(ENGINES) + engine, len(names) * len(ENGINES)
     tasks = np.bincount(cell, minlength=cells).reshape(-1, len(ENGINES)).tolist()
-    busy = grouped_union_length(timeline.start_us, timeline.end_us, cell, cells).reshape(-1, len(ENGINES)).tolist()
+    busy = (
+        grouped_union_length(timeline.start_us, timeline.end_us, cell, cells)
+        .reshape(-1, len(ENGINES))
+        .tolist()
+    )
     start, end = np.full(len(names), np.inf), np.zeros(len(names))
     np.minimum.at(start, group, timeline.start_us)
     np.maximum.at(end, group, timeline.end_us)

@@ -22,7 +22,11 @@ from npusim.hardware.schema import Hardware
 from npusim.validation.references import KEY, STATISTICS, Reference, Row
 
 #: The hardware file with the vendor estimator's own constants, by platform.
-HARDWARE_OF = {"3720": "meteorlake-vpunn.yaml", "4000": "lunarlake-vpunn.yaml", "5010": "pantherlake-vpunn.yaml"}
+HARDWARE_OF = {
+    "3720": "meteorlake-vpunn.yaml",
+    "4000": "lunarlake-vpunn.yaml",
+    "5010": "pantherlake-vpunn.yaml",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,9 @@ def predictions_csv(predictions: Iterable[Prediction]) -> str:
     writer.writerow((*KEY, *STATISTICS))
     for prediction in predictions:
         given = prediction.statistics
-        writer.writerow((*prediction.row.key, *(f"{given[name]:.6f}" if given else "" for name in STATISTICS)))
+        writer.writerow(
+            (*prediction.row.key, *(f"{given[name]:.6f}" if given else "" for name in STATISTICS))
+        )
     return text.getvalue()
 
 

@@ -126,7 +126,9 @@ def select(
         known = sorted({str(getattr(row, name)) for row in rows})
         rows = [row for row in rows if getattr(row, name) == value]
         if not rows:
-            raise UserError(f"--{name} {value}: no such row in {reference.label}; {_choices(str(value), known)}")
+            raise UserError(
+                f"--{name} {value}: no such row in {reference.label}; {_choices(str(value), known)}"
+            )
     return rows
 
 
@@ -135,7 +137,9 @@ def _choices(value: str, known: Iterable[str]) -> str:
 
     known = list(known)
     if len(known) > 8:
-        near = get_close_matches(value, known, n=3, cutoff=0.4)
+        near = [name for name in known if value in name][:3] or get_close_matches(
+            value, known, n=3, cutoff=0.4
+        )
         return f"did you mean {', '.join(near)}?" if near else f"there are {len(known)} others"
     return f"there is {', '.join(known)}"
 
@@ -203,5 +207,7 @@ def _check_models(reference: Reference) -> None:
     for row in reference.rows:
         if row.model not in known:
             if not (reference.root / row.model).exists():
-                raise UserError(f"{reference.label}:{row.line}: no such model file {reference.root / row.model}")
+                raise UserError(
+                    f"{reference.label}:{row.line}: no such model file {reference.root / row.model}"
+                )
             known.add(row.model)

@@ -140,7 +140,9 @@ def same_order(rows: Iterable[TilesRow]) -> dict[tuple[str, str], bool]:
     cases: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for one in rows:
         cases.setdefault((one.row.case, one.row.platform), [(1.0, 1.0)]).append((one.predicted, one.truth))
-    return {case: _ranks([p for p, _ in both]) == _ranks([t for _, t in both]) for case, both in cases.items()}
+    return {
+        case: _ranks([p for p, _ in both]) == _ranks([t for _, t in both]) for case, both in cases.items()
+    }
 
 
 def spearman(one: Sequence[float], other: Sequence[float]) -> float:

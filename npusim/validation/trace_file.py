@@ -31,7 +31,7 @@ STATISTIC_KEYS = {
     "sum_dpu_us": "Sum of DPU task durations",
     "sum_shave_us": "Sum of SW task durations",
 }
-_VARIANTS = "outStart"
+_VARIANT_BOX, _VARIANT_LANE = "outStart", "Variants"
 _LONGEST_US = 1e15
 _GZIP = b"\x1f\x8b"
 
@@ -93,10 +93,11 @@ def read_trace(data: bytes, label: str) -> TraceFile:
             layers.append(_event(event, f"{label}: event {number}"))
         elif phase == "X" and category in ENGINE_OF:
             found = _event(event, f"{label}: event {number}")
-            if _VARIANTS not in found.args:
+            if _VARIANT_BOX not in found.args:
                 tasks.append(found)
         elif phase == "X":
             left_out[str(category)] = left_out.get(str(category), 0) + 1
+    tasks = [task for task in tasks if _VARIANT_LANE not in threads.get((task.pid, task.tid), "")]
     if not tasks:
         raise UserError(f"{label}: has no DMA, DPU or Shave tasks: not a schedule of an NPU")
     about = document if isinstance(document, dict) else {}
@@ -168,7 +169,9 @@ def _number(event: Mapping[str, Any], key: str, place: str) -> int:
 
 
 def _is_time(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and -_LONGEST_US < value < _LONGEST_US
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and -_LONGEST_US < value < _LONGEST_US
+    )
 
 
 def _section(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:

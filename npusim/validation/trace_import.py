@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -50,14 +51,20 @@ def assumed_hardware(trace: TraceFile, file: str | None = None) -> Assumed:
     estimator before others), with the trace's clock and as many tiles as it shows at work."""
     if file is None:
         wanted = trace.dpu_mhz or 0.0
-        clocks = [(load_hardware(name).clocks.dpu_mhz, name) for name in shipped()]
-        file = min((abs(mhz - wanted), "vpunn" not in name, name) for mhz, name in clocks)[2]
+        file = min((abs(mhz - wanted), "vpunn" not in name, name) for name, mhz in _clocks().items())[2]
     hw = load_hardware(file)
-    tiles = sum(name.startswith("Cluster") for name in trace.processes.values())
+    clusters = (_NUMBER.search(name) for name in trace.processes.values() if name.startswith("Cluster"))
+    tiles = max((int(number[0]) + 1 for number in clusters if number), default=0)
     overrides = [f"tiles={tiles}"] if tiles and tiles != hw.tiles else []
     if trace.dpu_mhz and trace.dpu_mhz != hw.clocks.dpu_mhz:
         overrides.append(f"clocks.dpu_mhz={trace.dpu_mhz:g}")
     return Assumed(file, tuple(overrides))
+
+
+@cache
+def _clocks() -> dict[str, float]:
+    """DPU clock of every shipped hardware file, MHz."""
+    return {name: load_hardware(name).clocks.dpu_mhz for name in shipped()}
 
 
 def import_trace(trace: TraceFile, hw: Hardware, notes: Sequence[str] = ()) -> Result:
@@ -73,7 +80,12 @@ def import_trace(trace: TraceFile, hw: Hardware, notes: Sequence[str] = ()) -> R
         name=trace.name,
         queues=tuple(queues),
         tasks=tuple(
-            Task(places[task.pid, task.tid][0], op_of[op_name(task.name)], work_of(task), detail=detail_of(task))
+            Task(
+                places[task.pid, task.tid][0],
+                op_of[op_name(task.name)],
+                work_of(task),
+                detail=detail_of(task),
+            )
             for task in tasks
         ),
         ops=tuple(ops),
@@ -141,7 +153,9 @@ def _queues(trace: TraceFile) -> tuple[list[Queue], dict[tuple[int, int], tuple[
     places: dict[tuple[int, int], tuple[int, int]] = {}
     for (engine, pid, name), lanes in groups.items():
         unit = _NUMBER.search(name if engine == "dma" else trace.processes.get(pid, ""))
-        channel = next((memory for memory in ("ddr", "cmx") if engine == "dma" and memory.upper() in name), "")
+        channel = next(
+            (memory for memory in ("ddr", "cmx") if engine == "dma" and memory.upper() in name), ""
+        )
         title = name if engine == "dma" else f"{name.upper()} {unit[0] if unit else pid}"
         queue = Queue(title, engine, int(unit[0]) if unit else pid, channel, len(lanes))  # type: ignore[arg-type]
         places.update({lane: (len(queues), server) for server, lane in enumerate(lanes)})
@@ -179,7 +193,10 @@ def _prices(
         duration_us=duration_us,
         latency_us=np.zeros(len(tasks)),
         ddr_bytes=np.array(
-            [work.ddr_read_bytes + work.ddr_write_bytes if isinstance(work, DmaWork) else 0.0 for work in works]
+            [
+                work.ddr_read_bytes + work.ddr_write_bytes if isinstance(work, DmaWork) else 0.0
+                for work in works
+            ]
         ),
         provenance=np.array(
             [PROVENANCE.index(source) if source in PROVENANCE else usual for source in sources], np.int8
@@ -195,4 +212,6 @@ def _prices(
 
 
 def _left_out(trace: TraceFile) -> list[str]:
-    return [f"{count} tasks of category {name} are left out" for name, count in sorted(trace.left_out.items())]
+    return [
+        f"{count} tasks of category {name} are left out" for name, count in sorted(trace.left_out.items())
+    ]

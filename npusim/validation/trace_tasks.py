@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -16,7 +17,7 @@ from npusim.costs.work import DmaWork, DpuKind, DpuWork, Memory, ShaveWork, Work
 from npusim.graph.ir import BITS
 from npusim.validation.trace_file import Event
 
-_TENSOR = re.compile(r"((?:\d+x)*)([a-z]+\d*)(?=[],\s]|$)")
+_TENSOR = re.compile(r"((?:\d+x)*)([a-z]+\d\w*)(?=[],\s]|$)")
 _BITS = {"ui": "u", "si": "i"}
 
 
@@ -40,9 +41,14 @@ class Shape:
 
 def shapes(text: Any) -> tuple[Shape, ...]:
     """The tensors of ``[1x64x8x8xf16, 64x64x1x1xf16]``; none where the text has none."""
+    return _shapes(str(text or ""))
+
+
+@lru_cache(maxsize=4096)  # the tasks of an op have few shapes
+def _shapes(text: str) -> tuple[Shape, ...]:
     return tuple(
         Shape(tuple(int(dim) for dim in match[1].split("x")[:-1]), _bits(match[2]))
-        for match in _TENSOR.finditer(str(text or ""))
+        for match in _TENSOR.finditer(text)
     )
 
 
@@ -120,7 +126,9 @@ def _kernel(event: Event) -> ShaveWork:
     kernel = event.args.get("Kernel") or event.name.partition("?t_")[2].partition("/")[0].lower()
     elements = sum(shape.elements for shape in outputs) or _whole(event.args.get("Output elements"))
     written = sum(shape.bytes for shape in outputs) or _whole(event.args.get("Output bytes"))
-    return ShaveWork(str(kernel or "unknown"), elements, written, written + sum(shape.bytes for shape in inputs))
+    return ShaveWork(
+        str(kernel or "unknown"), elements, written, written + sum(shape.bytes for shape in inputs)
+    )
 
 
 def _whole(value: Any) -> int:

@@ -14,7 +14,9 @@ from npusim.validation.scores import over_tiles, pairs, same_order, score, spear
 from tests.strategies import law
 
 
-def prediction(case: str, truth: float | None, predicted: float | None, *, tiles: int = 4, line: int = 2) -> Prediction:
+def prediction(
+    case: str, truth: float | None, predicted: float | None, *, tiles: int = 4, line: int = 2
+) -> Prediction:
     key = (case, "4000", str(tiles), "2")
     given = {} if truth is None else {"total_us": truth}
     row = Row(key, case, "micro", f"{case}.xml", "4000", tiles, 2, "", given, line)

@@ -40,7 +40,9 @@ def test_predictions_keep_the_contract(npusim: Npusim, small: Path, tmp_path: Pa
     with out.open(newline="") as file:
         assert next(csv.reader(file)) == [*KEY, *STATISTICS]
     index, predicted = rows_of(small), rows_of(out)
-    assert [[row[column] for column in KEY] for row in predicted] == [[row[column] for column in KEY] for row in index]
+    assert [[row[column] for column in KEY] for row in predicted] == [
+        [row[column] for column in KEY] for row in index
+    ]
     assert all(float(row[name]) >= 0 for row in predicted for name in STATISTICS)
     errors = score_of(index, predicted)
     assert document["groups"][-1]["total_us"]["worst"] == pytest.approx(max(errors), abs=1e-5)
@@ -93,14 +95,14 @@ def test_the_tables_and_the_page(npusim: Npusim, small: Path, tmp_path: Path) ->
 
 
 def test_one_case_beside_the_vendors(npusim: Npusim) -> None:
-    done = npusim("validate", "--case", "softmax_m", "--json")
+    done = npusim("validate", "--case", "softplus_m", "--json")
     assert (done.code, done.err) == (0, "")
     document = json.loads(done.out)
     assert (document["platform"], document["tiles"]) == ("4000", "4")
     both = [op for op in document["ops"] if op["reference"] and op["predicted"]]
     assert any(op["reference"]["tasks"]["shave"] and op["predicted"]["tasks"]["shave"] for op in both)
-    text = npusim("validate", "--case", "softmax_m", "--platform", "5010").out
-    assert "softmax_m on 5010 with 3 tiles" in text
+    text = npusim("validate", "--case", "softplus_m", "--platform", "5010").out
+    assert "softplus_m on 5010 with 3 tiles" in text
     assert text.count("vendor") == text.count("npusim") > 1
 
 

@@ -1,0 +1,61 @@
+"""MatMuls of two activations, or of a mask and an activation, against the vendor's traces (named in ids)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset15 as op
+
+from npusim.costs.work import DmaWork, DpuWork
+from npusim.graph import load_model
+from npusim.hardware import load_hardware
+from npusim.lowering import Program, lower
+
+PLATFORMS = {"4000": ("lunarlake-vpunn", 4), "3720": ("meteorlake-vpunn", 2)}
+
+
+def program(folder: Path, batch: int, m: int, k: int, n: int, platform: str, mask: bool = False) -> Program:
+    rhs = op.parameter((1, batch, k, n), np.float16)
+    lhs = op.parameter((1, batch, m, k), np.float16)
+    node = op.matmul(np.tri(m, k, dtype=np.float16) if mask else lhs, rhs, False, False)
+    path = folder / "model.xml"
+    ov.save_model(ov.Model([node], [rhs] if mask else [lhs, rhs], "model"), path, compress_to_fp16=False)
+    name, tiles = PLATFORMS[platform]
+    return lower(load_model(path), load_hardware(f"{name}.yaml", [f"tiles={tiles}"]))
+
+
+def convolutions(made: Program) -> Counter[tuple[int, int, int, int]]:
+    works = [t.work for t in made.tasks]
+    return Counter(
+        (w.height, w.width, w.out_channels, w.in_channels)
+        for w in works
+        if isinstance(w, DpuWork) and w.kind == "conv"
+    )
+
+
+@pytest.mark.parametrize(
+    ("batch", "m", "k", "n", "platform", "tasks"),
+    [
+        pytest.param(24, 256, 256, 64, "4000", {(64, 4, 64, 256): 24}, id="bmm_b24_m256_k256_n64: grouped"),
+        pytest.param(24, 256, 256, 64, "3720", {(32, 4, 64, 256): 48}, id="the same on 3720: unrolled"),
+        pytest.param(8, 512, 64, 512, "4000", {(32, 4, 512, 64): 32}, id="bmm_b8_m512_k64_n512: unrolled"),
+        pytest.param(1, 1024, 1024, 1024, "4000", {(64, 4, 128, 1024): 32}, id="bmm_b1_m1024_k1024_n1024"),
+        pytest.param(1, 256, 256, 6144, "4000", {(16, 4, 768, 256): 32}, id="bmm_b1_m256_k256_n6144"),
+    ],
+)
+def test_tasks(
+    tmp_path: Path, batch: int, m: int, k: int, n: int, platform: str, tasks: dict[tuple[int, ...], int]
+) -> None:
+    assert convolutions(program(tmp_path, batch, m, k, n, platform)) == tasks
+
+
+def test_mask_is_never_grouped(tmp_path: Path) -> None:
+    """cumba_b24_n128: 24 convolutions over rows; each loads rows of the mask, its matrix, a table."""
+    made = program(tmp_path, 24, 128, 128, 128, "4000", mask=True)
+    assert convolutions(made) == {(8, 4, 128, 128): 96}
+    moves = [t for t in made.tasks if isinstance(t.work, DmaWork) and t.detail.startswith("batch")]
+    assert len(moves) == 24 * (4 + 1 + 1 + 4)

@@ -1,0 +1,184 @@
+"""Convolutions and constant MatMuls against what the vendor's compiler makes of them (public traces, named in ids)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openvino import opset15 as op
+
+from npusim.costs.work import DpuWork, ShaveWork
+from npusim.graph import load_model
+from npusim.hardware import Hardware, load_hardware
+from npusim.lowering import Program, lower
+from npusim.lowering.conv_parts import fold_rows
+from npusim.lowering.plan import cmx_capacity
+from npusim.lowering.slicing import Cut, Demand, cut, divisors
+from npusim.lowering.values import even
+
+PLATFORMS = {
+    "4000": ("lunarlake-vpunn", 4),
+    "3720": ("meteorlake-vpunn", 2),
+    "5010": ("pantherlake-vpunn", 3),
+}
+
+
+def hardware(platform: str, tiles: int = 0) -> Hardware:
+    name, default = PLATFORMS[platform]
+    return load_hardware(f"{name}.yaml", [f"tiles={tiles or default}"])
+
+
+def program(folder: Path, model: ov.Model, hw: Hardware) -> Program:
+    path = folder / "model.xml"
+    ov.save_model(model, path, compress_to_fp16=False)
+    return lower(load_model(path), hw)
+
+
+def matmul_chain(m: int, sizes: tuple[int, ...], swish: bool = False) -> ov.Model:
+    """MatMuls with constant weights, [m, sizes[0]] first."""
+    start = node = op.parameter((1, m, sizes[0]), np.float16)
+    for k, n in pairwise(sizes):
+        node = op.matmul(node, np.ones((k, n), np.float16), False, False)
+        node = op.swish(node, np.float16(1)) if swish else node
+    return ov.Model([node], [start], "model")
+
+
+def convolution(c: int, n: int, size: int, kernel: int, stride: int) -> ov.Model:
+    start = op.parameter((1, c, size, size), np.float16)
+    pads = [kernel // 2] * 2
+    node = op.convolution(
+        start, np.ones((n, c, kernel, kernel), np.float16), [stride] * 2, pads, pads, [1, 1]
+    )
+    return ov.Model([node], [start], "model")
+
+
+def convolutions(made: Program) -> Counter[tuple[int, int, int, int]]:
+    """Output height, width and channels and reduced channels of all dense convolutions."""
+    works = [t.work for t in made.tasks]
+    return Counter(
+        (w.height, w.width, w.out_channels, w.in_channels)
+        for w in works
+        if isinstance(w, DpuWork) and w.kind == "conv"
+    )
+
+
+@pytest.mark.parametrize(
+    ("m", "k", "n", "platform", "tasks"),
+    [
+        pytest.param(64, 768, 768, "4000", {(16, 4, 192, 768): 4}, id="m64: channels"),
+        pytest.param(256, 256, 256, "4000", {(16, 4, 256, 256): 4}, id="m256: rows"),
+        pytest.param(256, 256, 256, "3720", {(64, 4, 128, 256): 2}, id="m256 on 3720: channels"),
+        pytest.param(1024, 768, 768, "4000", {(64, 4, 96, 768): 32}, id="m1024: rows in 8 slices"),
+        pytest.param(
+            1024, 768, 768, "5010", {(43, 8, 32, 768): 48, (42, 8, 32, 768): 24}, id="m1024 on 5010"
+        ),
+        pytest.param(1024, 768, 768, "3720", {(128, 4, 192, 768): 8}, id="m1024 on 3720"),
+        pytest.param(1, 1536, 768, "4000", {(1, 1, 96, 1536): 8}, id="m1: large weights in 2 slices"),
+        pytest.param(4, 768, 3352, "4000", {(4, 1, 288, 768): 6, (4, 1, 272, 768): 6}, id="m4_n3352"),
+        pytest.param(4, 768, 3352, "5010", {(4, 1, 224, 768): 15}, id="m4_n3352 on 5010"),
+        pytest.param(1, 1536, 80, "4000", {(1, 1, 32, 1536): 1, (1, 1, 16, 1536): 3}, id="n80: granules"),
+        pytest.param(1, 768, 32, "4000", {(1, 1, 32, 768): 4}, id="n32: repeated"),
+    ],
+)
+def test_matmul(
+    tmp_path: Path, m: int, k: int, n: int, platform: str, tasks: dict[tuple[int, ...], int]
+) -> None:
+    assert convolutions(program(tmp_path, matmul_chain(m, (k, n)), hardware(platform))) == tasks
+
+
+@pytest.mark.parametrize(
+    ("c", "n", "size", "kernel", "stride", "tasks"),
+    [
+        pytest.param(64, 64, 56, 3, 1, {(14, 56, 64, 64): 4}, id="conv_c64_64_h56_k3s1"),
+        pytest.param(128, 128, 28, 3, 1, {(28, 28, 32, 128): 4}, id="conv_c128_128_h28_k3s1"),
+        pytest.param(512, 512, 14, 3, 1, {(14, 14, 32, 512): 16}, id="conv_c512_512_h14_k3s1"),
+        pytest.param(1024, 256, 14, 1, 1, {(14, 14, 64, 1024): 4}, id="conv_c1024_256_h14_k1s1"),
+        pytest.param(32, 96, 112, 1, 1, {(28, 112, 96, 32): 4}, id="conv_c32_96_h112_k1s1"),
+        pytest.param(
+            3, 64, 224, 7, 2, {(28, 112, 64, 16): 4}, id="conv_c3_64_h224_k7s2: not folded at the end"
+        ),
+    ],
+)
+def test_convolution(
+    tmp_path: Path, c: int, n: int, size: int, kernel: int, stride: int, tasks: dict[tuple[int, ...], int]
+) -> None:
+    made = program(tmp_path, convolution(c, n, size, kernel, stride), hardware("4000"))
+    assert convolutions(made) == tasks
+
+
+def test_stem_in_a_net_is_folded(tmp_path: Path) -> None:
+    """resnet50: 7x7 over 3 channels becomes 7x3 over 48, 512 output channels, an eighth of the columns."""
+    start = op.parameter((1, 3, 224, 224), np.float16)
+    stem = op.convolution(start, np.ones((64, 3, 7, 7), np.float16), [2, 2], [3, 3], [3, 3], [1, 1])
+    after = op.convolution(stem, np.ones((64, 64, 1, 1), np.float16), [1, 1], [0, 0], [0, 0], [1, 1])
+    made = program(tmp_path, ov.Model([after], [start], "model"), hardware("4000"))
+    assert convolutions(made) == {(28, 14, 512, 48): 4, (28, 112, 64, 64): 4}
+
+
+def test_kernel_behind_a_sliced_matmul_runs_slice_by_slice(tmp_path: Path) -> None:
+    """chain_ffn256, first half: 12 slices of 256 channels, each followed by its Swish in CMX."""
+    made = program(tmp_path, matmul_chain(256, (768, 3072), swish=True), hardware("4000"))
+    works = [t.work for t in made.tasks if isinstance(t.work, (DpuWork, ShaveWork))]
+    kernels = [w for w in works if isinstance(w, ShaveWork)]
+    assert convolutions(made) == {(16, 4, 256, 768): 48}
+    assert {w.out_elements for w in kernels} == {16 * 4 * 256 // 2}
+    assert len(kernels) == 12 * 8
+    assert isinstance(works[0], DpuWork) and isinstance(works[4], ShaveWork)
+
+
+@pytest.mark.parametrize(
+    ("tile", "by_channels", "sliced_producer", "expected"),
+    [
+        pytest.param(
+            Demand(384, 1176, 384, 64, 48), False, False, Cut(channels=8), id="matmul_m1024_k768_n768"
+        ),
+        pytest.param(
+            Demand(384, 4620, 48, 16, 48), False, False, Cut(channels=24), id="matmul_m256_k3072_n768"
+        ),
+        pytest.param(Demand(384, 4620, 48, 16, 48), False, True, Cut(channels=12), id="chain_ffn256, second"),
+        pytest.param(
+            Demand(96, 5093, 420, 16, 210), False, False, Cut(channels=14), id="mamba2-130m_l1_t256"
+        ),
+        pytest.param(Demand(768, 578, 384, 64, 48), True, False, Cut(rows=4), id="mamba2-130m_l1_t256 out"),
+        pytest.param(Demand(2, 1300, 7, 1, 210), True, False, Cut(channels=3), id="matmul_m1_k768_n3352"),
+        pytest.param(
+            Demand(200, 3220, 800, 20, 320), True, False, Cut(channels=10), id="facts 3.2: 80x1280x5120"
+        ),
+        pytest.param(Demand(192, 288, 24, 8, 12), True, False, Cut(), id="fits"),
+    ],
+)
+def test_slices(tile: Demand, by_channels: bool, sliced_producer: bool, expected: Cut) -> None:
+    kib = Demand(tile.act << 10, tile.weights << 10, tile.out << 10, tile.rows, tile.units)
+    assert cut(kib, hardware("4000"), by_channels, sliced_producer) == expected
+
+
+@given(
+    act=st.integers(1, 2_000_000), weights=st.integers(1, 20_000_000), out=st.integers(1, 2_000_000),
+    rows=st.integers(1, 64), units=st.integers(1, 300), by_channels=st.booleans(),
+)  # fmt: skip
+def test_a_slice_fits(act: int, weights: int, out: int, rows: int, units: int, by_channels: bool) -> None:
+    """Whatever the sizes: a slice fits CMX, unless it is the smallest there is."""
+    hw = hardware("4000")
+    made = cut(Demand(act, weights, out, rows, units), hw, by_channels, False)
+    share, part = -(-rows // made.rows) / rows, -(-units // made.channels) / units
+    needed = share * act + part * weights + share * part * out
+    assert needed <= cmx_capacity(hw) or (made.rows == rows and made.channels == units)
+
+
+@given(st.integers(1, 700))
+def test_no_slice_is_empty(units: int) -> None:
+    assert all(len(even(16 * units, n, 16)) == n for n in divisors(units))
+
+
+@given(st.integers(1, 20_000), st.sampled_from((4, 8)))
+def test_rows_fold_to_a_rectangle(m: int, width: int) -> None:
+    """The rectangle holds all rows, and at most three more (only a multiple of 4 is padded to)."""
+    height, columns = fold_rows(m, width)
+    assert m <= height * columns < m + 4
+    assert height >= columns
