@@ -157,7 +157,7 @@ def find(graph: Graph, contract: bool) -> tuple[Index, dict[int, Match], set[int
     ``contract`` allows the MatMul recovery (Software.contract_multiply_reduce). Each op is covered once.
     """
     index = Index(graph)
-    rules = (_match_rms, _match_swish, *((_match_contract, _match_factor) if contract else ()))
+    rules = (_match_rms, _match_swish, *((_match_contract,) if contract else ()), _match_factor)
     matches: dict[int, Match] = {}
     covered: set[int] = set()
     for op in graph.ops:

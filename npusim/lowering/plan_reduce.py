@@ -21,6 +21,10 @@ MAX_KERNEL = 11
 FEW_ROWS = 8
 
 
+#: Extent of a dimension from which an image is split (facts/npu_hardware.md section 1: max dim 8192).
+MAX_EXTENT = 8192
+
+
 def factor(length: int) -> list[int]:
     """Kernels of a pooling chain that reduces ``length``: 8 first, each at most 11 (facts/vendor_lowering.md 1.2)."""
     kernels: list[int] = []
@@ -69,6 +73,8 @@ def plan_reduce(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     value, out = node.inputs[0], node.output
     before, length, after = node.params["view"]
     sides = [value.shape[a] for a in node.params["axes"] if value.shape[a] > 1]
+    if before > 1 and after >= MAX_EXTENT:
+        return _plane_by_plane(node, hw, fresh)
     if not value.plain and before == 1 and len(sides) == 2 and max(sides) <= MAX_KERNEL and after % CHANNELS == 0:
         return [_whole_image(node, hw, value, out, sides)]
     kind: DpuKind = "maxpool" if node.params["reduce"] == "max" else "avgpool"
@@ -98,6 +104,23 @@ def plan_reduce(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     if by_channels:
         return [*plans, *_channel_chain(chain, target, out, fresh)]
     return [*plans, *(_across(chain, target, out) if across else _down(chain, target, out, fresh))]
+
+
+def _plane_by_plane(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
+    """Planes too wide for one image: each is reduced by itself, after the other
+    (``changed/as_avgpool``: ReduceSum_3 of mamba2 on 3720, 24 planes of [256, 8192])."""
+    before, length, after = node.params["view"]
+    value = replace(node.inputs[0], shape=(length, after), order=())
+    out = replace(node.output, shape=(1, after), order=())
+    one = replace(
+        node, inputs=[value], output=out, params=node.params | {"view": (1, length, after), "axes": (0,)}
+    )
+    plans = plan_reduce(one, hw, fresh)
+    for plan in plans:
+        plan.node, plan.out_dist, plan.slices = node, None, plan.slices * before
+        plan.in_dists = [None] * len(plan.inputs)
+    plans[0].inputs, plans[-1].output = [node.inputs[0]], node.output
+    return plans
 
 
 def _whole_image(node: Node, hw: Hardware, value: Value, out: Value, sides: list[int]) -> Plan:
