@@ -64,7 +64,7 @@ def load_model(
 ) -> Graph:
     """The Graph of a model file (OpenVINO IR, ONNX, TensorFlow, TFLite, Paddle).
 
-    ``shapes`` gives static shapes to inputs, by name; ``passes`` is a pipeline of `xamba` that rewrites the model first.
+    ``shapes`` gives static shapes to inputs, by name; ``passes`` is a pipeline of `xamba` that rewrites the model.
     Raises UserError where the file is not a model or stays dynamic, and for a pipeline that cannot be read.
     """
     from npusim.graph import load_model as load
@@ -85,8 +85,8 @@ def build_workload(
     """The Graph of a built-in workload (``mamba2-130m`` ...).
 
     ``tokens`` is the prompt length of a prefill (256 unless given; a decode step has one new token a sequence);
-    ``layers`` cuts the model to its first layers; ``chunk`` is Mamba-2's chunk length; ``passes`` is a pipeline of `xamba`
-    that rewrites the model first. Raises UserError for an unknown name and for values that cannot be built.
+    ``layers`` cuts the model to its first layers; ``chunk`` is Mamba-2's chunk length; ``passes`` is a pipeline of
+    `xamba` that rewrites the model. Raises UserError for an unknown name and for values that cannot be built.
     """
     import workloads
     from npusim.graph import from_openvino

@@ -23,15 +23,16 @@ import numpy as np
 from openvino import Node, Output, Type
 from openvino import opset15 as op
 
-from xamba.maker import REAL, Maker
+from xamba.maker import Maker
 from xamba.options import count, interval, one_or_more, option
 from xamba.pwl import FUNCTIONS, Table, check_segments, fit
-from xamba.rule import Rewritten, Rule
+from xamba.rule import Rewritten, Rule, Skip, real
 
 _FUNCTION = {
     "Exp": "exp", "Gelu": "gelu", "Sigmoid": "sigmoid", "SoftPlus": "softplus", "Swish": "swish", "Tanh": "tanh"
 }  # fmt: skip
 _NAMES = tuple(sorted(_FUNCTION.values()))
+_DEFAULTS = ", ".join(f"{name} {f.low:g}:{f.high:g}" for name, f in FUNCTIONS.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class ActiBA(Rule[_Activation]):
 
     segments: int = option(32, count, "lines within the range (32).")
     range: tuple[float, float] | None = option(
-        None, interval, f"where the lines are fitted, LOW:HIGH; without it {', '.join(f'{n} {f.low:g}:{f.high:g}' for n, f in FUNCTIONS.items())}."
+        None, interval, f"where the lines are fitted, LOW:HIGH; without it {_DEFAULTS}."
     )
     functions: tuple[str, ...] = option(_NAMES, one_or_more(_NAMES), f"which of {'+'.join(_NAMES)} (all).")
 
@@ -63,7 +64,7 @@ class ActiBA(Rule[_Activation]):
             if name.partition("_")[0] in self.functions:
                 check_segments(name, self.segments, *self._range(name))
 
-    def check(self, node: Node) -> _Activation | str | None:
+    def check(self, node: Node) -> _Activation | None:
         """Element type, and a Swish that is more than x * sigmoid(x)."""
         kind = _FUNCTION[node.get_type_name()]
         root, x = node, node.input_value(0)
@@ -72,13 +73,14 @@ class ActiBA(Rule[_Activation]):
             kind, root = ("swish", gated) if gated is not None else (kind, root)
         if kind not in self.functions:
             return None
-        if node.get_output_element_type(0) not in REAL:
-            return "the element type is not a floating-point one"
+        real(node)
         if node.get_type_name() == "Swish" and node.get_input_size() > 1:
             beta = node.input_value(1).get_node()
             if beta.get_type_name() != "Constant" or not (np.asarray(beta.data) == 1).all():
-                return "its beta is not a constant 1"
-        table = "gelu_tanh" if kind == "gelu" and node.get_attributes()["approximation_mode"] == "TANH" else kind
+                raise Skip("its beta is not a constant 1")
+        table = (
+            "gelu_tanh" if kind == "gelu" and node.get_attributes()["approximation_mode"] == "TANH" else kind
+        )
         return _Activation(kind, x, root, table)
 
     def rewrite(self, node: Node, found: _Activation, make: Maker) -> Rewritten:
@@ -89,7 +91,11 @@ class ActiBA(Rule[_Activation]):
         label = f"xamba.pwl.{found.table} {self.segments} {low:g}:{high:g}"
         knots, slopes, intercepts = (
             make.exact(f"{label} {what}", kind, lambda values=values: values)  # type: ignore[misc]
-            for what, values in (("knots", table.knots), ("slopes", table.slopes), ("intercepts", table.intercepts))
+            for what, values in (
+                ("knots", table.knots),
+                ("slopes", table.slopes),
+                ("intercepts", table.intercepts),
+            )
         )
         x = make.node(f"{name}/clamp", op.clamp(found.x, *_bounds(table, kind)))
         index = make.node(f"{name}/xamba.pwl.{found.kind}", op.bucketize(x, knots, "i32", True))

@@ -49,7 +49,8 @@ def compare(a: ov.Model, b: ov.Model, *, seed: int = 0, randoms: int = 2) -> lis
         results = [runner(inputs) for runner in runners]
         for i, port in enumerate(a.outputs):
             x, y = (np.asarray(result[i], np.float64) for result in results)
-            found.append(difference(case, output_name(port, i), x, y, logits=x.shape[-1:] in {(v,) for v in vocabularies}))
+            logits = bool(x.shape) and x.shape[-1] in vocabularies
+            found.append(difference(case, output_name(port, i), x, y, logits=logits))
     return found
 
 
@@ -64,7 +65,9 @@ def difference(case: str, output: str, x: np.ndarray, y: np.ndarray, *, logits: 
     same = (x == y) | (np.isnan(x) & np.isnan(y))
     odd = ~(np.isfinite(x) & np.isfinite(y))
     if (odd & ~same).any():
-        return Difference(case, output, np.inf, np.inf, 0.0, np.inf if logits else None, 0.0 if logits else None)
+        return Difference(
+            case, output, np.inf, np.inf, 0.0, np.inf if logits else None, 0.0 if logits else None
+        )
     x, y = np.where(odd, 0.0, x), np.where(odd, 0.0, y)
     max_abs = float(np.abs(x - y).max(initial=0.0))
     scale = float(np.abs(x).max(initial=0.0))
@@ -106,11 +109,12 @@ def _log_softmax(x: np.ndarray) -> np.ndarray:
 def _same_interface(a: ov.Model, b: ov.Model) -> None:
     for what, ours, theirs in (("inputs", a.inputs, b.inputs), ("outputs", a.outputs, b.outputs)):
         if len(ours) != len(theirs):
-            raise ModelsDiffer(f"A has {len(ours)} {what} and B has {len(theirs)}: they cannot be compared")
+            raise ModelsDiffer(f"A has {len(ours)} {what} and B has {len(theirs)}")
         for i, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
             facts = [
-                f"{port.get_element_type().get_type_name()} {port.get_partial_shape()}" for port in (mine, other)
+                f"{port.get_element_type().get_type_name()} {port.get_partial_shape()}"
+                for port in (mine, other)
             ]
             if facts[0] != facts[1]:
                 name = output_name(mine, i)
-                raise ModelsDiffer(f"{what[:-1]} '{name}' is {facts[0]} in A and {facts[1]} in B: they cannot be compared")
+                raise ModelsDiffer(f"{what[:-1]} '{name}' is {facts[0]} in A and {facts[1]} in B")

@@ -15,8 +15,8 @@ from math import prod
 from openvino import Node, Output
 from openvino import opset15 as op
 
-from xamba.maker import REAL, Maker, Value, constant_integers
-from xamba.rule import Rewritten, Rule
+from xamba.maker import Maker, Value
+from xamba.rule import Rewritten, Rule, Skip, lengths, real, static_axes
 
 #: A product that is no larger than one of its factors is a MatMul with a vector; it pays from this many rows on.
 VECTOR_ROWS = 16
@@ -33,6 +33,11 @@ class _Product:
     columns: tuple[int, ...]
     summed: tuple[int, ...]
 
+    @property
+    def elements(self) -> int:
+        """Elements of the product."""
+        return prod(self.shape)
+
     def size(self, axes: tuple[int, ...]) -> int:
         """Elements along some axes."""
         return prod(self.shape[d] for d in axes)
@@ -45,25 +50,20 @@ class Contract(Rule[_Product]):
     name = "contract"
     types = ("ReduceSum",)
 
-    def check(self, node: Node) -> _Product | str:
+    def check(self, node: Node) -> _Product:
         """The part of every axis in the MatMul."""
         multiply = node.input_value(0).get_node()
-        axes = constant_integers(node.input_value(1))
         if multiply.get_type_name() != "Multiply":
-            return f"its operand is made by {multiply.get_type_name()}, not by Multiply"
+            raise Skip(f"its operand is made by {multiply.get_type_name()}, not by Multiply")
         if len(multiply.output(0).get_target_inputs()) > 1:
-            return "others read the product too"
-        if node.get_output_element_type(0) not in REAL:
-            return "the element type is not a floating-point one"
-        if axes is None:
-            return "the axes are not a constant"
-        partial = [multiply.get_output_partial_shape(0), *(multiply.get_input_partial_shape(i) for i in (0, 1))]
-        if any(p.is_dynamic for p in partial):
-            return "a shape is dynamic"
-        shape, a, b = (tuple(p.to_shape()) for p in partial)
+            raise Skip("others read the product too")
+        real(node)
+        shape, a, b = (lengths(v) for v in (multiply.output(0), *(multiply.input_value(i) for i in (0, 1))))
+        if -1 in (*shape, *a, *b):
+            raise Skip("a shape is dynamic")
         rank = len(shape)
         a, b = ((1,) * (rank - len(s)) + s for s in (a, b))
-        return _parts(multiply, shape, a, b, {d % rank for d in axes})
+        return _parts(multiply, shape, a, b, set(static_axes(node.input_value(1), rank)))
 
     def rewrite(self, node: Node, found: _Product, make: Maker) -> Rewritten:
         """Both factors laid out as matrices, their product, and its axes put where the sum had them."""
@@ -81,20 +81,18 @@ class Contract(Rule[_Product]):
         shape = tuple(node.get_output_shape(0))
         y = make.node(f"{name}/shape", op.reshape(y, make.integers(shape), special_zero=False))
         times = f"{prod(lead)} x " if prod(lead) > 1 else ""
-        note = f"{times}MatMul [{m}, {k}] @ [{k}, {n}]; a product of {found.size(tuple(range(len(found.shape)))):,} is not made"
+        note = f"{times}MatMul [{m}, {k}] @ [{k}, {n}]; a product of {found.elements:,} is not made"
         return Rewritten(node, y, note)
 
 
 def _parts(
     multiply: Node, shape: tuple[int, ...], a: tuple[int, ...], b: tuple[int, ...], reduced: set[int]
-) -> _Product | str:
+) -> _Product:
     axes = range(len(shape))
     if all(shape[d] == 1 for d in reduced):
-        return "nothing is summed: the axis has one element"
-    if 0 in shape:
-        return "the tensor is empty"
+        raise Skip("nothing is summed: the axis has one element")
     if any(a[d] != b[d] for d in reduced):
-        return "a factor does not vary along the summed axis, and belongs in front of the sum"
+        raise Skip("a factor does not vary along the summed axis, and belongs in front of the sum")
     batch = tuple(d for d in axes if d not in reduced and a[d] == b[d] > 1)
     rows = tuple(d for d in axes if d not in reduced and a[d] > b[d])
     columns = tuple(d for d in axes if d not in reduced and b[d] > a[d])
@@ -104,9 +102,9 @@ def _parts(
         factors, rows, columns = factors[::-1], columns, rows  # what comes first in the result are the rows
     found = _Product(factors, shape, batch, rows, columns, summed)
     if not rows:
-        return "nothing is broadcast: the factors have the same shape"
+        raise Skip("nothing is broadcast: the factors have the same shape")
     if not columns and found.size(rows) < VECTOR_ROWS:
-        return f"it is a product with a vector of {found.size(rows)} rows, too few for a MatMul"
+        raise Skip(f"it is a product with a vector of {found.size(rows)} rows, too few for a MatMul")
     return found
 
 

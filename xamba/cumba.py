@@ -3,8 +3,8 @@
     y = CumSum(x, axis)   ->   y = triangle @ x  (axis -2),   y = x @ triangle^T  (axis -1)
 
 Other axes are brought to axis -2 by a Reshape that merges what lies behind them; nothing is transposed. The triangle of
-an axis of n elements has n^2 of them, so long axes are cut into blocks: a triangle within each block, and the running sum
-of the blocks' totals, itself by CumBA, added to each. Its work grows with n * block.
+an axis of n elements has n^2 of them, so long axes are cut into blocks: a triangle within each block, and the running
+sum of the blocks' totals, itself by CumBA, added to each. Its work grows with n * block.
 
 A product with a triangle sums zero times what comes after; where that is infinite or not a number, so is the result.
 """
@@ -18,9 +18,9 @@ import numpy as np
 from openvino import Node, Type
 from openvino import opset15 as op
 
-from xamba.maker import REAL, Maker, Value, constant_integers
+from xamba.maker import Maker, Value
 from xamba.options import count, option
-from xamba.rule import Rewritten, Rule
+from xamba.rule import Rewritten, Rule, Skip, lengths, real, static_axes
 
 #: Longest axis that gets one triangle where no block is given (2 MiB of FP16), and the block of longer ones.
 LONGEST_TRIANGLE = 1024
@@ -47,7 +47,9 @@ class CumBA(Rule[_Scan]):
     types = ("CumSum",)
 
     block: int | None = option(
-        None, count, f"longest triangle; without it, {BLOCK} for axes longer than {LONGEST_TRIANGLE}, else the axis."
+        None,
+        count,
+        f"longest triangle; without it, {BLOCK} for axes longer than {LONGEST_TRIANGLE}, else the axis.",
     )
 
     def __post_init__(self) -> None:
@@ -55,28 +57,17 @@ class CumBA(Rule[_Scan]):
         if self.block == 1:
             raise ValueError("a block must have at least 2 elements")
 
-    def check(self, node: Node) -> _Scan | str:
+    def check(self, node: Node) -> _Scan:
         """Element type, axis and the lengths that the product needs to know."""
-        kind, shape = node.get_output_element_type(0), node.get_input_partial_shape(0)
-        axes = constant_integers(node.input_value(1))
-        if kind not in REAL:
-            return f"the element type is {kind.get_type_name()}, and a MatMul computes in floating point"
-        if axes is None:
-            return "the axis is not a constant"
-        if shape.rank.is_dynamic:
-            return "the rank is dynamic"
-        rank = len(shape)
-        axis = axes[0] % rank
-        if shape[axis].is_dynamic:
-            return "the axis length is dynamic"
-        if rank - axis > 2 and any(d.is_dynamic for d in shape[axis + 1 :]):
-            return "the axis is not one of the last two, and what lies behind it has a dynamic length"
-        behind = tuple(-1 if d.is_dynamic else d.get_length() for d in shape[axis + 1 :])
-        length = shape[axis].get_length()
-        if any(d.is_static and d.get_length() == 0 for d in shape):
-            return "the tensor is empty"
-        if len(behind) == 1 and behind[0] < 0 and length > self._limit():
-            return "the axis is long enough to need blocks, and the one behind it is dynamic"
+        kind, shape = real(node), lengths(node.input_value(0))
+        [axis] = static_axes(node.input_value(1), len(shape))
+        length, behind = shape[axis], shape[axis + 1 :]
+        if length < 0:
+            raise Skip("the axis length is dynamic")
+        if len(behind) > 1 and -1 in behind:
+            raise Skip("the axis is not one of the last two, and what lies behind it has a dynamic length")
+        if behind == (-1,) and length > self._limit():
+            raise Skip("the axis is long enough to need blocks, and the one behind it is dynamic")
         attributes = node.get_attributes()
         return _Scan(axis, length, behind, attributes["exclusive"], attributes["reverse"], kind)
 

@@ -39,7 +39,9 @@ def _input(port: ov.Output, kind: str, length: int, rng: np.random.Generator) ->
     )
     element = port.get_element_type()
     if element.is_integral():
-        return _integers(kind, shape, rng, 2 if element == ov.Type.boolean else rows(port)).astype(element.to_dtype())
+        return _integers(kind, shape, rng, 2 if element == ov.Type.boolean else rows(port)).astype(
+            element.to_dtype()
+        )
     return _reals(kind, shape, rng).astype(np.float32 if element == ov.Type.bf16 else element.to_dtype())
 
 

@@ -63,7 +63,9 @@ class Maker:
         value = 1 / size if mean else 1.0
         return self.constant(name, kind, lambda: np.full((1, size), value, np.float32))
 
-    def matmul(self, name: str, a: Value, b: Value, *, transpose_a: bool = False, transpose_b: bool = False) -> Node:
+    def matmul(
+        self, name: str, a: Value, b: Value, *, transpose_a: bool = False, transpose_b: bool = False
+    ) -> Node:
         """a @ b"""
         return self.node(name, op.matmul(a, b, transpose_a, transpose_b))
 

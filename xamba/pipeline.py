@@ -29,7 +29,9 @@ def parse(text: str) -> list[Rule[Any]]:
     while position < len(text):
         match = _STEP.match(text, position)
         if match is None or not match[1]:
-            raise PipelineError(f"'{text}': expected rules such as cumba,reduba or cumba{{block=256}}, separated by commas")
+            raise PipelineError(
+                f"'{text}': expected rules separated by commas, such as cumba{{block=256}},reduba"
+            )
         position = match.end()
         rules.append(_rule(match[1], match[2] or ""))
     if text.rstrip().endswith(","):

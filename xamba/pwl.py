@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +89,9 @@ def check_segments(name: str, segments: int, low: float, high: float) -> None:
     """Raise ValueError where the range holds more inflections than the segments can go around."""
     needed = len(_regions(FUNCTIONS[name], low, high))
     if segments < needed:
-        raise ValueError(f"{name} changes its curvature {needed - 1} times: it needs {needed} segments or more")
+        raise ValueError(
+            f"{name} changes its curvature {needed - 1} times: it needs {needed} segments or more"
+        )
 
 
 @lru_cache(maxsize=64)
@@ -104,7 +107,7 @@ def fit(name: str, segments: int, low: float, high: float) -> Table:
 
     bend = np.sqrt(np.abs(np.diff(values, 2))).sum()  # the integral of sqrt |f''|
     knots = _best_knots(curve, _regions(function, low, high), segments, (bend / segments) ** 2 / 16)
-    lines = [_line(function.of, a, b) for a, b in zip(knots, knots[1:], strict=False)]
+    lines = [_line(function.of, a, b) for a, b in pairwise(knots)]
     right = function.right or lines[-1]
     slopes, intercepts = (
         np.array([line[i] for line in (function.left, *lines, right)], np.float32) for i in (0, 1)

@@ -8,6 +8,7 @@ from the last on. A mean has a vector of 1/n in place of the ones. One vector se
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from math import prod
@@ -15,9 +16,10 @@ from math import prod
 from openvino import Node, Type
 from openvino import opset15 as op
 
-from xamba.maker import REAL, Maker, Value, constant_integers
+from xamba.contract import Contract
+from xamba.maker import Maker, Value
 from xamba.options import option, yes_or_no
-from xamba.rule import Rewritten, Rule
+from xamba.rule import Rewritten, Rule, Skip, lengths, real, static_axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,33 +41,28 @@ class ReduBA(Rule[_Sum]):
     types = ("ReduceSum", "ReduceMean")
 
     norms: bool = option(
-        False, yes_or_no, "yes also takes the mean of squares of RMS norms, which NPU compilers run as one kernel."
+        False,
+        yes_or_no,
+        "yes also takes the mean of squares of RMS norms, which NPU compilers run as one kernel.",
     )
 
-    def check(self, node: Node) -> _Sum | str:
+    def check(self, node: Node) -> _Sum:
         """Element type, axes and the lengths that the product needs to know."""
-        kind, shape = node.get_output_element_type(0), node.get_input_partial_shape(0)
-        given = constant_integers(node.input_value(1))
-        if kind not in REAL:
-            return f"the element type is {kind.get_type_name()}, and a MatMul computes in floating point"
-        if given is None:
-            return "the axes are not a constant"
-        if shape.rank.is_dynamic:
-            return "the rank is dynamic"
-        rank = len(shape)
-        axes = tuple(sorted({a % rank for a in given}))
-        lengths = tuple(-1 if d.is_dynamic else d.get_length() for d in shape)
+        kind, shape = real(node), lengths(node.input_value(0))
+        axes = tuple(static_axes(node.input_value(1), len(shape)))
         if not axes:
-            return "there are no axes to sum over"
-        if any(lengths[a] < 0 for a in axes):
-            return "the axis length is dynamic"
-        if -1 in lengths and (len(axes) > 1 or axes[0] < rank - 2):
-            return "the shape is dynamic, and it is not one of the last two axes alone that is summed"
-        if 0 in lengths:
-            return "the tensor is empty"
+            raise Skip("there are no axes to sum over")
+        if any(shape[a] < 0 for a in axes):
+            raise Skip("the axis length is dynamic")
+        if -1 in shape and (len(axes) > 1 or axes[0] < len(shape) - 2):
+            raise Skip("the shape is dynamic, and it is not one of the last two axes alone that is summed")
         if not self.norms and _in_rms_norm(node):
-            return "it is part of an RMS norm, which NPU compilers run as one kernel (norms=yes takes it)"
-        return _Sum(axes, lengths, node.get_type_name() == "ReduceMean", node.get_attributes()["keep_dims"], kind)
+            raise Skip(
+                "it is part of an RMS norm, which NPU compilers run as one kernel (norms=yes takes it)"
+            )
+        return _Sum(
+            axes, shape, node.get_type_name() == "ReduceMean", node.get_attributes()["keep_dims"], kind
+        )
 
     def rewrite(self, node: Node, found: _Sum, make: Maker) -> Rewritten:
         """A product for each run of neighbouring axes."""
@@ -78,19 +75,26 @@ class ReduBA(Rule[_Sum]):
         else:
             y = self._grouped(make, name, x, found)
         what = f"{'1/n' if found.mean else 'ones'}, n = {' x '.join(str(t) for t in terms if t > 1)}"
-        return Rewritten(node, _shaped(make, name, y, found), f"a MatMul with a vector of {what}")
+        note = f"a MatMul with a vector of {what}"
+        with suppress(Skip):
+            note += f"; the product of {Contract().check(node).elements:,} before it is made, which contract avoids"
+        return Rewritten(node, _shaped(make, name, y, found), note)
 
     def _grouped(self, make: Maker, name: str, x: Value, found: _Sum) -> Value:
         """Runs of summed axes from the last to the first, each in the middle of [before, length, behind]."""
         real = [(d in found.axes, size) for d, size in enumerate(found.shape) if size > 1]
-        runs = [(summed, prod(size for _, size in group)) for summed, group in groupby(real, lambda item: item[0])]
+        runs = [
+            (summed, prod(size for _, size in group)) for summed, group in groupby(real, lambda item: item[0])
+        ]
         sizes = [size for _, size in runs]
         for i in reversed(range(len(runs))):
             if not runs[i][0]:
                 continue
             before, length, behind = prod(sizes[:i]), sizes[i], prod(sizes[i + 1 :])
             label = name if sum(summed for summed, _ in runs) == 1 else f"{name}/{i}"
-            shape = tuple(s for s, wanted in ((before, before > 1), (length, True), (behind, behind > 1)) if wanted)
+            shape = tuple(
+                s for s, wanted in ((before, before > 1), (length, True), (behind, behind > 1)) if wanted
+            )
             if len(shape) == 1:
                 shape = (1, *shape)
             if _needs_no_merge(found, behind):
@@ -121,7 +125,9 @@ def _shaped(make: Maker, name: str, y: Value, found: _Sum) -> Node:
             return y if isinstance(y, Node) else y.get_node()
         return make.node(f"{name}/squeeze", op.squeeze(y, make.integers(found.axes)))
     shape = [
-        1 if d in found.axes else size for d, size in enumerate(found.shape) if found.keep_dims or d not in found.axes
+        1 if d in found.axes else size
+        for d, size in enumerate(found.shape)
+        if found.keep_dims or d not in found.axes
     ]
     return make.node(f"{name}/shape", op.reshape(y, make.integers(tuple(shape)), special_zero=False))
 

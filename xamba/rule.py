@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 import openvino as ov
-from openvino import Node
+from openvino import Node, Output, Type
 from openvino.passes import Manager, Matcher, MatcherPass, WrapType
 
-from xamba.maker import Maker
+from xamba.maker import REAL, Maker, constant_integers
 from xamba.sites import Site
 
 Found = TypeVar("Found")
@@ -27,6 +27,10 @@ class Rewritten:
     error_bound: float | None = None
 
 
+class Skip(Exception):
+    """A site that a rule does not take; the message is a sentence that says why."""
+
+
 class Rule(ABC, Generic[Found]):
     """A rewrite of one kind of place; the fields of a subclass, a frozen dataclass, are its options."""
 
@@ -35,15 +39,15 @@ class Rule(ABC, Generic[Found]):
     types: ClassVar[tuple[str, ...]]
 
     @abstractmethod
-    def check(self, node: Node) -> Found | str | None:
-        """What `rewrite` needs to know of a site; a sentence that says why it is skipped; None: no site at all."""
+    def check(self, node: Node) -> Found | None:
+        """What `rewrite` needs to know of a site; None: no site at all. Raises Skip with why it is not taken."""
 
     @abstractmethod
     def rewrite(self, node: Node, found: Found, make: Maker) -> Rewritten:
         """The nodes that take the site's place."""
 
 
-class _Pass(MatcherPass):  # type: ignore[misc]  # openvino's classes are untyped
+class _Pass(MatcherPass):
     """One rule over one model."""
 
     def __init__(
@@ -57,13 +61,14 @@ class _Pass(MatcherPass):  # type: ignore[misc]  # openvino's classes are untype
     def visit(self, node: Node) -> bool:
         """Take or skip one site; whether the model changed."""
         name, kind = node.get_friendly_name(), node.get_type_name()
-        found = self.rule.check(node)
-        if found is None:
-            return False
-        if not isinstance(found, str) and not self.choose(self.rule.name, name):
-            found = "it was not chosen"
-        if isinstance(found, str):
-            self.sites.append(Site(self.rule.name, name, kind, False, found))
+        try:
+            found = self.rule.check(node)
+            if found is None:
+                return False
+            if not self.choose(self.rule.name, name):
+                raise Skip("it was not chosen")
+        except Skip as reason:
+            self.sites.append(Site(self.rule.name, name, kind, False, str(reason)))
             return False
         done = self.rule.rewrite(node, found, self.make)
         done.replacement.set_friendly_name(done.root.get_friendly_name())
@@ -84,3 +89,29 @@ def rewrite(
         manager.run_passes(copy)
     copy.validate_nodes_and_infer_types()
     return copy, sites
+
+
+def real(node: Node) -> Type:
+    """The element type of a node's output. Raises Skip unless a MatMul computes in it."""
+    kind = node.get_output_element_type(0)
+    if kind not in REAL:
+        raise Skip(f"the element type is {kind.get_type_name()}, and a MatMul computes in floating point")
+    return kind
+
+
+def static_axes(value: Output, rank: int) -> list[int]:
+    """The axes that an input names, each once and ascending, from 0 on. Raises Skip unless they are constant."""
+    axes = constant_integers(value)
+    if axes is None:
+        raise Skip("the axis is not a constant")
+    return sorted({axis % rank for axis in axes})
+
+
+def lengths(value: Output) -> tuple[int, ...]:
+    """A shape with -1 for dynamic lengths. Raises Skip where not even the rank is known, or there is nothing in it."""
+    shape = value.get_partial_shape()
+    if shape.rank.is_dynamic:
+        raise Skip("the rank is dynamic")
+    if any(d.is_static and d.get_length() == 0 for d in shape):
+        raise Skip("the tensor is empty")
+    return tuple(-1 if d.is_dynamic else d.get_length() for d in shape)

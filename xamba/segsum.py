@@ -16,11 +16,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from openvino import Node, Output
+from openvino import Input, Node, Output
 from openvino import opset15 as op
 
 from xamba.maker import Maker, constant_integers
-from xamba.rule import Rewritten, Rule
+from xamba.rule import Rewritten, Rule, Skip, lengths, static_axes
 
 #: Ops that only lay a value out anew.
 _VIEWS = ("Unsqueeze", "Reshape")
@@ -33,40 +33,25 @@ class SegSum(Rule[Output]):
     name = "segsum"
     types = ("CumSum",)
 
-    def check(self, node: Node) -> Output | str:
+    def check(self, node: Node) -> Output:
         """The values [..., l] whose segments are summed."""
-        shape, axes = node.get_output_partial_shape(0), constant_integers(node.input_value(1))
-        if shape.is_dynamic or axes is None:
-            return "the shape or the axis is not known"
-        rank = len(shape)
+        shape = lengths(node.output(0))
+        axes = static_axes(node.input_value(1), len(shape))
         attributes = node.get_attributes()
-        square = rank >= 3 and shape[rank - 1] == shape[rank - 2] and axes[0] % rank == rank - 2
-        if not square or attributes["exclusive"] or attributes["reverse"]:
-            return "it does not sum the columns of square matrices"
+        if len(shape) < 3 or -1 in shape or shape[-1] != shape[-2] or axes != [len(shape) - 2]:
+            raise Skip("it does not sum the columns of square matrices")
+        if attributes["exclusive"] or attributes["reverse"]:
+            raise Skip("its sums are exclusive or run backwards")
         cleared = node.input_value(0).get_node()
         if cleared.get_type_name() != "Select":
-            return f"its operand is made by {cleared.get_type_name()}, not by the Select that clears the upper triangle"
+            raise Skip(f"its operand is made by {cleared.get_type_name()}, not by the Select that clears it")
         kept = _kept_by(cleared, diagonal=-1)
         if kept is None or not _is_zero(cleared.input_value(3 - kept)):
-            return "the Select before it does not keep exactly what is below the diagonal"
-        readers = [port for port in node.output(0).get_target_inputs()]
-        if not readers or any(
-            port.get_node().get_type_name() != "Select" or _kept_by(port.get_node(), diagonal=0) != port.get_index()
-            for port in readers
-        ):
-            return "it is read by something other than a Select that keeps the lower triangle"
-        repeated = cleared.input_value(kept).get_node()
-        if repeated.get_type_name() not in ("Broadcast", "Tile"):
-            return f"what it sums is made by {repeated.get_type_name()}, not by Broadcast"
-        column = repeated.input_value(0)
-        if tuple(column.get_shape()) != (*tuple(shape.to_shape())[:-1], 1):
-            return "what is repeated is not a column"
-        source = column.get_node()
-        if source.get_type_name() in _VIEWS:
-            values = source.input_value(0)
-            if tuple(values.get_shape()) == tuple(column.get_shape())[:-1]:
-                return values
-        return "what is repeated is not a vector seen as a column"
+            raise Skip("the Select before it does not keep exactly what is below the diagonal")
+        readers = node.output(0).get_target_inputs()
+        if not all(_keeps_lower_triangle(port) for port in readers):
+            raise Skip("it is read by something other than a Select that keeps the lower triangle")
+        return _column(cleared.input_value(kept), shape)
 
     def rewrite(self, node: Node, found: Output, make: Maker) -> Rewritten:
         """The prefix sum, as a column and as a row, and their difference."""
@@ -95,6 +80,26 @@ def _kept_by(select: Node, diagonal: int) -> int | None:
     lower = np.tril(np.ones((size, size), np.bool_), diagonal)
     values = values.reshape(size, size)
     return 1 if (values == lower).all() else 2 if (values == ~lower).all() else None
+
+
+def _keeps_lower_triangle(port: Input) -> bool:
+    select = port.get_node()
+    return select.get_type_name() == "Select" and _kept_by(select, diagonal=0) == port.get_index()
+
+
+def _column(matrix: Output, shape: tuple[int, ...]) -> Output:
+    """The values [..., l] that are repeated as the columns of a matrix [..., l, l]."""
+    repeated = matrix.get_node()
+    if repeated.get_type_name() not in ("Broadcast", "Tile"):
+        raise Skip(f"what it sums is made by {repeated.get_type_name()}, not by Broadcast")
+    view = repeated.input_value(0).get_node()
+    column = (*shape[:-1], 1)
+    if view.get_type_name() not in _VIEWS or tuple(repeated.input_value(0).get_shape()) != column:
+        raise Skip("what is repeated is not a vector seen as a column")
+    values = view.input_value(0)
+    if tuple(values.get_shape()) != shape[:-1]:
+        raise Skip("what is repeated is not a vector seen as a column")
+    return values
 
 
 def _is_zero(value: Output) -> bool:

@@ -58,6 +58,10 @@ def run_command(
             "--set", metavar="PATH=VALUE", help="Change one value of the hardware; may be repeated."
         ),
     ] = None,
+    xamba: Annotated[
+        str | None,
+        typer.Option(metavar="RULES", help="Rewrite the model first, by rules such as cumba,reduba."),
+    ] = None,
     engine: Annotated[Engine, typer.Option(help="Reference engine, or the single-pass one.")] = Engine.EVENT,
     allow_guess: Annotated[
         bool, typer.Option("--allow-guess", help="Guess the cost of SHAVE kernels that none is known for.")
@@ -92,11 +96,16 @@ def run_command(
         from npusim.report.subject import Subject
 
         if model:
-            graph = api.load_model(model, shapes)
+            graph = api.load_model(model, shapes, passes=xamba or "")
         else:
             count = tokens or (DEFAULT_TOKENS if phase != Phase.DECODE else None)
             graph = api.build_workload(
-                name, phase=(phase or Phase.PREFILL).value, tokens=count, layers=layers, batch=batch or 1
+                name,
+                phase=(phase or Phase.PREFILL).value,
+                tokens=count,
+                layers=layers,
+                batch=batch or 1,
+                passes=xamba or "",
             )
         step("lowering")
         program = api.lower(graph, hardware)
@@ -113,7 +122,7 @@ def run_command(
                 [
                     ("--hw", hw), ("--workload", None if model else name), ("--model", model), ("--shape", shape),
                     ("--phase", phase), ("--layers", layers), ("--tokens", tokens), ("--batch", batch),
-                    ("--set", overrides), ("--engine", None if engine == Engine.EVENT else engine),
+                    ("--set", overrides), ("--xamba", xamba), ("--engine", None if engine == Engine.EVENT else engine),
                     ("--allow-guess", allow_guess),
                 ],
             ),

@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 
 def transform_command(
     model: Annotated[
-        Path | None, typer.Argument(metavar="[MODEL]", help="Model file: IR, ONNX, TensorFlow, TFLite, Paddle.")
+        Path | None,
+        typer.Argument(metavar="[MODEL]", help="Model file: IR, ONNX, TensorFlow, TFLite, Paddle."),
     ] = None,
     passes: Annotated[
         str, typer.Option(metavar="RULES", help="Rules in order, such as cumba,reduba or cumba{block=256}.")
     ] = "",
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="OUT.xml", help="Where the result is written, with its .bin beside it."),
+        typer.Option(
+            "-o", "--out", metavar="OUT.xml", help="Where the result is written, with its .bin beside it."
+        ),
     ] = None,
     workload: Annotated[
         str | None, typer.Option(metavar="NAME", help="Built-in workload instead of a model file.")
@@ -60,6 +63,12 @@ def transform_command(
         raise UserError(f"--passes is missing; there are the rules {', '.join(xamba.names())}")
     if out is not None:
         _check_target(out)
+    from xamba.pipeline import parse
+
+    try:
+        parse(passes)  # a mistake in it is told before a large model is read
+    except xamba.PipelineError as error:
+        raise UserError(f"--passes: {error}") from None
     with progress() as step:
         step("reading the model" if model else "building the model")
         if model is not None:
@@ -69,15 +78,16 @@ def transform_command(
         else:
             source, notes = _build(str(workload), phase or Phase.PREFILL, layers, tokens, batch or 1), ()
         step("rewriting")
-        try:
-            result, sites = xamba.apply(source, passes)
-        except xamba.PipelineError as error:
-            raise UserError(f"--passes: {error}") from None
+        result, sites = xamba.apply(source, passes)
         if out is not None:
             step("writing")
             _write(result, out)
     if as_json:
-        print(json.dumps(_document(str(model or workload), passes, out, sites, notes), indent=2, ensure_ascii=False))
+        print(
+            json.dumps(
+                _document(str(model or workload), passes, out, sites, notes), indent=2, ensure_ascii=False
+            )
+        )
     else:
         _print(sites, out, notes)
 
@@ -144,9 +154,17 @@ def _print(sites: list[Site], out: Path | None, notes: tuple[str, ...]) -> None:
     widths = [max(len(row[column]) for row in table) for column in range(4)]
     for row in table if rows else ():
         print("  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[4]]))
-    taken, skipped = (Counter(site.rule for site in sites if site.taken is wanted) for wanted in (True, False))
-    counts = [f"{rule}: {taken[rule]} taken, {skipped[rule]} skipped" for rule in dict.fromkeys(s.rule for s in sites)]
-    print(("\n" if rows else "") + ("; ".join(counts) or "no site: the model has no op that these rules look at"))
+    taken, skipped = (
+        Counter(site.rule for site in sites if site.taken is wanted) for wanted in (True, False)
+    )
+    counts = [
+        f"{rule}: {taken[rule]} taken, {skipped[rule]} skipped"
+        for rule in dict.fromkeys(s.rule for s in sites)
+    ]
+    print(
+        ("\n" if rows else "")
+        + ("; ".join(counts) or "no site: the model has no op that these rules look at")
+    )
     for note in notes:
         print(f"note: {note}")
     if out is not None:

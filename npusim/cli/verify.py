@@ -38,7 +38,8 @@ def verify_command(
     weights: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT", help="Where the models' weights come from, if they are trained ones: it labels the figures."
+            metavar="TEXT",
+            help="Where the models' weights come from, if they are trained ones: it labels the figures.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -100,5 +101,11 @@ def _print(overall: list[Difference], cases: int, weights: str | None) -> None:
         print(f"{d.output:<{width}}  {d.max_abs:9.2e}  {d.relative:9.2e}  {d.cosine:12.9f}  {d.case}")
     for d in overall:
         if d.kl is not None and d.top1 is not None:
-            label = f"weights: {weights}" if weights else "of random weights, which says little of a trained model"
-            print(f"{d.output}: KL divergence {d.kl:.2e} nats, top-1 agreement {100 * d.top1:.1f} % ({label})")
+            label = (
+                f"weights: {weights}"
+                if weights
+                else "of random weights, which says little of a trained model"
+            )
+            print(
+                f"{d.output}: KL divergence {d.kl:.2e} nats, top-1 agreement {100 * d.top1:.1f} % ({label})"
+            )

@@ -11,6 +11,7 @@ import numpy as np
 from npusim.errors import UserError
 from npusim.graph.ir import BITS, Graph, Op
 from npusim.hardware.schema import Software
+from npusim.lowering.attention import PerHead, projections
 from npusim.lowering.nodes import Kind, Node
 from npusim.lowering.patterns import Index, Match, find
 from npusim.lowering.values import Value
@@ -360,9 +361,18 @@ class _Fuser:
         return self.emit("bmm", op, [a, b], out, batch=batch, m=m, n=n, k=k)
 
     def attention(self, op: Op) -> None:
-        """softmax(Q K^T * scale + mask) V, as the compiler unrolls it."""
-        q, k, v = (self.plain(self.values[i], op) for i in op.inputs[:3])
+        """softmax(Q K^T * scale + mask) V, per head where the compiler cuts it so."""
         out = self.fresh(op)
+        operands = [self.values[i] for i in op.inputs[:3]]
+        parts = projections(self.index, op, operands, self.made)
+        if parts is not None:
+            nodes, joined = PerHead(op, parts, operands[0], self.storage).nodes(out)
+            kept = [n for n in self.nodes if not any(n is part for part in parts)]
+            self.nodes = [*kept, *nodes]
+            self.made[joined.storage] = nodes[-1]
+            self.values[op.outputs[0]] = joined
+            return
+        q, k, v = (self.plain(value, op) for value in operands)
         batch = prod(q.shape[:-2])
         scores = Value(self.storage(), (*q.shape[:-1], k.shape[-2]))
         weights = Value(self.storage(), scores.shape)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from npusim.costs.work import DmaWork, Work
 from npusim.errors import UserError
 from npusim.hardware.schema import Hardware
@@ -34,10 +36,11 @@ class Scheduler:
         self.has_loads = [False] * len(steps)
         self.pending: list[dict[int, list[Load]]] = [self._own_loads(i) for i in range(len(steps))]
         self.sizes = [{k: load_bytes(x, hw.tiles) for k, x in p.items()} for p in self.pending]
-        self.kept: dict[tuple[int, tuple[int, ...]], int] = {}  # (plan, load key) -> group that loaded it
         self.last_use: dict[tuple[int, tuple[int, ...]], int] = {
             (s.plan, x.key): i for i, s in enumerate(steps) for x in s.slice.loads if x.key
         }
+        self.reserve = self._reserves()
+        self.kept: dict[tuple[int, tuple[int, ...]], int] = {}  # (plan, load key) -> group that loaded it
         self.expiring: dict[int, list[tuple[Booking, tuple[int, ...]]]] = {}  # step -> bookings that end with it
         self.written: dict[int, list[int]] = {}  # home storage -> groups that wrote it
         self.writers: dict[int, int] = {}  # home storage -> plans that have still to write it
@@ -60,6 +63,20 @@ class Scheduler:
             if (step.plan, load.operand) not in self.residency.resident:
                 loads.setdefault(load.operand, []).append(load)
         return loads
+
+    def _reserves(self) -> list[int]:
+        """Room that prefetch for other plans leaves beside each step: what the next slice of its plan loads for itself,
+        so that a sliced op keeps its two buffers."""
+        steps = self.residency.steps
+        reserve = [0] * len(steps)
+        for i, (here, ahead) in enumerate(pairwise(steps)):
+            if here.plan == ahead.plan:
+                own = [x for group in self.pending[i + 1].values() for x in group]
+                fresh = [x for x in own if not x.key or self.last_use[ahead.plan, x.key] == i + 1]
+                size = load_bytes(fresh, self.hw.tiles)
+                if self.level[i] + size <= cmx_capacity(self.hw):
+                    reserve[i] = size
+        return reserve
 
     def run(self) -> None:
         """Emit everything."""
@@ -158,6 +175,7 @@ class Scheduler:
         items: list[Transfer] = []
         capacity = cmx_capacity(self.hw)
         room = capacity - self.level[index]
+        spare = room - self.reserve[index]
         for later in range(index + 1, min(len(self.pending), index + 1 + PREFETCH_STEPS)):
             if room <= 0:
                 break
@@ -165,10 +183,8 @@ class Scheduler:
             reached = here.index if here.plan == ahead.plan else -1
             if ahead.index > reached + PREFETCH_SLICES:
                 continue
-            if not self.pending[later]:
-                room = min(room, capacity - self.level[later])
-                continue
-            plan = self.plans[self.residency.steps[later].plan]
+            following = self.residency.steps[later - 1].plan == ahead.plan
+            plan = self.plans[ahead.plan]
             for operand, loads in list(self.pending[later].items()):
                 if operand != CONSTANT and self._waits_for_data(plan, operand):
                     continue
@@ -177,7 +193,7 @@ class Scheduler:
                     continue
                 fresh = self._fresh(later, loads)
                 size = load_bytes(fresh, self.hw.tiles) if len(fresh) < len(loads) else self.sizes[later][operand]
-                if size > room:
+                if size > (room if following else spare):
                     continue
                 if fresh:
                     items.extend(self._load(later, operand, fresh, sources))
@@ -185,7 +201,13 @@ class Scheduler:
                 for s in range(index, later):
                     self.level[s] += size
                 room -= size
+                spare -= size
+                if following:
+                    freed = min(size, self.reserve[later - 1])
+                    self.reserve[later - 1] -= freed
+                    spare += freed if later - 1 == index else 0
             room = min(room, capacity - self.level[later])
+            spare = min(spare, capacity - self.level[later] - self.reserve[later])
         return items
 
     # -- steps --------------------------------------------------------------------------------------------------
