@@ -122,7 +122,10 @@ def _gated(sigmoid: Node) -> Node | None:
 
 
 def _bounds(table: Table, kind: Type) -> tuple[float, float]:
-    """What x is cut at: the range on flat sides, else the largest finite number."""
-    largest = float(np.finfo(np.float16 if kind == Type.f16 else np.float32).max)
-    low, high = float(table.knots[0]), float(table.knots[-1])
-    return low if table.slopes[0] == 0 else -largest, high if table.slopes[-1] == 0 else largest
+    """What x is cut at: just outside the range on flat sides, else the largest finite number."""
+    number = np.float16 if kind == Type.f16 else np.float32
+    largest = float(np.finfo(number).max)
+    above = float(np.nextafter(number(table.knots[-1]), number(np.inf)))
+    return float(table.knots[0]) if table.slopes[0] == 0 else -largest, above if table.slopes[
+        -1
+    ] == 0 else largest

@@ -97,7 +97,7 @@ def _narrowed(values: np.ndarray, kind: Type) -> np.ndarray:
 
 def _stored(name: str, kind: Type, values: np.ndarray) -> Node:
     """A constant of the array's own type, converted to `kind`."""
-    stored = Constant(np.ascontiguousarray(values))
+    stored = Constant(np.asarray(values, order="C"))
     if stored.get_element_type() == kind:
         return stored
     stored.set_friendly_name(f"{name}_compressed")

@@ -80,5 +80,5 @@ class Software(Section):
     """SHAVE kernels that, where they must be sliced at all, get slices of which two fit CMX side by side."""
     single_tile_kernels: tuple[str, ...] = ()
     """SHAVE kernels that run on one tile only."""
-    prefetch_ops: Annotated[int, Field(ge=0)] = 4
-    """How many ops ahead constants are loaded; 0: only when their op's turn has come."""
+    prefetch_slices: Count = 6
+    """How many slices ahead of the one that computes loads are issued, as far as CMX has room."""

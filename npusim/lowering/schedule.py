@@ -14,8 +14,6 @@ from npusim.lowering.plan import CONSTANT, Load, Plan, cmx_capacity
 from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Task
 from npusim.lowering.residency import Residency, decide, load_bytes
 
-#: Steps that prefetch looks ahead over.
-PREFETCH_STEPS = 64
 #: Slices of one op that are loaded ahead of the one that computes (facts/vendor_lowering.md 3.3; before an op starts only
 #: its first one's: conv_c512_512_h14_k3s1, cumba_b24_n256).
 PREFETCH_SLICES = 1
@@ -176,7 +174,7 @@ class Scheduler:
         capacity = cmx_capacity(self.hw)
         room = capacity - self.level[index]
         spare = room - self.reserve[index]
-        for later in range(index + 1, min(len(self.pending), index + 1 + PREFETCH_STEPS)):
+        for later in range(index + 1, min(len(self.pending), index + 1 + self.hw.software.prefetch_slices)):
             if room <= 0:
                 break
             here, ahead = self.residency.steps[index], self.residency.steps[later]
