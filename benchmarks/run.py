@@ -22,7 +22,9 @@ def cold(arguments: list[str], repeat: int = 3) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(repeat):
             begin = time.perf_counter()
-            subprocess.run([sys.executable, "-m", "npusim", *arguments], cwd=folder, check=True, capture_output=True)
+            subprocess.run(
+                [sys.executable, "-m", "npusim", *arguments], cwd=folder, check=True, capture_output=True
+            )
             best = min(best, time.perf_counter() - begin)
     return best, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
@@ -57,10 +59,14 @@ def parts() -> None:
     tasks = len(program.tasks)
     print(f"lowering 24 layers          {lowering:8.2f} s   {tasks:,} tasks  (wanted: at most 1.5 s)")
     print(f"pricing                     {pricing:8.2f} s")
-    print(f"event engine                {event:8.2f} s   {tasks / event:12,.0f} tasks/s  (wanted: at least 60,000)")
+    print(
+        f"event engine                {event:8.2f} s   {tasks / event:12,.0f} tasks/s  (wanted: at least 60,000)"
+    )
     print(f"fast engine, as called      {fast:8.2f} s   {tasks / fast:12,.0f} tasks/s")
     print(f"fast engine, compiled       {warm:8.2f} s   {tasks / warm:12,.0f} tasks/s")
-    print(f"latency                     {timeline.latency_us:,.1f} µs, fast engine {again.latency_us:,.1f} µs")
+    print(
+        f"latency                     {timeline.latency_us:,.1f} µs, fast engine {again.latency_us:,.1f} µs"
+    )
 
 
 def models(folder: Path) -> None:

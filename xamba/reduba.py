@@ -70,14 +70,16 @@ class ReduBA(Rule[_Sum]):
         terms = [found.shape[a] for a in found.axes]
         if prod(terms) == 1:
             return Rewritten(node, _shaped(make, name, x, found), "a Reshape: one element is summed")
+        product = ""
+        with suppress(Skip):
+            elements = Contract().check(node).elements
+            product = f"; the product of {elements:,} before it is made, which contract avoids"
         if -1 in found.shape:
             y = _product(make, name, x, found, found.shape[-1] if found.axes[0] < len(found.shape) - 1 else 1)
         else:
             y = self._grouped(make, name, x, found)
         what = f"{'1/n' if found.mean else 'ones'}, n = {' x '.join(str(t) for t in terms if t > 1)}"
-        note = f"a MatMul with a vector of {what}"
-        with suppress(Skip):
-            note += f"; the product of {Contract().check(node).elements:,} before it is made, which contract avoids"
+        note = f"a MatMul with a vector of {what}{product}"
         return Rewritten(node, _shaped(make, name, y, found), note)
 
     def _grouped(self, make: Maker, name: str, x: Value, found: _Sum) -> Value:
@@ -129,6 +131,8 @@ def _shaped(make: Maker, name: str, y: Value, found: _Sum) -> Node:
         for d, size in enumerate(found.shape)
         if found.keep_dims or d not in found.axes
     ]
+    if not shape:  # OpenVINO's CPU plugin (2026.4.1) crashes on a Reshape to a scalar
+        return make.node(f"{name}/shape", op.squeeze(y))
     return make.node(f"{name}/shape", op.reshape(y, make.integers(tuple(shape)), special_zero=False))
 
 

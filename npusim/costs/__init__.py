@@ -1,1 +1,1 @@
-
+"""Costs: what one task takes, with its provenance."""

@@ -78,7 +78,8 @@ def cycles(work: DpuWork, hw: Hardware) -> float:
     """
     cost = _conv_cycles if work.kind == "conv" else _cell_cycles
     total = sum(
-        count * max(cost(work, channels, hw), _planes_cycles(work, channels, hw)) for channels, count in workloads(work)
+        count * max(cost(work, channels, hw), _planes_cycles(work, channels, hw))
+        for channels, count in workloads(work)
     )
     lut = hw.dpu.ppe.lut
     return max(total, roofline_cycles(work, hw)) + (lut.extra_cycles if work.lut and lut else 0.0)

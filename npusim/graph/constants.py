@@ -1,4 +1,4 @@
-"""Values of constant sub-graphs: what lowering must read (axes, shapes, scalars) is computed, the rest stays abstract."""
+"""Constant sub-graphs: what lowering must read (axes, shapes, scalars) is computed, the rest stays abstract."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ MAX_VALUE_ELEMENTS = 256
 
 def constant_value(node: Any) -> np.ndarray | None:
     """The value of an OpenVINO Constant, if it is small enough to matter; None otherwise."""
-    if not 0 < node.get_output_size() or np.prod(node.get_output_shape(0), dtype=np.int64) > MAX_VALUE_ELEMENTS:
+    if (
+        not node.get_output_size() > 0
+        or np.prod(node.get_output_shape(0), dtype=np.int64) > MAX_VALUE_ELEMENTS
+    ):
         return None
     try:
         return np.array(node.data)
@@ -27,7 +30,7 @@ def evaluate(node: Any, inputs: list[np.ndarray | None]) -> list[np.ndarray | No
     sizes = [np.prod(node.get_output_shape(i), dtype=np.int64) for i in range(count)]
     if any(v is None for v in inputs) or any(s > MAX_VALUE_ELEMENTS for s in sizes):
         return unknown
-    from openvino import Tensor  # noqa: PLC0415  (heavy)
+    from openvino import Tensor
 
     try:
         outs = [Tensor(node.get_output_element_type(i), node.get_output_shape(i)) for i in range(count)]

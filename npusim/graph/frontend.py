@@ -142,7 +142,9 @@ class _Builder:
             values = evaluate(node, [t.value for t in inputs])
             types = [node.get_output_element_type(p).get_type_name() for p in ports]
             return tuple(
-                self.add(node, p, constant=True, value=values[p], stored_dtype=_folded_dtype(inputs, types[p]))
+                self.add(
+                    node, p, constant=True, value=values[p], stored_dtype=_folded_dtype(inputs, types[p])
+                )
                 for p in ports
             )
         wanted = _ATTRIBUTES.get(kind, ())

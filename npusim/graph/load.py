@@ -60,7 +60,11 @@ def _read_ir(core: Any, path: Path) -> tuple[Any, tuple[str, ...]]:
 
 
 def _reshape(model: Any, shapes: Mapping[str, Sequence[int]]) -> None:
-    names = {name: port for port in model.inputs for name in (port.get_names() or {port.get_node().get_friendly_name()})}
+    names = {
+        name: port
+        for port in model.inputs
+        for name in (port.get_names() or {port.get_node().get_friendly_name()})
+    }
     unknown = sorted(set(shapes) - set(names))
     if unknown:
         raise UserError(f"--shape: the model has no input '{unknown[0]}'; it has {', '.join(sorted(names))}")

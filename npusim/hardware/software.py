@@ -68,7 +68,8 @@ class Software(Section):
     pipeline_share: Annotated[float, Field(gt=0, le=1)] = 0.85
     """Share of CMX that two slices of a convolution may take, so that one is loaded while the other computes."""
     sparse_saving: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """Share of the multiply-accumulates that the weights of a first convolution save, which are stored sparse (4000: 43,
+    """Share of the multiply-accumulates that the weights of a first convolution save, which are stored sparse (4000:
+    43,
     62 and 10 of 83, 122 and 20 µs in the three stems)."""
     halo_copies: bool = True
     """Rows that two tiles need are copied to both; else a tile reads them from its neighbour's CMX."""

@@ -35,7 +35,12 @@ def _write_in_place(nodes: list[Node]) -> dict[int, int]:
             direct = []
             for i, value in enumerate(node.inputs):
                 maker = made.get(value.storage)
-                if maker and maker.kind not in ("concat", "copy") and not value.partial and value.storage not in homes:
+                if (
+                    maker
+                    and maker.kind not in ("concat", "copy")
+                    and not value.partial
+                    and value.storage not in homes
+                ):
                     homes[value.storage] = node.output.storage
                     direct.append(i)
             node.params["direct"] = direct
@@ -72,7 +77,9 @@ def lower(graph: Graph, hw: Hardware) -> Program:
         if node.name not in index:
             index[node.name] = len(ops)
             ops.append(
-                ProgramOp(node.name, node.type, node.fused, _layer(node.name), plan.strategy, node.output.shape)
+                ProgramOp(
+                    node.name, node.type, node.fused, _layer(node.name), plan.strategy, node.output.shape
+                )
             )
         plan.op = index[node.name]
     return schedule(plans, ops, {v.storage for v in outputs}, homes, graph.name, hw, graph.notes)

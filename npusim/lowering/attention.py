@@ -45,6 +45,7 @@ class PerHead:
     """Makes the nodes of one attention. ``storages`` hands out a new storage at each call."""
 
     def __init__(self, op: Op, parts: list[Node], query: Value, storages: object) -> None:
+        """Cut the attention of ``op`` whose projections are ``parts`` (query, key, value)."""
         self.op, self.parts = op, parts
         self.heads, self.rows, self.width = query.shape[-3:]
         self.fresh = storages
@@ -59,7 +60,9 @@ class PerHead:
         k = part.params["k"]
         out = self.value((self.rows, self.width), part.output.bits)
         params = {**part.params, "n": self.width}
-        return replace(part, inputs=[source, replace(weights, shape=(self.width, k))], output=out, params=params)
+        return replace(
+            part, inputs=[source, replace(weights, shape=(self.width, k))], output=out, params=params
+        )
 
     def product(self, name: str, a: Value, b: Value, n: int, k: int) -> Node:
         """One head's MatMul of two activations; ``b`` was written with k innermost."""

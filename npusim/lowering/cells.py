@@ -78,7 +78,14 @@ def borrow_channels(shape: tuple[int, ...], tiles: int) -> Image | None:
 
 
 def fit(
-    hw: Hardware, in_bytes: int, out_bytes: int, units: int, *, fixed: int = 0, ahead: bool = True, equal: bool = False
+    hw: Hardware,
+    in_bytes: int,
+    out_bytes: int,
+    units: int,
+    *,
+    fixed: int = 0,
+    ahead: bool = True,
+    equal: bool = False,
 ) -> int:
     """Into how many slices an op is cut so that each fits one tile's CMX.
 

@@ -33,7 +33,9 @@ class Draft:
 def queues(hw: Hardware) -> tuple[Queue, ...]:
     """The FIFOs of a machine: DMA engine x source memory, then per tile DPU and SHAVE."""
     sources = ("ddr", "cmx") if hw.dma.channels == 2 else ("",)
-    dma = [Queue(f"DMA {e} {c.upper()}".rstrip(), "dma", e, c) for c in sources for e in range(hw.dma.engines)]
+    dma = [
+        Queue(f"DMA {e} {c.upper()}".rstrip(), "dma", e, c) for c in sources for e in range(hw.dma.engines)
+    ]
     dpu = [Queue(f"DPU {t}", "dpu", t) for t in range(hw.tiles)]
     shave = [Queue(f"SHAVE {t}", "shave", t, servers=hw.shave.per_tile) for t in range(hw.tiles)]
     return (*dma, *dpu, *shave)
@@ -43,6 +45,7 @@ class Emitter:
     """Appends tasks and keeps the clock of every queue and the end of every group, µs."""
 
     def __init__(self, hw: Hardware) -> None:
+        """Start with empty queues."""
         self.hw = hw
         self.drafts: list[Draft] = []
         self.ends: list[float] = []
@@ -69,21 +72,23 @@ class Emitter:
         """When all of some groups have ended."""
         return max((self.ends[g] for g in waits), default=0.0)
 
-    def put(self, queue: int, op: int, work: Work, waits: tuple[int, ...], group: int, detail: str = "") -> None:
+    def put(
+        self, queue: int, op: int, work: Work, waits: tuple[int, ...], group: int, detail: str = ""
+    ) -> None:
         """Append one task to a queue."""
         servers, ends = self.free[queue], self.ends
         server = 0 if len(servers) == 1 else servers.index(min(servers))
         end = servers[server]
         for wait in waits:
-            if ends[wait] > end:
-                end = ends[wait]
+            end = max(end, ends[wait])
         end += self.price(work)
         servers[server] = end
-        if end > ends[group]:
-            ends[group] = end
+        ends[group] = max(ends[group], end)
         self.drafts.append(Draft(queue, op, work, waits, group, detail))
 
-    def compute(self, tile: int, op: int, work: Work, waits: tuple[int, ...], group: int, detail: str) -> None:
+    def compute(
+        self, tile: int, op: int, work: Work, waits: tuple[int, ...], group: int, detail: str
+    ) -> None:
         """Append a DPU or SHAVE task of a tile, or a transfer that is part of an op's body."""
         if isinstance(work, DmaWork):
             self.dma([(work, op, waits, group, detail, None)])
@@ -101,7 +106,9 @@ class Emitter:
             starts = [max(self.free[base + e][0], ready) for e in range(self.engines)]
             if position == len(batch) - 1 and self.splits(work, starts):
                 n = self.engines
-                half = DmaWork(work.src, work.dst, -(-work.bytes // n), -(-work.counted_bytes // n), work.kind)
+                half = DmaWork(
+                    work.src, work.dst, -(-work.bytes // n), -(-work.counted_bytes // n), work.kind
+                )
                 for e in range(n):
                     self.put(base + e, op, half, waits, group, detail)
             else:

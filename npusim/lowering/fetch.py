@@ -19,7 +19,9 @@ def _group_tasks(drafts: list[Draft], hw: Hardware) -> tuple[list[int], dict[tup
     group_of = [-1] * len(drafts)
     by_queue: dict[tuple[int, int], list[int]] = {}
     fill: dict[tuple[int, int], tuple[int, int]] = {}
-    beside: dict[int, tuple[int, int]] = {}  # queue -> (task group of its last task, place of that task in it)
+    beside: dict[
+        int, tuple[int, int]
+    ] = {}  # queue -> (task group of its last task, place of that task in it)
     count = 0
     for i, draft in enumerate(drafts):
         fifo = 0

@@ -1,4 +1,4 @@
-"""From Graph to nodes: views folded away, fused groups found, operands classified. No hardware but the software rules."""
+"""From Graph to nodes: views folded away, groups fused, operands classified. No hardware but the software rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from npusim.graph.ir import BITS, Graph, Op
 from npusim.hardware.schema import Software
 from npusim.lowering.attention import PerHead, projections
 from npusim.lowering.nodes import Kind, Node
-from npusim.lowering.patterns import Index, Match, find
+from npusim.lowering.patterns import Match, find
 from npusim.lowering.values import Value
 
 #: Ops with one activation operand that a SHAVE kernel of the same name (in lower case) can run.
@@ -113,7 +113,12 @@ class _Fuser:
         permutes): conv_*, dwconv_*: 12 of 12 cases have no task for it."""
         value = self.values[id]
         node = self.producer(id)
-        if node is not None and node.kind in ("conv", "dwconv", "pool") and node.output == value and not value.plain:
+        if (
+            node is not None
+            and node.kind in ("conv", "dwconv", "pool")
+            and node.output == value
+            and not value.plain
+        ):
             node.output = self.values[id] = replace(value, order=())
 
     def sole_reader(self, id: int) -> bool:
@@ -138,9 +143,13 @@ class _Fuser:
         op = match.root
         values = [self.values[i] for i in match.inputs]
         if match.kind == "rms":
-            node = self.emit("unary", op, values, replace(self.fresh(op), order=values[0].order), kernel="rms")
+            node = self.emit(
+                "unary", op, values, replace(self.fresh(op), order=values[0].order), kernel="rms"
+            )
         elif match.kind == "swish":
-            node = self.emit("unary", op, values, replace(self.fresh(op), order=values[0].order), kernel="swish")
+            node = self.emit(
+                "unary", op, values, replace(self.fresh(op), order=values[0].order), kernel="swish"
+            )
         elif match.kind == "factor":
             node = self.factor(match)
         else:
@@ -161,10 +170,15 @@ class _Fuser:
         out = self.fresh(op)
         full = tuple(max(x, y) for x, y in zip(shape, b.shape, strict=True))
         whole = replace(out, shape=full, order=b.order)
-        total, b = (v if self.same_order(v, b.order) else self.move(v, b.order or tuple(range(len(full))), op) for v in (total, b))
+        total, b = (
+            v if self.same_order(v, b.order) else self.move(v, b.order or tuple(range(len(full))), op)
+            for v in (total, b)
+        )
         node = self.emit("eltwise", op, [b, total], whole, kernel="multiply")
         node.name, node.type = product.name, product.type
-        self.values[op.outputs[0]] = whole.reshaped(out.shape) or self.plain(whole, op).reshaped(out.shape) or out
+        self.values[op.outputs[0]] = (
+            whole.reshaped(out.shape) or self.plain(whole, op).reshaped(out.shape) or out
+        )
         return node
 
     def contract(self, match: Match) -> Node:
@@ -282,7 +296,9 @@ class _Fuser:
             return
         value = self.plain(value, op)
         out = self.fresh(op)
-        filler = Value(self.storage(), (out.elements - value.elements,), value.bits, value.bits, constant=True)
+        filler = Value(
+            self.storage(), (out.elements - value.elements,), value.bits, value.bits, constant=True
+        )
         self.emit("concat", op, [value, filler], out, axis=0)
 
     def broadcast(self, op: Op) -> None:
@@ -310,7 +326,9 @@ class _Fuser:
 
     def by_scalar(self, op: Op) -> bool:
         """Arithmetic with one number."""
-        split = self.index.split_constant(op) if op.type in ("Add", "Subtract", "Multiply", "Divide") else None
+        split = (
+            self.index.split_constant(op) if op.type in ("Add", "Subtract", "Multiply", "Divide") else None
+        )
         return split is not None and self.values[split[1]].elements == 1
 
     def convert(self, op: Op) -> None:
@@ -320,7 +338,11 @@ class _Fuser:
         out = replace(self.fresh(op), order=value.order)
         if value.bits != out.bits:
             self.emit("unary", op, [value], out, kernel="convert")
-        elif value.stored_bits != value.bits and self.index.readers[op.outputs[0]] and op.outputs[0] in self.graph.outputs:
+        elif (
+            value.stored_bits != value.bits
+            and self.index.readers[op.outputs[0]]
+            and op.outputs[0] in self.graph.outputs
+        ):
             self.emit("convert", op, [value], out)
         else:
             self.values[op.outputs[0]] = value
@@ -345,8 +367,7 @@ class _Fuser:
     def batched(self, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: Value) -> Node:
         """act x act MatMul (or a constant mask times an activation)."""
         rank = len(out.shape)
-        if rank < 2:
-            rank = 2
+        rank = max(rank, 2)
         a, b = self.padded(a, rank), self.padded(b, rank)
         m, n = out.shape[-2], out.shape[-1]
         k = a.shape[-2] if ta else a.shape[-1]
@@ -446,7 +467,11 @@ class _Fuser:
         value = self.values[source]
         kernel = op.type.lower()
         node = self.producer(source)
-        if node is not None and node.kind in ("conv", "dwconv", "scale", "bmm", "eltwise") and self.fusable(op, node):
+        if (
+            node is not None
+            and node.kind in ("conv", "dwconv", "scale", "bmm", "eltwise")
+            and self.fusable(op, node)
+        ):
             self.absorb(op, source)
             node.params["post"] = kernel
             return
@@ -521,22 +546,32 @@ class _Fuser:
         order = big[0].order if big else ()
         if any(not v.constant and not self.same_order(v, order) for v in inputs):
             lead = big[0].order if big else ()
-            inputs = [v if v.constant or self.same_order(v, lead) else self.move(v, lead or tuple(range(rank)), op) for v in inputs]
+            inputs = [
+                v if v.constant or self.same_order(v, lead) else self.move(v, lead or tuple(range(rank)), op)
+                for v in inputs
+            ]
         out = replace(self.fresh(op), order=order)
         self.emit("eltwise", op, inputs, out, kernel=op.type.lower())
 
     def select(self, op: Op) -> None:
-        """Select: a Multiply-like kernel of two operands where a constant mask keeps or clears a broadcast value, else a
+        """Select: a Multiply-like kernel of two operands where a constant mask clears a broadcast value, else a
         kernel of three. A mask that is computed is converted to FP16 first (facts 1.2)."""
         shape = self.graph.tensors[op.outputs[0]].shape
         mask, first, second = (self.padded(self.values[i], len(shape)) for i in op.inputs)
         size = prod(shape)
-        if mask.constant and self.index.scalar(op.inputs[1]) == 0.0 and not second.constant and second.elements < size:
+        if (
+            mask.constant
+            and self.index.scalar(op.inputs[1]) == 0.0
+            and not second.constant
+            and second.elements < size
+        ):
             self.emit("eltwise", op, [second, mask], kernel="select_2in")
             return
         order = next((v.order for v in (first, second, mask) if v.elements == size and not v.constant), ())
         mask, first, second = (
-            v if v.constant or self.same_order(v, order) else self.move(v, order or tuple(range(len(shape))), op)
+            v
+            if v.constant or self.same_order(v, order)
+            else self.move(v, order or tuple(range(len(shape))), op)
             for v in (mask, first, second)
         )
         if not mask.constant and mask.bits == 8:
@@ -563,7 +598,10 @@ class _Fuser:
         if split is None or self.values[split[0]].elements != prod(shape):
             return False
         source, constant = split
-        value, factor = self.padded(self.values[source], len(shape)), self.padded(self.values[constant], len(shape))
+        value, factor = (
+            self.padded(self.values[source], len(shape)),
+            self.padded(self.values[constant], len(shape)),
+        )
         if op.type == "Divide" and constant == op.inputs[0]:
             return False
         node = self.producer(source)
@@ -579,13 +617,14 @@ class _Fuser:
         out = replace(self.fresh(op), order=value.order)
         additive = op.type in ("Add", "Subtract")
         if len(varying) <= 1:
-            self.emit("scale", op, [value, factor], out, axis=varying[0] if varying else None, additive=additive)
+            self.emit(
+                "scale", op, [value, factor], out, axis=varying[0] if varying else None, additive=additive
+            )
         elif additive:
             self.emit("eltwise", op, [value, factor], out, kernel="add")
         else:
             self.emit("eltwise", op, [value, factor], out, kernel="multiply")
         return True
-
 
     def before_broadcast(self, op: Op, node: Node, factor: Value) -> bool:
         """Arithmetic with one number behind a Broadcast is done before it, on the small value (bcast_* 3/3)."""
@@ -638,7 +677,6 @@ def fuse(graph: Graph, software: Software) -> tuple[list[Node], list[Value]]:
     fuser.run()
     outputs = []
     for id in graph.outputs:
-        value = fuser.values[id]
         op = fuser.index.maker.get(id) or Op(graph.tensors[id].name, "Result", (), ())
         fuser.write_planes(id)
         outputs.append(fuser.result(id, fuser.plain(fuser.values[id], op)))

@@ -27,6 +27,7 @@ class Index:
     """Who makes and who reads each tensor of a Graph."""
 
     def __init__(self, graph: Graph) -> None:
+        """Index a Graph."""
         self.graph = graph
         self.maker: dict[int, Op] = {t: op for op in graph.ops for t in op.outputs}
         self.readers: Counter[int] = Counter(t for op in graph.ops for t in op.inputs)
@@ -76,7 +77,7 @@ def _root_mean_square(index: Index, id: int) -> tuple[int, tuple[Op, ...]] | Non
 
 
 def _match_rms(index: Index, op: Op) -> Match | None:
-    """x * (1 / sqrt(mean(x^2) + eps)), with a gain behind it, or x / sqrt(mean(x^2) + eps) (its gain stays a Multiply)."""
+    """x * (1 / sqrt(mean(x^2) + eps)), with a gain behind it, or x / sqrt(mean(x^2) + eps) (gain apart)."""
     if op.type == "Divide":
         found = _root_mean_square(index, op.inputs[1])
         if found and found[0] == op.inputs[0]:
@@ -136,7 +137,7 @@ def _match_factor(index: Index, op: Op) -> Match | None:
 
     ``inputs`` are the summed tensor and the factor.
     """
-    if op.type != "ReduceSum" or not op.attrs.get("keep_dims", True) in (True, False):
+    if op.type != "ReduceSum" or op.attrs.get("keep_dims", True) not in (True, False):
         return None
     product = index.made_by(op.inputs[0], "Multiply")
     axes = index.tensor(op.inputs[1]).value

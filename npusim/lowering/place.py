@@ -43,6 +43,7 @@ class Placer:
     """Makes plans of nodes in order. ``hints`` are the Dists in which values lie in CMX already, by storage."""
 
     def __init__(self, hw: Hardware, storages: int, readers: dict[int, list[Node]]) -> None:
+        """Start with nothing in CMX."""
         self.hw = hw
         self.storages = storages
         self.readers = readers
@@ -117,7 +118,9 @@ class Placer:
     def _dwconv(self, node: Node) -> list[Plan]:
         plans = plan_depthwise(node, self.hw, self.fresh)
         readers = self.readers.get(node.output.storage, [])
-        if depthwise_split(node, self.hw) == "channels" and any(n.kind in ("conv", "dwconv") for n in readers):
+        if depthwise_split(node, self.hw) == "channels" and any(
+            n.kind in ("conv", "dwconv") for n in readers
+        ):
             multicast(plans[-1], self.hw)
         return plans
 
@@ -129,7 +132,9 @@ class Placer:
             order = tuple(d for d in (value.order or range(len(value.shape))) if d != axis) + (axis,)
             moved = replace(self.fresh(value), order=order)
             permute = replace(node, kind="transpose", inputs=[value], output=moved)
-            scaled = replace(node, inputs=[moved, node.inputs[1]], output=replace(self.fresh(node.output), order=order))
+            scaled = replace(
+                node, inputs=[moved, node.inputs[1]], output=replace(self.fresh(node.output), order=order)
+            )
             back = replace(node, kind="transpose", inputs=[scaled.output], output=node.output)
             return [*self.place(permute), *plan_scale(scaled, self.hw, self.fresh), *self.place(back)]
         return plan_scale(node, self.hw, self.fresh)
@@ -164,7 +169,10 @@ class Placer:
         """Negation on SHAVE, a chain of max-pools, negation (facts/vendor_lowering.md 1.2, own 8/8)."""
         negated = replace(node, output=self.fresh(node.inputs[0]))
         largest = replace(
-            node, inputs=[negated.output], output=self.fresh(node.output), params=node.params | {"reduce": "max"}
+            node,
+            inputs=[negated.output],
+            output=self.fresh(node.output),
+            params=node.params | {"reduce": "max"},
         )
         back = replace(node, inputs=[largest.output], params={})
         return [
@@ -182,7 +190,8 @@ class Placer:
         if kernel == "negative":
             return plan_scale(node, hw, self.fresh)
         if kernel in ("relu", "leakyrelu") or (
-            kernel == "clamp" and (node.params.get("low") == 0.0 or "ClampAny" in hw.software.fused_activations)
+            kernel == "clamp"
+            and (node.params.get("low") == 0.0 or "ClampAny" in hw.software.fused_activations)
         ):
             return plan_activation(node, hw, self.fresh)
         if kernel == "clamp" and value.plain and prod(canonical4(value.shape)[:2]) > 1:
@@ -283,11 +292,11 @@ class Placer:
         plans = []
         inputs = []
         for value in node.inputs:
+            full = value
             if value.elements != node.output.elements:
                 full = self.fresh(node.output)
                 plans.append(plan_broadcast(replace(node, inputs=[value], output=full), self.hw))
-                value = full
-            inputs.append(value)
+            inputs.append(full)
         return [*plans, plan_add(replace(node, inputs=inputs), self.hw)]
 
     # -- movement -----------------------------------------------------------------------------------------------

@@ -70,9 +70,9 @@ class Plan:
     """A slice's result leaves only when the loads that were prefetched for the next slice have ended (SHAVE kernels:
     all sliced CumSum and 3-input Selects, whose kernels take no time)."""
     gathered: bool = False
-    """The results of its slices may lie side by side in CMX (resnet50: a convolution in channel slices, then an Add)."""
+    """The results of its slices may lie side by side in CMX (resnet50: a sliced convolution, then an Add)."""
     chain: int = -1
-    """Plans of equal slice counts with the same number here run slice by slice together (vertical fusion, facts 4.3)."""
+    """Plans of equal slice counts with the same number run slice by slice together (vertical fusion, facts 4.3)."""
     ddr_moves: list[tuple[int, DmaWork]] = field(default_factory=list)
     """DDR to DDR copies: (operand, transfer)."""
     op: int = -1

@@ -26,7 +26,7 @@ from npusim.lowering.nodes import Node
 from npusim.lowering.plan import ALL_TILES, CONSTANT, Load, Plan, Slice, Store, load_value, output_stores
 from npusim.lowering.slicing import Cut
 from npusim.lowering.strategy import Split, choose, slices
-from npusim.lowering.values import WHOLE, Dist, ceil_div, even, round_up
+from npusim.lowering.values import WHOLE, Dist, Value, ceil_div, even, round_up
 
 #: A convolution and the SHAVE kernel behind it are cut in two so that they overlap if each lasts so long, µs
 #: (27 and 26 are: chain_4matmul_swish; 1.5 and 13 are not: dt_proj of mamba-130m_l1_t64).
@@ -110,7 +110,8 @@ class Builder:
             strategy = f"repeated on {used} tiles"
         if self.cut.slices > 1:
             strategy += f", {self.cut.slices} slices"
-        inputs, dists = [self.act], [in_dist]
+        inputs: list[Value] = [self.act]
+        dists: list[Dist | None] = [in_dist]
         if not self.weights.constant:
             inputs, dists = [self.act, self.weights], [in_dist, None if self.split == "channels" else WHOLE]
         gathered = self.cut.slices > 1 and "kernel" in self.node.params

@@ -47,7 +47,9 @@ def plan_depthwise(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
             moves.append((0, transfer("ddr", "ddr", act.elements, act.bits, hw)))
         before.append(Plan(node, [act], [None], joined, None, [], "rows concatenated", ddr_moves=moves))
         act = joined
-    plan = _channelwise(node, hw, act, out, image, "dwconv", kernel, stride, weights.stored_bits, in_rows=in_rows)
+    plan = _channelwise(
+        node, hw, act, out, image, "dwconv", kernel, stride, weights.stored_bits, in_rows=in_rows
+    )
     if rows and over_channels:
         fill = [transfer("ddr", "cmx", channels * r, act.bits, hw) for r in rows]
         plan.slices[0].loads.extend(Load(CONSTANT, ALL_TILES, w, w.bytes) for w in fill)
@@ -181,7 +183,9 @@ def _channelwise(
         share = channels // slices if by_channels else channels
         if weighted:
             return depthwise_tasks(image, rows[tile], columns, share, **more)
-        return [image.work(kind, rows[tile], columns, share, variant_channels=workload_channels(share), **more)]
+        return [
+            image.work(kind, rows[tile], columns, share, variant_channels=workload_channels(share), **more)
+        ]
 
     def constants(index: int) -> list[Load]:
         share = channels // slices if by_channels else channels
@@ -193,7 +197,9 @@ def _channelwise(
         pads = node.params["pads"]
         top, bottom = (min(p, kernel[0] // 2) for p in (pads[0], pads[len(pads) // 2]))
         for part in plan.slices:
-            part.loads = [_with_halo(x, halo, (top, bottom), kernel[0] - stride, slices, act, hw) for x in part.loads]
+            part.loads = [
+                _with_halo(x, halo, (top, bottom), kernel[0] - stride, slices, act, hw) for x in part.loads
+            ]
     return plan
 
 
@@ -222,7 +228,9 @@ def _over_channel_tiles(
     whole = hw.software.broadcast_output and (image.flat or image.width == 1 or not out.plain)
 
     def works(tile: int, index: int) -> Iterable[Work]:
-        return depthwise_tasks(image, image.height, image.width, cuts[tile], **more) if tile < len(cuts) else []
+        return (
+            depthwise_tasks(image, image.height, image.width, cuts[tile], **more) if tile < len(cuts) else []
+        )
 
     def constants(index: int) -> list[Load]:
         loads = [weights_load(-1, t, c, taps, weights, hw, ()) for t, c in enumerate(cuts)]

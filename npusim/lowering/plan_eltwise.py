@@ -66,7 +66,9 @@ def plan_runtime_scale(node: Node, hw: Hardware) -> Plan:
     fill = CHANNELS - 1
     operand = len(node.inputs) - 1 if factor.storage != value.storage else 0
     loads += [Load(operand, t, load_value(factor, c, hw), c * 2) for t, c in enumerate(cuts)]
-    loads += [Load(CONSTANT, t, transfer("ddr", "cmx", c * fill, 16, hw), c * fill * 2) for t, c in enumerate(cuts)]
+    loads += [
+        Load(CONSTANT, t, transfer("ddr", "cmx", c * fill, 16, hw), c * fill * 2) for t, c in enumerate(cuts)
+    ]
     loads += [
         Load(CONSTANT, t, transfer("ddr", "cmx", c * TABLE_BYTES // 4, 32, hw), c * TABLE_BYTES)
         for t, c in enumerate(cuts)

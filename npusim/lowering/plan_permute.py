@@ -47,7 +47,9 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
     dims = [1] * (3 - len(dims)) + dims
     height, width, channels = prod(dims[:-2]), dims[-2], dims[-1]
     by_rows = height >= tiles
-    cuts = even(dims[0] if len(value.memory_order) > 2 and by_rows else width if not by_rows else height, tiles)
+    cuts = even(
+        dims[0] if len(value.memory_order) > 2 and by_rows else width if not by_rows else height, tiles
+    )
     if len(cuts) < tiles:
         in_dist = out_dist = WHOLE
     else:
@@ -150,5 +152,3 @@ def _padded_rows(
         for elements in (rows * width, rows * (wide - width))
     ]
     return [Plan(node, [value], [None], full, None, [], "rows padded in DDR", ddr_moves=moves)], full
-
-

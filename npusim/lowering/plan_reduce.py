@@ -75,7 +75,13 @@ def plan_reduce(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     sides = [value.shape[a] for a in node.params["axes"] if value.shape[a] > 1]
     if before > 1 and after >= MAX_EXTENT:
         return _plane_by_plane(node, hw, fresh)
-    if not value.plain and before == 1 and len(sides) == 2 and max(sides) <= MAX_KERNEL and after % CHANNELS == 0:
+    if (
+        not value.plain
+        and before == 1
+        and len(sides) == 2
+        and max(sides) <= MAX_KERNEL
+        and after % CHANNELS == 0
+    ):
         return [_whole_image(node, hw, value, out, sides)]
     kind: DpuKind = "maxpool" if node.params["reduce"] == "max" else "avgpool"
     dims = len(value.memory_order)
@@ -100,7 +106,9 @@ def plan_reduce(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     if channels == 1:
         plans = [plan_widen(node, hw, value, target)]
     else:
-        plans = plan_reorder(node, hw, value, target, (channels, height, width), fresh, by_channels=by_channels)
+        plans = plan_reorder(
+            node, hw, value, target, (channels, height, width), fresh, by_channels=by_channels
+        )
     if by_channels:
         return [*plans, *_channel_chain(chain, target, out, fresh)]
     return [*plans, *(_across(chain, target, out) if across else _down(chain, target, out, fresh))]
@@ -273,7 +281,9 @@ def _channel_chain(chain: _Chain, source: Value, out: Value, fresh: Fresh) -> li
         held = (in_dist.elements(0, source.elements) * 2, out_dist.elements(0, target.elements) * 2)
         slices = fit(hw, *held, chain.width)
 
-        def stage(tile: int, index: int, rows: int = rows, k: int = k, slices: int = slices) -> Iterable[Work]:
+        def stage(
+            tile: int, index: int, rows: int = rows, k: int = k, slices: int = slices
+        ) -> Iterable[Work]:
             yield chain.work(rows, ceil_div(chain.width, slices), cuts[tile], k)
 
         plans.append(assemble(node, hw, [source], [in_dist], target, out_dist, slices, stage, strategy))

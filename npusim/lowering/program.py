@@ -62,8 +62,10 @@ class ProgramOp:
 @dataclass(frozen=True, slots=True)
 class CmxBuffer:
     """Bytes of scratchpad, as they are on the fullest tile (an upper bound for every tile), taken from the start of the
-    first of the tasks ``writers`` to the end of the last of ``readers`` and ``writers``. What is live at any moment never exceeds the capacity, whatever
-    the durations; fragmentation is not modelled."""
+    first of the tasks ``writers`` to the end of the last of ``readers`` and ``writers``.
+
+    What is live at any moment never exceeds the capacity, whatever the durations; fragmentation is not modelled.
+    """
 
     bytes: int
     writers: tuple[int, ...]

@@ -118,7 +118,6 @@ def _plan_steps(number: int, plan: Plan, tiles: int) -> tuple[list[Step], int]:
     return steps, kept
 
 
-
 def decide(plans: list[Plan], outputs: set[int], tiles: int, capacity: int) -> Residency:
     """What stays in CMX. ``outputs`` are the storages that the model returns."""
     steps, steps_of = make_steps(plans, tiles)

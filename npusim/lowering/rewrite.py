@@ -78,7 +78,9 @@ class _Slices:
             if place < 0 or shape[place] == 1:
                 inputs.append(operand)
             elif self.tensors[operand].constant:
-                inputs.append(self.tensor(self.tensors[operand], (*shape[:place], end - begin, *shape[place + 1 :])))
+                inputs.append(
+                    self.tensor(self.tensors[operand], (*shape[:place], end - begin, *shape[place + 1 :]))
+                )
             else:
                 new, out = self._slice(op.name, operand, place, begin, end)
                 slices.append(new)
@@ -127,7 +129,7 @@ class _Slices:
 
     def run(self) -> tuple[Graph, bool]:
         """The Graph after one sweep, and whether anything moved."""
-        moved = any([self.move(op) for op in self.graph.ops if op.type == "Slice"])
+        moved = sum(self.move(op) for op in self.graph.ops if op.type == "Slice")
         if not moved:
             return self.graph, False
         ops: list[Op] = []

@@ -14,8 +14,8 @@ from npusim.lowering.plan import CONSTANT, Load, Plan, cmx_capacity
 from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Task
 from npusim.lowering.residency import Residency, decide, load_bytes
 
-#: Slices of one op that are loaded ahead of the one that computes (facts/vendor_lowering.md 3.3; before an op starts only
-#: its first one's: conv_c512_512_h14_k3s1, cumba_b24_n256).
+#: Slices of one op that are loaded ahead of the one that computes (facts/vendor_lowering.md 3.3; before an op starts
+#: only its first one's: conv_c512_512_h14_k3s1, cumba_b24_n256).
 PREFETCH_SLICES = 1
 
 
@@ -24,6 +24,7 @@ class Scheduler:
     prefetched for later steps, its computes, its stores."""
 
     def __init__(self, plans: list[Plan], residency: Residency, homes: dict[int, int], hw: Hardware) -> None:
+        """Start with nothing emitted; ``homes`` maps a piece to the Concat that holds it."""
         self.plans, self.residency, self.homes, self.hw = plans, residency, homes, hw
         self.out = Emitter(hw)
         self.pool = Pool(cmx_capacity(hw))
@@ -39,7 +40,9 @@ class Scheduler:
         }
         self.reserve = self._reserves()
         self.kept: dict[tuple[int, tuple[int, ...]], int] = {}  # (plan, load key) -> group that loaded it
-        self.expiring: dict[int, list[tuple[Booking, tuple[int, ...]]]] = {}  # step -> bookings that end with it
+        self.expiring: dict[
+            int, list[tuple[Booking, tuple[int, ...]]]
+        ] = {}  # step -> bookings that end with it
         self.written: dict[int, list[int]] = {}  # home storage -> groups that wrote it
         self.writers: dict[int, int] = {}  # home storage -> plans that have still to write it
         for plan in plans:
@@ -118,7 +121,9 @@ class Scheduler:
         self.moved.add(number)
         group = self.out.group() if plan.ddr_moves else None
         if group is not None:
-            self.out.dma([(work, plan.op, self._sources(plan, k), group, "", None) for k, work in plan.ddr_moves])
+            self.out.dma(
+                [(work, plan.op, self._sources(plan, k), group, "", None) for k, work in plan.ddr_moves]
+            )
         self._wrote(plan, group, last=not plan.slices)
 
     # -- loads --------------------------------------------------------------------------------------------------
@@ -190,7 +195,11 @@ class Scheduler:
                 if self.out.ready(sources) > until_us:
                     continue
                 fresh = self._fresh(later, loads)
-                size = load_bytes(fresh, self.hw.tiles) if len(fresh) < len(loads) else self.sizes[later][operand]
+                size = (
+                    load_bytes(fresh, self.hw.tiles)
+                    if len(fresh) < len(loads)
+                    else self.sizes[later][operand]
+                )
                 if size > (room if following else spare):
                     continue
                 if fresh:
@@ -215,7 +224,9 @@ class Scheduler:
         number, plan = step.plan, self.plans[step.plan]
         items = self._loads(index)
         until = max((self.out.ready(waits) for _, _, waits, _, _, _ in items), default=0.0)
-        start = max(until, min(self.out.free[self.out.first_dpu - 1]), self._compute_start(index, plan, number))
+        start = max(
+            until, min(self.out.free[self.out.first_dpu - 1]), self._compute_start(index, plan, number)
+        )
         items.extend(self._prefetch(index, start))
         self.out.dma(items)
         waits = self._compute_waits(index, number, plan)
@@ -234,7 +245,9 @@ class Scheduler:
             waits = (self.computed[index],)
             if plan.paced and not step.last and self.has_loads[index + 1] and not self.pending[index + 1]:
                 waits = (*waits, self.loaded[index + 1])
-            self.out.dma([(s.work, plan.op, waits, store, step.slice.detail, None) for s in step.slice.stores])
+            self.out.dma(
+                [(s.work, plan.op, waits, store, step.slice.detail, None) for s in step.slice.stores]
+            )
             release.append(store)
             self._wrote(plan, store, step.last)
         elif step.last:
@@ -285,8 +298,9 @@ class Scheduler:
         limit = cmx_capacity(self.hw)
         need, has, gap = (f"{b / 1024:.0f} KiB" for b in (step.demand, limit, max(step.demand - limit, 0)))
         return (
-            f"op '{node.name}' ({node.type}) does not fit the scratchpad: one slice needs {need} a tile, CMX has {has}, "
-            f"gap {gap}; levers: more tiles, a larger cmx.kib_per_tile, a smaller batch or fewer tokens, 8-bit weights"
+            f"op '{node.name}' ({node.type}) does not fit the scratchpad: one slice needs {need} a tile, "
+            f"CMX has {has}, gap {gap}; levers: more tiles, a larger cmx.kib_per_tile, a smaller batch or fewer tokens, "
+            "8-bit weights"
         )
 
 

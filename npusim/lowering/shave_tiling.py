@@ -70,8 +70,9 @@ def four(output: Value, inputs: list[Value]) -> tuple[Shape, list[Shape | None]]
     """The output's shape in memory order as NCHW with N = 1, and the operands' shapes aligned with it.
 
     Neighbouring dimensions are merged where every operand has them all or none of them; of four, only the first two or
-    the last two (Mul_6 of mamba2 on 3720, [256,256,24,64], keeps its batch of 256; Mul_4 and Mul_8 lose theirs). An operand that can't be aligned
-    (None) is read whole.
+    the last two (Mul_6 of mamba2 on 3720, [256,256,24,64], keeps its batch of 256; Mul_4 and Mul_8 lose theirs).
+    An operand
+    that can't be aligned (None) is read whole.
     """
     order = output.order or tuple(range(len(output.shape)))
     shape = [output.shape[d] for d in order]

@@ -4,6 +4,7 @@ over the tiles."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import prod
 
 
@@ -71,7 +72,7 @@ class Value:
         blocks = []
         for old, new in groups:
             places = [position[d] for d in old if d in position]
-            if any(b != a + 1 for a, b in zip(places, places[1:], strict=False)):
+            if any(b != a + 1 for a, b in pairwise(places)):
                 return None
             blocks.append((places[0] if places else -1, new))
         order = tuple(d for _, new in sorted(blocks, key=lambda b: b[0]) for d in new)

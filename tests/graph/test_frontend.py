@@ -103,7 +103,9 @@ def test_an_ir_without_its_weights_is_read_for_its_structure(tmp_path: Path, kee
     graph = load_model(tmp_path / "m.xml")
     assert re.search("m.bin is (missing|short)", graph.notes[0])
     assert not whole.notes
-    assert [(o.type, o.inputs, o.outputs) for o in graph.ops] == [(o.type, o.inputs, o.outputs) for o in whole.ops]
+    assert [(o.type, o.inputs, o.outputs) for o in graph.ops] == [
+        (o.type, o.inputs, o.outputs) for o in whole.ops
+    ]
     assert [t.shape for t in graph.tensors] == [t.shape for t in whole.tensors]
 
 

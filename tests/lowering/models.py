@@ -51,7 +51,9 @@ def _step(draw: st.DrawFn, node: ov.Node, seen: list[ov.Node]) -> ov.Node:
         return op.transpose(node, np.array(draw(st.permutations(range(rank)))))
     if kind == "reduce":
         keep = rank <= 2 or draw(st.booleans())
-        return draw(st.sampled_from((op.reduce_sum, op.reduce_mean, op.reduce_max)))(node, np.array([axis]), keep)
+        return draw(st.sampled_from((op.reduce_sum, op.reduce_mean, op.reduce_max)))(
+            node, np.array([axis]), keep
+        )
     if kind == "softmax":
         return op.softmax(node, axis)
     if kind == "cumsum":

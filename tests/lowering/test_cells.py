@@ -169,5 +169,7 @@ def test_permute_of_odd_rows_is_done_by_dma(hw: Hardware) -> None:
     plan = plan_permute(Node("transpose", "t", "Transpose", [value], turned), hw)
     assert all(isinstance(w, DmaWork) for _, w in plan.slices[0].computes)
     aligned = Value(0, (1, 24, 256, 256))
-    plan = plan_permute(Node("transpose", "t", "Transpose", [aligned], Value(1, aligned.shape, order=(0, 1, 3, 2))), hw)
+    plan = plan_permute(
+        Node("transpose", "t", "Transpose", [aligned], Value(1, aligned.shape, order=(0, 1, 3, 2))), hw
+    )
     assert len(plan.slices) == 2

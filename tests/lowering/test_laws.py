@@ -13,8 +13,6 @@ import openvino as ov
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.lowering.laws import check_barriers, check_cmx
-from tests.lowering.models import models
 
 from npusim.analysis.metrics import metrics
 from npusim.analysis.roofline import lower_bounds
@@ -25,8 +23,16 @@ from npusim.errors import UserError
 from npusim.graph import from_openvino
 from npusim.hardware import Hardware, load_hardware
 from npusim.lowering import Program, lower
+from tests.lowering.laws import check_barriers, check_cmx
+from tests.lowering.models import models
 
-_FILES = ("lunarlake.yaml", "meteorlake.yaml", "pantherlake.yaml", "lunarlake-vpunn.yaml", "lunarlake-2025.yaml")
+_FILES = (
+    "lunarlake.yaml",
+    "meteorlake.yaml",
+    "pantherlake.yaml",
+    "lunarlake-vpunn.yaml",
+    "lunarlake-2025.yaml",
+)
 _CACHE: dict[tuple[str, int, int], Hardware] = {}
 _law = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -38,9 +44,7 @@ def hardware(name: str, tiles: int, kib: int) -> Hardware:
     return _CACHE[key]
 
 
-machines = st.builds(
-    hardware, st.sampled_from(_FILES), st.integers(1, 6), st.sampled_from((64, 300, 1440))
-)
+machines = st.builds(hardware, st.sampled_from(_FILES), st.integers(1, 6), st.sampled_from((64, 300, 1440)))
 
 
 def lowered(model: ov.Model, hw: Hardware) -> Program | None:
@@ -114,7 +118,13 @@ def _shuffled(xml: str) -> str:
     head, rest = xml.split("<layers>")
     layers, tail = rest.split("</layers>")
     parts = [part + "</layer>" for part in layers.split("\n\t\t</layer>") if "<layer " in part]
-    return head + "<layers>" + "\n".join(p.replace("</layer>", "\n\t\t</layer>") for p in reversed(parts)) + "</layers>" + tail
+    return (
+        head
+        + "<layers>"
+        + "\n".join(p.replace("</layer>", "\n\t\t</layer>") for p in reversed(parts))
+        + "</layers>"
+        + tail
+    )
 
 
 def test_nothing_depends_on_hash_seed_or_order_of_layers(tmp_path: Path) -> None:

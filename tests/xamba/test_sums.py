@@ -60,12 +60,11 @@ def test_long_axes_are_cut_into_blocks_by_themselves(length: int, axis: int) -> 
 
 
 def test_blocks_of_blocks_and_the_work_is_linear() -> None:
-    """4096 elements in blocks of 4: six levels; each product has 4 columns or fewer."""
     stock = _cumsum([4096], 0)
     rewritten, _ = xamba.apply(stock, "cumba{block=4}")
     products = [node for node in rewritten.get_ops() if node.get_type_name() == "MatMul"]
-    assert len(products) == 6
-    assert all(node.get_input_shape(1)[-1] <= 4 for node in products)
+    work = sum(int(np.prod(node.get_output_shape(0))) * node.get_input_shape(0)[-1] for node in products)
+    assert 4 * 4096 <= work <= 6 * 4096
     x = np.ones(4096, np.float32)
     np.testing.assert_array_equal(run(rewritten, [x])[0], np.cumsum(x))
 
@@ -123,7 +122,7 @@ def test_what_is_not_summed_may_be_dynamic(shape: list[object], axis: int) -> No
     [
         ([2, -1], 1, "the axis length is dynamic"),
         ([2, 4, -1, 3], 1, "behind it"),
-        ([2, 5000, -1], 1, "needs blocks" and "need blocks"),
+        ([2, 5000, -1], 1, "need blocks"),
         (None, 1, "the rank is dynamic"),
         ([2, 0], 1, "empty"),
     ],
