@@ -299,8 +299,8 @@ class Scheduler:
         need, has, gap = (f"{b / 1024:.0f} KiB" for b in (step.demand, limit, max(step.demand - limit, 0)))
         return (
             f"op '{node.name}' ({node.type}) does not fit the scratchpad: one slice needs {need} a tile, "
-            f"CMX has {has}, gap {gap}; levers: more tiles, a larger cmx.kib_per_tile, a smaller batch or fewer tokens, "
-            "8-bit weights"
+            f"CMX has {has}, gap {gap}; levers: more tiles, a larger cmx.kib_per_tile, a smaller batch or fewer "
+            "tokens, 8-bit weights"
         )
 
 
