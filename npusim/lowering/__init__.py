@@ -57,11 +57,20 @@ def _place_all(nodes: list[Node], hw: Hardware) -> list[Plan]:
     return [plan for node in nodes for plan in placer.place(node)]
 
 
+def _engines(hw: Hardware) -> Hardware:
+    """The hardware with the DMA engines that the compiler uses: no more than tiles (one in all 4000 schedules of one
+    tile, two from two tiles on)."""
+    if hw.dma.engines <= hw.tiles:
+        return hw
+    return hw.model_copy(update={"dma": hw.dma.model_copy(update={"engines": hw.tiles})})
+
+
 def lower(graph: Graph, hw: Hardware) -> Program:
     """The Program that the compiler generation of ``hw.software`` would make of a Graph on this hardware.
 
     Raises UserError: an op that is not known (named), an op that cannot be sliced to fit CMX.
     """
+    hw = _engines(hw)
     graph = raise_slices(fold_tables(graph, hw.dpu.ppe.lut))
     nodes, outputs = fuse(graph, hw.software)
     made = {node.output.storage for node in nodes}
