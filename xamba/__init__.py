@@ -14,7 +14,8 @@ Importing this package imports neither OpenVINO nor numpy; its functions do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xamba.errors import ModelsDiffer, PipelineError
@@ -23,22 +24,36 @@ from xamba.sites import Site
 if TYPE_CHECKING:
     import openvino
 
+    from xamba.inputs import Inputs
+
 __all__ = ["ModelsDiffer", "PipelineError", "Site", "apply", "describe", "names"]
 
 
 def apply(
-    model: openvino.Model, passes: str, *, choose: Callable[[str, str], bool] | None = None
+    model: openvino.Model,
+    passes: str,
+    *,
+    choose: Callable[[str, str], bool] | None = None,
+    calibration: Iterable[Inputs] | None = None,
 ) -> tuple[openvino.Model, list[Site]]:
     """A rewritten copy of `model`, and every place that a rule looked at, in the order they were visited.
 
     `passes` is a pipeline (`names()` lists the rules); an empty one copies the model. `choose(rule, op)`, if given,
-    says whether a site that could be taken is (op: its friendly name). Inputs, outputs and their names stay as they
-    are. Raises PipelineError for a pipeline that cannot be read.
+    says whether a site that could be taken is (op: its friendly name). `calibration` holds inputs by position, for
+    `actiba{range=observed}`, which otherwise observes random ones. Inputs, outputs and their names stay as they are.
+    Raises PipelineError for a pipeline that cannot be read.
     """
+    from xamba.actiba import ActiBA
     from xamba.pipeline import parse
     from xamba.rule import rewrite
 
-    return rewrite(model, parse(passes), choose or (lambda rule, op: True))
+    rules = parse(passes)
+    if any(isinstance(rule, ActiBA) and rule.range == "observed" for rule in rules):
+        from xamba.observe import observe
+
+        ranges = observe(model, calibration)
+        rules = [replace(rule, observed=ranges) if isinstance(rule, ActiBA) else rule for rule in rules]
+    return rewrite(model, rules, choose or (lambda rule, op: True))
 
 
 def names() -> list[str]:

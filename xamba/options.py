@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import field
-from typing import Any
+from typing import Any, Literal
 
 
 def option(default: Any, read: Callable[[str], Any], about: str) -> Any:
@@ -41,6 +41,11 @@ def interval(text: str) -> tuple[float, float]:
     if not (values[0] < values[1] and all(map(math.isfinite, values))):
         raise ValueError("expected LOW:HIGH, two numbers of which the first is smaller")
     return values
+
+
+def interval_or_observed(text: str) -> tuple[float, float] | Literal["observed"]:
+    """LOW:HIGH, or observed"""
+    return "observed" if text == "observed" else interval(text)
 
 
 def one_or_more(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:

@@ -47,8 +47,9 @@ def describe_rule(name: str) -> str:
     return " ".join([said, *(f"Option {text}" for text in options)])
 
 
-def _options(rule: type[Rule[Any]]) -> tuple[Field[Any], ...]:
-    return fields(rule)  # type: ignore[arg-type]  # every rule is a dataclass
+def _options(rule: type[Rule[Any]]) -> list[Field[Any]]:
+    every = fields(rule)  # type: ignore[arg-type]  # every rule is a dataclass
+    return [field for field in every if "read" in field.metadata]
 
 
 def _rule(name: str, text: str) -> Rule[Any]:

@@ -19,9 +19,15 @@ GRANULE = 16
 
 
 def joins(node: Node, producer: Plan, sole: bool) -> bool:
-    """Whether an elementwise kernel runs slice by slice behind the plan that makes its operand."""
+    """Whether an elementwise kernel runs slice by slice behind the plan that makes its operand.
+
+    A convolution over rows carries its kernel along (chain_ffn256, chain_4matmul_swish); one over output channels does
+    not (the Gelu of bert, 48 of 48 on 4 and 6 tiles).
+    """
+    rows = bool(producer.in_dists) and producer.in_dists[0] is not None and not producer.in_dists[0].whole
     return (
         sole
+        and rows
         and producer.node.kind == "conv"
         and len(producer.slices) > 1
         and producer.chain < 0

@@ -1,0 +1,66 @@
+"""Which values activations meet: the model run on calibration inputs, on the CPU in FP32."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from contextlib import suppress
+
+import numpy as np
+import openvino as ov
+from openvino import Output
+from openvino import opset15 as op
+
+from xamba.actiba import ActiBA
+from xamba.inputs import Inputs, cases
+from xamba.rule import Skip
+
+#: Random inputs that a model is run on where no calibration inputs are given.
+RANDOM_INPUTS = 4
+#: How much wider than what was seen a range is made on either side, for what was not.
+MARGIN = 1 / 8
+
+
+def observe(model: ov.Model, calibration: Iterable[Inputs] | None = None) -> dict[str, tuple[float, float]]:
+    """The range of finite inputs that each activation meets, by the name of the op that ends it, with a margin.
+
+    `calibration` yields inputs by position; without it there are RANDOM_INPUTS random ones (xamba.inputs).
+    """
+    copy = model.clone()
+    sites: dict[str, Output] = {}
+    for node in copy.get_ordered_ops():
+        if node.get_type_name() in ActiBA.types:
+            with suppress(Skip):
+                found = ActiBA().check(node)
+                if found is not None:
+                    sites[found.root.get_friendly_name()] = found.x
+    if not sites:
+        return {}
+    first = len(copy.outputs)
+    copy.add_results([op.result(end) for x in sites.values() for end in _ends(x)])
+    runner = ov.Core().compile_model(copy, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    seen = [[math.inf, -math.inf] for _ in sites]
+    if calibration is None:
+        random = cases(model, seed=0, randoms=RANDOM_INPUTS)
+        calibration = (inputs for case, inputs in random if case.startswith("random"))
+    for inputs in calibration:
+        results = runner(inputs)
+        for i, bounds in enumerate(seen):
+            low, high = (float(results[first + 2 * i + end]) for end in (0, 1))
+            bounds[:] = min(bounds[0], low), max(bounds[1], high)
+    return {name: _widened(*bounds) for name, bounds in zip(sites, seen, strict=True) if bounds[0] <= bounds[1]}
+
+
+def _ends(x: Output) -> tuple[ov.Node, ov.Node]:
+    """The smallest and the largest finite element; infinities the wrong way round where there is none."""
+    wide = op.convert(x, "f32")
+    axes = op.constant(np.arange(len(x.get_partial_shape()), dtype=np.int64))
+    low, high = (
+        op.select(op.is_finite(wide), wide, op.constant(np.float32(filler))) for filler in (np.inf, -np.inf)
+    )
+    return op.reduce_min(low, axes, False), op.reduce_max(high, axes, False)
+
+
+def _widened(low: float, high: float) -> tuple[float, float]:
+    margin = MARGIN * (high - low) or 1.0
+    return low - margin, high + margin
