@@ -17,14 +17,16 @@ Plain names are what says so, and not rt_info, since a saved model keeps only th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from openvino import Node, Output, Type
 from openvino import opset15 as op
 
 from xamba.maker import Maker
-from xamba.options import count, interval, one_or_more, option
+from xamba.options import count, interval_or_observed, one_or_more, option
 from xamba.pwl import FUNCTIONS, Table, check_segments, fit
 from xamba.rule import Rewritten, Rule, Skip, real
 
@@ -37,12 +39,13 @@ _DEFAULTS = ", ".join(f"{name} {f.low:g}:{f.high:g}" for name, f in FUNCTIONS.it
 
 @dataclass(frozen=True, slots=True)
 class _Activation:
-    """A function of `x` that ends in `root`; `kind` names the op type, `table` the fit."""
+    """A function of `x` that ends in `root`; `kind` is how lowering knows it, `table` how FUNCTIONS does."""
 
     kind: str
     x: Output
     root: Node
     table: str
+    range: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -53,16 +56,20 @@ class ActiBA(Rule[_Activation]):
     types = tuple(_FUNCTION)
 
     segments: int = option(32, count, "lines within the range (32).")
-    range: tuple[float, float] | None = option(
-        None, interval, f"where the lines are fitted, LOW:HIGH; without it {_DEFAULTS}."
+    range: tuple[float, float] | Literal["observed"] | None = option(
+        None,
+        interval_or_observed,
+        f"where the lines are fitted, LOW:HIGH, or observed in calibration runs; without it {_DEFAULTS}.",
     )
     functions: tuple[str, ...] = option(_NAMES, one_or_more(_NAMES), f"which of {'+'.join(_NAMES)} (all).")
+    observed: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """What xamba.observe saw, by op."""
 
     def __post_init__(self) -> None:
         """Refuse what no table can be fitted with."""
         for name in FUNCTIONS:
             if name.partition("_")[0] in self.functions:
-                check_segments(name, self.segments, *self._range(name))
+                check_segments(name, self.segments, *self._range(name, None))
 
     def check(self, node: Node) -> _Activation | None:
         """Element type, and a Swish that is more than x * sigmoid(x)."""
@@ -81,14 +88,14 @@ class ActiBA(Rule[_Activation]):
         table = (
             "gelu_tanh" if kind == "gelu" and node.get_attributes()["approximation_mode"] == "TANH" else kind
         )
-        return _Activation(kind, x, root, table)
+        return _Activation(kind, x, root, table, self._range(table, root.get_friendly_name()))
 
     def rewrite(self, node: Node, found: _Activation, make: Maker) -> Rewritten:
         """Clamp, Bucketize, two Gathers, Multiply and Add; the table is fitted once for all sites."""
-        low, high = self._range(found.table)
+        low, high = found.range
         table = fit(found.table, self.segments, low, high)
         name, kind = found.root.get_friendly_name(), node.get_output_element_type(0)
-        label = f"xamba.pwl.{found.table} {self.segments} {low:g}:{high:g}"
+        label = f"xamba.pwl.{found.table} {self.segments} {low}:{high}"
         knots, slopes, intercepts = (
             make.exact(f"{label} {what}", kind, lambda values=values: values)  # type: ignore[misc]
             for what, values in (
@@ -103,13 +110,20 @@ class ActiBA(Rule[_Activation]):
         intercept = make.node(f"{name}/intercept", op.gather(intercepts, index, make.integers(0)))
         y = op.add(make.node(f"{name}/multiply", op.multiply(x, slope)), intercept)
         note = f"{self.segments} lines over {low:g}:{high:g}, error {table.error:.1e}"
-        if math.isinf(table.error_outside):
-            return Rewritten(found.root, y, f"{note}, unbounded above {high:g}", table.error)
-        note += f", {table.error_outside:.1e} outside"
-        return Rewritten(found.root, y, note, max(table.error, table.error_outside))
+        outside = (
+            "unbounded above" if math.isinf(table.error_outside) else f"{table.error_outside:.1e} outside"
+        )
+        return Rewritten(found.root, y, f"{note}, {outside}", table.error)
 
-    def _range(self, table: str) -> tuple[float, float]:
-        return self.range or (FUNCTIONS[table].low, FUNCTIONS[table].high)
+    def _range(self, table: str, op: str | None) -> tuple[float, float]:
+        """Where the table of an op is fitted (None: of any op)."""
+        if isinstance(self.range, tuple):
+            return self.range
+        if self.range == "observed" and op is not None:
+            if op not in self.observed:
+                raise Skip("no finite value reached it in the calibration runs")
+            return self.observed[op]
+        return FUNCTIONS[table].low, FUNCTIONS[table].high
 
 
 def _gated(sigmoid: Node) -> Node | None:

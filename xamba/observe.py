@@ -48,7 +48,9 @@ def observe(model: ov.Model, calibration: Iterable[Inputs] | None = None) -> dic
         for i, bounds in enumerate(seen):
             low, high = (float(results[first + 2 * i + end]) for end in (0, 1))
             bounds[:] = min(bounds[0], low), max(bounds[1], high)
-    return {name: _widened(*bounds) for name, bounds in zip(sites, seen, strict=True) if bounds[0] <= bounds[1]}
+    return {
+        name: _widened(*bounds) for name, bounds in zip(sites, seen, strict=True) if bounds[0] <= bounds[1]
+    }
 
 
 def _ends(x: Output) -> tuple[ov.Node, ov.Node]:
@@ -62,5 +64,13 @@ def _ends(x: Output) -> tuple[ov.Node, ov.Node]:
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:
+    """With the margin, and from there to the next number of two digits: near ranges then share a table.
+
+    A range of one sign stays so: what is never positive, such as a logarithm of a decay, is so by construction.
+    """
     margin = MARGIN * (high - low) or 1.0
-    return low - margin, high + margin
+    step = 10.0 ** (math.floor(math.log10(max(abs(low), abs(high)) + margin)) - 1)
+    below, above = math.floor((low - margin) / step) * step, math.ceil((high + margin) / step) * step
+    return (0.0 if low >= 0 > below and high > 0 else below), (
+        0.0 if high <= 0 < above and low < 0 else above
+    )

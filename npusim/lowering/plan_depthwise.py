@@ -176,7 +176,7 @@ def _channelwise(
     slices = fit(hw, in_bytes, rows[0] * per_row, units, fixed=fixed, equal=by_channels)
     if slices >= units > 1 and not by_channels:
         by_channels, units = True, channels // CHANNELS
-        slices = fit(hw, in_bytes, rows[0] * per_row, units, equal=True)
+        slices = fit(hw, in_bytes + fixed, rows[0] * per_row, units, equal=True)
 
     def works(tile: int, index: int) -> Iterable[Work]:
         columns = image.width if by_channels else ceil_div(image.width, slices)

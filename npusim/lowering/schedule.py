@@ -296,7 +296,7 @@ class Scheduler:
         step = self.residency.steps[index]
         node = self.plans[step.plan].node
         limit = cmx_capacity(self.hw)
-        need, has, gap = (f"{b / 1024:.0f} KiB" for b in (step.demand, limit, max(step.demand - limit, 0)))
+        need, has, gap = (f"{b / 1024:,.1f} KiB" for b in (step.demand, limit, max(step.demand - limit, 0)))
         return (
             f"op '{node.name}' ({node.type}) does not fit the scratchpad: one slice needs {need} a tile, "
             f"CMX has {has}, gap {gap}; levers: more tiles, a larger cmx.kib_per_tile, a smaller batch or fewer "

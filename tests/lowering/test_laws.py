@@ -54,7 +54,7 @@ def lowered(model: ov.Model, hw: Hardware) -> Program | None:
     except UserError as error:
         assert "\n" not in str(error)
         assert "does not fit the scratchpad" in str(error)
-        assert "gap 0 KiB" not in str(error)
+        assert "gap 0.0 KiB" not in str(error)
         return None
 
 

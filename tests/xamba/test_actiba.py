@@ -95,6 +95,24 @@ def test_a_given_range_holds_all_segments() -> None:
     assert "8 lines over -2:2" in site.note
 
 
+def test_an_observed_range_is_what_the_model_meets() -> None:
+    x = op.parameter([3, 100], np.float32, name="x")
+    mask = op.constant(np.tril(np.ones((3, 100), np.bool_)))
+    cleared = op.select(mask, op.constant(np.float32(-np.inf)), op.multiply(x, op.constant(np.float32(0.1))))
+    stock = single(op.exp(cleared), x)
+    calibration = [{0: np.linspace(-30, -5, 300, dtype=np.float32).reshape(3, 100)}]
+    rewritten, [site] = xamba.apply(stock, "actiba{range=observed}", calibration=calibration)
+    [bucketize] = [node for node in rewritten.get_ops() if node.get_type_name() == "Bucketize"]
+    knots = bucketize.input_value(1).get_node().data
+    assert -3.5 <= knots[0] < -2.9  # of the finite ones, 0.1 * -29.9..-0.5, with a margin
+    assert -0.5 < knots[-1] <= 0
+    assert site.error_bound is not None
+    _, [usual] = xamba.apply(stock, "actiba")
+    assert site.error_bound < usual.error_bound / 10
+    _, [by_random_inputs] = xamba.apply(stock, "actiba{range=observed}")
+    assert by_random_inputs.taken
+
+
 def test_only_the_functions_asked_for_and_a_swish_in_two_ops() -> None:
     x = op.parameter([4], np.float32, name="x")
     stock = single(op.tanh(op.multiply(op.sigmoid(x), x)), x)

@@ -28,7 +28,7 @@ def _block(name: str | workloads.ModelConfig, **kw: object) -> ov.Model:
 
 
 @pytest.mark.parametrize("passes", PIPELINES)
-@pytest.mark.parametrize(("tokens", "batch"), [(1, 1), (8, 2), (11, 1), (21, 2)])
+@pytest.mark.parametrize(("tokens", "batch"), [(1, 1), (8, 2), (21, 2)])
 def test_a_rewritten_mamba2_computes_the_same(passes: str, tokens: int, batch: int) -> None:
     """Whole chunks and ragged ones, below one chunk and several; one sequence and two."""
     stock = _block(TINY, tokens=tokens, batch=batch, layers=2)
@@ -118,7 +118,7 @@ def test_a_saved_model_computes_the_same_and_has_the_same_bytes(passes: str, tmp
 SIZES = st.sampled_from((1, 2, 3, 5))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.data(),
     st.lists(st.tuples(SIZES, st.sampled_from(("a", "b", "ab"))), min_size=2, max_size=6),

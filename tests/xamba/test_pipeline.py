@@ -42,7 +42,8 @@ def test_pipelines_are_read() -> None:
     rules = parse(" cumba{block = 64} ,reduba, actiba{segments=16,range=-4:4,functions=swish+exp}")
     assert [rule.name for rule in rules] == ["cumba", "reduba", "actiba"]
     assert vars(rules[0]) == {"block": 64}
-    assert vars(rules[2]) == {"segments": 16, "range": (-4.0, 4.0), "functions": ("swish", "exp")}
+    expected = {"segments": 16, "range": (-4.0, 4.0), "functions": ("swish", "exp"), "observed": {}}
+    assert vars(rules[2]) == expected
     assert parse("") == []
 
 
@@ -142,12 +143,10 @@ def test_transform_in_json_can_be_verified_as_different(folder: Path) -> None:
         (("transform", "model.xml", "--workload", "mamba2-130m", "--passes", "cumba"), "contradict"),
         (("transform", "--workload", "mamba2-13m", "--passes", "cumba"), "did you mean mamba2-130m"),
         (("transform", "none.xml", "--passes", "cumba"), "no such model file"),
-        (("transform", "model.xml", "--passes", "cumba", "-o", "out"), "must end in .xml"),
         (
             ("transform", "model.xml", "--passes", "cumba", "-o", "model.bin/out.xml"),
             "cannot write to model.bin",
         ),
-        (("verify", "model.xml", "none.xml"), "no such model file"),
         (("run", "--hw", "lunarlake.yaml", "--layers", "1", "--xamba", "redubba"), "did you mean 'reduba'"),
     ],
 )

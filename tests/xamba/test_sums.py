@@ -12,7 +12,7 @@ from openvino import opset15 as op
 import xamba
 from tests.xamba.cpu import assert_same, run, single, types
 
-law = settings(max_examples=40, deadline=None)
+law = settings(max_examples=25, deadline=None)
 SHAPES = st.lists(st.sampled_from((1, 2, 3, 5, 8, 17)), min_size=1, max_size=5).map(tuple)
 
 
