@@ -11,6 +11,7 @@ from npusim.lowering.nodes import Node
 from npusim.lowering.place import Placer
 from npusim.lowering.plan import Plan
 from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Queue, Task
+from npusim.lowering.refit import refit
 from npusim.lowering.rewrite import raise_slices
 from npusim.lowering.schedule import schedule
 from npusim.lowering.tables import fold_tables
@@ -78,7 +79,7 @@ def lower(graph: Graph, hw: Hardware) -> Program:
     if loose:
         nodes.append(Node("copy", graph.tensors[graph.outputs[0]].name, "Result", loose, loose[0]))
     homes = _write_in_place(nodes)
-    plans = _place_all(nodes, hw)
+    plans = [refit(plan, hw) for plan in _place_all(nodes, hw)]
     ops: list[ProgramOp] = []
     index: dict[str, int] = {}
     for plan in plans:

@@ -29,7 +29,8 @@ from npusim.lowering.plan_eltwise import (
     plan_runtime_scale,
 )
 from npusim.lowering.plan_permute import plan_permute
-from npusim.lowering.plan_reduce import plan_reduce, plan_reduce_conv
+from npusim.lowering.plan_reduce import plan_reduce
+from npusim.lowering.plan_reduce_conv import plan_reduce_conv
 from npusim.lowering.plan_shave import ADDED_CONSTANT, plan_shave
 from npusim.lowering.strategy import choose, depthwise_split
 from npusim.lowering.values import Dist, Value, canonical4

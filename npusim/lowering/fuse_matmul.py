@@ -1,0 +1,116 @@
+"""Fusion of what multiplies or slides kernels: MatMul, attention, convolution, pooling."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+from npusim.graph.ir import Op
+from npusim.lowering.attention import PerHead, projections
+from npusim.lowering.fuser import Fuser, full_order, padded
+from npusim.lowering.nodes import Node
+from npusim.lowering.values import Value
+
+
+def matmul(fuser: Fuser, op: Op) -> None:
+    """MatMul: a 1x1 convolution where the second operand is a constant matrix, else batched."""
+    a, b = fuser.operands(op)
+    ta, tb = bool(op.attrs.get("transpose_a")), bool(op.attrs.get("transpose_b"))
+    out = fuser.fresh(op)
+    if b.constant and not a.constant and prod(b.shape[:-2]) == 1:
+        k = a.shape[-2] if ta else a.shape[-1]
+        if ta:
+            swapped = tuple(range(len(a.shape) - 2)) + (len(a.shape) - 1, len(a.shape) - 2)
+            a = a.transposed(swapped)
+        a = fuser.plain(a, op)
+        n = out.shape[-1]
+        fuser.emit("conv", op, [a, b], out, m=out.elements // n, k=k, n=n, bias=False)
+        return
+    _batched(fuser, op, a, b, ta, tb, out)
+
+
+def _batched(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: Value) -> Node:
+    """act x act MatMul (or a constant mask times an activation)."""
+    rank = max(len(out.shape), 2)
+    a, b = padded(a, rank), padded(b, rank)
+    m, n = out.shape[-2], out.shape[-1]
+    k = a.shape[-2] if ta else a.shape[-1]
+    batch = prod(out.shape[:-2])
+    lead = list(range(rank - 2))
+    a_axis, b_axis = (rank - 2 if ta else rank - 1), (rank - 1 if tb else rank - 2)
+    a_rows, b_columns = (rank - 1 if ta else rank - 2), (rank - 2 if tb else rank - 1)
+    if not a.constant and a.memory_order[-1:] != (a_axis,) and k > 1:
+        a = fuser.move(a, full_order(a, [*lead, a_rows, a_axis]), op)
+    if not b.constant and b.memory_order[-1:] != (b_axis,) and k > 1:
+        b = fuser.move(b, full_order(b, [*lead, b_columns, b_axis]), op)
+    return fuser.emit("bmm", op, [a, b], out, batch=batch, m=m, n=n, k=k)
+
+
+def attention(fuser: Fuser, op: Op) -> None:
+    """softmax(Q K^T * scale + mask) V, per head where the compiler cuts it so."""
+    out = fuser.fresh(op)
+    operands = fuser.operands(op)[:3]
+    parts = projections(fuser.index, op, operands, fuser.made)
+    if parts is not None:
+        nodes, joined = PerHead(op, parts, operands[0], fuser.storage).nodes(out)
+        kept = [n for n in fuser.nodes if not any(n is part for part in parts)]
+        fuser.nodes = [*kept, *nodes]
+        fuser.made[joined.storage] = nodes[-1]
+        fuser.values[op.outputs[0]] = joined
+        return
+    q, k, v = (fuser.plain(value, op) for value in operands)
+    batch = prod(q.shape[:-2])
+    scores = Value(fuser.storage(), (*q.shape[:-1], k.shape[-2]))
+    weights = Value(fuser.storage(), scores.shape)
+    name = op.name
+    first = _batched(fuser, Op(f"{name}/QK", op.type, (), (op.outputs[0],)), q, k, False, True, scores)
+    fuser.values.pop(op.outputs[0], None)
+    fuser.add(Node("unary", f"{name}/softmax", op.type, [scores], weights, {"kernel": "softmax"}))
+    first.params["heads"] = batch
+    _batched(fuser, Op(f"{name}/PV", op.type, (), op.outputs), weights, v, False, False, out)
+
+
+def convolution(fuser: Fuser, op: Op) -> None:
+    """Convolution and GroupConvolution, written channels last; depth-wise where each channel is a group."""
+    x, w = fuser.operands(op)[:2]
+    grouped = op.type == "GroupConvolution"
+    strides = tuple(int(s) for s in op.attrs["strides"])
+    kernel = w.shape[3:] if grouped else w.shape[2:]
+    spatial = len(kernel)
+    out = _channels_last(fuser.fresh(op), spatial)
+    params = {
+        "kernel": (*kernel, 1)[:2] if spatial == 1 else kernel,
+        "stride": (*strides, 1)[:2] if spatial == 1 else strides,
+        "pads": _pads(op),
+    }
+    if grouped and w.shape[0] > 1 and w.shape[1] == 1 and w.shape[2] == 1:
+        fuser.emit("dwconv", op, [x, w], out, **params)
+        return
+    n = out.shape[1]
+    fuser.emit("conv", op, [x, w], out, m=out.elements // n, k=x.shape[1], n=n, bias=False, **params)
+
+
+def pool(fuser: Fuser, op: Op) -> None:
+    """MaxPool and AvgPool, written channels last."""
+    x = fuser.values[op.inputs[0]]
+    kernel, strides = (tuple(int(v) for v in op.attrs[k]) for k in ("kernel", "strides"))
+    fuser.emit(
+        "pool",
+        op,
+        [x],
+        _channels_last(fuser.fresh(op), len(x.shape) - 2),
+        pool="max" if op.type == "MaxPool" else "avg",
+        kernel=(*kernel, 1)[:2],
+        stride=(*strides, 1)[:2],
+        pads=_pads(op),
+    )
+
+
+def _channels_last(value: Value, spatial: int) -> Value:
+    """An NC... value of so many spatial dimensions with its channels innermost in memory."""
+    return replace(value, order=tuple(d for d in range(spatial + 2) if d != 1) + (1,))
+
+
+def _pads(op: Op) -> tuple[int, ...]:
+    """Padding before all spatial dimensions, then behind them."""
+    return tuple(int(p) for p in (*op.attrs["pads_begin"], *op.attrs["pads_end"]))

@@ -1,0 +1,154 @@
+"""The state of fusion: the nodes made so far, and the value that each tensor of the Graph has become."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from npusim.errors import UserError
+from npusim.graph.ir import BITS, Graph, Op
+from npusim.hardware.schema import Software
+from npusim.lowering.nodes import Kind, Node
+from npusim.lowering.patterns import find
+from npusim.lowering.values import Value
+
+
+class Fuser:
+    """What handlers of ops read and write.
+
+    ``values`` maps a tensor to its value, ``made`` a storage to the node that writes it; ``nodes`` are in execution
+    order. A handler leaves a value for each output of its op, and the nodes that compute it, if any.
+    """
+
+    def __init__(self, graph: Graph, software: Software) -> None:
+        """Start with the values of a Graph's inputs and constants."""
+        self.graph = graph
+        self.software = software
+        self.index, self.matches, self.covered = find(graph, software.contract_multiply_reduce)
+        self.nodes: list[Node] = []
+        self.values: dict[int, Value] = {}
+        self.made: dict[int, Node] = {}
+        self._storages = 0
+        self._moved: dict[tuple[int, tuple[int, ...], tuple[int, ...]], Value] = {}
+        for tensor in graph.tensors:
+            if tensor.constant or tensor.id in graph.inputs:
+                self.values[tensor.id] = Value(
+                    storage=self.storage(),
+                    shape=tensor.shape,
+                    bits=BITS[tensor.dtype],
+                    stored_bits=BITS[tensor.stored_dtype],
+                    constant=tensor.constant,
+                )
+
+    # -- the graph --------------------------------------------------------------------------------------------------
+
+    def operands(self, op: Op) -> list[Value]:
+        """The values of all inputs of an op."""
+        return [self.values[i] for i in op.inputs]
+
+    def shape(self, op: Op) -> tuple[int, ...]:
+        """The shape of an op's first output."""
+        return self.graph.tensors[op.outputs[0]].shape
+
+    def constant(self, id: int) -> np.ndarray:
+        """The numbers of a constant tensor. Raises UserError where they were too many to be kept."""
+        value = self.graph.tensors[id].value
+        if value is None:
+            raise UserError(
+                f"constant '{self.graph.tensors[id].name}' is needed to lower the model, and it is too large"
+            )
+        return np.asarray(value)
+
+    def axes(self, id: int, rank: int) -> tuple[int, ...]:
+        """The axes that a constant tensor names, ascending and not negative."""
+        return tuple(sorted(int(a) % rank for a in self.constant(id).reshape(-1)))
+
+    def sole_reader(self, id: int) -> bool:
+        """Whether a tensor is read once."""
+        return self.index.readers[id] == 1
+
+    def producer(self, source: int) -> Node | None:
+        """The node that makes all of a tensor, if nobody else reads it."""
+        value = self.values[source]
+        node = self.made.get(value.storage)
+        return node if node is not None and not value.partial and self.sole_reader(source) else None
+
+    # -- new values and nodes ---------------------------------------------------------------------------------------
+
+    def storage(self) -> int:
+        """A new storage."""
+        self._storages += 1
+        return self._storages - 1
+
+    def fresh(self, op: Op) -> Value:
+        """A new value for an op's first output, row-major."""
+        tensor = self.graph.tensors[op.outputs[0]]
+        bits = BITS[tensor.dtype]
+        return Value(storage=self.storage(), shape=tensor.shape, bits=bits, stored_bits=bits)
+
+    def add(self, node: Node) -> Node:
+        """Run a node next."""
+        self.nodes.append(node)
+        self.made[node.output.storage] = node
+        return node
+
+    def emit(
+        self, kind: Kind, op: Op, inputs: list[Value], output: Value | None = None, **params: object
+    ) -> Node:
+        """Run a node of an op next; it makes the op's first output."""
+        output = output if output is not None else self.fresh(op)
+        node = self.add(Node(kind, op.name, op.type, inputs, output, params))
+        self.values.setdefault(op.outputs[0], output)
+        return node
+
+    def absorb(self, op: Op, source: int) -> bool:
+        """Fuse an elementwise op into the DPU op that makes its operand, as its post-processing."""
+        node = self.producer(source)
+        if node is None:
+            return False
+        node.fused = (*node.fused, op.name)
+        node.output = replace(self.values[source], shape=self.shape(op))
+        self.values[op.outputs[0]] = node.output
+        return True
+
+    def plain(self, value: Value, op: Op) -> Value:
+        """The value in row-major order, moved there by a transpose where it is not."""
+        return value if value.plain else self.move(value, tuple(range(len(value.shape))), op)
+
+    def move(self, value: Value, order: tuple[int, ...], op: Op) -> Value:
+        """The value with its dimensions in memory as ``order`` says; one transpose serves all who ask for the same."""
+        target = replace(value, order=order)
+        if target.memory_order == value.memory_order:
+            return value
+        key = (value.storage, value.shape, order)
+        if key not in self._moved:
+            moved = Value(self.storage(), value.shape, value.bits, value.bits, order=order)
+            self._moved[key] = self.add(Node("transpose", op.name, op.type, [value], moved)).output
+        return self._moved[key]
+
+    def ordered(self, value: Value, order: tuple[int, ...], op: Op) -> Value:
+        """The value with its dimensions in memory as those of another one, moved there where they are not."""
+        if same_order(value, order):
+            return value
+        return self.move(value, order or tuple(range(len(value.shape))), op)
+
+
+def padded(value: Value, rank: int) -> Value:
+    """A value with unit dimensions in front, up to a rank."""
+    missing = rank - len(value.shape)
+    if not missing:
+        return value
+    order = tuple(range(missing)) + tuple(d + missing for d in (value.order or range(len(value.shape))))
+    return replace(value, shape=(1,) * missing + value.shape, order=order if value.order else ())
+
+
+def full_order(value: Value, order: list[int]) -> tuple[int, ...]:
+    """An order of the non-unit dimensions completed with the unit ones."""
+    return tuple(d for d in range(len(value.shape)) if d not in order) + tuple(order)
+
+
+def same_order(value: Value, order: tuple[int, ...]) -> bool:
+    """The non-unit dimensions of a value lie in memory in the given order of all dimensions."""
+    want = tuple(d for d in (order or range(len(value.shape))) if value.shape[d] != 1)
+    return value.memory_order == want

@@ -1,0 +1,92 @@
+"""In how many slices a SHAVE kernel runs so that its operands and result fit CMX."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+from npusim.hardware.schema import Hardware
+from npusim.lowering.plan import cmx_capacity
+from npusim.lowering.shave_tiling import (
+    FULL_OPERAND_KERNELS,
+    OUTER_SLICED_KERNELS,
+    C,
+    H,
+    N,
+    Part,
+    Shape,
+    Tiling,
+    W,
+    operand_part,
+)
+from npusim.lowering.values import Value, ceil_div
+
+
+def slice_to_fit(
+    tiling: Tiling, kernel: str, operands: list[tuple[Value, Shape | None]], output: Value, hw: Hardware
+) -> Tiling:
+    """The tiling in as few slices as fit CMX (facts 3.2): one whose operands and result fit beside each other, or, for
+    kernels that the compiler pipelines, slices of which two fit."""
+    capacity = cmx_capacity(hw)
+    pipelined = kernel in hw.software.pipelined_kernels
+    if _footprint(tiling, kernel, operands, output, hw.tiles, True) <= capacity:
+        return tiling
+    axis = _slice_axis(tiling, kernel, pipelined)
+    sliced = replace(tiling, slice_axis=axis)
+    limit = sliced.extent()
+    for count in range(2, limit + 1):
+        tried = replace(sliced, slices=count)
+        if kernel == "select" and not _balanced(tried):
+            continue
+        if _footprint(tried, kernel, operands, output, hw.tiles, True) > capacity:
+            continue
+        if pipelined and 2 * _footprint(tried, kernel, operands, output, hw.tiles, False) > capacity:
+            continue
+        return tried
+    return replace(sliced, slices=max(limit, 1))
+
+
+def _slice_axis(tiling: Tiling, kernel: str, pipelined: bool) -> int:
+    if tiling.slice_axis == N or tiling.shape[N] > 1:
+        return tiling.slice_axis
+    first, last = (C, H) if kernel in OUTER_SLICED_KERNELS and not pipelined else (H, C)
+    order = (first, last) if tiling.lines else (first, W, last)
+    return next((d for d in order if tiling.shape[d] > 1 and d != tiling.locked), H)
+
+
+def _balanced(tiling: Tiling) -> bool:
+    """Slices along the axis of the SHAVEs that give each the same (select_1x24x256x256: 8, 8 and 12 channels a slice on
+    3720, 4000 and 5010; Where_2 of mamba2 on one tile: 4 of 24)."""
+    if tiling.slice_axis not in (tiling.shave_axis, tiling.axis):
+        return True
+    tiles = len(tiling.cuts) if tiling.axis == tiling.slice_axis else 1
+    shaves = tiling.shaves if tiling.shave_axis == tiling.slice_axis else 1
+    return tiling.shape[tiling.slice_axis] % (tiling.slices * tiles * shaves) == 0
+
+
+def _footprint(
+    tiling: Tiling,
+    kernel: str,
+    operands: list[tuple[Value, Shape | None]],
+    output: Value,
+    tiles: int,
+    full: bool,
+) -> int:
+    """CMX bytes of the largest slice on the fullest tile; ``full`` counts broadcast operands as the compiler does."""
+    part = max(tiling.parts(tiles)[0], key=lambda p: p.elements)
+    size = ceil_div(part.elements * output.bits, 8)
+    for value, shape in operands:
+        needed = needed_elements(value, shape, part, tiling)
+        if full and kernel in FULL_OPERAND_KERNELS:
+            needed = max(needed, part.elements)
+        size += ceil_div(needed * value.bits, 8)
+    return size
+
+
+def needed_elements(value: Value, shape: Shape | None, part: Part, tiling: Tiling) -> int:
+    """Elements of an operand that a tile needs."""
+    if value.elements == prod(tiling.shape):
+        return part.elements
+    if shape is None or (tiling.axis is None and tiling.cuts):
+        return value.elements
+    return operand_part(part.block, shape, tiling.shape)
