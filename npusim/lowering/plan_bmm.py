@@ -23,10 +23,16 @@ def plan_bmm(node: Node, hw: Hardware) -> Plan:
     (facts/vendor_lowering.md 1.2, 2.3)."""
     batch, m, k, n = (node.params[p] for p in ("batch", "m", "k", "n"))
     lhs, rhs = node.inputs
-    small = (m * k + n * k + m * n) * 2 <= GROUP_BYTES
+    small = (m * k + n * k + m * n) * 2 <= GROUP_BYTES and _group_bytes(m, k, n) <= cmx_capacity(hw)
     if hw.software.grouped_matmul and batch >= hw.tiles and small and not (lhs.constant or rhs.constant):
         return _grouped(node, hw, batch, m, k, n)
     return _unrolled(node, hw, batch)
+
+
+def _group_bytes(m: int, k: int, n: int) -> int:
+    """CMX bytes of one group: both operands, the weight table and the result, channels padded."""
+    k16, n16 = round_up(k, CHANNELS), round_up(n, CHANNELS)
+    return (m * k16 + n16 * k16 + m * n16) * 2 + n16 * TABLE_BYTES
 
 
 def _group_counted(work: DmaWork, divisor: int, hw: Hardware) -> DmaWork:
@@ -40,9 +46,8 @@ def _grouped(node: Node, hw: Hardware, batch: int, m: int, k: int, n: int) -> Pl
     tiles, (lhs, rhs), out = hw.tiles, node.inputs, node.output
     height, width = fold_rows(m, 4)
     k16, n16 = round_up(k, CHANNELS), round_up(n, CHANNELS)
-    per_group = (m * k16 + n16 * k16 + m * n16) * 2 + n16 * TABLE_BYTES
     groups = even(batch, tiles)
-    slices = max(1, ceil_div(groups[0] * per_group, cmx_capacity(hw)))
+    slices = ceil_div(groups[0], cmx_capacity(hw) // _group_bytes(m, k, n))
     mode = choose_mode(height, width, n16, hw)
     work = DpuWork("conv", height, width, n16, k16, mpe_mode=mode, in_bits=lhs.bits, out_bits=out.bits)
     parts = []

@@ -1,9 +1,9 @@
 """Refit: slices that are still too large for CMX are cut again, evenly, all operands alike.
 
-The planners' own rules follow the vendor's compiler, and for some shapes (long prompts, one tile, small scratchpads) what
-they leave does not fit. Ops that work element by element or row by row can always be cut further along a dimension
-that every operand has; the bytes moved stay the same. Convolutions and MatMuls can't (what one part needs of the weights
-depends on the split), so they keep their planner's slices and the scheduler says what does not fit.
+The planners' own rules follow the vendor's compiler, and for some shapes (long prompts, one tile, small scratchpads)
+what they leave does not fit. Ops that work element by element or row by row can always be cut further along a
+dimension that every operand has; the bytes moved stay the same. Convolutions and MatMuls can't (what one part needs of
+the weights depends on the split), so they keep their planner's slices and the scheduler says what does not fit.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ def _share(work: Work, n: int) -> Work:
         return _share_dma(work, n)
     if isinstance(work, ShaveWork):
         return ShaveWork(
-            work.kernel, ceil_div(work.out_elements, n), ceil_div(work.out_bytes, n), ceil_div(work.io_bytes, n)
+            work.kernel,
+            ceil_div(work.out_elements, n),
+            ceil_div(work.out_bytes, n),
+            ceil_div(work.io_bytes, n),
         )
     return _share_dpu(work, n)
 
