@@ -7,6 +7,7 @@ and simulates every model below DIR on three platforms and compares each latency
 from __future__ import annotations
 
 import argparse
+import gc
 import resource
 import subprocess
 import sys
@@ -31,6 +32,7 @@ def cold(arguments: list[str], repeat: int = 3) -> tuple[float, float]:
 
 def parts() -> None:
     """Lowering and the engines on the main job."""
+    gc.disable()  # as the command line does
     import workloads
     from npusim.costs.price import price
     from npusim.engine.event import simulate

@@ -6,7 +6,7 @@ While a SHAVE kernel works on slice i from CMX, the DPU computes slice i+1 and t
 
 from __future__ import annotations
 
-from itertools import count
+from itertools import count, pairwise
 
 from npusim.costs.work import ShaveWork, Work
 from npusim.hardware.schema import Hardware
@@ -21,10 +21,12 @@ GRANULE = 16
 def joins(node: Node, producer: Plan, sole: bool) -> bool:
     """Whether an elementwise kernel runs slice by slice behind the plan that makes its operand.
 
-    A convolution over rows carries its kernel along (chain_ffn256, chain_4matmul_swish); one over output channels does
-    not (the Gelu of bert, 48 of 48 on 4 and 6 tiles).
+    A convolution whose tiles or slices are rows carries its kernel along (chain_ffn256, chain_4matmul_swish); one that
+    both tiles and slices cut by output channels does not (the Gelu of bert, 48 of 48 on 4 and 6 tiles).
     """
     rows = bool(producer.in_dists) and producer.in_dists[0] is not None and not producer.in_dists[0].whole
+    keys = [{x.key for x in part.loads if x.operand == 0} for part in producer.slices]
+    rows = rows or any(a != b for a, b in pairwise(keys))
     return (
         sole
         and rows
