@@ -160,20 +160,26 @@ class Machine:
 
 @dataclass(slots=True, eq=False)
 class Flow:
-    """One transfer's bytes on their way: what remains, how fast it goes, and when it will land at this rate."""
+    """One transfer's bytes on their way: what remains, how fast it goes, and when it will land at this rate.
+
+    ``timer`` is the event that will look whether it has landed, at ``timer_us``; a flow that has been slowed down since
+    lands later than its timer, which then is set again.
+    """
 
     bytes_left: float
     cap: float
     rate: float
-    landing: Event
+    lands_us: float
+    timer_us: float
+    timer: Event
     done: Event
 
 
 class Ddr:
     """DRAM that all transfers in flight share max-min fairly; ``capacity`` in bytes/µs.
 
-    A flow that is never throttled lands exactly ``duration`` after its task started. Each change of a flow's rate
-    predicts a new landing; the event of the old one still fires, and is ignored.
+    A flow that is never throttled lands exactly ``duration`` after its task started. A flow that speeds up gets a new
+    timer (the old one still fires, and is ignored); one that slows down keeps the one it has.
     """
 
     def __init__(self, env: Environment, capacity: float) -> None:
@@ -186,12 +192,13 @@ class Ddr:
     def transfer(self, ddr_bytes: float, duration: float, latency: float) -> Event:
         """Start a transfer that would take ``duration`` alone; the event fires when its last byte has landed."""
         arrival = self.env.timeout(min(latency, duration))
-        landing = self.env.timeout(duration)
+        timer = self.env.timeout(duration)
         done = self.env.event()
         cap = own_cap(ddr_bytes, duration, latency)
-        flow = Flow(ddr_bytes, cap, rate=cap, landing=landing, done=done)
+        lands_us = self.env.now + duration
+        flow = Flow(ddr_bytes, cap, cap, lands_us, lands_us, timer, done)
         arrival.callbacks.append(partial(self.arrive, flow))
-        landing.callbacks.append(partial(self.land, flow))
+        timer.callbacks.append(partial(self.land, flow))
         return done
 
     def arrive(self, flow: Flow, _: Event) -> None:
@@ -201,8 +208,12 @@ class Ddr:
         self.share()
 
     def land(self, flow: Flow, event: Event) -> None:
-        """A flow has ended, unless its rate changed since this landing was predicted."""
-        if flow.landing is event:
+        """A flow has ended, unless its rate changed since this timer was set."""
+        if flow.timer is not event:
+            return
+        if flow.lands_us > flow.timer_us:
+            self.set_timer(flow)
+        else:
             self.advance()
             self.flows.remove(flow)
             self.share()
@@ -222,5 +233,12 @@ class Ddr:
         for flow, rate in zip(self.flows, rates, strict=True):
             if rate != flow.rate:
                 flow.rate = rate
-                flow.landing = self.env.timeout(flow.bytes_left / rate)
-                flow.landing.callbacks.append(partial(self.land, flow))
+                flow.lands_us = self.env.now + flow.bytes_left / rate
+                if flow.lands_us < flow.timer_us:
+                    self.set_timer(flow)
+
+    def set_timer(self, flow: Flow) -> None:
+        """Look again at a flow when it should land."""
+        flow.timer_us = flow.lands_us
+        flow.timer = self.env.timeout(max(flow.lands_us - self.env.now, 0.0))
+        flow.timer.callbacks.append(partial(self.land, flow))
