@@ -137,7 +137,7 @@ def _match_factor(index: Index, op: Op) -> Match | None:
 
     ``inputs`` are the summed tensor and the factor.
     """
-    if op.type != "ReduceSum" or op.attrs.get("keep_dims", True) not in (True, False):
+    if op.type != "ReduceSum":
         return None
     product = index.made_by(op.inputs[0], "Multiply")
     axes = index.tensor(op.inputs[1]).value

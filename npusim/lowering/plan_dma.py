@@ -115,8 +115,3 @@ def plan_convert(node: Node, hw: Hardware) -> Plan:
     value = node.inputs[0]
     moves = [(0, transfer("ddr", "ddr", value.elements, value.stored_bits, hw, "convert"))]
     return Plan(node, [value], [None], node.output, None, [], "converting copy", ddr_moves=moves)
-
-
-def is_movement(value: Value) -> bool:
-    """Whether a value can only come from DDR."""
-    return value.constant or value.partial

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from npusim.costs.work import Work
@@ -48,7 +47,7 @@ class ProgramOp:
 
     ``name`` and ``type`` are the model's; ``fused`` the other model ops it stands for; ``layer`` groups ops of one
     block of the network (``layers.3``) or is empty; ``strategy`` says how it was split, for people
-    (``SOK over 4 tiles, 2 slices``); ``macs`` and ``shape`` describe the output.
+    (``SOK over 4 tiles, 2 slices``); ``shape`` is the output's.
     """
 
     name: str
@@ -88,4 +87,3 @@ class Program:
     cmx_bytes_per_tile: int = 0
     tiles: int = 1
     notes: tuple[str, ...] = ()
-    meta: Mapping[str, object] = field(default_factory=dict)

@@ -37,11 +37,6 @@ class Value:
         return (self.elements * self.bits + 7) // 8
 
     @property
-    def stored_bytes(self) -> int:
-        """Bytes in DDR."""
-        return (self.elements * self.stored_bits + 7) // 8
-
-    @property
     def memory_order(self) -> tuple[int, ...]:
         """Dimensions as they lie in memory, unit dimensions left out."""
         order = self.order or tuple(range(len(self.shape)))

@@ -9,7 +9,9 @@ the rows for the hardware files.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
+import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +30,7 @@ HARDWARE_OF_PLATFORM = {"3720": "meteorlake-vpunn", "4000": "lunarlake-vpunn", "
 #: What one vendor schedule's variant weighs against one grid point (convolution, eltwise; none for pooling, where
 #: schedules did not improve what was left out).
 SCHEDULE_WEIGHT = {"3720": 9.0, "4000": 9.0, "5010": 30.0}
-_REFERENCE = Path(__file__).parents[2] / "tests" / "data" / "vendor_schedules"
+_PACKAGED = Path(__file__).parent / "data" / "vendor_schedules"
 _CONV = ("c0", "c_mac", "c_drain", "c_act", "c_wt", "c_weights", "c_out")
 _CELL = ("startup_cycles", "granule_cycles", "granule_tap_cycles", "cell_cycles", "tap_cycles")
 _CELL_OF_CLASS = {
@@ -225,17 +227,30 @@ _ALWAYS = (next(iter(ConvCost.model_fields)), next(iter(CellCost.model_fields)))
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m npusim.validation.fit", description=__doc__)
-    parser.add_argument("--reference", type=Path, default=_REFERENCE, help="folder with index.csv and traces")
+    parser.add_argument(
+        "--reference", type=Path, help="folder with index.csv, models and traces (default: the packaged set)"
+    )
     parser.add_argument(
         "--tables", type=Path, help="folder with the cost tables; without it nothing is refitted"
     )
     options = parser.parse_args(arguments)
     hardware = {platform: load_hardware(name) for platform, name in HARDWARE_OF_PLATFORM.items()}
-    points = schedule_points(options.reference, hardware)
+    points = _points(options.reference, hardware)
     shipped = [dpu.cycles(one.work, hardware[one.platform]) for one in points]
     _write(residuals(points, shipped, "Shipped tables, all variants"))
     if options.tables:
         _refit(points, hardware, options.tables)
+
+
+def _points(reference: Path | None, hardware: Mapping[str, Hardware]) -> list[Point]:
+    """The variants of a folder of schedules, or of the packaged ones, unpacked for as long as they are read."""
+    if reference is not None:
+        return list(schedule_points(reference, hardware))
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(_PACKAGED / "index.csv", folder)
+        for name in ("models.zip", "traces.zip"):
+            shutil.unpack_archive(_PACKAGED / name, folder)
+        return list(schedule_points(Path(folder), hardware))
 
 
 def _refit(points: Sequence[Point], hardware: Mapping[str, Hardware], tables: Path) -> None:
