@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from npusim.analysis.metrics import Metrics, metrics
 from npusim.costs.price import price
@@ -23,6 +23,7 @@ from npusim.graph.ir import Graph
 from npusim.hardware.load import load_hardware
 from npusim.hardware.schema import Hardware
 from npusim.lowering.program import Program
+from npusim.source import ModelSource
 
 Engine = Literal["event", "fast"]
 Phase = Literal["prefill", "decode"]
@@ -67,9 +68,7 @@ def load_model(
     ``shapes`` gives static shapes to inputs, by name; ``passes`` is a pipeline of `xamba` that rewrites the model.
     Raises UserError where the file is not a model or stays dynamic, and for a pipeline that cannot be read.
     """
-    from npusim.graph import load_model as load
-
-    return load(path, shapes, lambda model: _rewritten(model, passes))
+    return ModelSource(file=Path(path), shapes={k: list(v) for k, v in (shapes or {}).items()}).graph(passes)
 
 
 def build_workload(
@@ -88,28 +87,8 @@ def build_workload(
     ``layers`` cuts the model to its first layers; ``chunk`` is Mamba-2's chunk length; ``passes`` is a pipeline of
     `xamba` that rewrites the model. Raises UserError for an unknown name and for values that cannot be built.
     """
-    import workloads
-    from npusim.graph import from_openvino
-
-    try:
-        model = workloads.build(
-            name, phase=phase, tokens=tokens, layers=layers, batch=batch, chunk=chunk, weights="shared"
-        )
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    return from_openvino(_rewritten(model, passes))
-
-
-def _rewritten(model: Any, passes: str) -> Any:
-    """An openvino.Model after a pipeline of `xamba`; the model itself where there is none."""
-    if not passes:
-        return model
-    import xamba
-
-    try:
-        return xamba.apply(model, passes)[0]
-    except xamba.PipelineError as error:
-        raise UserError(str(error)) from None
+    source = ModelSource(name, phase=phase, tokens=tokens, layers=layers, batch=batch, chunk=chunk)
+    return source.graph(passes)
 
 
 def lower(graph: Graph, hw: Hardware) -> Program:

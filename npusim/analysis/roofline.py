@@ -14,7 +14,7 @@ import numpy as np
 from npusim.costs.dpu import roofline_cycles
 from npusim.costs.prices import Prices
 from npusim.costs.work import DmaWork, DpuWork, ShaveWork
-from npusim.engine.fast import latencies
+from npusim.engine.fast import simulate_fast
 from npusim.engine.sharing import BYTES_PER_US_PER_GBPS
 from npusim.hardware.schema import Hardware
 from npusim.lowering.program import Program, Queue
@@ -77,14 +77,14 @@ def dependency_us(program: Program, prices: Prices) -> float:
         queues=tuple(Queue(f"task {i}", "dma", i) for i in range(len(program.tasks))),
         tasks=tuple(replace(task, queue=i) for i, task in enumerate(program.tasks)),
     )
-    return float(latencies(free, prices.duration_us[None, :])[0])
+    return simulate_fast(free, replace(prices, ddr_gbps=None)).latency_us
 
 
 def _vector_cycles(work: ShaveWork, hw: Hardware) -> float:
     kernel = hw.shave.kernels.get(work.kernel, hw.shave.kernels["default"])
     if kernel.per_cycle is None:
         return 0.0
-    return 8 * min(work.out_bytes, 2 * work.out_elements) / hw.shave.vector_bits
+    return 8 * max(min(work.out_bytes, 2 * work.out_elements), 2 * work.macs) / hw.shave.vector_bits
 
 
 def _ddr_us(program: Program, hw: Hardware) -> float:

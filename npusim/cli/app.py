@@ -8,7 +8,9 @@ import typer
 
 from npusim import __version__
 from npusim.cli.catalog import list_command
+from npusim.cli.compare_trace import compare_trace_command
 from npusim.cli.hw import hw_app
+from npusim.cli.measure import measure_command
 from npusim.cli.run import run_command
 from npusim.cli.trace import trace_app
 from npusim.cli.transform import transform_command
@@ -44,5 +46,7 @@ app.command("list")(list_command)
 app.command("validate")(validate_command)
 app.command("transform")(transform_command)
 app.command("verify")(verify_command)
+app.command("measure")(measure_command)
+app.command("compare-trace")(compare_trace_command)
 app.add_typer(hw_app, name="hw")
 app.add_typer(trace_app, name="trace")

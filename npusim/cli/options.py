@@ -1,13 +1,98 @@
-"""What option values mean, and which options contradict each other."""
+"""Options that several commands share, what their values mean, and which of them contradict each other."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from npusim.errors import UserError
+from npusim.source import DEFAULT_TOKENS, DEFAULT_WORKLOAD, ModelSource
+
+
+class Phase(StrEnum):
+    """What part of a language model's work is run."""
+
+    PREFILL = "prefill"
+    DECODE = "decode"
+
+
+HwOption = Annotated[str, typer.Option("--hw", metavar="FILE", help="Hardware file, yours or a shipped one.")]
+WorkloadOption = Annotated[
+    str | None,
+    typer.Option("--workload", metavar="NAME", help=f"Built-in workload.  [default: {DEFAULT_WORKLOAD}]"),
+]
+ModelOption = Annotated[
+    Path | None,
+    typer.Option("--model", metavar="FILE", help="Model file instead: IR, ONNX, TensorFlow, TFLite, Paddle."),
+]
+ShapeOption = Annotated[
+    list[str] | None,
+    typer.Option("--shape", metavar="NAME=[1,256]", help="Static shape of an input; may be repeated."),
+]
+PhaseOption = Annotated[
+    Phase | None,
+    typer.Option("--phase", help="Prefill of a prompt, or one step of decoding.  [default: prefill]"),
+]
+LayersOption = Annotated[
+    int | None, typer.Option("--layers", min=1, help="Only the first layers.  [default: all]")
+]
+TokensOption = Annotated[
+    int | None,
+    typer.Option("--tokens", min=1, help=f"Prompt length of a prefill.  [default: {DEFAULT_TOKENS}]"),
+]
+BatchOption = Annotated[
+    int | None, typer.Option("--batch", min=1, help="Sequences run together.  [default: 1]")
+]
+ChunkOption = Annotated[
+    int | None, typer.Option("--chunk", min=1, help="Mamba-2's chunk length in tokens.  [default: 256]")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the hardware; may be repeated."),
+]
+
+
+def model_source(
+    workload: str | None,
+    model: Path | None,
+    shape: list[str] | None,
+    phase: Phase | None,
+    layers: int | None,
+    tokens: int | None,
+    batch: int | None,
+    chunk: int | None,
+) -> ModelSource:
+    """The model that the options above ask for. Raises UserError where two of them contradict each other."""
+    shapes = parse_shapes(shape or ())
+    if model is not None:
+        shaped = {
+            "--phase": phase,
+            "--layers": layers,
+            "--tokens": tokens,
+            "--batch": batch,
+            "--chunk": chunk,
+        }
+        refuse_together("--model", {"--workload": workload, **shaped})
+        return ModelSource(file=model, shapes=shapes)
+    if shapes:
+        raise UserError(
+            "--shape needs --model; a workload is shaped by --tokens, --batch, --layers and --chunk"
+        )
+    return ModelSource(
+        workload or DEFAULT_WORKLOAD,
+        phase=(phase or Phase.PREFILL).value,
+        tokens=tokens,
+        layers=layers,
+        batch=batch or 1,
+        chunk=chunk,
+    )
+
 
 _SHAPE = re.compile(r"\[?\s*(\d+(?:\s*,\s*\d+)*)?\s*\]?")
 

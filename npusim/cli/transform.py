@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from npusim.cli.options import parse_shapes, refuse_together
+from npusim.cli.options import (
+    BatchOption,
+    ChunkOption,
+    LayersOption,
+    PhaseOption,
+    ShapeOption,
+    TokensOption,
+    WorkloadOption,
+    model_source,
+)
 from npusim.cli.progress import progress
-from npusim.cli.run import DEFAULT_TOKENS, Phase
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,31 +40,19 @@ def transform_command(
             "-o", "--out", metavar="OUT.xml", help="Where the result is written, with its .bin beside it."
         ),
     ] = None,
-    workload: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Built-in workload instead of a model file.")
-    ] = None,
-    shape: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=[1,256]", help="Static shape of an input; may be repeated."),
-    ] = None,
-    phase: Annotated[
-        Phase | None, typer.Option(help="Prefill of a prompt, or one step of decoding.  [default: prefill]")
-    ] = None,
-    layers: Annotated[int | None, typer.Option(min=1, help="Only the first layers.  [default: all]")] = None,
-    tokens: Annotated[
-        int | None, typer.Option(min=1, help=f"Prompt length of a prefill.  [default: {DEFAULT_TOKENS}]")
-    ] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Sequences run together.  [default: 1]")] = None,
+    workload: WorkloadOption = None,
+    shape: ShapeOption = None,
+    phase: PhaseOption = None,
+    layers: LayersOption = None,
+    tokens: TokensOption = None,
+    batch: BatchOption = None,
+    chunk: ChunkOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Rewrite an OpenVINO model so that it runs better on an NPU."""
-    shaped = {"--phase": phase, "--layers": layers, "--tokens": tokens, "--batch": batch}
-    if model is not None:
-        refuse_together("a model file", {"--workload": workload, **shaped})
-    elif workload is None:
+    if model is None and workload is None:
         raise UserError("what is to be rewritten? give a model file or --workload NAME")
-    elif shape:
-        raise UserError("--shape needs a model file; a workload is shaped by --tokens, --batch and --layers")
+    source = model_source(workload, model, shape, phase, layers, tokens, batch, chunk)
     import xamba
 
     if not passes.strip():
@@ -71,35 +67,16 @@ def transform_command(
         raise UserError(f"--passes: {error}") from None
     with progress() as step:
         step("reading the model" if model else "building the model")
-        if model is not None:
-            from npusim.graph import read_model
-
-            source, notes = read_model(model, parse_shapes(shape or ()))
-        else:
-            source, notes = _build(str(workload), phase or Phase.PREFILL, layers, tokens, batch or 1), ()
+        stock, notes = source.read()
         step("rewriting")
-        result, sites = xamba.apply(source, passes)
+        result, sites = xamba.apply(stock, passes)
         if out is not None:
             step("writing")
             _write(result, out)
     if as_json:
-        print(
-            json.dumps(
-                _document(str(model or workload), passes, out, sites, notes), indent=2, ensure_ascii=False
-            )
-        )
+        print(json.dumps(_document(source.name, passes, out, sites, notes), indent=2, ensure_ascii=False))
     else:
         _print(sites, out, notes)
-
-
-def _build(name: str, phase: Phase, layers: int | None, tokens: int | None, batch: int) -> Any:
-    import workloads
-
-    count = tokens or (DEFAULT_TOKENS if phase == Phase.PREFILL else None)
-    try:
-        return workloads.build(name, phase=phase.value, tokens=count, layers=layers, batch=batch)
-    except ValueError as error:
-        raise UserError(str(error)) from None
 
 
 def _check_target(out: Path) -> None:

@@ -174,7 +174,7 @@ def _conv_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
         + row.c_drain * max(terms.mac, terms.drain)
         + moved / 100
         + row.c_stencil * terms.stencils
-        + row.c_bound * max(terms.mac, reads)
+        + row.c_bound * max(terms.mac, reads, terms.drain)
     )
 
 

@@ -11,7 +11,7 @@ def dynamic_pj(work: Work, hw: Hardware, shave_cycles: float = 0.0) -> float:
     """Energy of one task, pJ, without the static power of the NPU.
 
     DMA: every byte at each memory it touches. DPU: multiply-accumulates by element type, and the scratchpad bytes
-    that its stencils read and its output writes. SHAVE: an operation an element and at least one a cycle (scalar
+    that its stencils read and its output writes. SHAVE: an operation an element or product and at least one a cycle (scalar
     kernels spend many cycles on an element), and the bytes of its operands.
     """
     energy = hw.energy
@@ -22,6 +22,6 @@ def dynamic_pj(work: Work, hw: Hardware, shave_cycles: float = 0.0) -> float:
         mac_pj = energy.mac_int8_pj if work.in_bits <= 8 else energy.mac_fp16_pj
         return work.macs * mac_pj + dpu.cmx_bytes(work, hw) * energy.cmx_byte_pj
     if isinstance(work, ShaveWork):
-        operations = max(work.out_elements, shave_cycles)
+        operations = max(work.out_elements, work.macs, shave_cycles)
         return operations * energy.shave_op_pj + work.io_bytes * energy.cmx_byte_pj
     raise TypeError(f"no energy model for {type(work).__name__}")

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from npusim.costs import dma, dpu, energy, shave
-from npusim.costs.prices import PROVENANCE, Prices
+from npusim.costs.prices import PROVENANCE, Prices, PriceTable
 from npusim.costs.work import DmaWork, DpuWork, ShaveWork, Work
+from npusim.hardware.base import Section
 from npusim.hardware.schema import Hardware
 
 if TYPE_CHECKING:  # lowering asks for the price of a task while it is imported
     from npusim.lowering.program import Program
 
 
-class _Price(NamedTuple):
-    duration_us: float
-    latency_us: float
-    ddr_bytes: float
-    provenance: int
-    energy_pj: float
-
-
 def work_us(work: Work, hw: Hardware, allow_guess: bool = False) -> float:
-    """Duration of one task that is alone on the machine, µs."""
+    """Duration of one task that is alone on the machine, µs, without its dispatch (no compiler counts that in)."""
     if isinstance(work, DmaWork):
         return dma.time(work, hw)[1]
     if isinstance(work, DpuWork):
@@ -39,20 +33,120 @@ def price(program: Program, hw: Hardware, allow_guess: bool = False) -> Prices:
     Raises ``shave.UnknownKernel`` for a SHAVE kernel without a row, unless ``allow_guess`` prices it as the default
     kernel with provenance ``guess``.
     """
-    index, unique = _distinct(task.work for task in program.tasks)
-    table = np.array([_price(work, hw, allow_guess) for work in unique], dtype=np.float64).reshape(-1, 5)
-    columns = table[index].T
-    return Prices(
-        duration_us=np.ascontiguousarray(columns[0]),
-        latency_us=np.ascontiguousarray(columns[1]),
-        ddr_bytes=np.ascontiguousarray(columns[2]),
-        provenance=columns[3].astype(np.int8),
-        energy_pj=np.ascontiguousarray(columns[4]),
-        ddr_gbps=hw.ddr.bandwidth_gbps if hw.ddr.contention else None,
+    return price_points(program, [hw], allow_guess).prices(0)
+
+
+def price_points(program: Program, hardwares: Sequence[Hardware], allow_guess: bool = False) -> PriceTable:
+    """Prices of one ``program`` on each of ``hardwares``, which may differ in whatever leaves the Program as it is.
+
+    Raises as ``price`` does.
+    """
+    work_of_task, works = _distinct(task.work for task in program.tasks)
+    other = next((work for work in works if type(work) not in _KINDS), None)
+    if other is not None:
+        raise TypeError(f"no cost model for {type(other).__name__}")
+    shape = (len(hardwares), len(works))
+    duration, latency, energy_pj = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    provenance = np.zeros(shape, np.int8)
+    values = _Values()
+    for kind, how in _KINDS.items():
+        mine = [i for i, work in enumerate(works) if type(work) is kind]
+        tables: dict[tuple[str, ...], npt.NDArray[np.float64]] = {}
+        for point, hw in enumerate(hardwares):
+            key = tuple(map(values.of, how.sections(hw)))
+            if key not in tables:
+                rows = [how.row(works[i], hw, allow_guess) for i in mine]
+                tables[key] = np.array(rows, np.float64).reshape(-1, 4).T
+            lasts, latency[point, mine], provenance[point, mine], energy_pj[point, mine] = tables[key]
+            duration[point, mine] = lasts / how.per_us(hw) + how.dispatch_us(hw)
+    moved = [w.ddr_read_bytes + w.ddr_write_bytes if isinstance(w, DmaWork) else 0.0 for w in works]
+    return PriceTable(
+        work_of_task=work_of_task,
+        duration_us=duration,
+        latency_us=latency,
+        ddr_bytes=np.array(moved, np.float64),
+        provenance=provenance,
+        energy_pj=energy_pj,
+        ddr_gbps=np.array([hw.ddr.bandwidth_gbps if hw.ddr.contention else np.nan for hw in hardwares]),
     )
 
 
-def _distinct(works: Iterable[Work]) -> tuple[np.ndarray, list[Work]]:
+class _Row(NamedTuple):
+    lasts: float  # in the unit of _Kind.per_us
+    latency_us: float
+    provenance: int
+    energy_pj: float
+
+
+class _Kind(NamedTuple):
+    """How one kind of work is priced: a row a work, which only the ``sections`` decide, times 1 / ``per_us``, and the
+    dispatch of a task (that of a transfer is part of its row: a ``sync`` has none)."""
+
+    row: Callable[[Any, Hardware, bool], _Row]
+    sections: Callable[[Hardware], tuple[Section, ...]]
+    per_us: Callable[[Hardware], float]
+    dispatch_us: Callable[[Hardware], float]
+
+
+def _dma_row(work: DmaWork, hw: Hardware, _: bool) -> _Row:
+    latency_us, duration_us = dma.time(work, hw)
+    dispatch_us = 0.0 if work.kind == "sync" else hw.software.dispatch.dma_us
+    provenance = PROVENANCE.index(hw.dma.provenance)
+    return _Row(
+        duration_us + dispatch_us, latency_us + dispatch_us, provenance, energy.dynamic_pj(work, hw)
+    )
+
+
+def _dpu_row(work: DpuWork, hw: Hardware, _: bool) -> _Row:
+    provenance = PROVENANCE.index(hw.dpu.costs.provenance)
+    return _Row(dpu.cycles(work, hw), 0.0, provenance, energy.dynamic_pj(work, hw))
+
+
+def _shave_row(work: ShaveWork, hw: Hardware, allow_guess: bool) -> _Row:
+    cycles = shave.cycles(work, hw, allow_guess)
+    provenance = PROVENANCE.index(shave.row(work.kernel, hw, allow_guess).provenance)
+    return _Row(cycles, 0.0, provenance, energy.dynamic_pj(work, hw, cycles))
+
+
+_KINDS: dict[type, _Kind] = {
+    DmaWork: _Kind(
+        _dma_row,
+        lambda hw: (hw.dma, hw.ddr, hw.clocks, hw.software.fetch, hw.software.dispatch, hw.energy),
+        lambda _: 1.0,
+        lambda _: 0.0,
+    ),
+    DpuWork: _Kind(
+        _dpu_row,
+        lambda hw: (hw.dpu, hw.energy),
+        lambda hw: hw.clocks.dpu_mhz,
+        lambda hw: hw.software.dispatch.dpu_us,
+    ),
+    ShaveWork: _Kind(
+        _shave_row,
+        lambda hw: (hw.shave, hw.energy),
+        lambda hw: hw.clocks.vpu_mhz,
+        lambda hw: hw.software.dispatch.shave_us,
+    ),
+}
+
+
+class _Values:
+    """Sections of the hardware points as text, written once for every object."""
+
+    def __init__(self) -> None:
+        self.by_identity: dict[int, str] = {}
+
+    def of(self, section: Section | None) -> str:
+        """The section's values; equal for equal sections."""
+        if section is None:
+            return ""
+        text = self.by_identity.get(id(section))
+        if text is None:
+            text = self.by_identity[id(section)] = section.model_dump_json()
+        return text
+
+
+def _distinct(works: Iterable[Work]) -> tuple[npt.NDArray[np.intp], list[Work]]:
     """Position of every work in the list of distinct ones. Equal objects hash once per identity, not per task."""
     by_identity: dict[int, int] = {}
     by_value: dict[Work, int] = {}
@@ -63,20 +157,3 @@ def _distinct(works: Iterable[Work]) -> tuple[np.ndarray, list[Work]]:
             position = by_identity[id(work)] = by_value.setdefault(work, len(by_value))
         index.append(position)
     return np.array(index, dtype=np.intp), list(by_value)
-
-
-def _price(work: Work, hw: Hardware, allow_guess: bool) -> _Price:
-    if isinstance(work, DmaWork):
-        latency_us, duration_us = dma.time(work, hw)
-        ddr_bytes = work.ddr_read_bytes + work.ddr_write_bytes
-        provenance = PROVENANCE.index(hw.dma.provenance)
-        return _Price(duration_us, latency_us, ddr_bytes, provenance, energy.dynamic_pj(work, hw))
-    if isinstance(work, DpuWork):
-        provenance = PROVENANCE.index(hw.dpu.costs.provenance)
-        duration_us = dpu.cycles(work, hw) / hw.clocks.dpu_mhz
-        return _Price(duration_us, 0.0, 0.0, provenance, energy.dynamic_pj(work, hw))
-    if isinstance(work, ShaveWork):
-        cycles = shave.cycles(work, hw, allow_guess)
-        provenance = PROVENANCE.index(shave.row(work.kernel, hw, allow_guess).provenance)
-        return _Price(cycles / hw.clocks.vpu_mhz, 0.0, 0.0, provenance, energy.dynamic_pj(work, hw, cycles))
-    raise TypeError(f"no cost model for {type(work).__name__}")

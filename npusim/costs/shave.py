@@ -37,5 +37,6 @@ def cycles(work: ShaveWork, hw: Hardware, allow_guess: bool = False) -> float:
         "output_bytes": work.out_bytes,
         "io_bytes": work.io_bytes,
         "output_elements": work.out_elements,
+        "macs": work.macs,
     }[kernel.counts]
     return kernel.startup_cycles + counted / kernel.per_cycle

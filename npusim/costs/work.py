@@ -83,13 +83,14 @@ class ShaveWork:
     """One SHAVE kernel call: ``kernel`` names the row of the kernel table (``exp``, ``cumsum``, ``softmax`` ...).
 
     ``out_elements`` and ``out_bytes`` are this call's share of the output; ``io_bytes`` all its inputs and outputs
-    (a broadcast operand counts its real bytes).
+    (a broadcast operand counts its real bytes). ``macs`` are the products that ``dot`` adds up, 0 for other kernels.
     """
 
     kernel: str
     out_elements: int
     out_bytes: int
     io_bytes: int
+    macs: int = 0
 
 
 Work = DmaWork | DpuWork | ShaveWork

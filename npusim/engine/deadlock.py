@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from npusim.costs.prices import Prices
+from npusim.costs.prices import Prices, PriceTable
 from npusim.lowering.program import Program
 
 
@@ -68,3 +68,21 @@ def check_prices(program: Program, prices: Prices) -> None:
         raise ValueError(
             f"prices.ddr_gbps is {prices.ddr_gbps}; it must be positive, or None for no contention"
         )
+
+
+def check_table(program: Program, table: PriceTable) -> None:
+    """Raise ValueError unless the table has a column for every task, and finite, non-negative prices in all of them."""
+    tasks, works = len(program.tasks), len(table.ddr_bytes)
+    if table.work_of_task.shape != (tasks,):
+        raise ValueError(f"the table is of {len(table.work_of_task)} tasks, the program has {tasks} tasks")
+    if tasks and not 0 <= table.work_of_task.min() <= table.work_of_task.max() < works:
+        raise ValueError(f"work_of_task must be columns of the table, 0 to {works - 1}")
+    for name in ("duration_us", "latency_us", "ddr_bytes"):
+        values = getattr(table, name)
+        shape = (works,) if name == "ddr_bytes" else (len(table.ddr_gbps), works)
+        if values.shape != shape:
+            raise ValueError(f"{name} has shape {values.shape}, expected {shape}")
+        if not (np.isfinite(values) & (values >= 0)).all():
+            raise ValueError(f"{name} has a price that is negative or not finite")
+    if (table.ddr_gbps <= 0).any():
+        raise ValueError("ddr_gbps must be positive, or nan for no contention")

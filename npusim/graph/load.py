@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,17 +107,13 @@ def read_model(
 def load_model(
     path: str | Path,
     shapes: Mapping[str, Sequence[int]] | None = None,
-    rewrite: Callable[[Any], Any] | None = None,
 ) -> Graph:
     """The Graph of a model file (OpenVINO IR, ONNX, TensorFlow, TFLite, Paddle); see `read_model`.
 
-    ``rewrite``, if given, makes the openvino.Model that is taken from the one that was read. Raises UserError as
-    `read_model` does, and for shapes that stay dynamic.
+    Raises UserError as `read_model` does, and for shapes that stay dynamic.
     """
     model, notes = read_model(path, shapes)
-    if rewrite is not None:
-        model = rewrite(model)
-    return _graph(model, Path(path).stem, str(path), notes)
+    return graph_of(model, Path(path).stem, str(path), notes)
 
 
 def load_model_bytes(xml: bytes, weights: bytes | None, name: str) -> Graph:
@@ -130,10 +126,14 @@ def load_model_bytes(xml: bytes, weights: bytes | None, name: str) -> Graph:
         model, notes = _read_bytes(Core(), xml, weights, f"{name}.bin")
     except RuntimeError as error:
         raise UserError(f"{name}: not a model that OpenVINO reads: {_first_line(error)}") from error
-    return _graph(model, name, name, notes)
+    return graph_of(model, name, name, notes)
 
 
-def _graph(model: Any, name: str, label: str, notes: tuple[str, ...]) -> Graph:
+def graph_of(model: Any, name: str, label: str, notes: tuple[str, ...] = ()) -> Graph:
+    """The Graph of an openvino.Model with static shapes; ``label`` names it in errors, ``notes`` join the Graph's own.
+
+    Raises UserError for an input whose shape is dynamic.
+    """
     dynamic = [port for port in model.inputs if not port.get_partial_shape().is_static]
     if dynamic:
         port = dynamic[0]

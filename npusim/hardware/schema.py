@@ -32,6 +32,7 @@ __all__ = [
     "MacsPerCycle",
     "Ppe",
     "PpeLut",
+    "ScheduledFor",
     "Shave",
     "Software",
 ]
@@ -64,7 +65,7 @@ class ConvCost(Section):
     """One row of the additive conv model (facts/vendor_costs.md 4.3, refitted): DPU cycles of one workload.
 
     ``c0 + c_mac*mac + c_drain*max(mac, D*cells) + (c_act*act + c_wt*wt + c_weights*weights + c_out*out)/100
-    + c_stencil*stencils + c_bound*max(mac, (act + wt)/read_bytes_per_cycle)``, with the terms of
+    + c_stencil*stencils + c_bound*max(mac, (act + wt)/read_bytes_per_cycle, D*cells)``, with the terms of
     ``npusim.costs.dpu.ConvTerms``. No coefficient is negative: within a row, more work never costs less.
     """
 
@@ -115,7 +116,7 @@ class DpuCosts(Section):
     read_bytes_per_cycle: Positive = 146.2
     """Bytes that one DPU reads from CMX per DPU cycle (the ``c_bound`` term)."""
     drain_cycles_per_cell: dict[Literal["int8", "fp16"], NonNegative] = Field(default={"int8": 8, "fp16": 20})
-    """Cycles to write one 4x4x16 cell of output (``D`` of the ``c_drain`` term), by element type."""
+    """Cycles to write one 4x4x16 cell of output (``D`` of the ``c_drain`` and ``c_bound`` terms), by element type."""
     conv: dict[str, ConvCost]
     """Key: ``TYPE``, or ``TYPE CLASS``, or ``TYPE CLASS MODE``, e.g. ``fp16 W4 16x16``; the longest that exists wins.
     Classes: output width up to 2 (``W1``), 5 (``W4``), 10 (``W8``), wider (``img1``), kernels over 1x1 (``img3``)."""
@@ -169,8 +170,9 @@ class Kernel(Section):
     """VPU cycles of a call, whatever its size."""
     per_cycle: Positive | None = None
     """What of ``counts`` is done per VPU cycle; null: the kernel is charged its start-up alone."""
-    counts: Literal["output_bytes", "io_bytes", "output_elements"] = "output_bytes"
-    """What is counted: bytes or elements of the output, or the bytes of all inputs and outputs."""
+    counts: Literal["output_bytes", "io_bytes", "output_elements", "macs"] = "output_bytes"
+    """What is counted: bytes or elements of the output, the bytes of all inputs and outputs, or multiply-accumulates
+    (of ``dot`` alone)."""
     provenance: Provenance = "fitted"
     """How far to trust this row."""
 
@@ -282,7 +284,29 @@ class Host(Section):
     """What an inference costs outside the NPU's schedule."""
 
     overhead_us: NonNegative = 0
-    """Driver and host time per inference, µs, added to the reported latency only where asked for."""
+    """Driver and host time of one synchronous inference, µs: wall time less what the NPU takes. It is not part of the
+    reported latency of a Program; with several inferences in flight it is hidden."""
+    period_us: NonNegative = 0
+    """Least time between two inferences that host and driver can keep up with, µs, however many are in flight."""
+
+
+class ScheduledFor(Section):
+    """What the compiler takes the machine to be while it weighs one schedule against another.
+
+    A section that is null is taken from the hardware as it is. The shipped files state all of them, so that a clock,
+    a bandwidth, a latency or a kernel's speed that a simulation sets changes when tasks run, never which tasks.
+    """
+
+    clocks: Clocks | None = None
+    """In place of ``clocks``."""
+    dpu_costs: DpuCosts | None = None
+    """In place of ``dpu.costs``."""
+    kernels: dict[str, Kernel] | None = None
+    """In place of ``shave.kernels``."""
+    dma_paths: DmaPaths | None = None
+    """In place of ``dma.paths``."""
+    ddr: Ddr | None = None
+    """In place of ``ddr``."""
 
 
 class Hardware(Section):
@@ -303,6 +327,7 @@ class Hardware(Section):
     energy: Energy
     software: Software
     host: Host = Host()
+    scheduled_for: ScheduledFor = ScheduledFor()
 
     @field_validator("platform", mode="before")
     @classmethod

@@ -33,6 +33,36 @@ class Fetch(Section):
     """One more transfer per FIFO after the start barrier."""
 
 
+class Dispatch(Section):
+    """What starting a task costs besides its work: the barrier it waits on, and its descriptor. It is part of the
+    task's duration, and the compiler does not weigh it."""
+
+    dma_us: NonNegative = 0
+    """µs per transfer; it comes before the first byte."""
+    dpu_us: NonNegative = 0
+    """µs per DPU task."""
+    shave_us: NonNegative = 0
+    """µs per SHAVE kernel call."""
+
+
+class Hint(Section):
+    """What OpenVINO compiles and runs for one performance hint."""
+
+    tiles: Count | None = None
+    """Tiles that one inference is compiled for, at most those that there are; null: all."""
+    requests: Count = 1
+    """Inferences that are in flight at most."""
+
+
+class Hints(Section):
+    """The two performance hints of OpenVINO."""
+
+    latency: Hint = Hint()
+    """One inference at a time."""
+    throughput: Hint = Hint()
+    """Several at a time: as many run side by side as the tiles allow, the others queue behind them."""
+
+
 class Software(Section):
     """What the compiler and driver generation decides: the same silicon has several."""
 
@@ -40,10 +70,20 @@ class Software(Section):
     """Compiler release and platform, as reports name it."""
     fetch: Fetch | None = None
     """Fetching of descriptors; null: it costs nothing visible."""
+    dispatch: Dispatch = Dispatch()
+    """What starting a task costs besides its work."""
+    hints: Hints = Hints()
+    """What OpenVINO's performance hints choose."""
     grouped_matmul: bool = True
     """A batched MatMul of two activations runs as one op whose groups are split over tiles; else one conv a batch."""
     contract_multiply_reduce: bool = True
     """Broadcast Multiply + ReduceSum becomes a batched MatMul; else the whole product is made and then reduced."""
+    contraction_engine: Literal["dpu", "shave"] = "dpu"
+    """Where that MatMul runs: on the DPU, or as the SHAVE kernel ``dot``, which multiplies and adds, so that the product
+    is not made either."""
+    contract_ones: bool = False
+    """A MatMul of a broadcast product with a constant vector of ones (ReduBA) is read as the sum that it is and becomes
+    a batched MatMul on the DPU; else the whole product is made."""
     reduce_sum_engine: Literal["dpu", "shave"] = "dpu"
     """Where ReduceSum runs: as convolutions and pools on the DPU, or as a SHAVE kernel."""
     fused_activations: tuple[Activation, ...] = ("Relu", "Clamp", "LeakyRelu")

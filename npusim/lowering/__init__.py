@@ -8,6 +8,7 @@ from npusim.graph.ir import Graph
 from npusim.hardware.schema import Hardware
 from npusim.lowering.fuse import fuse
 from npusim.lowering.nodes import Node
+from npusim.lowering.ones import fold_ones
 from npusim.lowering.place import Placer
 from npusim.lowering.plan import Plan
 from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Queue, Task
@@ -15,6 +16,7 @@ from npusim.lowering.refit import refit
 from npusim.lowering.rewrite import raise_slices
 from npusim.lowering.schedule import schedule
 from npusim.lowering.tables import fold_tables
+from npusim.lowering.view import compiler_view, lowering_key
 
 _LAYER = re.compile(r"(?:layers?|blocks?|h|b|stages?)[./](\d+)(?=[./_]|$)")
 
@@ -71,8 +73,11 @@ def lower(graph: Graph, hw: Hardware) -> Program:
 
     Raises UserError: an op that is not known (named), an op that cannot be sliced to fit CMX.
     """
-    hw = _engines(hw)
-    graph = raise_slices(fold_tables(graph, hw.dpu.ppe.lut))
+    hw = _engines(compiler_view(hw))
+    graph = fold_tables(graph, hw.dpu.ppe.lut)
+    if hw.software.contract_multiply_reduce and hw.software.contract_ones:
+        graph = fold_ones(graph)
+    graph = raise_slices(graph)
     nodes, outputs = fuse(graph, hw.software)
     made = {node.output.storage for node in nodes}
     loose = [value for value in outputs if value.storage not in made or value.partial]
@@ -95,4 +100,4 @@ def lower(graph: Graph, hw: Hardware) -> Program:
     return schedule(plans, ops, {v.storage for v in outputs}, homes, graph.name, hw, graph.notes)
 
 
-__all__ = ["CmxBuffer", "Program", "ProgramOp", "Queue", "Task", "lower"]
+__all__ = ["CmxBuffer", "Program", "ProgramOp", "Queue", "Task", "lower", "lowering_key"]

@@ -109,9 +109,10 @@ def fused_lut(node: Node, hw: Hardware) -> bool:
 def weights_load(
     operand: int, tile: int, channels: int, k: int, weights: Value, hw: Hardware, key: tuple[int, ...]
 ) -> Load:
-    """One tile's own weights (SOK), or weights that are an activation on every tile."""
+    """One tile's own weights (SOK), which stay as narrow as they are stored, or an activation on every tile."""
     work = transfer("ddr", "cmx", channels * k, weights.stored_bits, hw)
-    return Load(operand, tile, work, channels * k * weights.bits // 8, key=(1, tile, *key))
+    bits = min(weights.stored_bits, weights.bits)
+    return Load(operand, tile, work, channels * k * bits // 8, key=(1, tile, *key))
 
 
 def table_load(tile: int, channels: int, hw: Hardware, key: tuple[int, ...]) -> Load:

@@ -37,7 +37,7 @@ def factor(fuser: Fuser, match: Match) -> Node:
     """sum(a * b) where b does not vary along the axis: sum(a) * b."""
     product, op = match.covered
     a, b = (fuser.values[i] for i in match.inputs)
-    axis = fuser.axes(op.inputs[1], len(a.shape))[0]
+    axis = match.axis
     shape = tuple(1 if d == axis else s for d, s in enumerate(a.shape))
     total = Value(fuser.storage(), shape, a.bits, a.bits, order=a.order)
     fuser.add(Node("reduce", op.name, op.type, [a], total, {"reduce": "sum", "axes": (axis,)}))
@@ -53,10 +53,13 @@ def factor(fuser: Fuser, match: Match) -> Node:
 
 
 def contract(fuser: Fuser, match: Match) -> Node:
-    """Broadcast Multiply + ReduceSum as a batched MatMul: lhs [B, M, K], rhs [B, N, K], output [B, M, N]."""
-    product, op = match.covered
-    shape = fuser.shape(product)
-    axis = fuser.axes(op.inputs[1], len(shape))[0]
+    """Broadcast Multiply + ReduceSum as a batched MatMul: lhs [B, M, K], rhs [B, N, K], output [B, M, N].
+
+    Where the software sums on SHAVE, the factors lie the same way; sums that are written as products with ones the DPU
+    runs wherever the others run.
+    """
+    op, axis = match.root, match.axis
+    shape = fuser.shape(match.covered[0])
     a, b = (padded(fuser.values[i], len(shape)) for i in match.inputs)
     dims = range(len(shape))
     batch = [d for d in dims if d != axis and a.shape[d] == b.shape[d] > 1]
@@ -79,4 +82,5 @@ def contract(fuser: Fuser, match: Match) -> Node:
         m=prod(shape[d] for d in rows),
         n=prod(shape[d] for d in columns),
         k=shape[axis],
+        on="dpu" if op.attrs.get("ones") else fuser.software.contraction_engine,
     )

@@ -14,13 +14,15 @@ from npusim.graph.ir import Graph, Op, Tensor
 class Match:
     """A group of ops that becomes one node where its last op (``root``) stands.
 
-    ``kind`` is ``rms``, ``swish``, ``contract`` or ``factor``; ``inputs`` are the tensors that it reads.
+    ``kind`` is ``rms``, ``swish``, ``contract`` or ``factor``; ``inputs`` are the tensors that it reads,
+    ``axis`` is the one that a sum runs over.
     """
 
     kind: str
     root: Op
     covered: tuple[Op, ...]
     inputs: tuple[int, ...]
+    axis: int = -1
 
 
 class Index:
@@ -110,26 +112,37 @@ def _match_swish(index: Index, op: Op) -> Match | None:
     return None
 
 
-def _match_contract(index: Index, op: Op) -> Match | None:
-    """ReduceSum of a broadcast Multiply whose factors are shaped like an outer product: a MatMul in disguise."""
+def _summed_product(index: Index, op: Op) -> tuple[Op, int] | None:
+    """The Multiply that a ReduceSum over one axis sums, if nobody else reads the product, and the axis."""
     if op.type != "ReduceSum":
         return None
     product = index.made_by(op.inputs[0], "Multiply")
     axes = index.tensor(op.inputs[1]).value
     if product is None or axes is None or np.size(axes) != 1:
         return None
+    return product, int(np.reshape(axes, -1)[0]) % len(index.tensor(product.outputs[0]).shape)
+
+
+def is_outer(index: Index, product: Op, axis: int) -> bool:
+    """Whether the factors of a product that is summed over an axis are shaped like those of an outer product."""
     shape = index.tensor(product.outputs[0]).shape
-    axis = int(np.reshape(axes, -1)[0]) % len(shape)
     a, b = (index.tensor(i) for i in product.inputs)
     if a.constant or b.constant:
-        return None
+        return False
     sa, sb = ((1,) * (len(shape) - len(t.shape)) + t.shape for t in (a, b))
     shared = sa[axis] == sb[axis] == shape[axis] > 1
     a_only = any(x > 1 and y == 1 for x, y in zip(sa, sb, strict=True))
     b_only = any(y > 1 and x == 1 for x, y in zip(sa, sb, strict=True))
-    if not (shared and a_only and b_only):
+    return shared and a_only and b_only
+
+
+def _match_contract(index: Index, op: Op) -> Match | None:
+    """ReduceSum of a broadcast Multiply whose factors are shaped like an outer product: a MatMul in disguise."""
+    found = _summed_product(index, op)
+    if found is None or not is_outer(index, *found):
         return None
-    return Match("contract", op, (product, op), product.inputs)
+    product, axis = found
+    return Match("contract", op, (product, op), product.inputs, axis)
 
 
 def _match_factor(index: Index, op: Op) -> Match | None:
@@ -137,18 +150,15 @@ def _match_factor(index: Index, op: Op) -> Match | None:
 
     ``inputs`` are the summed tensor and the factor.
     """
-    if op.type != "ReduceSum":
+    found = _summed_product(index, op)
+    if found is None:
         return None
-    product = index.made_by(op.inputs[0], "Multiply")
-    axes = index.tensor(op.inputs[1]).value
-    if product is None or axes is None or np.size(axes) != 1:
-        return None
+    product, axis = found
     rank = len(index.tensor(product.outputs[0]).shape)
-    axis = int(np.reshape(axes, -1)[0]) % rank
     for summed, factor in (product.inputs, product.inputs[::-1]):
         a, b = (index.tensor(i) for i in (summed, factor))
         if len(a.shape) == len(b.shape) == rank and a.shape[axis] > 1 == b.shape[axis]:
-            return None if a.constant else Match("factor", op, (product, op), (summed, factor))
+            return None if a.constant else Match("factor", op, (product, op), (summed, factor), axis)
     return None
 
 

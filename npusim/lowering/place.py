@@ -20,6 +20,7 @@ from npusim.lowering.plan_depthwise import (
     plan_pool,
     plan_scale,
 )
+from npusim.lowering.plan_dot import plan_dot
 from npusim.lowering.plan_dma import plan_broadcast, plan_convert, plan_copy, plan_gather
 from npusim.lowering.plan_eltwise import (
     RUNTIME_WEIGHTS,
@@ -141,7 +142,7 @@ class Placer:
         return plan_scale(node, self.hw, self.fresh)
 
     def _bmm(self, node: Node) -> list[Plan]:
-        return [plan_bmm(node, self.hw)]
+        return [plan_dot(node, self.hw) if node.params.get("on") == "shave" else plan_bmm(node, self.hw)]
 
     def _pool(self, node: Node) -> list[Plan]:
         return plan_pool(node, self.hw, self.fresh)
@@ -200,7 +201,9 @@ class Placer:
             clamped = replace(node, inputs=[pooled.output])
             return [*plan_activation(pooled, hw, self.fresh), plan_shave(clamped, hw, kernel)]
         producer = self.sliced.get(value.storage)
-        if producer is not None and joins(node, producer, len(self.readers.get(value.storage, ())) == 1):
+        alone = len(self.readers.get(value.storage, ())) == 1
+        spread = kernel not in hw.software.single_tile_kernels
+        if producer is not None and spread and joins(node, producer, alone):
             return [plan_joined(node, hw, kernel, producer, self.chains)]
         return [plan_shave(node, hw, kernel, self.hint(value))]
 

@@ -66,9 +66,6 @@ class Plan:
     slices: list[Slice]
     strategy: str
     in_place: bool = False
-    paced: bool = False
-    """A slice's result leaves only when the loads that were prefetched for the next slice have ended (SHAVE kernels:
-    all sliced CumSum and 3-input Selects, whose kernels take no time)."""
     gathered: bool = False
     """The results of its slices may lie side by side in CMX (resnet50: a sliced convolution, then an Add)."""
     chain: int = -1

@@ -152,6 +152,7 @@ def _locked(node: Node, kernel: str, shape: Shape) -> int | None:
 def split(shape: Shape, kernel: str, locked: int | None, hw: Hardware, hint: Dist | None = None) -> Tiling:
     """How a kernel's output is cut over tiles and SHAVEs, before slicing."""
     tiles = 1 if kernel in hw.software.single_tile_kernels else hw.tiles
+    hint = hint if tiles == hw.tiles else None
     total = prod(shape)
     found = find_axis(shape, hint) if hint is not None and not hint.whole else None
     if found is not None and found[0] != locked:
@@ -257,7 +258,7 @@ def _build(
         strategy += f", {len(slices)} slices"
     values = [v for _, v, _ in inputs]
     dists = [None if dense else _in_dist(v, s, tiling) for _, v, s in inputs]
-    return Plan(node, values, dists, output, None if dense else tiling.dist, slices, strategy, paced=True)
+    return Plan(node, values, dists, output, None if dense else tiling.dist, slices, strategy)
 
 
 def _io_bytes(

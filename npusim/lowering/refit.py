@@ -35,12 +35,8 @@ def _share(work: Work, n: int) -> Work:
     if isinstance(work, DmaWork):
         return _share_dma(work, n)
     if isinstance(work, ShaveWork):
-        return ShaveWork(
-            work.kernel,
-            ceil_div(work.out_elements, n),
-            ceil_div(work.out_bytes, n),
-            ceil_div(work.io_bytes, n),
-        )
+        counts = (work.out_elements, work.out_bytes, work.io_bytes, work.macs)
+        return ShaveWork(work.kernel, *(ceil_div(count, n) for count in counts))
     return _share_dpu(work, n)
 
 

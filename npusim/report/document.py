@@ -39,8 +39,10 @@ def run_document(result: Result, subject: Subject, wall_s: float) -> dict[str, A
                 "exposed_us": _us(op.exposed_us),
                 "bound": op.bound,
                 "provenance": op.provenance,
+                "shape": list(made.shape),
+                "fused": list(made.fused),
             }
-            for op in metrics.ops
+            for op, made in zip(metrics.ops, result.program.ops, strict=True)
         ],
         "ddr_bytes": dict(metrics.ddr_bytes),
         "energy_uj": round(metrics.energy_uj, 6),

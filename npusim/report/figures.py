@@ -9,15 +9,13 @@ import numpy as np
 from npusim.api import Result
 from npusim.hardware.schema import Hardware
 from npusim.report import series
+from npusim.report.looks import ENGINE_COLOUR
 from npusim.report.opwork import OpWork
 from npusim.report.page import plot_text
 from npusim.report.queues import STATES, lane_times
 from npusim.report.timeline_data import lane_name, lanes
 from npusim.report.units import bytes_text, time_text, time_unit
 
-#: Okabe and Ito's colours, in the order of assets/core.js.
-PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442")
-ENGINE_COLOUR = {"dma": "var:dma", "dpu": "var:dpu", "shave": "var:shave"}
 _STATE_COLOURS = ("var:busy", "#d55e00", "#56b4e9", "#e69f00", "#009e73", "#cc79a7", "var:sunk")
 _BINS = 800
 
@@ -83,13 +81,25 @@ def over_time_figure(result: Result) -> dict[str, Any]:
         )
     if result.program.buffers:
         kib = result.program.cmx_bytes_per_tile / 1024
-        use = series.cmx_kib(result.program, timeline, edges)
-        held = [curve(use, "CMX of the fullest tile", "#cc79a7", "%{y:,.0f} KiB")]
+        use = series.cmx_kib(timeline, edges)
+        held = [curve(use.max(axis=0), "CMX of the fullest tile", "#cc79a7", "%{y:,.0f} KiB")]
         strips.append(("CMX, KiB", 1.6, held, (kib, f"usable {kib:,.0f} KiB a tile") if kib else None))
+        if len(use) > 1:
+            strips.append(("CMX by tile", 0.9, [_tiles_map(use, at, kib or float(use.max()))], None))
     return {
         **_stacked(strips, timeline.latency_us / scale, unit),
         "label": "DDR bandwidth, engine use and CMX use over time",
     }
+
+
+def _tiles_map(use_kib: series.Floats, at: list[float], most_kib: float) -> dict[str, Any]:
+    """CMX use by tile (downwards) and time as a heat map, from nothing to ``most_kib``."""
+    names = [f"tile {tile}" for tile in range(len(use_kib))]
+    return {
+        "type": "heatmap", "x": at, "y": names, "z": use_kib.round().astype(int).tolist(), "zmin": 0, "zmax": most_kib,
+        "colorscale": [[0, "var:sunk"], [1, "#cc79a7"]], "showscale": False, "ygap": 1,
+        "hovertemplate": "%{z:,} KiB<extra>%{y}</extra>",
+    }  # fmt: skip
 
 
 #: Title with unit, relative height, curves, and the limit to mark with its text.
@@ -104,11 +114,12 @@ def _stacked(strips: list[_Strip], end: float, unit: str) -> dict[str, Any]:
     for number, (title, height, curves, limit) in enumerate(strips, 1):
         axis = f"y{number}" if number > 1 else "y"
         bottom = max(top - height / whole + gap, 0.0)
-        span = (
-            {"range": [0, 105], "tickvals": [0, 50, 100]}
-            if title.endswith("%")
-            else {"rangemode": "tozero", "nticks": 5}
-        )
+        if title.endswith("%"):
+            span: dict[str, Any] = {"range": [0, 105], "tickvals": [0, 50, 100]}
+        elif curves[0]["type"] == "heatmap":
+            span = {"autorange": "reversed", "showgrid": False, "nticks": 7}
+        else:
+            span = {"rangemode": "tozero", "nticks": 5}
         layout[f"yaxis{axis[1:]}"] = {"title": {"text": title}, "domain": [bottom, top], **span}
         data += [{**each, "yaxis": axis} for each in curves]
         top = bottom - gap
@@ -127,6 +138,7 @@ def _stacked(strips: list[_Strip], end: float, unit: str) -> dict[str, Any]:
 
 
 _ROOF_STYLES = (("var:dpu", "dot"), ("var:dpu", "solid"), ("var:shave", "solid"))
+_NO_TRAFFIC = "operations per byte of DDR traffic (triangles at the right edge: no traffic)"
 
 
 def roofs(hw: Hardware) -> dict[str, float]:
@@ -163,14 +175,20 @@ def roofline_figure(result: Result, work: OpWork) -> dict[str, Any]:
     intensity = np.where(np.isfinite(intensity), intensity, edge)
     size = 5 + 26 * np.sqrt(exposed / (exposed.max() or 1.0)) if len(exposed) else exposed
 
-    data: list[dict[str, Any]] = [
-        {
-            "type": "scatter", "mode": "lines", "name": f"{name} {value / 1000:,.2f} Top/s", "hoverinfo": "name",
-            "x": [low, value / slope, edge * 2], "y": [low * slope, value, value],
-            "line": {"color": colour, "width": 1.5, "dash": dash}, "showlegend": True,
-        }
+    def roof(
+        name: str, x: tuple[float, float], y: tuple[float, float], colour: str, dash: str
+    ) -> dict[str, Any]:
+        return {
+            "type": "scatter", "mode": "lines", "name": name, "hoverinfo": "name", "x": x, "y": y,
+            "line": {"color": colour, "width": 1.8, "dash": dash},
+        }  # fmt: skip
+
+    top = max(peak.values())
+    data = [roof(f"DDR {slope:,.4g} GB/s", (low, top / slope), (low * slope, top), "var:dma", "solid")]
+    data += [
+        roof(f"{name} {value / 1000:,.2f} Top/s", (value / slope, edge * 2), (value, value), colour, dash)
         for (name, value), (colour, dash) in zip(peak.items(), _ROOF_STYLES, strict=True)
-    ]  # fmt: skip
+    ]
     for engine in ("dpu", "shave"):
         mine = [number for number, row in enumerate(rows) if computes[number] and row.engine == engine]
         marker = {
@@ -181,7 +199,11 @@ def roofline_figure(result: Result, work: OpWork) -> dict[str, Any]:
         data.append({
             "type": "scatter", "mode": "markers", "name": f"ops on {engine.upper()}", "hoverinfo": "text",
             "x": [_digits(intensity[n]) for n in mine], "y": [_digits(gops[n] / took[n]) for n in mine],
-            "marker": {**marker, "size": [round(float(size[n]), 1) for n in mine]},
+            "marker": {
+                **marker, "size": [round(float(size[n]), 1) for n in mine],
+                "symbol": ["circle" if traffic[n] else "triangle-right" for n in mine],
+            },
+            "customdata": mine,
             "hovertext": [
                 f"{plot_text(rows[n].name[:80])}<br>{plot_text(rows[n].type)} · {gops[n] / took[n]:,.1f} Gop/s · "
                 + (f"{intensity[n]:,.2f} op/B · {bytes_text(traffic[n])} of DDR" if traffic[n] else "no DDR traffic")
@@ -189,17 +211,22 @@ def roofline_figure(result: Result, work: OpWork) -> dict[str, Any]:
                 for n in mine
             ],
         })  # fmt: skip
-    decades = {"type": "log", "dtick": 1, "exponentformat": "power"}
-    across = "operations per byte of DDR traffic (right edge: no traffic)"
     layout = {
         "xaxis": {
-            **decades,
-            "title": {"text": across},
+            **decades(low, edge),
+            "title": {"text": _NO_TRAFFIC},
             "range": [float(np.log10(low)), float(np.log10(edge * 2))],
         },
-        "yaxis": {**decades, "title": {"text": "Gop/s (a MAC is two operations)"}},
+        "yaxis": {**decades(1e-6, 1e9), "title": {"text": "Gop/s (a MAC is two operations)"}},
     }
-    return {"data": data, "layout": layout, "height": 560, "label": "Roofline of all ops"}
+    return {"data": data, "layout": layout, "height": 560, "label": "Roofline of all ops", "link": "timeline"}
+
+
+def decades(low: float, high: float) -> dict[str, Any]:
+    """A logarithmic axis with a tick a decade from ``low`` to ``high``, written out."""
+    powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    texts = [f"{10.0**power:,.0f}" if power >= 0 else f"{10.0**power:.{-power}f}" for power in powers]
+    return {"type": "log", "tickvals": [10.0**power for power in powers], "ticktext": texts}
 
 
 def _digits(value: float) -> float:

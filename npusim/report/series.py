@@ -7,7 +7,6 @@ import numpy.typing as npt
 
 from npusim.costs.prices import Prices
 from npusim.engine.timeline import Timeline
-from npusim.lowering.program import Program
 
 Floats = npt.NDArray[np.float64]
 
@@ -55,15 +54,22 @@ def busy_share(timeline: Timeline, engine: str, edges: Floats) -> Floats:
     return np.clip(mean_rate(edges, timeline.start_us[mask], timeline.end_us[mask], ones), 0.0, 1.0)
 
 
-def cmx_kib(program: Program, timeline: Timeline, edges: Floats) -> Floats:
-    """Largest CMX occupancy of the fullest tile in every bin, KiB."""
+def cmx_kib(timeline: Timeline, edges: Floats) -> Floats:
+    """Largest CMX occupancy of every tile in every bin, KiB, shape (tiles, bins); an upper bound, as buffers are.
+
+    A buffer counts on the tiles whose DPU or SHAVEs write or read it, and on all tiles if only DMA does.
+    """
+    program = timeline.program
     begin, finish = timeline.start_us.tolist(), timeline.end_us.tolist()
+    queues = [program.queues[task.queue] for task in program.tasks]
+    tile_of = [-1 if queue.engine == "dma" else queue.unit for queue in queues]
     first = np.array([min(begin[i] for i in buffer.writers) for buffer in program.buffers], np.float64)
-    last = np.array(
-        [max(finish[i] for i in (*buffer.writers, *buffer.readers)) for buffer in program.buffers], np.float64
-    )
-    size = np.array([buffer.bytes for buffer in program.buffers], dtype=np.float64) / 1024
-    return _peak(edges, first, last, size)
+    users = [(*buffer.writers, *buffer.readers) for buffer in program.buffers]
+    last = np.array([max(finish[i] for i in tasks) for tasks in users], np.float64)
+    size = np.array([buffer.bytes for buffer in program.buffers], np.float64) / 1024
+    tiles = [{tile_of[i] for i in tasks} - {-1} for tasks in users]
+    held = np.array([[not those or tile in those for those in tiles] for tile in range(program.tiles)], bool)
+    return np.array([_peak(edges, first[mine], last[mine], size[mine]) for mine in held])
 
 
 def _peak(edges: Floats, start: Floats, end: Floats, size: Floats) -> Floats:

@@ -30,3 +30,8 @@ class Subject:
     def tokens_per_s(self, latency_us: float) -> float | None:
         """Tokens a second if inferences follow one another without a gap; None where there are no tokens."""
         return self.tokens / latency_us * 1e6 if self.tokens and latency_us > 0 else None
+
+
+def imported(result: Result) -> bool:
+    """Whether it is a recorded trace: one that says when tasks ran, but not why then."""
+    return result.timeline.engine == "imported"

@@ -7,12 +7,11 @@ Processes are ``DMA`` (a lane a queue), ``Cluster (i)`` (one DPU and two Shave l
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from npusim.analysis.metrics import OpRow
 from npusim.api import Result
 from npusim.costs.prices import PROVENANCE
 from npusim.costs.work import DmaWork, DpuWork, Work
@@ -33,7 +32,7 @@ def trace_text(result: Result) -> str:
             [
                 *lanes.metadata,
                 *_tasks(result, lanes),
-                *_layers(result.metrics.ops, lanes),
+                *_layers(result, lanes),
                 *_counters(result, lanes),
             ],
         )
@@ -147,12 +146,13 @@ def _type(bits: int) -> str:
     return f"f{bits}" if bits > 8 else f"ui{bits}"
 
 
-def _layers(rows: Iterable[OpRow], lanes: _Lanes) -> Iterator[dict[str, Any]]:
+def _layers(result: Result, lanes: _Lanes) -> Iterator[dict[str, Any]]:
     """An event an op, in as many lanes as ops overlap."""
     pid = lanes.process("Layers")
     free: list[tuple[float, int]] = []
     events = []
-    for row in sorted(rows, key=lambda row: row.start_us):
+    rows = zip(result.metrics.ops, result.program.ops, strict=True)
+    for row, op in sorted(rows, key=lambda pair: pair[0].start_us):
         start, end = round(row.start_us, 3), round(row.end_us, 3)
         lane = next((index for index, (until, _) in enumerate(free) if until <= start), len(free))
         if lane == len(free):
@@ -169,7 +169,13 @@ def _layers(rows: Iterable[OpRow], lanes: _Lanes) -> Iterator[dict[str, Any]]:
                 "dur": round(end - start, 3),
                 "pid": pid,
                 "tid": free[lane][1],
-                "args": {"Layer type": row.type, **times, "Bound by": row.bound},
+                "args": {
+                    "Layer type": row.type,
+                    **times,
+                    "Bound by": row.bound,
+                    "Shape": "x".join(map(str, op.shape)),
+                    "Fused ops": list(op.fused),
+                },
             }
         )
     yield from [event for event in lanes.metadata if event["pid"] == pid]
@@ -187,7 +193,7 @@ def _counters(result: Result, lanes: _Lanes) -> Iterator[dict[str, Any]]:
     yield from [event for event in lanes.metadata if event["pid"] == pid]
     edges = series.edges_us(result.timeline, _COUNTER_BINS)
     curves = {"DDR bandwidth": ("GB/s", series.ddr_gbps(result.timeline, result.prices, edges))}
-    curves["CMX use, fullest tile"] = ("KiB", series.cmx_kib(result.program, result.timeline, edges))
+    curves["CMX use, fullest tile"] = ("KiB", series.cmx_kib(result.timeline, edges).max(axis=0))
     for name, (unit, values) in curves.items():
         last = None
         for ts, value in zip(np.round(edges[:-1], 3).tolist(), np.round(values, 2).tolist(), strict=True):

@@ -61,12 +61,12 @@ class OpPair:
 
 def compare(ours: Result, vendor: Result, graph: Graph) -> list[OpPair]:
     """The ops of both, in the order in which the vendor starts them (ours, where it has none), of one model."""
-    groups = _Groups(op.name for op in vendor.program.ops)
+    groups = Groups(op.name for op in vendor.program.ops)
     for op in ours.program.ops:
         groups.join([op.name, *op.fused])
     for named, meant in _renamed(vendor, graph):
         groups.join([named, meant])
-    sides = [_sides(result, groups) for result in (vendor, ours)]
+    sides = [sides(result, groups) for result in (vendor, ours)]
     types = {
         groups.of(op.name): op.type
         for result in (ours, vendor)
@@ -100,10 +100,11 @@ def _renamed(vendor: Result, graph: Graph) -> Iterator[tuple[str, str]]:
             yield theirs.name, op.name
 
 
-class _Groups:
+class Groups:
     """Names that mean one op: sets of names, each called by its first vendor name, or its first name."""
 
     def __init__(self, vendor: Iterable[str]) -> None:
+        """Groups of one name each: those of ``vendor``, which lend their names to what joins them."""
         self._vendor = list(vendor)
         self._canonical = {canonical(name): name for name in reversed(self._vendor)}
         self._leader: dict[str, str] = {}
@@ -135,8 +136,8 @@ def canonical(name: str) -> str:
     return _PORT.sub("", name)
 
 
-def _sides(result: Result, groups: _Groups) -> dict[str, Side]:
-    """What one side does, by group."""
+def sides(result: Result, groups: Groups) -> dict[str, Side]:
+    """What one side does, by group, and DESCRIPTORS as a group of their own."""
     program, timeline = result.program, result.timeline
     of_op = [groups.of(op.name) for op in program.ops]
     of_task = [

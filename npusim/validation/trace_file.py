@@ -15,8 +15,8 @@ from typing import Any, TypeGuard
 
 from npusim.errors import UserError
 
-#: Engine of a task, by the category of its event.
-ENGINE_OF = {"DMA": "dma", "DPU": "dpu", "Shave": "shave"}
+#: Engine of a task, by the category of its event (profiles of 2023 and 2024 say SW for Shave).
+ENGINE_OF = {"DMA": "dma", "DPU": "dpu", "Shave": "shave", "SW": "shave"}
 #: Statistics of a Timeline by the keys of a trace's ``taskStatistics``.
 STATISTIC_KEYS = {
     "total_us": "total duration",

@@ -73,9 +73,10 @@ def detail_of(event: Event) -> str:
 
 
 def _transfer(args: Mapping[str, Any]) -> DmaWork:
-    moved = sum(shape.bytes for shape in shapes(args.get("Output tensor shape")))
+    told = args.get("Output tensor shape")
+    moved = sum(shape.bytes for shape in shapes(told)) or _whole(args.get("Total bytes"))
     source, target = (_memory(args.get(f"{side} memory:")) for side in ("Source", "Destination"))
-    return DmaWork(source, target, moved, moved, "copy" if moved else "fetch")
+    return DmaWork(source, target, moved, moved, "fetch" if told and not moved else "copy")
 
 
 def _memory(text: Any) -> Memory:

@@ -123,7 +123,7 @@ def test_timeline_hovers_zooms_and_follows_causes(watched: Watched) -> None:
     page = watched.page
     watched.tab("timeline")
     canvas = page.locator("canvas.lanes")
-    lane_top = page.evaluate("npusim.lanes.tops[3]")  # the first SHAVE of tile 0
+    lane_top = page.evaluate("npusim.lanes.tops[4]")  # the first SHAVE of tile 0
     at = page.evaluate("npusim.lanes.x(npusim.lanes.tasks.start[npusim.lanes.tasks.byLane[3][5]] + 2)")
     canvas.hover(position={"x": at, "y": lane_top + 6})
     tip = page.locator(".tip")

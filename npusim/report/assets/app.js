@@ -56,6 +56,7 @@
   let choice = null;
   try { choice = localStorage.getItem("npusim-theme"); } catch { /* no storage for files here */ }
   const apply = (paper = false) => {
+    document.documentElement.toggleAttribute("data-paper", paper);
     const dark = !paper && (choice ? choice === "dark" : system.matches);
     document.documentElement.dataset.theme = dark ? "dark" : "light";
     button.textContent = dark ? "☀" : "☾";
@@ -68,9 +69,11 @@
   });
   system.addEventListener("change", () => apply());
   apply();
+  /* On paper all tabs stand below one another, in light colours and as wide as the sheet (page.css). */
   window.addEventListener("beforeprint", () => {
-    apply(true);
+    document.documentElement.toggleAttribute("data-paper", true);
     tabs.forEach(fill);
+    apply(true);
   });
   window.addEventListener("afterprint", () => apply());
 

@@ -2,7 +2,9 @@
 /* Where the time goes: sums over the rows of a table, by a key of the reader's choice, as a treemap and as bars. */
 (() => {
   const { el, blocks } = npusim;
-  const MOST_BARS = 25;
+  const MOST_BARS = 25, MOST_LEAVES = 120;
+
+  const opCount = (count) => `${npusim.number(count)} ${count === 1 ? "op" : "ops"}`;
 
   const choice = (label, options, change) => {
     const select = el("select", { on: { change } }, ...options.map(([value, text]) => el("option", { value }, text)));
@@ -42,20 +44,26 @@
     const treeSpec = () => {
       const groupsFound = sums();
       const whole = groupsFound.reduce((sum, group) => sum + group.time, 0);
-      const ids = ["all"], labels = ["all"], parents = [""], values = [whole], colours = ["rgba(0,0,0,0)"], notes = [""];
-      const leaf = by.select.value !== "name";
+      const ids = [], labels = [], parents = [], values = [], fills = [], notes = [];
+      const tile = (id, label, parent, time, fill, note) => {
+        ids.push(id); labels.push(npusim.plotText(npusim.clip(label, 60))); parents.push(parent);
+        values.push(time); fills.push(fill); notes.push(npusim.plotText(note));
+      };
+      const known = colours[by.select.value];
+      const fill = (group, number) => (known ? known[group.name] : npusim.palette[number]) ?? npusim.otherColour;
+      /* Plotly takes a second for a thousand tiles: the costliest ops have one each, the rest of a group share one. */
+      const costliest = groupsFound.flatMap(({ rows }) => rows).map(value).sort((a, b) => b - a);
+      const least = costliest[Math.min(MOST_LEAVES, costliest.length) - 1] ?? 0;
+      tile("all", "all", "", whole, "rgba(0,0,0,0)", "");
       groupsFound.forEach((group, number) => {
-        const known = colours[by.select.value];
-        const colour = (known ? known[group.name] : npusim.palette[number]) ?? npusim.otherColour;
-        ids.push(`g${number}`); labels.push(npusim.plotText(npusim.clip(group.name, 60))); parents.push("all");
-        values.push(group.time); colours.push(colour); notes.push(`${group.rows.length} op(s)`);
-        if (!leaf) return;
+        tile(`g${number}`, group.name, "all", group.time, fill(group, number), opCount(group.rows.length));
+        if (by.select.value === "name") return;
         const rows = group.rows.map((row) => [row, value(row)]).sort((a, b) => b[1] - a[1]);
-        for (const [row, time] of rows) {
-          ids.push(`r${row}`); labels.push(npusim.plotText(npusim.clip(column.name.values[row], 60)));
-          parents.push(`g${number}`); values.push(time); colours.push(colour);
-          notes.push(npusim.plotText(column.type.values[row]));
-        }
+        const own = rows.filter(([, time], place) => time >= least && place < MOST_LEAVES);
+        for (const [row, time] of own)
+          tile(`r${row}`, column.name.values[row], `g${number}`, time, fill(group, number), column.type.values[row]);
+        const rest = rows.slice(own.length).reduce((sum, [, time]) => sum + time, 0);
+        if (rest > 0) tile(`s${number}`, "smaller ops", `g${number}`, rest, fill(group, number), opCount(rows.length - own.length));
       });
       return {
         height: 460,
@@ -63,7 +71,7 @@
           type: "treemap", ids, labels, parents, values, branchvalues: "total", maxdepth: 2, customdata: notes,
           text: values.map((time) => `${npusim.time(time)} · ${npusim.percent(time / whole)}`),
           textinfo: "label+text", hovertemplate: "%{label}<br>%{text}<br>%{customdata}<extra></extra>",
-          marker: { colors: colours, line: { width: 1, color: "var:panel" }, pad: { t: 22, l: 2, r: 2, b: 2 } },
+          marker: { colors: fills, line: { width: 1, color: "var:panel" }, pad: { t: 22, l: 2, r: 2, b: 2 } },
           tiling: { packing: "squarify", pad: 1 }, pathbar: { thickness: 24 }, root: { color: "rgba(0,0,0,0)" },
         }],
         layout: { margin: { l: 0, r: 0, t: 0, b: 0 }, uniformtext: { minsize: 11, mode: "hide" } },

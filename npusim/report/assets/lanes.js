@@ -13,11 +13,14 @@
       for (const tasks of this.byLane) tasks.sort((a, b) => this.start[a] - this.start[b] || a - b);
       this.critical = new Uint8Array(this.count);
       for (const task of this.path) this.critical[task] = 1;
+      /* What is drawn below one another: the critical path, which covers the latency, and every lane. */
+      const path = this.path.length ? [{ name: "Critical path", group: "path", tasks: this.path }] : [];
+      this.rows = [...path, ...data.lanes.map(({ name, group }, lane) => ({ name, group, tasks: this.byLane[lane] }))];
     }
     end(task) { return this.start[task] + this.duration[task]; }
-    /* First task of a lane that ends after a time: tasks of one lane do not overlap, so ends ascend too. */
-    firstAfter(lane, time) {
-      const tasks = this.byLane[lane];
+    row(task) { return this.lane[task] + this.rows.length - this.lanes.length; }
+    /* First task of a row that ends after a time: tasks of one row do not overlap, so ends ascend too. */
+    firstAfter({ tasks }, time) {
       let low = 0, high = tasks.length;
       while (low < high) {
         const middle = (low + high) >> 1;
@@ -40,10 +43,10 @@
       this.width = 1;
       this.from = 0;
       this.to = tasks.latency || 1;
-      this.thick = tasks.lanes.length > MANY ? 17 : 22;
+      this.thick = tasks.rows.length > MANY ? 17 : 22;
       let y = RULER;
-      this.tops = tasks.lanes.map((lane, i) => {
-        if (i && lane.group !== tasks.lanes[i - 1].group) y += GROUP_GAP;
+      this.tops = tasks.rows.map((row, i) => {
+        if (i && row.group !== tasks.rows[i - 1].group) y += GROUP_GAP;
         const top = y;
         y += this.thick + GAP;
         return top;
@@ -57,16 +60,15 @@
       const span = Math.min(Math.max(to - from, Math.min(whole, 1e-3)), whole);
       this.from = Math.min(Math.max((from + to - span) / 2, 0), whole - span);
       this.to = this.from + span;
-      this.draw();
     }
-    laneAt(y) { return this.tops.findIndex((top) => y >= top && y < top + this.thick); }
+    rowAt(y) { return this.tops.findIndex((top) => y >= top && y < top + this.thick); }
     taskAt(x, y) {
-      const lane = this.laneAt(y);
-      if (lane < 0 || x < GUTTER) return -1;
+      const row = this.tasks.rows[this.rowAt(y)];
+      if (!row || x < GUTTER) return -1;
       const slack = (this.to - this.from) / this.width;
-      const tasks = this.tasks.byLane[lane];
+      const { tasks } = row;
       let best = -1, distance = Infinity;
-      for (let i = this.tasks.firstAfter(lane, this.time(x) - 2 * slack); i < tasks.length; i++) {
+      for (let i = this.tasks.firstAfter(row, this.time(x) - 2 * slack); i < tasks.length; i++) {
         const task = tasks[i];
         if (this.tasks.start[task] > this.time(x) + 2 * slack) break;
         const away = Math.max(this.tasks.start[task] - this.time(x), this.time(x) - this.tasks.end(task), 0);
@@ -91,7 +93,7 @@
       pen.clearRect(0, 0, width, this.height);
       this.ink = Object.fromEntries(["text", "muted", "line", "sunk", "panel", "accent"].map((n) => [n, npusim.colour(`var:${n}`)]));
       this.ruler(pen);
-      this.tasks.lanes.forEach((lane, i) => this.lane(pen, lane, i));
+      this.tasks.rows.forEach((row, i) => this.row(pen, row, this.tops[i]));
       for (const task of [this.chosen, this.hover]) if (task >= 0) this.outline(pen, task);
     }
     ruler(pen) {
@@ -112,17 +114,16 @@
         pen.fillText(`${npusim.number((n * step) / scale, digits)} ${unit}`, Math.min(Math.max(x, GUTTER + 18), GUTTER + this.width - 18), 10);
       }
     }
-    lane(pen, lane, number) {
-      const top = this.tops[number];
+    row(pen, row, top) {
       pen.fillStyle = this.ink.muted;
       pen.textAlign = "right";
-      pen.fillText(lane.name, GUTTER - 10, top + this.thick / 2 + 1);
+      pen.fillText(row.name, GUTTER - 10, top + this.thick / 2 + 1);
       pen.globalAlpha = 0.55;
       pen.fillStyle = this.ink.sunk;
       pen.fillRect(GUTTER, top, this.width, this.thick);
       pen.globalAlpha = 1;
       const { tasks } = this;
-      const mine = tasks.byLane[number];
+      const mine = row.tasks;
       const perPixel = this.width / (this.to - this.from);
       const sums = new Float64Array(this.colours.length), faint = new Float64Array(this.colours.length);
       let column = -1, touched = [];
@@ -139,7 +140,7 @@
         for (const c of touched) sums[c] = faint[c] = 0;
         touched = [];
       };
-      for (let i = tasks.firstAfter(number, this.from); i < mine.length && tasks.start[mine[i]] < this.to; i++) {
+      for (let i = tasks.firstAfter(row, this.from); i < mine.length && tasks.start[mine[i]] < this.to; i++) {
         const task = mine[i];
         const left = Math.max((tasks.start[task] - this.from) * perPixel, 0);
         const right = Math.min((tasks.end(task) - this.from) * perPixel, this.width);
@@ -175,7 +176,8 @@
       if (right < GUTTER || left > GUTTER + this.width) return;
       pen.lineWidth = 2;
       pen.strokeStyle = this.ink.text;
-      pen.strokeRect(left - 1, this.tops[this.tasks.lane[task]] - 1, Math.max(right - left, 2) + 2, this.thick + 2);
+      const rows = this.tasks.critical[task] ? [0, this.tasks.row(task)] : [this.tasks.row(task)];
+      for (const row of rows) pen.strokeRect(left - 1, this.tops[row] - 1, Math.max(right - left, 2) + 2, this.thick + 2);
       pen.lineWidth = 1;
     }
     /* Busy share of all lanes over the whole run, with the visible window; on its own small canvas. */

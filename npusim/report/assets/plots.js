@@ -57,9 +57,10 @@
     source.replaceWith(script);
   };
 
-  (window.requestIdleCallback ?? setTimeout)(loaded);
+  /* A second's work, so not before the reader has had time to do something. */
+  setTimeout(() => (window.requestIdleCallback ?? setTimeout)(loaded), 1500);
 
-  /* Draws now and whenever the theme changes; spec() gives {data, layout, height} afresh. */
+  /* Draws now and whenever the theme changes or the page is printed; spec() gives {data, layout, height} afresh. */
   npusim.plot = (node, spec) => {
     const draw = () => {
       const { data, layout, height } = spec();
@@ -72,8 +73,17 @@
     return draw;
   };
 
-  blocks.plot = ({ data, layout, height, label }) => {
+  /* With `link`, a click on a mark shows the op that is its customdata in that tab. */
+  blocks.plot = ({ data, layout, height, label, link }) => {
     const node = el("div", { class: "plot", role: "img", "aria-label": label });
-    return { content: [node], mounted: () => npusim.plot(node, () => ({ data, layout, height: height ?? 420 })) };
+    return {
+      content: [node],
+      mounted: () => {
+        npusim.plot(node, () => ({ data, layout, height: height ?? 420 }));
+        if (link) node.on("plotly_click", ({ points }) => {
+          if (Number.isInteger(points[0].customdata)) npusim.goto(link, points[0].customdata);
+        });
+      },
+    };
   };
 })();

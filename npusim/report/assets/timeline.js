@@ -11,7 +11,7 @@
   blocks.timeline = ({ data }) => {
     const tasks = new npusim.Tasks(data);
     const canvas = el("canvas", { class: "lanes", tabindex: 0, role: "application",
-      "aria-label": `Timeline of ${tasks.count} tasks on ${tasks.lanes.length} lanes. Arrow keys pan, plus and minus zoom, n and p step through the tasks of a lane.` });
+      "aria-label": `Timeline of ${tasks.count} tasks on ${tasks.lanes.length} lanes. Arrow keys pan, plus and minus zoom, n and p step through the tasks of a row.` });
     const overview = el("canvas", { class: "overview", "aria-hidden": "true" });
     const tip = el("div", { class: "tip", hidden: true });
     const chosen = el("div", { class: "chosen", role: "status" });
@@ -22,23 +22,25 @@
     const types = data.types.slice(0, npusim.palette.length);
     const rank = new Map(types.map((type, i) => [type, i]));
     const typeOf = Uint8Array.from(data.ops.type, (type) => rank.get(type) ?? types.length);
+    const engineOf = tasks.lanes.map(({ engine }) => ["dma", "dpu", "shave"].indexOf(engine));
     const modes = {
       type: ["op type", data.types.length > types.length ? [...types, "other types"] : types, (task) => typeOf[tasks.op[task]]],
+      engine: ["engine", ["DMA", "DPU", "SHAVE"], (task) => engineOf[tasks.lane[task]]],
       provenance: ["cost source", data.provenance, (task) => tasks.source[task]],
       reason: ["what it waited for", data.reasons.map((reason) => reason.replace("none", "nothing")), (task) => tasks.reason[task]],
     };
     const mode = el("select", { on: { change: () => repaint() } }, ...Object.entries(modes).map(([key, [title]]) => el("option", { value: key }, title)));
-    const filter = el("input", { type: "search", placeholder: "Highlight ops by name or type", "aria-label": "Highlight ops", on: { input: () => repaint() } });
+    const filter = el("input", { type: "search", class: "wide", placeholder: "Highlight ops by name, type or layer", "aria-label": "Highlight ops", on: { input: () => repaint() } });
     const critical = el("input", { type: "checkbox", on: { change: () => repaint() } });
     const reset = el("button", { type: "button", class: "quiet", on: { click: () => show(0, tasks.latency) } }, "Whole run");
     const haystack = data.ops.name.map((name, i) => `${name}\u0001${data.ops.type[i]}\u0001${data.ops.layer[i]}`.toLowerCase());
 
-    let frame = 0;
+    let frame = 0, chosenRow = -1;
     const draw = () => {
       if (frame) return;
       frame = requestAnimationFrame(() => { frame = 0; lanes.draw(); lanes.drawOverview(overview); });
     };
-    const show = (from, to) => { Object.assign(lanes, { draw() {} }); lanes.show(from, to); delete lanes.draw; draw(); };
+    const show = (from, to) => { lanes.show(from, to); draw(); };
     const repaint = (ops = null) => {
       const [, names, colourOf] = modes[mode.value];
       const { colours } = legendOf(names);
@@ -59,6 +61,8 @@
       const rows = [
         ["Op", `${ops.type[op]}${ops.layer[op] ? ` in ${ops.layer[op]}` : ""}`],
         ["Runs", `${npusim.time(tasks.start[task])} → ${npusim.time(tasks.end(task))}, for ${npusim.time(tasks.duration[task])}`],
+        ["Cycles", tasks.lanes[tasks.lane[task]].mhz ? cyclesText(task) : ""],
+        ["Output", ops.shape[op]],
         ["Work", data.works[tasks.work[task]]],
         ["Detail", data.details[tasks.detail[task]]],
         ["DDR traffic", moved ? `${npusim.bytes(moved)} at ${npusim.number(moved / tasks.duration[task] / 1000, 1)} GB/s` : ""],
@@ -69,17 +73,22 @@
       ];
       return rows.filter(([, value]) => value);
     };
+    const cyclesText = (task) => {
+      const { mhz, engine } = tasks.lanes[tasks.lane[task]];
+      return `${npusim.number(tasks.duration[task] * mhz)} of the ${engine === "dpu" ? "DPU" : "VPU"} clock, ${npusim.number(mhz)} MHz`;
+    };
     const titleOf = (task) => el("strong", {}, el("i", { class: "swatch", style: `background: ${lanes.colours[lanes.colourOf(task)]}` }), data.ops.name[tasks.op[task]]);
-    const choose = (task) => {
+    const choose = (task, row = task < 0 ? -1 : tasks.row(task)) => {
       lanes.chosen = task;
+      chosenRow = row;
       if (task < 0) {
         chosen.replaceChildren(el("p", { class: "keys" }, "Wheel or ", el("kbd", {}, "+"), " ", el("kbd", {}, "−"), " zoom · drag or ",
           el("kbd", {}, "←"), " ", el("kbd", {}, "→"), " pan · double-click a task or ", el("kbd", {}, "Enter"), " to zoom to it · ",
-          el("kbd", {}, "n"), " ", el("kbd", {}, "p"), " next and previous task of a lane · ", el("kbd", {}, "0"), " whole run"));
+          el("kbd", {}, "n"), " ", el("kbd", {}, "p"), " next and previous task of its row · ", el("kbd", {}, "0"), " whole run"));
       } else {
         const cause = tasks.waitFor[task];
-        const { strategy, fused, shape } = data.ops, op = tasks.op[task];
-        const more = [["Lane", tasks.lanes[tasks.lane[task]].name], ["Output", shape[op]], ["Split", strategy[op]], ["Fused", fused[op]]];
+        const { strategy, fused } = data.ops, op = tasks.op[task];
+        const more = [["Lane", tasks.lanes[tasks.lane[task]].name], ["Split", strategy[op]], ["Fused", fused[op]]];
         chosen.replaceChildren(titleOf(task), npusim.facts([...facts(task), ...more.filter(([, value]) => value)]),
           el("div", { class: "tools" },
             el("button", { type: "button", class: "quiet", on: { click: () => zoomTo(task) } }, "Zoom to it"),
@@ -131,7 +140,7 @@
     });
     canvas.addEventListener("pointerup", (event) => {
       canvas.classList.remove("drag");
-      if (drag && !drag.moved) choose(lanes.taskAt(event.offsetX, event.offsetY));
+      if (drag && !drag.moved) choose(lanes.taskAt(event.offsetX, event.offsetY), lanes.rowAt(event.offsetY));
       drag = null;
     });
     canvas.addEventListener("pointerleave", () => { if (!drag) hover(-1); });
@@ -140,10 +149,10 @@
       if (task >= 0) zoomTo(task); else zoom(0.5, lanes.time(event.offsetX));
     });
     const step = (by) => {
-      if (lanes.chosen < 0) return choose(tasks.byLane.find((lane) => lane.length)?.[0] ?? -1);
-      const lane = tasks.byLane[tasks.lane[lanes.chosen]];
-      const next = lane[lane.indexOf(lanes.chosen) + by];
-      if (next !== undefined) { choose(next); reveal(next); }
+      if (lanes.chosen < 0) chosenRow = tasks.rows.findIndex((row) => row.tasks.length);
+      const row = tasks.rows[chosenRow]?.tasks ?? [];
+      const next = lanes.chosen < 0 ? row[0] : row[row.indexOf(lanes.chosen) + by];
+      if (next !== undefined) { choose(next, chosenRow); reveal(next); }
       return undefined;
     };
     const keys = {
@@ -187,7 +196,7 @@
       ],
       mounted: () => {
         repaint();
-        npusim.onTheme(draw);
+        npusim.onTheme(() => { lanes.draw(); lanes.drawOverview(overview); });
         new ResizeObserver(draw).observe(canvas);
       },
     };

@@ -1,0 +1,133 @@
+"""``npusim compare-trace``: a simulation beside a profile of the real thing, op by op."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from npusim.cli.progress import progress
+from npusim.errors import UserError
+
+if TYPE_CHECKING:
+    from npusim.validation.compare_trace import Comparison, Half, Pair
+
+_WIDTH = 140
+_LONGEST_NAME = 44
+_LONGEST_SHAPE = 22
+
+
+class By(StrEnum):
+    """What is compared of every op."""
+
+    EXPOSED = "exposed"
+    SPAN = "span"
+
+
+def compare_trace_command(
+    left: Annotated[Path, typer.Argument(metavar="SIM.json", help="npusim's trace.json or run.json.")],
+    right: Annotated[
+        Path, typer.Argument(metavar="REAL.json", help="What it is compared with: a profile of any kind.")
+    ],
+    by: Annotated[
+        By | None,
+        typer.Option(
+            help="Share of the latency, or time from first start to last end.  [default: exposed if told]"
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(min=0, help="Rows to show; 0 shows all.")] = 20,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="OUT.csv", help="Write all rows here.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Compare two profiles op by op, largest residuals first.
+
+    Either may be npusim's trace.json or run.json, a trace of Intel's compiler or profiler, a file of npusim measure,
+    a counter report of benchmark_app (JSON or CSV), a JSON list of ProfilingInfo, or what NPU_PRINT_PROFILING=TEXT
+    prints.
+    """
+    from npusim.validation.compare_trace import compare_profiles
+    from npusim.validation.compare_trace_document import comparison_csv, comparison_document
+    from npusim.validation.predict import new_file
+    from npusim.validation.profile_import import read_profile
+
+    with progress() as step, new_file(csv) if csv else nullcontext() as write:
+        step("reading the profiles")
+        profiles = read_profile(left), read_profile(right)
+        for profile in profiles:
+            if by == By.EXPOSED and not profile.has_exposed:
+                raise UserError(
+                    f"--by exposed: {profile.label} ({profile.format}) does not tell it; use --by span"
+                )
+        step("comparing")
+        found = compare_profiles(*profiles, measure=by.value if by else None)
+        if write:
+            write(comparison_csv(found))
+    if as_json:
+        print(json.dumps(comparison_document(found), indent=2, ensure_ascii=False))
+        return
+    _print(found, top)
+    if csv:
+        print(f"Wrote {csv}")
+
+
+def _print(found: Comparison, top: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from npusim.cli.summary import plain
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = max(console.width, _WIDTH)
+    for side, profile in (("left ", found.left), ("right", found.right)):
+        latency = "" if profile.latency_us is None else f", {profile.latency_us:,.1f} µs"
+        about = f"{plain(profile.label)}: {profile.format}, {len(profile.ops)} ops{latency}"
+        console.print(f"{side}  {about}", soft_wrap=True)
+    what = "share of the latency" if found.measure == "exposed" else "first start to last end"
+    rows = found.pairs[: top or None]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
+    table.title = f"{what} of every op, µs; {len(rows)} of {len(found.pairs)} rows, largest residuals first"
+    for name in ("op", "type", "shape"):
+        table.add_column(name, no_wrap=True)
+    for name in ("left", "right", "delta", "left/right"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("left on", "right on"):
+        table.add_column(name, no_wrap=True)
+    for pair in rows:
+        table.add_row(*_row(pair))
+    console.print(table)
+    ours, theirs = found.matched_us
+    ratio = f" ({ours / theirs:.3f} of it)" if theirs else ""
+    alone = [sum(getattr(pair, other) is None for pair in found.pairs) for other in ("right", "left")]
+    console.print(
+        f"{len(found.matched)} rows on both sides: left {ours:,.1f} µs, right {theirs:,.1f} µs{ratio}; "
+        f"{alone[0]} on the left alone, {alone[1]} on the right alone",
+        soft_wrap=True,
+    )
+    for profile in (found.left, found.right):
+        for note in profile.notes:
+            console.print(f"note: {plain(profile.label)}: {plain(note)}", soft_wrap=True)
+
+
+def _row(pair: Pair) -> tuple[str, ...]:
+    from npusim.cli.summary import plain
+
+    left, right = pair.left, pair.right
+    shape = next((half.shape for half in (left, right) if half and half.shape), "")
+    ratio = f"{left.us / right.us:.2f}" if left and right and right.us > 0 else ""
+    about = (_tail(plain(pair.name), _LONGEST_NAME), plain(pair.type)[:16], _tail(shape, _LONGEST_SHAPE))
+    engines = (plain(half.engine)[:16] if half else "" for half in (left, right))
+    return (*about, _us(left), _us(right), f"{pair.delta_us:+,.1f}", ratio, *engines)
+
+
+def _us(half: Half | None) -> str:
+    return f"{half.us:,.1f}" if half else "-"
+
+
+def _tail(text: str, longest: int) -> str:
+    """A long text without its beginning, which many have in common."""
+    return text if len(text) <= longest else f"…{text[-longest + 1 :]}"

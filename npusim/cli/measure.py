@@ -1,0 +1,113 @@
+"""``npusim measure``: how long a model takes on a real NPU, as one dated file that validate and calibrate read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from npusim.cli.options import (
+    BatchOption,
+    ChunkOption,
+    LayersOption,
+    PhaseOption,
+    ShapeOption,
+    TokensOption,
+    WorkloadOption,
+    model_source,
+)
+from npusim.cli.progress import progress
+from npusim.errors import UserError
+
+if TYPE_CHECKING:
+    from npusim.validation.measure_file import Hint, MeasurementFile
+
+_HINTS = ("latency", "throughput")
+_SLOWEST = 10
+
+
+def measure_command(
+    model: Annotated[
+        Path | None,
+        typer.Argument(metavar="[MODEL]", help="Model file: IR, ONNX, TensorFlow, TFLite, Paddle."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="Where to write; .yaml or .json.")
+    ] = None,
+    workload: WorkloadOption = None,
+    shape: ShapeOption = None,
+    phase: PhaseOption = None,
+    layers: LayersOption = None,
+    tokens: TokensOption = None,
+    batch: BatchOption = None,
+    chunk: ChunkOption = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="Device of OpenVINO.")] = "NPU",
+    hint: Annotated[
+        str, typer.Option(metavar="LIST", help="What to measure: latency, throughput, or both.")
+    ] = "latency,throughput",
+    warmup: Annotated[int, typer.Option(min=0, help="Inferences before those that count.")] = 10,
+    runs: Annotated[int, typer.Option(min=1, help="Inferences a hint.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the measurement as JSON.")] = False,
+) -> None:
+    """Measure a model on a device: latency, throughput, and a profile layer by layer."""
+    hints = _hints(hint)
+    if out is not None and out.suffix not in (".yaml", ".yml", ".json"):
+        raise UserError(f"-o {out}: must end in .yaml or .json")
+    if model is None and workload is None:
+        raise UserError("what is to be measured? give a model file or --workload NAME")
+    if out is None and not as_json:
+        raise UserError("where to? give -o FILE.yaml, or --json to print it")
+    source = model_source(workload, model, shape, phase, layers, tokens, batch, chunk)
+    from npusim.validation.measure import measure
+    from npusim.validation.measure_device import require
+    from npusim.validation.measure_file import measurement_text
+    from npusim.validation.predict import new_file
+
+    require(device)  # told before a file is begun
+    target = out or Path("measurement.json")
+    with progress() as step:
+        found = measure(source, device, hints, warmup, runs, target, step)
+        if out is not None:
+            with new_file(out) as write:
+                write(measurement_text(found, as_json=out.suffix == ".json"))
+    if as_json:
+        print(measurement_text(found, as_json=True), end="")
+    else:
+        _print(found)
+        print(f"Wrote {out}")
+
+
+def _hints(text: str) -> list[Hint]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in _HINTS:
+            raise UserError(f"--hint {text}: '{name}' is not known; there are {' and '.join(_HINTS)}")
+    if not names:
+        raise UserError("--hint: nothing is named; there are latency and throughput")
+    return [cast("Hint", name) for name in dict.fromkeys(names)]
+
+
+def _print(found: MeasurementFile) -> None:
+    device = found.device
+    clock = f", {device.clock_mhz:g} MHz" if device.clock_mhz else ""
+    driver = f", driver {device.driver}" if device.driver else ""
+    print(
+        f"{found.model.name} on {device.name} ({device.full_name}{clock}{driver}), OpenVINO {device.openvino}"
+    )
+    for run in found.runs:
+        spread = f"p5 {run.p5_us:,.1f}, p95 {run.p95_us:,.1f}, IQR {run.iqr_us:,.1f}"
+        if run.hint == "latency":
+            print(f"latency     {run.median_us:,.1f} µs (median of {run.runs}; {spread})")
+        else:
+            print(
+                f"throughput  {1e6 / run.per_inference_us:,.1f} /s, {run.per_inference_us:,.1f} µs an inference "
+                f"({run.requests} in flight; each took {run.median_us:,.1f} µs; {spread})"
+            )
+    slowest = sorted(found.layers, key=lambda layer: -layer.real_us)[:_SLOWEST]
+    if slowest:
+        print(f"slowest of {len(found.layers)} layers:")
+        for layer in slowest:
+            print(f"  {layer.real_us:10,.1f} µs  {layer.type:<18} {layer.exec_type:<18} {layer.name}")
+    for note in found.notes:
+        print(f"note: {note}")

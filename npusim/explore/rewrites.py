@@ -1,0 +1,23 @@
+"""The Graph of a model after rewrites, those that npusim chooses itself included."""
+
+from __future__ import annotations
+
+from npusim.graph.ir import Graph
+from npusim.hardware.schema import Hardware
+from npusim.source import ModelSource
+
+#: The pipeline that holds whatever is predicted to pay on the hardware at hand.
+AUTO = "auto"
+
+
+def graph_for(source: ModelSource, passes: str, hw: Hardware) -> Graph:
+    """The Graph of ``source`` for ``hw`` after ``passes``: none, rules such as ``cumba,reduba``, or ``auto``.
+
+    Raises UserError as ``ModelSource.graph`` does.
+    """
+    if passes != AUTO:
+        return source.graph(passes)
+    from npusim.explore.auto import best_rewrites
+
+    model, notes = source.read()
+    return source.graph_of(best_rewrites(model, hw).model, notes)

@@ -1,0 +1,117 @@
+"""Results on disk: a journal that survives being killed, and the tables made from it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from npusim.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: What a finished point is: a value for every column.
+Row = dict[str, Any]
+
+JOURNAL = "journal.jsonl"
+CSV = "results.csv"
+PARQUET = "results.parquet"
+_VERSION = 1
+
+
+class Journal:
+    """Finished points, one JSON line each, on disk before the next one is asked for.
+
+    The first line is the identity of what is being explored; a folder that holds another one is refused. A line that
+    was cut short by a kill is dropped when the journal is opened again.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        """Open ``folder``, which is made where it does not exist, and read what is there.
+
+        Raises UserError where the folder cannot be written, or belongs to another exploration.
+        """
+        self.rows: dict[str, Row] = {}
+        path = folder / JOURNAL
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file: BinaryIO = path.open("a+b")
+        except OSError as error:
+            raise UserError(f"cannot write to {folder}: {error.strerror}") from None
+        header = json.loads(json.dumps({"npusim": _VERSION, **identity}))
+        try:
+            self._read(folder, header)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _read(self, folder: Path, header: dict[str, Any]) -> None:
+        self._file.seek(0)
+        whole = 0
+        for number, line in enumerate(self._file):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                raise UserError(f"{folder / JOURNAL}:{number + 1}: not a line of a journal; remove the file") from None
+            if number == 0:
+                _refuse_other(folder, entry, header)
+            else:
+                self.rows.setdefault(entry["point"], entry["row"])
+            whole += len(line)
+        self._file.truncate(whole)
+        if not whole:
+            self._append(header)
+
+    def add(self, key: str, row: Row) -> None:
+        """Note a finished point; a point that is there already stays as it is."""
+        if key not in self.rows:
+            self._append({"point": key, "row": row})
+            self.rows[key] = row
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        self._file.write(json.dumps(entry, separators=(",", ":")).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def __enter__(self) -> Journal:
+        """Itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _refuse_other(folder: Path, found: object, wanted: dict[str, Any]) -> None:
+    if found == wanted:
+        return
+    known = found if isinstance(found, dict) else {}
+    what = next((key for key in wanted if known.get(key) != wanted[key]), "form")
+    raise UserError(
+        f"{folder} holds the results of another exploration (its {what} differs): choose another --out, or remove it"
+    )
+
+
+def write_tables(folder: Path, table: pd.DataFrame) -> None:
+    """``results.csv`` and ``results.parquet`` of a table; each is replaced at once. Raises UserError where it cannot be."""
+    try:
+        for name, write in ((CSV, _to_csv), (PARQUET, _to_parquet)):
+            draft = folder / f".{name}.{os.getpid()}"
+            write(table, draft)
+            draft.replace(folder / name)
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}") from None
+
+
+def _to_csv(table: pd.DataFrame, path: Path) -> None:
+    table.to_csv(path, index=False, lineterminator="\n")
+
+
+def _to_parquet(table: pd.DataFrame, path: Path) -> None:
+    table.to_parquet(path, index=False)

@@ -1,0 +1,122 @@
+"""Which model is asked about: a built-in workload of some shape, or a model file; and its Graph, rewritten or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from npusim.errors import UserError
+
+if TYPE_CHECKING:
+    from npusim.graph.ir import Graph
+
+DEFAULT_WORKLOAD = "mamba2-130m"
+DEFAULT_TOKENS = 256
+#: The pipeline of no rewrite, as the command line names it.
+NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model that can be built again: everything but the hardware and the rewrites.
+
+    Either ``file``, with ``shapes`` for its inputs by name, or ``workload`` with a ``phase`` (``prefill`` or
+    ``decode``), ``tokens`` of the prompt (None: 256 for language models), ``layers`` (None: all), ``batch`` and
+    Mamba-2's ``chunk`` length (None: 256).
+    """
+
+    workload: str = DEFAULT_WORKLOAD
+    phase: str = "prefill"
+    tokens: int | None = None
+    layers: int | None = None
+    batch: int = 1
+    chunk: int | None = None
+    file: Path | None = None
+    shapes: dict[str, list[int]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The workload's name, or the path of the file."""
+        return self.workload if self.file is None else str(self.file)
+
+    @property
+    def tokens_per_inference(self) -> int | None:
+        """Tokens that one inference takes in or makes, all sequences together; None for a model file."""
+        if self.file is not None:
+            return None
+        return self.batch * (1 if self.phase == "decode" else self.tokens or DEFAULT_TOKENS)
+
+    def options(self) -> list[tuple[str, object]]:
+        """The options of the command line that ask for this model; those at their defaults are None."""
+        if self.file is not None:
+            shapes = [f"{name}={list(shape)}".replace(" ", "") for name, shape in self.shapes.items()]
+            return [("--model", self.file), ("--shape", shapes)]
+        return [
+            ("--workload", self.workload),
+            ("--phase", self.phase if self.phase != "prefill" else None),
+            ("--tokens", self.tokens),
+            ("--layers", self.layers),
+            ("--batch", self.batch if self.batch != 1 else None),
+            ("--chunk", self.chunk),
+        ]
+
+    def read(self) -> tuple[Any, tuple[str, ...]]:
+        """The openvino.Model as it stands, and remarks for the user (a short .bin, for one).
+
+        Raises UserError: no such file or workload, not a model, shapes that cannot be.
+        """
+        if self.file is not None:
+            from npusim.graph import read_model
+
+            return read_model(self.file, self.shapes)
+        import workloads
+
+        try:
+            model = workloads.build(
+                self.workload,
+                phase=self.phase,
+                tokens=self.tokens,
+                layers=self.layers,
+                batch=self.batch,
+                chunk=self.chunk,
+                weights="shared",
+            )
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        return model, ()
+
+    def graph(self, passes: str = "") -> Graph:
+        """The Graph after a pipeline of `xamba` such as ``cumba,reduba`` (``none`` or nothing: as it stands).
+
+        Raises UserError as `read` does, for inputs whose shape stays dynamic, and for a pipeline that cannot be read.
+        """
+        model, notes = self.read()
+        return self.graph_of(rewritten(model, passes), notes)
+
+    def graph_of(self, model: Any, notes: tuple[str, ...] = ()) -> Graph:
+        """The Graph of this source's openvino.Model, or of what rewrites made of it."""
+        from npusim.graph.load import graph_of
+
+        return graph_of(model, self.workload if self.file is None else self.file.stem, self.name, notes)
+
+    def at(self, **changes: Any) -> ModelSource:
+        """This source with some fields changed, e.g. ``at(tokens=512)``. Raises UserError for a model file."""
+        if self.file is not None:
+            raise UserError(f"{self.file}: {', '.join(changes)} can be chosen for a built-in workload only")
+        return replace(self, **changes)
+
+
+def rewritten(model: Any, passes: str) -> Any:
+    """An openvino.Model after a pipeline of `xamba`; the model itself where there is none.
+
+    Raises UserError for a pipeline that cannot be read.
+    """
+    if passes in ("", NONE):
+        return model
+    import xamba
+
+    try:
+        return xamba.apply(model, passes)[0]
+    except xamba.PipelineError as error:
+        raise UserError(str(error)) from None
