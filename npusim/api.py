@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from npusim.analysis.metrics import Metrics, metrics
-from npusim.costs.price import price
-from npusim.costs.prices import Prices
+from npusim.costs.price import price_points
+from npusim.costs.prices import Prices, PriceTable
 from npusim.costs.shave import UnknownKernel
 from npusim.engine.timeline import Timeline
 from npusim.errors import UserError
@@ -107,16 +107,21 @@ def simulate(program: Program, hw: Hardware, engine: Engine = "event", allow_gue
     ``event`` is the reference engine, ``fast`` a single in-order pass. ``allow_guess`` lets SHAVE kernels without a
     cost through, priced as the default kernel and marked ``guess``; otherwise they raise UserError.
     """
-    try:
-        prices = price(program, hw, allow_guess=allow_guess)
-    except UnknownKernel as error:
-        raise UserError(f"{_first_op(program, error.kernel)}: {error}") from None
+    prices = priced(program, [hw], allow_guess).prices(0)
     if engine == "event":
         from npusim.engine.event import simulate as run
     else:
         from npusim.engine.fast import simulate_fast as run
     timeline = run(program, prices)
     return Result(program, hw, prices, timeline, metrics(timeline, prices, hw))
+
+
+def priced(program: Program, machines: Sequence[Hardware], allow_guess: bool = False) -> PriceTable:
+    """Prices of ``program`` on ``machines`` that leave it as it is. Raises UserError for a kernel without a cost."""
+    try:
+        return price_points(program, machines, allow_guess)
+    except UnknownKernel as error:
+        raise UserError(f"{_first_op(program, error.kernel)}: {error}") from None
 
 
 def _first_op(program: Program, kernel: str) -> str:

@@ -1,8 +1,10 @@
-"""Real OpenVINO models of Mamba and Mamba-2 at every published size, made without a checkpoint or PyTorch.
+"""Real OpenVINO models, made without a checkpoint or PyTorch: Mamba and Mamba-2 at every published size, and the
+networks and operators that have been measured on real NPUs.
 
     import workloads
     model = workloads.build("mamba2-130m")                      # 24 layers, 256 tokens
     step = workloads.build("mamba2-130m", phase="decode")       # one token, conv and SSM states in and out
+    net = workloads.build("resnet-50-int8")                     # as NNCF quantises it
 
 Importing this package imports neither OpenVINO nor numpy; `build` and `parameters` do.
 """
@@ -13,6 +15,7 @@ import dataclasses
 import difflib
 from typing import TYPE_CHECKING
 
+from workloads import nets
 from workloads.config import ALIASES, PUBLISHED, Mamba2Config, MambaConfig, ModelConfig, positive
 from workloads.job import Job
 
@@ -39,20 +42,22 @@ class UnknownWorkload(ValueError):
 
     def __init__(self, name: str) -> None:
         """`name` is what was asked for; `suggestions` holds the near ones."""
-        near = difflib.get_close_matches(str(name).lower(), [*PUBLISHED, *ALIASES], n=2, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(PUBLISHED)}."
+        near = difflib.get_close_matches(str(name).lower(), [*names(), *ALIASES], n=2, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names())}."
         super().__init__(f"unknown workload {name!r}: {hint}")
         self.name = name
         self.suggestions = near
 
 
 def names() -> list[str]:
-    """Names that `build` takes, Mamba-2 first, smallest first."""
-    return list(PUBLISHED)
+    """Names that `build` takes: Mamba-2, Mamba, smallest first, then the measured networks and operators."""
+    return [*PUBLISHED, *nets.names()]
 
 
 def describe(name: str) -> str:
     """One line about a workload: sizes in elements, parameters in millions, and its source."""
+    if name in nets.names():
+        return nets.describe(name)
     config = _config(name)
     return (
         f"{config.title}: {config.layers} layers, width {config.d_model}, state {config.d_state}, {config.summary}, "
@@ -76,7 +81,8 @@ def build(
 ) -> openvino.Model:
     """A static-shape OpenVINO model in stock form: the Hugging Face code without its fused kernels, unoptimised.
 
-    name: a published size (`names()`), or a config of your own.
+    name: a published size (`names()`), or a config of your own. Networks and operators (`nets.names()`) take `tokens`,
+        where they have any, and `batch`, and nothing else.
     phase: "prefill" takes `tokens` tokens (default 256) from an empty state; "decode" takes one token and the states.
     layers: how many of the model's layers, from the first on (default: all; one when `block_only`).
     batch: sequences run together.
@@ -97,6 +103,17 @@ def build(
 
     Raises UnknownWorkload for a name not in `names()`, ValueError for values that cannot be built.
     """
+    if isinstance(name, str) and name in nets.names():
+        choices = {
+            "phase": phase != "prefill",
+            "layers": layers,
+            "chunk": chunk,
+            "weights": weights != "shared",
+        }
+        choices |= {"with_state": with_state, "block_only": block_only, "lm_head": not lm_head}
+        if given := [choice for choice, value in choices.items() if value]:
+            raise ValueError(f"{name} has no {given[0]} to choose")
+        return nets.build(name, tokens=tokens, batch=batch)
     config = _config(name)
     if chunk is not None:
         if not isinstance(config, Mamba2Config):

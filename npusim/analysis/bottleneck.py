@@ -70,26 +70,29 @@ def critical_path(timeline: Timeline, prices: Prices) -> CriticalPath:
     if not len(timeline.end_us):
         return CriticalPath(timeline, np.empty(0, np.int64), np.zeros((0, len(KINDS))))
     chain = []
-    task = int(np.argmax(timeline.end_us))
+    task, waits_for = int(np.argmax(timeline.end_us)), timeline.wait_for.tolist()
     while task >= 0:
         chain.append(task)
-        task = int(timeline.wait_for[task])
+        task = waits_for[task]
     tasks = np.array(chain[::-1], np.int64)
-    kind_us = task_kinds(timeline, prices)[tasks]
+    kind_us = task_kinds(timeline, prices, tasks)
     before = np.r_[0.0, timeline.end_us[tasks[:-1]]]
     kind_us[:, KINDS.index("barrier/dependency")] = np.maximum(timeline.start_us[tasks] - before, 0.0)
     return CriticalPath(timeline, tasks, kind_us)
 
 
-def task_kinds(timeline: Timeline, prices: Prices) -> npt.NDArray[np.float64]:
-    """What every task spends its duration on: shape (tasks, kinds), µs; rows sum to ``end - start``."""
+def task_kinds(
+    timeline: Timeline, prices: Prices, tasks: npt.NDArray[np.int64] | None = None
+) -> npt.NDArray[np.float64]:
+    """What each of ``tasks`` (None: all) spends its duration on, µs: shape (tasks, kinds); rows sum to ``end - start``."""
     program = timeline.program
-    table = np.zeros((len(program.tasks), len(KINDS)))
-    took = timeline.end_us - timeline.start_us
-    ddr = np.minimum(timeline.contended_us, took)
-    start_up = np.minimum(prices.latency_us, took - ddr)
+    at = np.arange(len(program.tasks)) if tasks is None else tasks
+    took = timeline.end_us[at] - timeline.start_us[at]
+    ddr = np.minimum(timeline.contended_us[at], took)
+    start_up = np.minimum(prices.latency_us[at], took - ddr)
     queue_kind = np.array([_ENGINE_KIND[queue.engine] for queue in program.queues], np.int64)
-    kind = queue_kind[np.array([task.queue for task in program.tasks], np.int64)]
+    kind = queue_kind[[program.tasks[task].queue for task in at.tolist()]]
+    table = np.zeros((len(at), len(KINDS)))
     table[:, KINDS.index("start-up")] = start_up
     table[:, KINDS.index("ddr")] = ddr
     table[np.arange(len(kind)), kind] = took - ddr - start_up

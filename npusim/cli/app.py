@@ -7,11 +7,14 @@ from typing import Annotated
 import typer
 
 from npusim import __version__
+from npusim.cli.calibrate import calibrate_command
 from npusim.cli.catalog import list_command
 from npusim.cli.compare_trace import compare_trace_command
 from npusim.cli.hw import hw_app
 from npusim.cli.measure import measure_command
+from npusim.cli.reproduce import reproduce_app
 from npusim.cli.run import run_command
+from npusim.cli.sweep import sweep_command
 from npusim.cli.trace import trace_app
 from npusim.cli.transform import transform_command
 from npusim.cli.validate import validate_command
@@ -42,11 +45,14 @@ def root(
 
 
 app.command("run")(run_command)
+app.command("sweep")(sweep_command)
 app.command("list")(list_command)
 app.command("validate")(validate_command)
 app.command("transform")(transform_command)
 app.command("verify")(verify_command)
 app.command("measure")(measure_command)
+app.command("calibrate")(calibrate_command)
 app.command("compare-trace")(compare_trace_command)
 app.add_typer(hw_app, name="hw")
 app.add_typer(trace_app, name="trace")
+app.add_typer(reproduce_app, name="reproduce")

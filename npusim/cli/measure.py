@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -27,6 +28,14 @@ _HINTS = ("latency", "throughput")
 _SLOWEST = 10
 
 
+def _show_schema(wanted: bool) -> None:
+    if wanted:
+        from npusim.validation.measure_file import json_schema
+
+        print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+        raise typer.Exit
+
+
 def measure_command(
     model: Annotated[
         Path | None,
@@ -49,6 +58,15 @@ def measure_command(
     warmup: Annotated[int, typer.Option(min=0, help="Inferences before those that count.")] = 10,
     runs: Annotated[int, typer.Option(min=1, help="Inferences a hint.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print the measurement as JSON.")] = False,
+    _schema: Annotated[
+        bool,
+        typer.Option(
+            "--schema",
+            callback=_show_schema,
+            is_eager=True,
+            help="Print the JSON schema of the file and exit.",
+        ),
+    ] = False,
 ) -> None:
     """Measure a model on a device: latency, throughput, and a profile layer by layer."""
     hints = _hints(hint)

@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 
 
 def validate_command(
+    against: Annotated[
+        str,
+        typer.Option(
+            metavar="WHAT",
+            help="vendor (schedules of Intel's compiler), silicon (published measurements), or a file of npusim "
+            "measure, a benchmark_report or a table of measurements.",
+        ),
+    ] = "vendor",
+    hw: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="With measurements: this file in place of its platform's; repeat."),
+    ] = None,
     index: Annotated[
         Path | None,
         typer.Option(metavar="INDEX.csv", help="Another reference index.  [default: the packaged one]"),
@@ -39,7 +51,16 @@ def validate_command(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.  [default: one a processor]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Predict reference schedules and say how far off npusim is."""
+    """Predict reference schedules, or what was measured, and say how far off npusim is."""
+    if against != "vendor":
+        refuse_together(
+            f"--against {against}",
+            {"--index": index, "--predictions": predictions, "--family": family, "--tiles": tiles,
+             "--case": case, "--markdown": markdown, "--workers": workers},
+        )  # fmt: skip
+        _against_measured(against, hw or [], platform, as_json)
+        return
+    refuse_together("--against vendor", {"--hw": hw})
     if case is not None:
         refuse_together(
             "--case", {"--predictions": predictions, "--markdown": markdown, "--workers": workers}
@@ -77,6 +98,32 @@ def validate_command(
         print_validation(reference.label, found, wall_s)
         for path in filter(None, (predictions, markdown)):
             print(f"Wrote {path}")
+
+
+def _against_measured(against: str, files: list[str], platform: str | None, as_json: bool) -> None:
+    """Published or own measurements, beside what the hardware files say."""
+    from npusim.hardware import load_hardware
+    from npusim.validation.silicon_document import silicon_document
+    from npusim.validation.silicon_engines import bottlenecks
+    from npusim.validation.silicon_rows import rows_of
+    from npusim.validation.silicon_score import HARDWARE, predict
+
+    given = [load_hardware(file) for file in files]
+    with progress() as step:
+        step("reading")
+        hardware = {name: load_hardware(file) for name, file in HARDWARE.items()}
+        hardware |= {one.platform: one for one in given}
+        rows = rows_of(against, platform)
+        found = predict(rows, hardware, lambda done: step(f"{done} of {len(rows)} rows"))
+        engines = []
+        if against == "silicon" and platform in (None, "3720"):  # where the operators were measured
+            engines = bottlenecks(hardware["3720"], lambda done: step(f"engines of {done} operators"))
+    if as_json:
+        print(json.dumps(silicon_document(against, found, engines), indent=2, ensure_ascii=False))
+    else:
+        from npusim.cli.silicon_tables import print_silicon
+
+        print_silicon(against, found, engines)
 
 
 def _show_case(reference: Reference, rows: list[Row], as_json: bool) -> None:

@@ -11,8 +11,8 @@ def dynamic_pj(work: Work, hw: Hardware, shave_cycles: float = 0.0) -> float:
     """Energy of one task, pJ, without the static power of the NPU.
 
     DMA: every byte at each memory it touches. DPU: multiply-accumulates by element type, and the scratchpad bytes
-    that its stencils read and its output writes. SHAVE: an operation an element or product and at least one a cycle (scalar
-    kernels spend many cycles on an element), and the bytes of its operands.
+    that its stencils read and its output writes. SHAVE: an operation an element or product and at least one a cycle
+    (scalar kernels spend many cycles on an element), and the bytes of its operands.
     """
     energy = hw.energy
     if isinstance(work, DmaWork):

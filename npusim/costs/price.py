@@ -83,7 +83,7 @@ class _Kind(NamedTuple):
     dispatch of a task (that of a transfer is part of its row: a ``sync`` has none)."""
 
     row: Callable[[Any, Hardware, bool], _Row]
-    sections: Callable[[Hardware], tuple[Section, ...]]
+    sections: Callable[[Hardware], tuple[Section | None, ...]]
     per_us: Callable[[Hardware], float]
     dispatch_us: Callable[[Hardware], float]
 
@@ -92,9 +92,7 @@ def _dma_row(work: DmaWork, hw: Hardware, _: bool) -> _Row:
     latency_us, duration_us = dma.time(work, hw)
     dispatch_us = 0.0 if work.kind == "sync" else hw.software.dispatch.dma_us
     provenance = PROVENANCE.index(hw.dma.provenance)
-    return _Row(
-        duration_us + dispatch_us, latency_us + dispatch_us, provenance, energy.dynamic_pj(work, hw)
-    )
+    return _Row(duration_us + dispatch_us, latency_us + dispatch_us, provenance, energy.dynamic_pj(work, hw))
 
 
 def _dpu_row(work: DpuWork, hw: Hardware, _: bool) -> _Row:

@@ -49,14 +49,21 @@ def advance(flow: Times, flows: int, elapsed_us: float) -> None:
 
 
 @part
-def insert(flow: Times, flows: int, land_us: float, ddr_bytes: float, cap: float, task: int, server: int) -> None:
+def insert(
+    flow: Times, flows: int, land_us: float, ddr_bytes: float, cap: float, task: int, server: int
+) -> None:
     """Put a flow among ``flows`` others, behind those with the same cap."""
     place = flows
     while place and flow[place - 1, CAP] > cap:
         for column in range(FLOW_COLUMNS):
             flow[place, column] = flow[place - 1, column]
         place -= 1
-    flow[place, LAND_US], flow[place, LEFT], flow[place, CAP], flow[place, RATE] = land_us, ddr_bytes, cap, cap
+    flow[place, LAND_US], flow[place, LEFT], flow[place, CAP], flow[place, RATE] = (
+        land_us,
+        ddr_bytes,
+        cap,
+        cap,
+    )
     flow[place, TASK], flow[place, SERVER] = task, server
 
 

@@ -1,9 +1,9 @@
 """Machine code from Python: numba's compiler with the settings that every kernel of the engine has.
 
-Floats are added in the order written and never fused (no ``fastmath``), so that the same inputs give the same bytes as
-Python would. The machine code is kept in the ``__pycache__`` beside the module, or, where that cannot be written, in the
-user's cache folder (``NUMBA_CACHE_DIR`` overrides both). Where neither can be, every process compiles for itself: some
-seconds later, the same results.
+Floats are added in the order written and never fused (no ``fastmath``), so that the same inputs give the same bytes
+as Python would. The machine code is kept in the ``__pycache__`` beside the module, or, where that cannot be written,
+in the user's cache folder (``NUMBA_CACHE_DIR`` overrides both). Where neither can be, every process compiles for
+itself: some seconds later, the same results.
 """
 
 from __future__ import annotations
@@ -27,4 +27,4 @@ def kernel(function: Function) -> Function:
 
 def part(function: Function) -> Function:
     """A part of a kernel, compiled into its callers."""
-    return numba.njit(nogil=True, error_model="numpy")(function)
+    return numba.njit(inline="always", error_model="numpy")(function)

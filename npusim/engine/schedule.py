@@ -23,7 +23,7 @@ INF = np.inf
 
 
 @kernel
-def schedule(
+def schedule(  # noqa: PLR0915 - one loop: calls that take many arrays cost more than what they would do
     arrays: Arrays,
     work_of: npt.NDArray[np.intp],
     duration: Times,
@@ -38,14 +38,28 @@ def schedule(
     ``work_of`` is the position of each task in ``duration`` and ``latency``, µs, and ``moved``, bytes to and from DDR;
     ``capacity`` is what they share, bytes/µs, inf for no contention. Tasks that never start keep inf.
     """
-    servers = arrays.servers_at[-1]
+    (
+        queue_of,
+        servers_at,
+        fifo,
+        fifo_at,
+        _,
+        _,
+        holds,
+        updates,
+        updates_at,
+        consumers,
+        consumers_at,
+        producers,
+    ) = arrays
+    servers = servers_at[-1]
     start[:] = end[:] = INF
-    ready, held = zeros(len(work_of)), arrays.held.copy()  # last release of a task's barriers, and how many to come
-    released, pending = zeros(len(arrays.producers)), arrays.producers.copy()  # the same of a barrier's producers
+    ready, held = zeros(len(work_of)), holds.copy()  # last release of a task's barriers, and how many to come
+    released, pending = zeros(len(producers)), producers.copy()  # the same of a barrier's producers
     free = zeros(servers)  # when a server becomes free; inf while it moves bytes
-    head, position = zeros(len(arrays.fifo_at)), arrays.fifo_at.copy()  # start of the last to leave, place of the next
-    stack, stacked, top = arrays.fifo_at.copy(), zeros(len(arrays.fifo_at)), 0  # queues whose next task may start
-    for queue in range(len(arrays.fifo_at) - 2, -1, -1):
+    head, position = zeros(len(fifo_at)), fifo_at.copy()  # start of the last to leave, place of the next
+    stack, stacked, top = fifo_at.copy(), zeros(len(fifo_at)), 0  # queues whose next task may start
+    for queue in range(len(fifo_at) - 2, -1, -1):
         top = push(stack, stacked, top, queue)
     waits, waiting = np.empty((servers + len(stack), ddr.WAITING_COLUMNS)), 0
     flow, flows = np.empty((servers, ddr.FLOW_COLUMNS)), 0
@@ -55,15 +69,25 @@ def schedule(
     while True:
         if ended >= 0:
             done += 1
-            top = release(arrays, ended, end[ended], released, pending, ready, held, position, stack, stacked, top)
+            for update in range(updates_at[ended], updates_at[ended + 1]):
+                barrier = updates[update]
+                released[barrier] = max(released[barrier], end[ended])
+                pending[barrier] -= 1
+                if pending[barrier] == 0:
+                    for wait in range(consumers_at[barrier], consumers_at[barrier + 1]):
+                        task = consumers[wait]
+                        ready[task] = max(ready[task], released[barrier])
+                        held[task] -= 1
+                        if held[task] == 0 and fifo[position[queue_of[task]]] == task:
+                            top = push(stack, stacked, top, queue_of[task])
             ended = -1
 
         if top:
             queue = stack[top - 1]
             begin = INF
-            task = arrays.fifo[position[queue]] if position[queue] < arrays.fifo_at[queue + 1] else -1
+            task = fifo[position[queue]] if position[queue] < fifo_at[queue + 1] else -1
             if task >= 0 and held[task] == 0:
-                server, certain = next_server(arrays, queue, free)
+                server, certain = next_server(servers_at, queue, free)
                 begin = max(head[queue], ready[task], free[server])
                 if not certain and now < free[server] == begin < INF:  # a landing may free another one sooner
                     waiting = ddr.wait(waits, waiting, begin, -1, queue)
@@ -93,7 +117,7 @@ def schedule(
             ddr.remove(flow, flows, landing)
             flows -= 1
             end[ended] = free[server] = now
-            top = push(stack, stacked, top, arrays.queue[ended])
+            top = push(stack, stacked, top, queue_of[ended])
         else:
             now = waits[first, ddr.UNTIL_US]
             task, server = int(waits[first, ddr.WAITING_TASK]), int(waits[first, ddr.AT])
@@ -131,41 +155,12 @@ def push(stack: Indices, stacked: Times, top: int, queue: int) -> int:
 
 
 @part
-def next_server(arrays: Arrays, queue: int, free: Times) -> tuple[int, bool]:
+def next_server(servers_at: Indices, queue: int, free: Times) -> tuple[int, bool]:
     """The server of a queue that becomes free first, as far as is known, and whether it is known of all of them."""
-    server = arrays.servers_at[queue]
+    server = servers_at[queue]
     certain = free[server] < INF
-    for other in range(server + 1, arrays.servers_at[queue + 1]):
+    for other in range(server + 1, servers_at[queue + 1]):
         certain = certain and free[other] < INF
         if free[other] < free[server]:
             server = other
     return server, certain
-
-
-@part
-def release(
-    arrays: Arrays,
-    ended: int,
-    end_us: float,
-    released: Times,
-    pending: Indices,
-    ready: Times,
-    held: Indices,
-    position: Indices,
-    stack: Indices,
-    stacked: Times,
-    top: int,
-) -> int:
-    """Count down the barriers of a task that has ended; the queues whose next task this lets go come on the stack."""
-    for update in range(arrays.updates_at[ended], arrays.updates_at[ended + 1]):
-        barrier = arrays.updates[update]
-        released[barrier] = max(released[barrier], end_us)
-        pending[barrier] -= 1
-        if pending[barrier] == 0:
-            for wait in range(arrays.consumers_at[barrier], arrays.consumers_at[barrier + 1]):
-                task = arrays.consumers[wait]
-                ready[task] = max(ready[task], released[barrier])
-                held[task] -= 1
-                if held[task] == 0 and arrays.fifo[position[arrays.queue[task]]] == task:
-                    top = push(stack, stacked, top, arrays.queue[task])
-    return top

@@ -139,21 +139,27 @@ def _read_node(name: str, node: Node) -> AxisText:
     if isinstance(node.value, list):
         for item in node.value:
             if isinstance(item.value, dict | list) or item.value is None:
-                raise UserError(f"{item.place}: {name}: a value must be a number or a word (got {shown(item.plain())})")
+                raise UserError(
+                    f"{item.place}: {name}: a value must be a number or a word (got {shown(item.plain())})"
+                )
         values = [item.plain() for item in node.value]
         if name == XAMBA_AXIS:
             values = [one for value in values for one in _pipelines(str(value), where, whole=True)]
         return AxisText(name, tuple(values), None, where)
     if isinstance(node.value, dict) or node.value is None:
-        raise UserError(f"{where}: must be a list of values or a range START:STOP:COUNT (got {shown(node.plain())})")
-    return _read(name, str(node.value), where) if isinstance(node.value, str) else AxisText(name, (node.value,), None, where)
+        raise UserError(
+            f"{where}: must be a list of values or a range START:STOP:COUNT (got {shown(node.plain())})"
+        )
+    if isinstance(node.value, str):
+        return _read(name, node.value, where)
+    return AxisText(name, (node.value,), None, where)
 
 
 def _scalar(text: str, where: str) -> Value:
     value = parse(text.strip(), where, inline=True).plain()
     if value is None or isinstance(value, dict | list):
         raise UserError(f"{where}: a value is missing, or not a number or a word (got {shown(value)})")
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _pipelines(text: str, where: str, whole: bool = False) -> list[str]:
@@ -197,7 +203,9 @@ def _bound(text: AxisText, hw: Hardware, model: ModelSource) -> Axis:
     if text.name in MODEL_AXES:
         return _distinct(text, _model_values(text, model), whole=text.name not in ("workload", "phase"))
     field = number_field(hw, text.name, text.where)
-    return _distinct(text, [field.read(value, text.where) for value in _numbers(text, field.whole)], field.whole)
+    return _distinct(
+        text, [field.read(value, text.where) for value in _numbers(text, field.whole)], field.whole
+    )
 
 
 def _distinct(text: AxisText, values: Sequence[Value], whole: bool = False) -> Axis:
@@ -228,12 +236,15 @@ def _numbers(text: AxisText, whole: bool) -> list[Value]:
 
 def _model_values(text: AxisText, model: ModelSource) -> list[Value]:
     if model.file is not None:
-        raise UserError(f"{text.where}: {text.name} can be chosen for a built-in workload only, not for {model.file}")
+        raise UserError(
+            f"{text.where}: {text.name} can be chosen for a built-in workload only, not for {model.file}"
+        )
     if text.name == "phase":
         words = ("prefill", "decode")
         wrong = next((value for value in text.values if value not in words), None)
         if text.span is not None or wrong is not None:
-            raise UserError(f"{text.where}: phase is prefill or decode{'' if wrong is None else f' (got {shown(wrong)})'}")
+            got = "a range" if wrong is None else shown(wrong)
+            raise UserError(f"{text.where}: phase is prefill or decode (got {got})")
         return list(text.values)
     if text.name == "workload":
         import workloads
@@ -249,7 +260,9 @@ def _model_values(text: AxisText, model: ModelSource) -> list[Value]:
     numbers = _numbers(text, whole=True)
     for number in numbers:
         if type(number) is not int or number < 1:
-            raise UserError(f"{text.where}: {text.name} must be a whole number of at least 1 (got {shown(number)})")
+            raise UserError(
+                f"{text.where}: {text.name} must be a whole number of at least 1 (got {shown(number)})"
+            )
     return numbers
 
 
@@ -265,4 +278,3 @@ def _pipeline(value: Any, where: str) -> str:
         except PipelineError as error:
             raise UserError(f"{where}: {error}") from None
     return str(value)
-

@@ -77,7 +77,6 @@ def program_keys(space: Space, points: Sequence[Point]) -> list[Hashable]:
 def evaluate(space: Space, points: Sequence[Point]) -> list[Row]:
     """Rows of points of one Program (``program_keys``), in their order: a value for every axis and all of COLUMNS."""
     settings = [_Setting(*space.at(point)) for point in points]
-    named = [dict(zip((axis.name for axis in space.axes), point, strict=True)) for point in points]
     found: list[Row]
     try:
         compiled = _compiled(settings[0])
@@ -85,7 +84,12 @@ def evaluate(space: Space, points: Sequence[Point]) -> list[Row]:
         found = [_failure(error)] * len(settings)
     else:
         found = _results(compiled, settings, space.allow_guess)
-    return [{**axes, **_area(s.hardware), **result} for axes, s, result in zip(named, settings, found, strict=True)]
+    return [_row(space, point, result) for point, result in zip(points, found, strict=True)]
+
+
+def failed_rows(space: Space, points: Sequence[Point], error: str) -> list[Row]:
+    """Rows of points that could not be evaluated at all."""
+    return [_row(space, point, {"error": error}) for point in points]
 
 
 def is_bug(row: Row) -> bool:
@@ -102,11 +106,13 @@ def _failure(error: Exception) -> Row:
     return {"error": f"{kind}{message}"}
 
 
-def _area(hw: Hardware) -> Row:
-    return {
+def _row(space: Space, point: Point, result: Row) -> Row:
+    hw = space.at(point)[0]
+    area = {
         "macs_per_cycle": hw.tiles * hw.dpu.macs_per_cycle.int8,
         "cmx_bytes": hw.tiles * int(hw.cmx.kib_per_tile * 1024),
     }
+    return {**dict(zip((axis.name for axis in space.axes), point, strict=True)), **area, **result}
 
 
 def _results(compiled: Compiled, settings: Sequence[_Setting], allow_guess: bool) -> list[Row]:
@@ -169,7 +175,9 @@ def _kept() -> tuple[_Kept, _Kept]:
 
 
 def _graph(setting: _Setting) -> Graph:
-    return _kept()[0].get(setting.graph_key(), lambda: graph_for(setting.model, setting.passes, setting.hardware))
+    return _kept()[0].get(
+        setting.graph_key(), lambda: graph_for(setting.model, setting.passes, setting.hardware)
+    )
 
 
 def _compiled(setting: _Setting) -> Compiled:

@@ -42,7 +42,7 @@ class Field:
 
 
 def number_field(hw: Hardware, path: str, where: str) -> Field:
-    """The single value at ``path``. Raises UserError for a path that ``hw`` does not have, and for a section or list."""
+    """The single value at ``path``. Raises UserError for a path that ``hw`` has not, and for a section or a list."""
     keys = path.split(".")
     kind: Any = Hardware
     here: Any = hw
@@ -65,7 +65,9 @@ def number_field(hw: Hardware, path: str, where: str) -> Field:
     if isinstance(here, Section | dict | tuple):
         inside = _keys(here)
         hint = f"one value in it, such as {path}.{next(iter(inside))}" if inside else "single values"
-        raise UserError(f"{where}: {path} is {'a list' if isinstance(here, tuple) else 'a section'}; an axis varies {hint}")
+        raise UserError(
+            f"{where}: {path} is {'a list' if isinstance(here, tuple) else 'a section'}; an axis varies {hint}"
+        )
     return Field(path, TypeAdapter(kind), type(here) is int)
 
 
@@ -95,14 +97,20 @@ def _plain(kind: Any) -> Any:
     """The mapping in ``Annotated[dict[...], ...]`` or ``dict[...] | None``."""
     if getattr(kind, "__origin__", None) is dict:
         return kind
-    return next(found for part in get_args(kind) if (found := _plain(part)) is not None) if get_args(kind) else None
+    return (
+        next(found for part in get_args(kind) if (found := _plain(part)) is not None)
+        if get_args(kind)
+        else None
+    )
 
 
 def _unknown(key: str, parents: Sequence[str], known: Sequence[str], hw: Hardware) -> str:
     if parents:
         return f"there is no '{key}' in {'.'.join(parents)}{did_you_mean(key, known)}"
     elsewhere = [path for path in paths(hw) if path.rpartition(".")[2] == key]
-    near = f"; did you mean '{elsewhere[0]}'?" if elsewhere else did_you_mean(key, [*known, *AXES_OF_THE_MODEL])
+    near = (
+        f"; did you mean '{elsewhere[0]}'?" if elsewhere else did_you_mean(key, [*known, *AXES_OF_THE_MODEL])
+    )
     return f"there is no '{key}' in the hardware, nor is it an axis of the model{near}"
 
 

@@ -49,7 +49,8 @@ class Space:
         """What two runs must agree on for the results of one to be those of the other; ready for JSON."""
         return {
             "hardware": digest(self.hardware.model_dump(mode="json")),
-            "model": {name: value for name, value in self.model.options() if value is not None} | self._file(),
+            "model": {name: value for name, value in self.model.options() if value is not None}
+            | self._file(),
             "axes": {axis.name: [repr(axis.span), *axis.values] for axis in self.axes},
             "passes": self.passes,
             "allow_guess": self.allow_guess,
@@ -71,7 +72,9 @@ def grid(axes: Sequence[Axis]) -> list[Point]:
     """All combinations, the last axis changing fastest. Raises UserError for more than MOST_POINTS."""
     count = math.prod(len(axis.values) for axis in axes)
     if count > MOST_POINTS:
-        raise UserError(f"the axes make {count:,} points; at most {MOST_POINTS:,}: leave some out, or sample with --lhs N")
+        raise UserError(
+            f"the axes make {count:,} points, more than {MOST_POINTS:,}: sample them with --lhs N"
+        )
     return list(product(*(axis.values for axis in axes)))
 
 
@@ -79,7 +82,8 @@ def latin_hypercube(axes: Sequence[Axis], count: int, seed: int) -> list[Point]:
     """``count`` points of which every axis has one in each of ``count`` equal parts (scipy.stats.qmc.LatinHypercube).
 
     Between its ends a range is sampled evenly, or evenly in its logarithm where it is a log range, and rounded to whole
-    numbers where it holds those, else to six digits; of a list, every value gets the same share. Equal points, which small spaces give, count once.
+    numbers where it holds those, else to six digits; of a list, every value gets the same share. Equal points, which
+    small spaces give, count once.
     """
     from scipy.stats import qmc
 

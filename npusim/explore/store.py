@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from npusim.errors import UserError
@@ -58,7 +57,9 @@ class Journal:
             try:
                 entry = json.loads(line)
             except ValueError:
-                raise UserError(f"{folder / JOURNAL}:{number + 1}: not a line of a journal; remove the file") from None
+                raise UserError(
+                    f"{folder / JOURNAL}:{number + 1}: not a line of a journal; remove the file"
+                ) from None
             if number == 0:
                 _refuse_other(folder, entry, header)
             else:
@@ -83,7 +84,7 @@ class Journal:
         """Itself."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the file."""
         self._file.close()
 
@@ -99,7 +100,7 @@ def _refuse_other(folder: Path, found: object, wanted: dict[str, Any]) -> None:
 
 
 def write_tables(folder: Path, table: pd.DataFrame) -> None:
-    """``results.csv`` and ``results.parquet`` of a table; each is replaced at once. Raises UserError where it cannot be."""
+    """``results.csv`` and ``results.parquet`` of a table; each appears at once. Raises UserError where it cannot."""
     try:
         for name, write in ((CSV, _to_csv), (PARQUET, _to_parquet)):
             draft = folder / f".{name}.{os.getpid()}"

@@ -22,10 +22,12 @@ _ATTRIBUTES = {
     "CumSum": ("exclusive", "reverse"),
     "Concat": ("axis",),
     "Convert": ("destination_type",),
+    "DepthToSpace": ("block_size", "mode"),
     "Einsum": ("equation",),
     "FakeQuantize": ("levels",),
     "Gather": ("batch_dims",),
     "GroupConvolution": ("strides", "pads_begin", "pads_end", "dilations"),
+    "GroupNormalization": ("num_groups",),
     "LogSoftmax": ("axis",),
     "MVN": ("normalize_variance", "eps"),
     "MatMul": ("transpose_a", "transpose_b"),
@@ -36,8 +38,10 @@ _ATTRIBUTES = {
     "ReduceMin": ("keep_dims",),
     "ReduceSum": ("keep_dims",),
     "ScaledDotProductAttention": ("causal",),
+    "ShuffleChannels": ("axis", "group"),
     "SoftMax": ("axis",),
     "Softmax": ("axis",),
+    "SpaceToDepth": ("block_size", "mode"),
     "StridedSlice": ("begin_mask", "end_mask", "shrink_axis_mask", "new_axis_mask", "ellipsis_mask"),
 }
 

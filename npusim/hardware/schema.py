@@ -284,10 +284,11 @@ class Host(Section):
     """What an inference costs outside the NPU's schedule."""
 
     overhead_us: NonNegative = 0
-    """Driver and host time of one synchronous inference, µs: wall time less what the NPU takes. It is not part of the
-    reported latency of a Program; with several inferences in flight it is hidden."""
-    period_us: NonNegative = 0
-    """Least time between two inferences that host and driver can keep up with, µs, however many are in flight."""
+    """Host time of one synchronous inference, µs: wall time less all that the NPU takes. It is not part of a Program's
+    latency; with several inferences in flight it is hidden."""
+    serial_us: NonNegative = 0
+    """Time that firmware and driver take to end one inference and begin the next, µs, the NPU idle meanwhile. It is not
+    part of a Program's latency; no number of requests hides it."""
 
 
 class ScheduledFor(Section):

@@ -79,11 +79,13 @@ class Software(Section):
     contract_multiply_reduce: bool = True
     """Broadcast Multiply + ReduceSum becomes a batched MatMul; else the whole product is made and then reduced."""
     contraction_engine: Literal["dpu", "shave"] = "dpu"
-    """Where that MatMul runs: on the DPU, or as the SHAVE kernel ``dot``, which multiplies and adds, so that the product
-    is not made either."""
+    """Where that MatMul runs: on the DPU, or as the SHAVE kernel ``dot``, which multiplies and adds, so that the
+    product is not made either."""
     contract_ones: bool = False
     """A MatMul of a broadcast product with a constant vector of ones (ReduBA) is read as the sum that it is and becomes
     a batched MatMul on the DPU; else the whole product is made."""
+    split_projections: bool = True
+    """A MatMul by constant weights whose result is only read in slices of whole channel granules: one MatMul a slice."""
     reduce_sum_engine: Literal["dpu", "shave"] = "dpu"
     """Where ReduceSum runs: as convolutions and pools on the DPU, or as a SHAVE kernel."""
     fused_activations: tuple[Activation, ...] = ("Relu", "Clamp", "LeakyRelu")
@@ -121,5 +123,6 @@ class Software(Section):
     """SHAVE kernels that, where they must be sliced at all, get slices of which two fit CMX side by side."""
     single_tile_kernels: tuple[str, ...] = ()
     """SHAVE kernels that run on one tile only."""
-    prefetch_slices: Count = 6
-    """How many slices ahead of the one that computes loads are issued, as far as CMX has room."""
+    prefetch_slices: Count = 9
+    """How many slices ahead of the one that computes loads are issued, as far as CMX has room and they start while it
+    computes."""

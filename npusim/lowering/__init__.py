@@ -14,6 +14,7 @@ from npusim.lowering.plan import Plan
 from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Queue, Task
 from npusim.lowering.refit import refit
 from npusim.lowering.rewrite import raise_slices
+from npusim.lowering.rewrite_split import split_projections
 from npusim.lowering.schedule import schedule
 from npusim.lowering.tables import fold_tables
 from npusim.lowering.view import compiler_view, lowering_key
@@ -78,6 +79,8 @@ def lower(graph: Graph, hw: Hardware) -> Program:
     if hw.software.contract_multiply_reduce and hw.software.contract_ones:
         graph = fold_ones(graph)
     graph = raise_slices(graph)
+    if hw.software.split_projections:
+        graph = split_projections(graph)
     nodes, outputs = fuse(graph, hw.software)
     made = {node.output.storage for node in nodes}
     loose = [value for value in outputs if value.storage not in made or value.partial]

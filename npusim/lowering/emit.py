@@ -20,7 +20,7 @@ Transfer = tuple[DmaWork, int, tuple[int, ...], int, str, Booking | None]
 
 @dataclass(slots=True)
 class Draft:
-    """A task in the making: ``waits`` and ``group`` are groups of tasks, which become barriers."""
+    """A task in the making: ``waits``, ``group`` and ``also`` (-1: none) are groups of tasks, which become barriers."""
 
     queue: int
     op: int
@@ -28,6 +28,7 @@ class Draft:
     waits: tuple[int, ...]
     group: int
     detail: str
+    also: int = -1
 
 
 def queues(hw: Hardware) -> tuple[Queue, ...]:
@@ -54,23 +55,28 @@ class Emitter:
         self.first_shave = self.first_dpu + hw.tiles
         servers = [1] * self.first_shave + [hw.shave.per_tile] * hw.tiles
         self.free: list[list[float]] = [[0.0] * n for n in servers]
-        self.prices: dict[Work, float] = {}
+        self.known: dict[Work, tuple[Work, float]] = {}
 
     def group(self) -> int:
         """A new group of tasks; it ends when the last of them does."""
         self.ends.append(0.0)
         return len(self.ends) - 1
 
-    def price(self, work: Work) -> float:
-        """µs of one task by itself."""
-        cost = self.prices.get(work)
-        if cost is None:
-            cost = self.prices[work] = work_us(work, self.hw, allow_guess=True)
-        return cost
+    def priced(self, work: Work) -> tuple[Work, float]:
+        """The one object that stands for all equal work, and µs of it by itself."""
+        known = self.known.get(work)
+        if known is None:
+            known = self.known[work] = work, work_us(work, self.hw, allow_guess=True)
+        return known
 
     def ready(self, waits: tuple[int, ...]) -> float:
         """When all of some groups have ended."""
         return max((self.ends[g] for g in waits), default=0.0)
+
+    def start_us(self, transfers: int, waits: tuple[int, ...]) -> float:
+        """When a load could start: several transfers take all engines, one the first that is free."""
+        free = [self.free[e][0] for e in range(self.engines)]
+        return max(self.ready(waits), max(free) if transfers > 1 else min(free))
 
     def put(
         self, queue: int, op: int, work: Work, waits: tuple[int, ...], group: int, detail: str = ""
@@ -81,7 +87,8 @@ class Emitter:
         end = servers[server]
         for wait in waits:
             end = max(end, ends[wait])
-        end += self.price(work)
+        work, cost = self.priced(work)
+        end += cost
         servers[server] = end
         ends[group] = max(ends[group], end)
         self.drafts.append(Draft(queue, op, work, waits, group, detail))
@@ -122,4 +129,4 @@ class Emitter:
             return False
         if work.src == work.dst == "cmx" or work.bytes <= self.hw.software.dma_split_bytes:
             return False
-        return max(starts) - min(starts) < self.price(work) / 2
+        return max(starts) - min(starts) < self.priced(work)[1] / 2

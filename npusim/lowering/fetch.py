@@ -70,14 +70,22 @@ def add_fetches(drafts: list[Draft], groups: int, hw: Hardware) -> tuple[list[Dr
     first_task: dict[int, int] = {}
     for i, g in enumerate(group_of):
         if g >= 0:
-            last_task[g] = ends[drafts[i].group]
+            last_task[g] = i
             first_task.setdefault(g, i)
     ready: dict[int, int] = {}  # later group -> task group of its fetch
-    insert_after: dict[int, list[tuple[int, int]]] = {}
+    insert_after: dict[int, list[tuple[int, int]]] = {}  # place -> (task group to wait for, later group)
     for owned in by_queue.values():
         for earlier, later in zip(owned, owned[2:], strict=False):
+            last = drafts[last_task[earlier]]
+            place, awaited = ends[last.group], last.group
+            if (
+                drafts[first_task[later]].group == awaited
+            ):  # a slice of so many tasks: its own end would be too late
+                place, awaited = last_task[earlier], groups
+                last.also = awaited
+                groups += 1
             ready[later] = groups
-            insert_after.setdefault(last_task[earlier], []).append((earlier, later))
+            insert_after.setdefault(place, []).append((awaited, later))
             groups += 1
     result = before
     position: dict[int, int] = {}
@@ -91,6 +99,6 @@ def add_fetches(drafts: list[Draft], groups: int, hw: Hardware) -> tuple[list[Dr
             draft.waits = (*draft.waits, ready[g])
         position[i] = len(result)
         result.append(draft)
-        for _, later in insert_after.get(i, ()):
-            result.append(Draft(0, draft.op, work, (draft.group,), ready[later], "fetch"))
+        for awaited, later in insert_after.get(i, ()):
+            result.append(Draft(0, draft.op, work, (awaited,), ready[later], "fetch"))
     return result, position

@@ -8,7 +8,7 @@ from dataclasses import replace
 from npusim.errors import UserError
 from npusim.graph.ir import BITS, Graph, Op
 from npusim.hardware.schema import Software
-from npusim.lowering import fuse_eltwise, fuse_matmul, fuse_reduce, fuse_views
+from npusim.lowering import fuse_eltwise, fuse_matmul, fuse_other, fuse_reduce, fuse_views
 from npusim.lowering.fuser import Fuser
 from npusim.lowering.nodes import Node
 from npusim.lowering.patterns import Match
@@ -38,6 +38,21 @@ _HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
     "GroupConvolution": fuse_matmul.convolution,
     "MaxPool": fuse_matmul.pool,
     "AvgPool": fuse_matmul.pool,
+    "Interpolate": fuse_matmul.interpolate,
+    **dict.fromkeys(("ReadValue", "Assign"), fuse_views.view),
+    **dict.fromkeys(fuse_other.KERNEL_OPS, fuse_other.kernel),
+    "TopK": fuse_other.kernel,
+    "DepthToSpace": fuse_other.depth_to_space,
+    "SpaceToDepth": fuse_other.space_to_depth,
+    "ShuffleChannels": fuse_other.shuffle_channels,
+    "BatchNormInference": fuse_other.batch_norm,
+    "GroupNormalization": fuse_other.group_norm,
+    "ConvolutionBackpropData": fuse_other.backprop,
+    "GroupConvolutionBackpropData": fuse_other.backprop,
+    **dict.fromkeys(
+        ("GRUCell", "GRUSequence", "LSTMCell", "LSTMSequence", "RNNCell", "RNNSequence"), fuse_other.recurrent
+    ),
+    "Einsum": fuse_other.einsum,
 }
 
 #: By Match.kind.

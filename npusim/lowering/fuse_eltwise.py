@@ -18,7 +18,7 @@ UNARY_OPS = frozenset(
         "Cosh", "CumSum", "Elu", "Erf", "Exp", "Floor", "Gelu", "HSigmoid", "HSwish", "HardSigmoid",
         "Log", "LogSoftmax", "LogicalNot", "MVN", "Mish", "Negative", "NormalizeL2", "PRelu", "Relu",
         "LeakyRelu", "Round", "Selu", "Sigmoid", "Sign", "Sin", "Sinh", "SoftMax", "SoftPlus",
-        "SoftSign", "Softmax", "Sqrt", "Swish", "Tan", "Tanh", "TopK", "ReduceL1", "ReduceL2",
+        "SoftSign", "Softmax", "Sqrt", "Swish", "Tan", "Tanh", "ReduceL1", "ReduceL2",
         "ReduceProd",
     }
 )  # fmt: skip
@@ -136,6 +136,7 @@ def eltwise(fuser: Fuser, op: Op) -> None:
         fuser.emit("eltwise", op, [inputs[0], inputs[0]], out, kernel="square")
         return
     inputs = [padded(v, len(shape)) for v in inputs]
+    inputs = _channels_innermost(fuser, op, inputs, shape)
     order = _full_operand_order(inputs, shape)
     inputs = [v if v.constant else fuser.ordered(v, order, op) for v in inputs]
     out = replace(fuser.fresh(op), order=order)
@@ -170,9 +171,47 @@ def select(fuser: Fuser, op: Op) -> None:
 
 
 def _full_operand_order(operands: list[Value], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The memory order of the first activation that is not broadcast, which the result takes over."""
-    size = prod(shape)
-    return next((v.order for v in operands if v.elements == size and not v.constant), ())
+    """The memory order of the first activation that is not broadcast, which the result takes over, or of a constant."""
+    full = [v for v in operands if v.elements == prod(shape)]
+    return next((v.order for v in sorted(full, key=lambda v: v.constant)), ())
+
+
+def _channels_innermost(fuser: Fuser, op: Op, inputs: list[Value], shape: tuple[int, ...]) -> list[Value]:
+    """The operands of a product with a computed [1, C, 1] or [1, C, 1, 1]: the other one gets its channels innermost
+    where that costs nothing, so that the product can be a depth-wise convolution as it is. Constants are reordered when
+    the model is compiled, an outer product is written so (Mul_2, Mul_3 and Mul_4 of Mamba's single token)."""
+    small = [v for v in inputs if v.elements < prod(shape)]
+    if (
+        op.type != "Multiply"
+        or len(small) != 1
+        or small[0].constant
+        or len(shape) not in (3, 4)
+        or shape[0] != 1
+    ):
+        return inputs
+    if small[0].elements != shape[1] != 1 or small[0].shape[1] != shape[1]:
+        return inputs
+    return [v if v is small[0] else _turned(fuser, op, v) for v in inputs]
+
+
+def _turned(fuser: Fuser, op: Op, value: Value) -> Value:
+    rank = len(value.shape)
+    turned = replace(value, order=(0, *range(2, rank), 1))
+    if value.constant:
+        return turned
+    node = fuser.made.get(value.storage)
+    alone = value.plain and node is not None and node.output == value and _reads(fuser, op, value) == 1
+    if node is None or not alone or node.kind != "eltwise":
+        return value
+    if any(v.elements == value.elements or not v.plain for v in node.inputs):
+        return value
+    node.output = turned
+    return turned
+
+
+def _reads(fuser: Fuser, op: Op, value: Value) -> int:
+    """How often the operand of an op that is this value is read."""
+    return max(fuser.index.readers[i] for i in op.inputs if fuser.values[i].storage == value.storage)
 
 
 # -- an activation and a constant -------------------------------------------------------------------------------------

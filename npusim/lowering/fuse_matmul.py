@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import prod
+from math import ceil, prod
 
+from npusim.errors import UserError
 from npusim.graph.ir import Op
 from npusim.lowering.attention import PerHead, projections
 from npusim.lowering.fuser import Fuser, full_order, padded
@@ -26,10 +27,10 @@ def matmul(fuser: Fuser, op: Op) -> None:
         n = out.shape[-1]
         fuser.emit("conv", op, [a, b], out, m=out.elements // n, k=k, n=n, bias=False)
         return
-    _batched(fuser, op, a, b, ta, tb, out)
+    batched(fuser, op, a, b, ta, tb, out)
 
 
-def _batched(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: Value) -> Node:
+def batched(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: Value) -> Node:
     """act x act MatMul (or a constant mask times an activation)."""
     rank = max(len(out.shape), 2)
     a, b = padded(a, rank), padded(b, rank)
@@ -63,11 +64,11 @@ def attention(fuser: Fuser, op: Op) -> None:
     scores = Value(fuser.storage(), (*q.shape[:-1], k.shape[-2]))
     weights = Value(fuser.storage(), scores.shape)
     name = op.name
-    first = _batched(fuser, Op(f"{name}/QK", op.type, (), (op.outputs[0],)), q, k, False, True, scores)
+    first = batched(fuser, Op(f"{name}/QK", op.type, (), (op.outputs[0],)), q, k, False, True, scores)
     fuser.values.pop(op.outputs[0], None)
     fuser.add(Node("unary", f"{name}/softmax", op.type, [scores], weights, {"kernel": "softmax"}))
     first.params["heads"] = batch
-    _batched(fuser, Op(f"{name}/PV", op.type, (), op.outputs), weights, v, False, False, out)
+    batched(fuser, Op(f"{name}/PV", op.type, (), op.outputs), weights, v, False, False, out)
 
 
 def convolution(fuser: Fuser, op: Op) -> None:
@@ -77,6 +78,7 @@ def convolution(fuser: Fuser, op: Op) -> None:
     strides = tuple(int(s) for s in op.attrs["strides"])
     kernel = w.shape[3:] if grouped else w.shape[2:]
     spatial = len(kernel)
+    _flat(op, spatial)
     out = _channels_last(fuser.fresh(op), spatial)
     params = {
         "kernel": (*kernel, 1)[:2] if spatial == 1 else kernel,
@@ -94,6 +96,7 @@ def pool(fuser: Fuser, op: Op) -> None:
     """MaxPool and AvgPool, written channels last."""
     x = fuser.values[op.inputs[0]]
     kernel, strides = (tuple(int(v) for v in op.attrs[k]) for k in ("kernel", "strides"))
+    _flat(op, len(kernel))
     fuser.emit(
         "pool",
         op,
@@ -104,6 +107,35 @@ def pool(fuser: Fuser, op: Op) -> None:
         stride=(*strides, 1)[:2],
         pads=_pads(op),
     )
+
+
+def interpolate(fuser: Fuser, op: Op) -> None:
+    """Interpolate of an image: on the DPU, which reads pixels by a table of their addresses (storage elements), one a
+    result of nearest neighbours, a square of ``ceil(factor)`` of linear ones, as a pool does (C24 nce_invariant.cpp:
+    nearest and bilinear are storage-element operations; the cost of the table is not known and not charged)."""
+    x = fuser.values[op.inputs[0]]
+    before, after = x.shape[2:], fuser.shape(op)[2:]
+    factors = [max(out / into, into / out) for into, out in zip(before, after, strict=True)]
+    linear = not str(op.attrs.get("mode", "nearest")).endswith("nearest")
+    kernel = tuple(ceil(factor) if linear else 1 for factor in factors)
+    fuser.emit(
+        "pool",
+        op,
+        [x],
+        _channels_last(fuser.fresh(op), len(x.shape) - 2),
+        pool="avg",
+        kernel=(*kernel, 1)[:2],
+        stride=(1, 1),
+        pads=(0,) * 2 * len(before),
+    )
+
+
+def _flat(op: Op, spatial: int) -> None:
+    """Refuse more than two spatial dimensions, which the DPU does not have."""
+    if spatial > 2:
+        raise UserError(
+            f"op '{op.name}' ({op.type}) has {spatial} spatial dimensions; npusim lowers one and two"
+        )
 
 
 def _channels_last(value: Value, spatial: int) -> Value:

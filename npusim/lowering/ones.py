@@ -26,7 +26,9 @@ def fold_ones(graph: Graph) -> Graph:
         if found is None:
             continue
         product, axis, covered = found
-        axes = Tensor(len(tensors), f"{op.name}/axes", (1,), "i64", "i64", constant=True, value=np.array([axis]))
+        axes = Tensor(
+            len(tensors), f"{op.name}/axes", (1,), "i64", "i64", constant=True, value=np.array([axis])
+        )
         tensors.append(axes)
         last = covered[-1]
         inside.update(id(o) for o in covered)
@@ -45,7 +47,12 @@ def _sum(index: Index, matmul: Op) -> tuple[Op, int, tuple[Op, ...]] | None:
     source, ones = (index.tensor(i) for i in split)
     last_axis = source.id == matmul.inputs[0]
     as_written = (matmul.attrs["transpose_a"], matmul.attrs["transpose_b"]) == (False, last_axis)
-    if not as_written or ones.shape != (1, ones.elements) or ones.value is None or not np.all(ones.value == 1):
+    if (
+        not as_written
+        or ones.shape != (1, ones.elements)
+        or ones.value is None
+        or not np.all(ones.value == 1)
+    ):
         return None
     merge = index.made_by(source.id, "Reshape")
     product = index.made_by(merge.inputs[0] if merge else source.id, "Multiply")

@@ -20,8 +20,8 @@ from npusim.lowering.plan_depthwise import (
     plan_pool,
     plan_scale,
 )
-from npusim.lowering.plan_dot import plan_dot
 from npusim.lowering.plan_dma import plan_broadcast, plan_convert, plan_copy, plan_gather
+from npusim.lowering.plan_dot import plan_dot
 from npusim.lowering.plan_eltwise import (
     RUNTIME_WEIGHTS,
     is_runtime_scale,
@@ -160,12 +160,21 @@ class Placer:
         node.params["view"] = view
         kind = node.params["reduce"]
         if kind == "sum" and self.hw.software.reduce_sum_engine == "shave":
-            return [plan_shave(node, self.hw, "reducesum")]
+            return [self._sum_on_shave(node)]
         if kind == "min":
             return self._reduce_min(node)
         if kind == "sum" and view[2] == 1 and (view[1] >= CHANNELS or view[0] >= MANY_ROWS):
             return [plan_reduce_conv(node, self.hw)]
         return plan_reduce(node, self.hw, self.fresh)
+
+    def _sum_on_shave(self, node: Node) -> Plan:
+        """A sum as a SHAVE kernel over its results, each of which reads its terms wherever they lie."""
+        before, length, after = node.params["view"]
+        terms = replace(node.inputs[0], shape=(before * after, length), order=())
+        sums = replace(node.output, shape=(before * after, 1), order=())
+        plan = plan_shave(replace(node, inputs=[terms], output=sums), self.hw, "reducesum")
+        in_dists = plan.in_dists if after == 1 else [None]
+        return replace(plan, node=node, inputs=[node.inputs[0]], in_dists=in_dists, output=node.output)
 
     def _reduce_min(self, node: Node) -> list[Plan]:
         """Negation on SHAVE, a chain of max-pools, negation (facts/vendor_lowering.md 1.2, own 8/8)."""

@@ -9,7 +9,7 @@ from npusim.costs.work import DmaWork, DpuWork, Work
 from npusim.hardware.schema import Hardware
 from npusim.lowering.conv_parts import CHANNELS, TABLE_BYTES, fold_rows, nth, store
 from npusim.lowering.nodes import Node
-from npusim.lowering.plan import CONSTANT, Load, Plan, Slice, cmx_capacity, load_value, transfer
+from npusim.lowering.plan import CONSTANT, Load, Plan, Slice, cmx_capacity, load_value, odd_halves, transfer
 from npusim.lowering.plan_conv import Builder, Surroundings
 from npusim.lowering.strategy import choose
 from npusim.lowering.values import Dist, ceil_div, even, round_up
@@ -58,14 +58,19 @@ def _grouped(node: Node, hw: Hardware, batch: int, m: int, k: int, n: int) -> Pl
             Load(0, t, _group_counted(load_value(lhs, g * m * k, hw), width, hw), g * m * k16 * 2)
             for t, g in counts
         ]
-        loads.extend(Load(1, t, load_value(rhs, g * n * k, hw), g * n16 * k16 * 2) for t, g in counts)
+        loads = odd_halves(loads, hw)
+        right = [Load(1, t, load_value(rhs, g * n * k, hw), g * n16 * k16 * 2) for t, g in counts]
+        loads.extend(odd_halves(right, hw))
+        tables = []
         for t, g in counts:
             table = transfer("ddr", "cmx", g * n16 * 4, 32, hw)
-            loads.append(Load(CONSTANT, t, _group_counted(table, 4, hw), table.bytes))
+            tables.append(Load(CONSTANT, t, _group_counted(table, 4, hw), table.bytes))
+        loads.extend(odd_halves(tables, hw))
         stores = [store(t, g * m * n, out, hw) for t, g in counts]
         if slices > 1:
             for s in stores:
                 s.work = _group_counted(s.work, width, hw)
+        stores = odd_halves(stores, hw)
         computes: list[tuple[int, Work]] = [(t, work) for t, g in counts for _ in range(g)]
         held = [0] * tiles
         for t, g in counts:

@@ -6,9 +6,10 @@ While a SHAVE kernel works on slice i from CMX, the DPU computes slice i+1 and t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count, pairwise
 
-from npusim.costs.work import ShaveWork, Work
+from npusim.costs.work import DmaWork, ShaveWork, Work
 from npusim.hardware.schema import Hardware
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import Plan, Slice
@@ -43,15 +44,26 @@ def plan_joined(node: Node, hw: Hardware, kernel: str, producer: Plan, numbers: 
     """The slices of an elementwise kernel over those of ``producer``, which it is chained to."""
     producer.chain = next(numbers)
     shaves = 1 if kernel in hw.software.unsplit_kernels else hw.shave.per_tile
-    output = node.output
+    output, read = node.output, producer.output.bits
     parts = []
     for part in producer.slices:
         computes: list[tuple[int, Work]] = []
         for tile, held in enumerate(part.out_bytes):
-            elements = held * 8 // output.bits
+            elements = held * 8 // read
             for share in even(elements, shaves, GRANULE) if elements else ():
                 size = ceil_div(share * output.bits, 8)
-                computes.append((tile, ShaveWork(kernel, share, size, 2 * size)))
-        parts.append(Slice([], computes, part.stores, part.out_bytes, part.detail))
+                computes.append((tile, ShaveWork(kernel, share, size, size + ceil_div(share * read, 8))))
+        stores = [replace(store, work=_as_wide(store.work, output.bits, read)) for store in part.stores]
+        held_bytes = tuple(ceil_div(held * output.bits, read) for held in part.out_bytes)
+        parts.append(Slice([], computes, stores, held_bytes, part.detail))
     strategy = f"{kernel}, cut with the op before it in {len(parts)} slices"
     return Plan(node, [node.inputs[0]], [None], output, None, parts, strategy, chain=producer.chain)
+
+
+def _as_wide(work: DmaWork, bits: int, was: int) -> DmaWork:
+    """The transfer of as many elements of ``bits`` as ``work`` has of ``was``."""
+    if bits == was:
+        return work
+    return replace(
+        work, bytes=ceil_div(work.bytes * bits, was), counted_bytes=ceil_div(work.counted_bytes * bits, was)
+    )

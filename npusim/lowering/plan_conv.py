@@ -23,7 +23,17 @@ from npusim.lowering.conv_parts import (
     weights_load,
 )
 from npusim.lowering.nodes import Node
-from npusim.lowering.plan import ALL_TILES, CONSTANT, Load, Plan, Slice, Store, load_value, output_stores
+from npusim.lowering.plan import (
+    ALL_TILES,
+    CONSTANT,
+    Load,
+    Plan,
+    Slice,
+    Store,
+    load_value,
+    odd_halves,
+    output_stores,
+)
 from npusim.lowering.slicing import Cut
 from npusim.lowering.strategy import Split, choose, slices
 from npusim.lowering.values import WHOLE, Dist, Value, ceil_div, even, round_up
@@ -169,7 +179,7 @@ class Builder:
         for t, (begin, rows) in enumerate(self._tile_ranges(r)):
             if rows:
                 loads.append(self._act_load(t, self._input_rows(begin, begin + rows), (0, t, r)))
-        return loads
+        return odd_halves(loads, self.hw)
 
     def _tile_ranges(self, r: int) -> list[tuple[int, int]]:
         """First output row and number of rows of slice ``r`` on every tile."""
@@ -205,27 +215,26 @@ class Builder:
             return [fused_load(channels * channel_bytes(self.node), *key)]
         parts = list(enumerate(tile_channels)) if self.split == "channels" else [(ALL_TILES, channels)]
         operand = CONSTANT if self.weights.constant else 1
-        return [
-            *(weights_load(operand, t, n, self.reduced, self.weights, self.hw, key) for t, n in parts),
-            *(table_load(t, n, self.hw, key) for t, n in parts),
-        ]
+        weights = [weights_load(operand, t, n, self.reduced, self.weights, self.hw, key) for t, n in parts]
+        tables = [table_load(t, n, self.hw, key) for t, n in parts]
+        return [*odd_halves(weights, self.hw), *odd_halves(tables, self.hw)]
 
     def _stores(self, tile_rows: tuple[int, ...], tile_channels: tuple[int, ...], real: int) -> list[Store]:
         if self.split == "rows" and not self.whole:
-            return [store(t, h * self.width * real, self.out, self.hw) for t, h in enumerate(tile_rows) if h]
+            rows_out = [
+                store(t, h * self.width * real, self.out, self.hw) for t, h in enumerate(tile_rows) if h
+            ]
+            return odd_halves(rows_out, self.hw)
         rows = sum(tile_rows) if self.split == "rows" else tile_rows[0]
         if self.whole:
             return [store(ALL_TILES, rows * self.width * real, self.out, self.hw)]
         padded = sum(tile_channels)
-        return [
-            store(
-                t,
-                rows * self.width * (n - (padded - real if t == len(tile_channels) - 1 else 0)),
-                self.out,
-                self.hw,
-            )
+        last = len(tile_channels) - 1
+        parts = [
+            store(t, rows * self.width * (n - (padded - real) * (t == last)), self.out, self.hw)
             for t, n in enumerate(tile_channels)
         ]
+        return odd_halves(parts, self.hw)
 
     def _held(
         self, tile_rows: tuple[int, ...], tile_channels: tuple[int, ...], channels: int

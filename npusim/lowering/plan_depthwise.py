@@ -18,7 +18,7 @@ from npusim.lowering.conv_parts import (
     weights_load,
 )
 from npusim.lowering.nodes import Node
-from npusim.lowering.plan import ALL_TILES, CONSTANT, Load, Plan, Store, cmx_capacity, transfer
+from npusim.lowering.plan import ALL_TILES, CONSTANT, Load, Plan, Store, cmx_capacity, odd_halves, transfer
 from npusim.lowering.plan_eltwise import depthwise_tasks
 from npusim.lowering.plan_permute import Fresh, plan_permute_dma, plan_reorder
 from npusim.lowering.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up
@@ -234,7 +234,8 @@ def _over_channel_tiles(
 
     def constants(index: int) -> list[Load]:
         loads = [weights_load(-1, t, c, taps, weights, hw, ()) for t, c in enumerate(cuts)]
-        return loads + [table_load(t, c, hw, ()) for t, c in enumerate(cuts)]
+        tables = [table_load(t, c, hw, ()) for t, c in enumerate(cuts)]
+        return [*odd_halves(loads, hw), *odd_halves(tables, hw)]
 
     dist = WHOLE if whole else segments
     strategy = "depth-wise over channels (SOK)"

@@ -36,7 +36,9 @@ def plan_dot(node: Node, hw: Hardware) -> Plan:
             )
         )
         used = [t for t in range(len(groups)) if g[t] * r[t]]
-        loads = [Load(0, t, load_value(lhs, e, hw), e * lhs.bits // 8) for t in used for e in (g[t] * r[t] * k,)]
+        loads = [
+            Load(0, t, load_value(lhs, e, hw), e * lhs.bits // 8) for t in used for e in (g[t] * r[t] * k,)
+        ]
         for t in used if by_batch else (ALL_TILES,):
             e = g[t] * n * k
             loads.append(Load(1, t, load_value(rhs, e, hw), e * rhs.bits // 8))

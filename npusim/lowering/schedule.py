@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from math import inf
 
-from npusim.costs.work import DmaWork, Work
+from npusim.costs.work import DmaWork
 from npusim.errors import UserError
 from npusim.hardware.schema import Hardware
 from npusim.lowering.emit import Emitter, Transfer, queues
@@ -13,10 +13,6 @@ from npusim.lowering.memory import Booking, Pool
 from npusim.lowering.plan import CONSTANT, Load, Plan, cmx_capacity
 from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Task
 from npusim.lowering.residency import Residency, decide, load_bytes
-
-#: Slices of one op that are loaded ahead of the one that computes (facts/vendor_lowering.md 3.3; before an op starts
-#: only its first one's: conv_c512_512_h14_k3s1, cumba_b24_n256).
-PREFETCH_SLICES = 1
 
 
 class Scheduler:
@@ -42,7 +38,6 @@ class Scheduler:
         self.last_use: dict[tuple[int, tuple[int, ...]], int] = {
             (s.plan, x.key): i for i, s in enumerate(steps) for x in s.slice.loads if x.key
         }
-        self.reserve = self._reserves()
         self.kept: dict[tuple[int, tuple[int, ...]], int] = {}  # (plan, load key) -> group that loaded it
         self.expiring: dict[
             int, list[tuple[Booking, tuple[int, ...]]]
@@ -68,20 +63,6 @@ class Scheduler:
             if (step.plan, load.operand) not in self.residency.resident:
                 loads.setdefault(load.operand, []).append(load)
         return loads
-
-    def _reserves(self) -> list[int]:
-        """Room that prefetch for other plans leaves beside each step: what the next slice of its plan loads for itself,
-        so that a sliced op keeps its two buffers."""
-        steps = self.residency.steps
-        reserve = [0] * len(steps)
-        for i, (here, ahead) in enumerate(pairwise(steps)):
-            if here.plan == ahead.plan:
-                own = [x for group in self.pending[i + 1].values() for x in group]
-                fresh = [x for x in own if not x.key or self.last_use[ahead.plan, x.key] == i + 1]
-                size = load_bytes(fresh, self.hw.tiles)
-                if self.level[i] + size <= cmx_capacity(self.hw):
-                    reserve[i] = size
-        return reserve
 
     def run(self) -> None:
         """Emit everything."""
@@ -177,52 +158,42 @@ class Scheduler:
         self.pending[index] = {}
         return items
 
-    def _prefetch(self, index: int, until_us: float) -> list[Transfer]:
-        """Loads of later steps for which CMX has room and whose data are in DDR by the time ``until_us``."""
-        items: list[Transfer] = []
+    def _prefetch(self, index: int, until_us: float) -> None:
+        """Loads of later steps, in order, until one does not fit CMX or would start after ``until_us``, the end of what
+        this step computes; those of the next step are due by then, and so wait for nothing."""
         capacity = cmx_capacity(self.hw)
         room = capacity - self.level[index]
-        spare = room - self.reserve[index]
-        for later in range(index + 1, min(len(self.pending), index + 1 + self.hw.software.prefetch_slices)):
-            if room <= 0:
-                break
-            here, ahead = self.residency.steps[index], self.residency.steps[later]
-            reached = here.index if here.plan == ahead.plan else -1
-            if ahead.index > reached + PREFETCH_SLICES:
-                continue
-            following = self.residency.steps[later - 1].plan == ahead.plan
+        here = self.residency.steps[index]
+        reach = self.hw.software.prefetch_slices
+        for later in range(index + 1, min(len(self.pending), index + 1 + reach)):
+            ahead = self.residency.steps[later]
             plan = self.plans[ahead.plan]
+            items: list[Transfer] = []
             for operand, loads in list(self.pending[later].items()):
                 if operand != CONSTANT and self._waits_for_data(plan, operand):
                     continue
                 sources = self._sources(plan, operand)
-                if self.out.ready(sources) > until_us:
-                    continue
                 fresh = self._fresh(later, loads)
                 size = (
                     load_bytes(fresh, self.hw.tiles)
                     if len(fresh) < len(loads)
                     else self.sizes[later][operand]
                 )
-                if size > (room if following else spare):
-                    continue
+                late = later > index + 1 and self.out.start_us(len(loads), sources) >= until_us
+                if late or size > room:
+                    self.out.dma(items)
+                    return
                 if fresh:
                     waits = sources
-                    if reached >= 0 and operand != CONSTANT and self.has_loads[index]:
+                    if here.plan == ahead.plan and operand != CONSTANT and self.has_loads[index]:
                         waits = (*sources, self.loaded[index])  # when the slice before computes
                     items.extend(self._load(later, operand, fresh, waits))
                 del self.pending[later][operand]
                 for s in range(index, later):
                     self.level[s] += size
                 room -= size
-                spare -= size
-                if following:
-                    freed = min(size, self.reserve[later - 1])
-                    self.reserve[later - 1] -= freed
-                    spare += freed if later - 1 == index else 0
+            self.out.dma(items)
             room = min(room, capacity - self.level[later])
-            spare = min(spare, capacity - self.level[later] - self.reserve[later])
-        return items
 
     # -- steps --------------------------------------------------------------------------------------------------
 
@@ -230,11 +201,6 @@ class Scheduler:
         step = self.residency.steps[index]
         number, plan = step.plan, self.plans[step.plan]
         items = self._loads(index)
-        until = max((self.out.ready(waits) for _, _, waits, _, _, _ in items), default=0.0)
-        start = max(
-            until, min(self.out.free[self.out.first_dpu - 1]), self._compute_start(index, plan, number)
-        )
-        items.extend(self._prefetch(index, start))
         self.out.dma(items)
         waits = self._compute_waits(index, number, plan)
         size = self.residency.output_bytes(plan, number, step.slice)
@@ -242,10 +208,8 @@ class Scheduler:
         if taken is None:
             raise UserError(self._overflow(index))
         waits = tuple(dict.fromkeys((*waits, *taken)))
-        first = len(self.out.drafts)
-        self._computes(step.slice.computes, plan.op, waits, self.computed[index], step.slice.detail)
         booking = self.pool.book(size)
-        booking.writers.extend(range(first, len(self.out.drafts)))
+        booking.writers.extend(self._computes(index, waits))
         release = [self.computed[index]]
         if number in self.residency.stored:
             store = self.out.group()
@@ -270,9 +234,6 @@ class Scheduler:
     def _release(self, booking: Booking, groups: tuple[int, ...]) -> None:
         self.pool.release(booking, groups, self.out.ready(groups))
 
-    def _compute_start(self, index: int, plan: Plan, number: int) -> float:
-        return self.out.ready(self._compute_waits(index, number, plan))
-
     def _compute_waits(self, index: int, number: int, plan: Plan) -> tuple[int, ...]:
         """Groups that the computes of a step wait for: its loads, kept loads, and the makers of what is in CMX."""
         waits: list[int] = [self.loaded[index]] if self.has_loads[index] else []
@@ -286,18 +247,42 @@ class Scheduler:
                 waits.append(self.computed[self.residency.maker_step(source, index)])
         return tuple(dict.fromkeys(waits))
 
-    def _computes(
-        self, computes: list[tuple[int, Work]], op: int, waits: tuple[int, ...], group: int, detail: str
-    ) -> None:
-        """Computes of a step. A transfer among them (broadcast, gather) follows what stands before it."""
-        for position, (tile, work) in enumerate(computes):
-            if position and isinstance(work, DmaWork):
-                before = self.out.group()
-                for draft in self.out.drafts[-position:]:
-                    draft.group = before
-                self.out.ends[before] = self.out.ends[group]
-                waits = (*waits, before)
-            self.out.compute(tile, op, work, waits, group, detail)
+    def _computes(self, index: int, waits: tuple[int, ...]) -> list[int]:
+        """Emit the computes of a step and what is prefetched meanwhile; the numbers of the former.
+
+        A transfer among them (broadcast, gather) follows what stands before it, and on its queue what was prefetched: a
+        gather waits behind all weights that CMX has room for (every SSM trace on 4000). Kernels without a duration
+        (index conversion, RMS norm, CumSum) set prefetch no limit.
+        """
+        step = self.residency.steps[index]
+        op, group = self.plans[step.plan].op, self.computed[index]
+        made: list[int] = []
+        prefetched = False
+        for tile, work in step.slice.computes:
+            if isinstance(work, DmaWork):
+                if not prefetched:
+                    self._prefetch(index, self._limit(group, made))
+                    prefetched = True
+                waits = (*waits, self._regroup(group, made)) if made else waits
+            first = len(self.out.drafts)
+            self.out.compute(tile, op, work, waits, group, step.slice.detail)
+            made.extend(range(first, len(self.out.drafts)))
+        if not prefetched:
+            self._prefetch(index, self._limit(group, made))
+        return made
+
+    def _limit(self, group: int, made: list[int]) -> float:
+        """Until when loads are prefetched: the end of what has been computed."""
+        timed = any(self.out.priced(self.out.drafts[i].work)[1] > 0 for i in made)
+        return self.out.ends[group] if timed else inf
+
+    def _regroup(self, group: int, made: list[int]) -> int:
+        """A group of their own for the tasks of a group so far."""
+        before = self.out.group()
+        for i in made:
+            self.out.drafts[i].group = before
+        self.out.ends[before] = self.out.ends[group]
+        return before
 
     def _overflow(self, index: int) -> str:
         step = self.residency.steps[index]
@@ -329,6 +314,8 @@ def schedule(
     members: dict[int, list[int]] = {}
     for i, draft in enumerate(drafts):
         members.setdefault(draft.group, []).append(i)
+        if draft.also >= 0:
+            members.setdefault(draft.also, []).append(i)
     waited = sorted({g for d in drafts for g in d.waits} & members.keys())
     number = {g: i for i, g in enumerate(waited)}
     tasks = tuple(
@@ -337,7 +324,7 @@ def schedule(
             d.op,
             d.work,
             tuple(number[g] for g in d.waits if g in number),
-            (number[d.group],) if d.group in number else (),
+            tuple(number[g] for g in (d.group, d.also) if g in number),
             d.detail,
         )
         for d in drafts

@@ -34,6 +34,12 @@ def slice_to_fit(
     axis = _slice_axis(tiling, kernel, pipelined)
     sliced = replace(tiling, slice_axis=axis)
     limit = sliced.extent()
+    if (
+        tiling.axis is None
+        and tiling.cuts
+        and _footprint(replace(sliced, slices=limit), kernel, operands, output, hw.tiles, True) > capacity
+    ):
+        return tiling  # what is read whole is too large beside one element: `refit` cuts all operands alike
     for count in range(2, limit + 1):
         tried = replace(sliced, slices=count)
         if kernel == "select" and not _balanced(tried):
@@ -73,7 +79,7 @@ def _footprint(
     full: bool,
 ) -> int:
     """CMX bytes of the largest slice on the fullest tile; ``full`` counts broadcast operands as the compiler does."""
-    part = max(tiling.parts(tiles)[0], key=lambda p: p.elements)
+    part = max(tiling.largest(tiles), key=lambda p: p.elements)
     size = ceil_div(part.elements * output.bits, 8)
     for value, shape in operands:
         needed = needed_elements(value, shape, part, tiling)

@@ -161,6 +161,10 @@ class Tiling:
         """The output's parts by slice and tile."""
         return [self._slice(extent, tiles) for extent in even(self.extent(), self.slices)]
 
+    def largest(self, tiles: int) -> list[Part]:
+        """The parts of the first slice, than which none is larger, by tile."""
+        return self._slice(ceil_div(self.extent(), self.slices), tiles)
+
     def extent(self) -> int:
         """What the slices share."""
         return self.shape[self.slice_axis] if self.axis is not None or not self.cuts else prod(self.shape)

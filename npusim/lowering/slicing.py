@@ -114,12 +114,16 @@ def cut(
 
 
 def _by_rows(demand: Demand, budget: float) -> int | None:
-    """Slices of rows beside all weights, which stay."""
-    for n in divisors(demand.rows)[1:]:
+    """Slices of rows beside all weights, which stay: equal ones, unless that takes more than twice as many."""
+
+    def fits(n: int) -> bool:
         share = ceil_div(demand.rows, n) / demand.rows
-        if demand.weights + 2 * share * (demand.act + demand.out) <= budget:
-            return n
-    return None
+        return demand.weights + 2 * share * (demand.act + demand.out) <= budget
+
+    least = next((n for n in range(2, demand.rows + 1) if fits(n)), None)
+    if least is None:
+        return None
+    return next((n for n in divisors(demand.rows)[1:] if least <= n <= 2 * least), least)
 
 
 def _nested(demand: Demand, budget: float) -> Cut | None:

@@ -34,18 +34,18 @@ TIE_CHANNELS = 128
 HALO_ROWS = 8
 
 
-def demand(node: Node, hw: Hardware, by_channels: bool, whole_output: bool) -> Demand:
-    """What one tile holds of a convolution."""
+def demand(node: Node, hw: Hardware, split: Split, whole_output: bool) -> Demand:
+    """What one tile holds of a convolution under a split."""
     height, width = geometry(node, hw)
     n16 = round_up(node.params["n"], CHANNELS)
     act, out = node.inputs[0], node.output
     row = width * out.bits // 8
-    if by_channels:
+    if split == "channels":
         granules = ceil_div(n16 // CHANNELS, hw.tiles)
         held = n16 if whole_output else granules * CHANNELS
         weights = granules * CHANNELS * channel_bytes(node)
         return Demand(_padded_act(node), weights, height * row * held, height, n16 // CHANNELS)
-    rows = ceil_div(height, hw.tiles)
+    rows = height if split == "repeated" else ceil_div(height, hw.tiles)
     act_rows = min(act.shape[2] if "kernel" in node.params else height, _input_rows(node, rows))
     per_row = _padded_act(node) // (
         act.shape[2] if "kernel" in node.params and len(act.shape) > 2 else height
@@ -72,7 +72,7 @@ def slices(
 ) -> Cut:
     """The slices of a convolution under a split (``slicing.cut``)."""
     by_channels = split == "channels"
-    return cut(demand(node, hw, by_channels, whole_output), hw, by_channels, sliced_producer, followed)
+    return cut(demand(node, hw, split, whole_output), hw, by_channels, sliced_producer, followed)
 
 
 def choose(node: Node, hw: Hardware, rows_before: bool = False, rows_behind: bool = False) -> Split:

@@ -28,6 +28,8 @@ _SCRIPTS = (
     "plots.js",
     "table.js",
     "breakdown.js",
+    "parallel.js",
+    "explore.js",
     "lanes.js",
     "timeline.js",
     "app.js",

@@ -97,7 +97,7 @@ def terms(work: DpuWork, hw: Hardware) -> dict[str, float]:
 
 def solve(matrix: Floats, cycles: Floats, weights: Floats) -> Floats:
     """Coefficients >= 0 of least weighted absolute relative error (iteratively reweighted least squares)."""
-    from scipy.optimize import nnls  # type: ignore[import-untyped]
+    from scipy.optimize import nnls
 
     relative = matrix / cycles[:, None]
     scale = np.sqrt(weights)

@@ -24,7 +24,7 @@ def validation_page(reference: str, predictions: Sequence[Prediction], command: 
         "An error is |predicted - reference| / reference; a row without a prediction counts as 100 %. p90 is the error "
         "that nine rows of ten stay below; r is the rank correlation of the latency.",
         "## Latency and work of the engines",
-        _table(
+        markdown_table(
             ("family", "platform", "rows", "latency median", "p90", "worst", "r", "missing", "DPU work median",
              "SHAVE work median", "DMA work median"),
             [
@@ -44,7 +44,7 @@ def validation_page(reference: str, predictions: Sequence[Prediction], command: 
             "## More or fewer tiles",
             "Speed-up over the usual number of tiles of the platform, and whether npusim ranks the numbers of tiles of "
             "a case as the compiler's estimate does.",
-            _table(
+            markdown_table(
                 ("case", "platform", "tiles", "reference", "predicted", "error", "order"),
                 [
                     (
@@ -59,7 +59,7 @@ def validation_page(reference: str, predictions: Sequence[Prediction], command: 
         ]  # fmt: skip
     parts += [
         "## Worst cases",
-        _table(
+        markdown_table(
             ("case", "platform", "tiles", "reference µs", "predicted µs", "error"),
             [
                 (
@@ -74,7 +74,7 @@ def validation_page(reference: str, predictions: Sequence[Prediction], command: 
     if failed:
         parts += [
             "## Rows without a prediction",
-            _table(
+            markdown_table(
                 ("case", "platform", "tiles", "why"),
                 [
                     (f"`{one.row.case}`", one.row.platform, str(one.row.tiles), one.error.replace("|", "\\|"))
@@ -99,7 +99,7 @@ def _median(found: Score | None) -> str:
     return "" if found is None else f"{found.median:.1%}"
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
     """A table whose first ``left`` columns are aligned left, the others right."""
     rule = ["---" if number < left else "---:" for number in range(len(header))]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -114,6 +114,11 @@ class MeasurementFile(_Part):
     runs: list[RunFacts] = Field(min_length=1)
     layers: list[LayerFacts] = []
     notes: list[str] = []
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of the file, with what every key means."""
+    return MeasurementFile.model_json_schema(by_alias=True)
 
 
 def measurement_text(found: MeasurementFile, as_json: bool) -> str:

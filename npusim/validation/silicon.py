@@ -13,6 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, cast
 
+from npusim.source import ModelSource
+from workloads.nets import INT8_SUFFIX
+
 Metric = Literal["latency", "throughput"]
 Precision = Literal["FP16", "INT8"]
 
@@ -45,6 +48,21 @@ class Measurement:
     openvino: str
     shows: str
     source: str
+    given: ModelSource | None = None
+    """The model of a row that a user measured; None of the published rows, which have a workload."""
+
+    @property
+    def model_source(self) -> ModelSource:
+        """The model that was measured: as given, or the built-in workload in the row's precision.
+
+        Raises ValueError where the project carries none.
+        """
+        if self.given is not None:
+            return self.given
+        if not self.workload:
+            raise ValueError(f"{self.model} is not among the workloads")
+        suffix = INT8_SUFFIX if self.precision == "INT8" else ""
+        return ModelSource(self.workload + suffix, tokens=self.tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@
     if (tab.filled) return;
     tab.filled = true;
     for (const block of tab.blocks) {
-      const made = npusim.blocks[block.kind](block);
+      const made = npusim.blocks[block.kind](block, tab.id);
       const { content, mounted } = Array.isArray(made) ? { content: made } : made;
       tab.panel.append(el("div", { class: `block ${block.width ?? ""} ${block.kind === "cards" ? "bare" : ""}` },
         block.title ? el("h2", {}, block.title) : null, block.lead ? el("p", { class: "lead" }, block.lead) : null, ...content));
@@ -39,7 +39,7 @@
   };
   npusim.goto = (id, op) => {
     select(id, true);
-    npusim.showOp?.(op);
+    npusim.showOp[id]?.(op);
     window.scrollTo({ top: 0 });
   };
   list.addEventListener("keydown", (event) => {

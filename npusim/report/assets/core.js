@@ -1,7 +1,7 @@
 "use strict";
 /* Shared helpers: DOM, numbers with units, colours, binary columns. Text from models is only ever set as textContent,
    or passed through plotText() where Plotly would read markup. */
-const npusim = { payload: JSON.parse(document.getElementById("payload").textContent), blocks: {} };
+const npusim = { payload: JSON.parse(document.getElementById("payload").textContent), blocks: {}, showOp: {} };
 
 npusim.el = (tag, attributes = {}, ...children) => {
   const node = document.createElement(tag);
@@ -65,6 +65,16 @@ npusim.copy = async (text, button) => {
     button.textContent = "Not allowed here";
   }
   setTimeout(() => (button.textContent = label), 1500);
+};
+
+/* The rows of a table that are chosen: null for all. Blocks that follow it add a function to `changed`. */
+const selections = new Map();
+npusim.selection = (id) => {
+  if (!selections.has(id)) {
+    const one = { rows: null, changed: [], choose: (rows) => { one.rows = rows; for (const follow of one.changed) follow(); } };
+    selections.set(id, one);
+  }
+  return selections.get(id);
 };
 
 /* Blocks that draw with the theme's colours register here, and are drawn again when it changes. */

@@ -7,6 +7,7 @@
   const shown = (column, row) => {
     const value = column.values[row];
     if (column.kind !== "number") return value;
+    if (value === null) return "";
     return value === 0 && column.blankZero ? "" : npusim.number(value, column.digits ?? 0);
   };
   const heading = ({ title, unit }) => (unit ? `${title} (${unit})` : title);
@@ -23,6 +24,8 @@
     let order = [...Array(count).keys()];
     let sorted = { key: null, down: false };
     let limit = PAGE;
+    const selection = npusim.selection(id);
+    selection.changed.push(() => { limit = PAGE; render(); });
 
     const body = el("tbody");
     const counter = el("span", { class: "count", role: "status" });
@@ -37,7 +40,7 @@
 
     const visible = () => {
       const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-      return order.filter((row) => (!pick?.value || chooser.values[row] === pick.value)
+      return order.filter((row) => (!selection.rows || selection.rows.has(row)) && (!pick?.value || chooser.values[row] === pick.value)
         && words.every((word) => haystack[row].includes(word)));
     };
     const cell = (column, row, first) => {
@@ -56,11 +59,12 @@
       more.style.display = more.hidden ? "none" : "";
     };
     const sortBy = (column) => {
-      const down = sorted.key === column.key ? !sorted.down : column.kind === "number";
+      const down = sorted.key === column.key ? !sorted.down : column.kind === "number" && !(sorted.key === null && table.up);
       sorted = { key: column.key, down };
       const { values } = column;
+      const empty = down ? -Infinity : Infinity; // what has no value comes last
       const compare = column.kind === "number"
-        ? (a, b) => values[a] - values[b] : (a, b) => values[a].localeCompare(values[b], "en", { numeric: true });
+        ? (a, b) => (values[a] ?? empty) - (values[b] ?? empty) || 0 : (a, b) => values[a].localeCompare(values[b], "en", { numeric: true });
       order = [...Array(count).keys()].sort((a, b) => (down ? compare(b, a) : compare(a, b)) || a - b);
       for (const th of head.children)
         th.setAttribute("aria-sort", th.dataset.key !== column.key ? "none" : down ? "descending" : "ascending");
@@ -72,7 +76,7 @@
           column.title, column.unit ? el("small", {}, ` ${column.unit}`) : null))));
 
     const lines = (separator, quote) => {
-      const raw = (column, row) => quote(String(column.values[row]));
+      const raw = (column, row) => quote(String(column.values[row] ?? ""));
       return [columns.map((column) => quote(heading(column))).join(separator),
         ...visible().map((row) => columns.map((column) => raw(column, row)).join(separator))].join("\n") + "\n";
     };

@@ -8,7 +8,7 @@
     return { names, colours };
   };
 
-  blocks.timeline = ({ data }) => {
+  blocks.timeline = ({ data }, tab) => {
     const tasks = new npusim.Tasks(data);
     const canvas = el("canvas", { class: "lanes", tabindex: 0, role: "application",
       "aria-label": `Timeline of ${tasks.count} tasks on ${tasks.lanes.length} lanes. Arrow keys pan, plus and minus zoom, n and p step through the tasks of a row.` });
@@ -174,7 +174,7 @@
     overview.addEventListener("pointermove", (event) => { if (event.buttons) overviewTo(event); });
 
     /* From a row of the table of ops: highlight the op's tasks and show them all. */
-    npusim.showOp = (op) => {
+    npusim.showOp[tab] = (op) => {
       let from = Infinity, to = 0;
       for (let task = 0; task < tasks.count; task++) if (tasks.op[task] === op) {
         from = Math.min(from, tasks.start[task]);

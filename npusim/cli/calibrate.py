@@ -1,0 +1,167 @@
+"""``npusim calibrate``: fit values of a hardware file to measurements, and write an overlay that says how well."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from npusim.cli.options import HwOption, SetOption, command_line
+from npusim.cli.progress import progress
+from npusim.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from npusim.validation.calibrate import Calibration, CaseFit
+    from npusim.validation.calibrate_bench import Case
+    from npusim.validation.calibrate_identify import ParameterFit
+
+_WIDTH = 140
+
+
+class Loss(StrEnum):
+    """How much large residuals count."""
+
+    LINEAR = "linear"
+    SOFT_L1 = "soft_l1"
+    CAUCHY = "cauchy"
+
+
+def calibrate_command(
+    hw: HwOption,
+    against: Annotated[
+        list[str],
+        typer.Option(
+            "--against",
+            metavar="FILE",
+            help="silicon (the published rows), a file of npusim measure, or a benchmark_report; repeat.",
+        ),
+    ],
+    free: Annotated[
+        list[str],
+        typer.Option("--free", metavar="PATH=LOW:HIGH", help="A value to fit, within bounds; repeat."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="OUT.yaml", help="Where to write the overlay.")
+    ] = None,
+    grade: Annotated[
+        str, typer.Option(metavar="LIST", help="Of the published rows, those of these grades.")
+    ] = "A",
+    only: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Fit to the rows of these models alone.")
+    ] = None,
+    overrides: SetOption = None,
+    loss: Annotated[Loss, typer.Option(help="How much residuals above 10 % count.")] = Loss.LINEAR,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out/--no-leave-out", help="Predict every model from the others, too.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Fit values of a hardware file to measurements.
+
+    Writes a hardware file that extends the one that was fitted, and says in it what is left unexplained row by row, how
+    well models are predicted that the fit has not seen, and which values the rows can tell at all.
+    """
+    from npusim.validation.calibrate_parameters import Space, parse_free
+
+    parameters = parse_free(free)
+    if out is None and not as_json:
+        raise UserError("where to? give -o OUT.yaml, or --json to print the outcome")
+    if out is not None and out.suffix not in (".yaml", ".yml"):
+        raise UserError(f"-o {out}: must end in .yaml")
+    if overrides and out is not None:
+        raise UserError(
+            "--set is not written to an overlay: put it into a hardware file of your own, and fit that"
+        )
+    command = command_line(
+        "calibrate",
+        [
+            ("--hw", hw), ("--against", against), ("--free", free), ("--set", overrides),
+            ("--grade", None if grade == "A" else grade), ("--only", only),
+            ("--loss", None if loss == Loss.LINEAR else loss.value), ("--no-leave-out", not leave_out),
+            ("-o", out), ("--json", out is None),
+        ],
+    )  # fmt: skip
+    with progress() as step:
+        step("reading")
+        from npusim.validation.calibrate import calibrate
+        from npusim.validation.calibrate_overlay import calibration_document, overlay_text
+        from npusim.validation.calibrate_rows import cases_of
+        from npusim.validation.predict import new_file
+
+        space = Space(hw, parameters, overrides or ())
+        grades = [name.strip() for name in grade.split(",")]
+        cases, notes = cases_of(against, space.base.platform, grades)
+        if only is not None:
+            cases = _only(cases, [name.strip() for name in only.split(",")])
+        found = calibrate(space, cases, loss.value, leave_out, step)
+        if out is not None:
+            with new_file(out) as write:
+                write(overlay_text(found, out, command))
+    if as_json:
+        document = {**calibration_document(found, command), "notes": notes}
+        print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+        return
+    _print(found)
+    for note in notes:
+        print(f"note: {note}")
+    print(f"Wrote {out}")
+
+
+def _only(cases: list[Case], models: list[str]) -> list[Case]:
+    """The cases of some models. Raises UserError for a model that has none."""
+    there = dict.fromkeys(case.model for case in cases)
+    for name in models:
+        if name not in there:
+            raise UserError(f"--only: no row is of '{name}'; there are {', '.join(there)}")
+    return [case for case in cases if case.model in models]
+
+
+def _print(found: Calibration) -> None:
+    from rich.console import Console
+
+    from npusim.validation.calibrate_overlay import summary
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = max(console.width, _WIDTH)
+    console.print(summary(found), soft_wrap=True)
+    console.print(_rows(found.cases))
+    console.print(_values(found.parameters))
+
+
+def _rows(cases: Sequence[CaseFit]) -> Table:
+    from rich.table import Table
+
+    from npusim.cli.summary import plain
+
+    rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    rows.add_column("row")
+    for name in ("measured µs", "before", "fitted", "left out"):
+        rows.add_column(name, justify="right")
+    for one in cases:
+        predicted = (one.base_us, one.fitted_us, one.left_out_us)
+        errors = ("" if us is None else f"{one.error(us):+.1%}" for us in predicted)
+        rows.add_row(plain(one.case.label), f"{one.case.measured_us:,.1f}", *errors)
+    return rows
+
+
+def _values(parameters: Sequence[ParameterFit]) -> Table:
+    from rich.table import Table
+
+    values = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    values.add_column("parameter")
+    for name in ("was", "fitted", "95 % interval"):
+        values.add_column(name, justify="right")
+    values.add_column("")
+    for one in parameters:
+        interval = "unknown" if one.interval is None else f"{one.interval[0]:g} to {one.interval[1]:g}"
+        tied = f"; tied to {', '.join(one.tied_to)}" if one.tied_to else ""
+        values.add_row(one.path, f"{one.base:g}", f"{one.value:g}", interval, f"{one.verdict}{tied}")
+    return values

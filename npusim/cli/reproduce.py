@@ -1,0 +1,56 @@
+"""``npusim reproduce``: figures of papers, simulated in the setting that they were measured in."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from npusim.cli.progress import progress
+
+reproduce_app = typer.Typer(help="Simulate the figures of a paper in its own setting.", rich_markup_mode=None)
+
+
+@reproduce_app.callback()
+def reproduce_root() -> None:
+    """Simulate the figures of a paper in its own setting."""
+
+
+@reproduce_app.command("xamba")
+def reproduce_xamba(
+    markdown: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.md",
+            help="Write a page of the documentation: other assumptions, the vendor's schedules, tokens/s (minutes).",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes, for --markdown.  [default: one a processor]")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """The speed-ups of XAMBA (arXiv 2502.06924) on Lunar Lake with the software of early 2025."""
+    from npusim.validation.reproduce import reproduce, reproduction_document
+
+    with progress() as step:
+        step("building the models")
+        found = reproduce(step=step)
+        if markdown:
+            from npusim.validation.predict import new_file
+            from npusim.validation.xamba_page import xamba_page
+
+            with new_file(markdown) as write:
+                command = f"npusim reproduce xamba --markdown {shlex.quote(str(markdown))}"
+                write(xamba_page(found, command, workers, step))
+    if as_json:
+        print(json.dumps(reproduction_document(found), indent=2, ensure_ascii=False))
+        return
+    from npusim.cli.reproduce_tables import print_reproduction
+
+    print_reproduction(found)
+    if markdown:
+        print(f"Wrote {markdown}")

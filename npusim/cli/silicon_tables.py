@@ -1,0 +1,93 @@
+"""What ``npusim validate --against silicon`` shows on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from npusim.validation.silicon_score import (
+    Bottleneck,
+    Ratio,
+    Scored,
+    median_error,
+    platform_speedups,
+    precision_speedups,
+    rank,
+    vendor_median_error,
+)
+
+_WIDTH = 150
+
+
+def print_silicon(against: str, found: Sequence[Scored], engines: Sequence[Bottleneck]) -> None:
+    """Every row, medians, speed-ups, and the engines that limit operators."""
+    console = Console(width=_WIDTH, highlight=False, soft_wrap=True)
+    console.print(f"{len(found)} measured rows ({against}); times in µs, an inference\n")
+    console.print(_rows(found))
+    scored = [one for one in found if one.row.use == "score"]
+    trend = [one for one in found if one.row.use == "trend"]
+    if scored:
+        with_vendor = [one for one in scored if one.vendor_us is not None]
+        console.print(f"\nmedian error over {len(scored)} scored rows: {median_error(scored):.1%}")
+        if with_vendor:
+            console.print(
+                f"over the {len(with_vendor)} rows that the vendor's estimate has: npusim "
+                f"{median_error(with_vendor):.1%}, vendor {vendor_median_error(with_vendor):.1%}"
+            )
+        console.print()
+        console.print(_ratios([*precision_speedups(scored), *platform_speedups(scored)]))
+    if trend:
+        console.print(f"\nrank correlation over {len(trend)} rows of operators: {rank(trend):.3f}")
+    if engines:
+        right = sum(one.right for one in engines)
+        console.print(f"engine that limits an operator: right for {right} of {len(engines)}\n")
+        console.print(_engines(engines))
+
+
+def _table(left: Iterable[str], right: Iterable[str]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in left:
+        table.add_column(name)
+    for name in right:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _rows(found: Sequence[Scored]) -> Table:
+    table = _table(
+        ("model", "platform", "type", "metric", "grade", "use", "machine, OpenVINO"),
+        ("measured", "npusim", "error", "vendor", "error"),
+    )
+    for one in found:
+        row = one.row
+        tokens = f" {row.tokens}" if row.use == "trend" else ""
+        vendor = ("", "") if one.vendor_us is None else (f"{one.vendor_us:,.0f}", f"{one.vendor_error:+.0%}")
+        table.add_row(
+            f"{row.workload or row.model}{tokens}", row.platform, row.precision, row.metric, row.grade, row.use,
+            ", ".join(filter(None, (row.device, row.openvino))), f"{row.measured_us:,.0f}",
+            f"{one.predicted_us:,.0f}", f"{one.error:+.0%}", *vendor,
+        )  # fmt: skip
+    return table
+
+
+def _ratios(ratios: Sequence[Ratio]) -> Table:
+    table = _table(("speed-up",), ("measured", "npusim", "error"))
+    for one in ratios:
+        table.add_row(one.what, f"{one.measured:.2f}", f"{one.predicted:.2f}", f"{one.error:+.0%}")
+    return table
+
+
+def _engines(engines: Sequence[Bottleneck]) -> Table:
+    table = _table(
+        ("operator", "measured", "npusim"), ("DPU %", "DMA %", "SHAVE %", "DPU %", "DMA %", "SHAVE %")
+    )
+    for one in engines:
+        measured = one.shares
+        table.add_row(
+            f"{measured.workload} {measured.tokens}", measured.bottleneck, one.predicted,
+            *(f"{value:.0f}" for value in (measured.dpu, measured.dma, measured.shave)),
+            *(f"{one.predicted_shares[name]:.0f}" for name in ("dpu", "dma", "shave")),
+        )  # fmt: skip
+    return table

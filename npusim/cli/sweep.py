@@ -1,0 +1,117 @@
+"""``npusim sweep``: every point of a design space, simulated once and kept, and which of them are best."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from npusim.cli.options import (
+    BatchOption,
+    ChunkOption,
+    HwOption,
+    LayersOption,
+    ModelOption,
+    PhaseOption,
+    SetOption,
+    ShapeOption,
+    TokensOption,
+    WorkloadOption,
+    default_folder,
+    model_source,
+)
+from npusim.cli.progress import progress_bar
+from npusim.cli.space import (
+    AxisOption,
+    ClusterOption,
+    GuessOption,
+    ObjectiveOption,
+    SpaceOption,
+    WorkersOption,
+    XambaAxisOption,
+    machines,
+    read_space,
+)
+from npusim.errors import UserError
+
+if TYPE_CHECKING:
+    from npusim.explore.space import Space
+
+
+def sweep_command(
+    hw: HwOption,
+    axis: AxisOption = None,
+    space_file: SpaceOption = None,
+    xamba: XambaAxisOption = None,
+    workload: WorkloadOption = None,
+    model: ModelOption = None,
+    shape: ShapeOption = None,
+    phase: PhaseOption = None,
+    layers: LayersOption = None,
+    tokens: TokensOption = None,
+    batch: BatchOption = None,
+    chunk: ChunkOption = None,
+    overrides: SetOption = None,
+    lhs: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="N points by Latin hypercube instead of the full grid."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of --lhs.  [default: 0]")] = None,
+    objective: ObjectiveOption = None,
+    allow_guess: GuessOption = False,
+    workers: WorkersOption = None,
+    cluster: ClusterOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where results are kept.  [default: npusim-out/<workload>-<hw>-sweep-<hash>]"
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Simulate every point of a design space; killed at any moment, the same command goes on."""
+    began = time.perf_counter()
+    if seed is not None and lhs is None:
+        raise UserError("--seed needs --lhs: a full grid has nothing to draw")
+    where = machines(workers, cluster)
+    source = model_source(workload, model, shape, phase, layers, tokens, batch, chunk)
+    given = {
+        "workload": workload,
+        "phase": phase,
+        "layers": layers,
+        "tokens": tokens,
+        "batch": batch,
+        "chunk": chunk,
+    }
+    space = read_space(hw, overrides or (), source, given, axis or (), space_file, xamba or (), allow_guess)
+
+    from npusim.explore.document import explored_document
+    from npusim.explore.results import DEFAULT_OBJECTIVES
+    from npusim.explore.space import grid, latin_hypercube
+    from npusim.explore.sweep import sweep
+
+    points = grid(space.axes) if lhs is None else latin_hypercube(space.axes, lhs, seed or 0)
+    folder = out or folder_of(space, hw, "sweep")
+    with progress_bar("sweeping", len(points)) as advance:
+        found = sweep(space, points, folder, where, objective or DEFAULT_OBJECTIVES, advance)
+    if as_json:
+        print(json.dumps(explored_document(space, found, folder), indent=2, ensure_ascii=False))
+    else:
+        from npusim.cli.explored_tables import print_explored
+
+        print_explored(space, found, folder, time.perf_counter() - began)
+    bugs = found.table["error"].str.startswith("a bug: ").any()
+    if bugs:
+        raise typer.Exit(1)
+
+
+def folder_of(space: Space, hw: str, what: str) -> Path:
+    """A folder of its own for every space, so that the same command goes on and another one does not collide."""
+    from npusim.explore.space import digest
+
+    return default_folder(space.model.name, hw).with_name(
+        f"{default_folder(space.model.name, hw).name}-{what}-{digest(space.identity())[:8]}"
+    )

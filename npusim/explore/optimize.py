@@ -1,0 +1,145 @@
+"""Search of a design space by Optuna, many objectives at once, where the full grid is too much."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
+
+from npusim.errors import UserError
+from npusim.explore.executors import Machines
+from npusim.explore.results import DEFAULT_OBJECTIVES, Explored, explored, objective_columns
+from npusim.explore.space import Point, Space, digest
+from npusim.explore.store import Journal, Row, write_tables
+from npusim.explore.sweep import finish, table_of
+
+if TYPE_CHECKING:
+    import optuna
+
+Sampler = Literal["nsga2", "tpe"]
+
+STUDY = "study.db"
+#: Trials that are drawn before any of them is told: a fixed number, so that the search is the same for any machines.
+BATCH = 16
+#: Trials of a generation of NSGA-II: two batches.
+POPULATION = 32
+_HERE = Machines()
+
+
+def optimize(
+    space: Space,
+    trials: int,
+    folder: Path,
+    sampler: Sampler = "nsga2",
+    seed: int = 0,
+    machines: Machines = _HERE,
+    objectives: Sequence[str] = DEFAULT_OBJECTIVES,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Explored:
+    """The points of the grid of ``space`` that ``trials`` trials come upon, each once, in the order of first trials.
+
+    ``folder`` holds the study (SQLite), every point's results and the tables. The same call goes on where an earlier
+    one was killed and ends as if it had not been; with more ``trials`` it searches on. Points that cannot be are told
+    to Optuna as failed. Raises UserError for a folder of another exploration or search, and where Optuna is missing.
+    """
+    columns = objective_columns(objectives)
+    with Journal(folder, space.identity()) as journal:
+        search = _Search(space, folder, sampler, seed, columns)
+        rows: dict[str, Row] = {}
+        for asked in search.batches(trials):
+            points = {space.key(point): point for point in asked}
+            rows |= finish(space, points, journal, machines)
+            search.tell([rows[space.key(point)] for point in asked])
+            progress(len(search.study.trials))
+        table = table_of(space, list(rows.values()))
+        write_tables(folder, table)
+    return explored(table, space.axes, columns)
+
+
+class _Search:
+    """A study in memory that can be stopped after any batch: what is drawn next depends on the seed, on the trial's
+    number and on what the finished batches found, and on nothing else. Each batch is copied to SQLite when it is told.
+    """
+
+    def __init__(
+        self, space: Space, folder: Path, sampler: Sampler, seed: int, columns: Sequence[str]
+    ) -> None:
+        """Go on with the study in ``folder``, or begin one. Raises UserError if it is of another search."""
+        self.space, self.sampler, self.seed, self.columns = space, sampler, seed, columns
+        optuna = _optuna()
+        directions = ["minimize"] * len(columns)
+        self.study = optuna.create_study(directions=directions)
+        asked = {"sampler": sampler, "seed": seed, "objectives": list(columns)}
+        try:
+            self.saved = optuna.create_study(
+                storage=f"sqlite:///{folder / STUDY}",
+                study_name="npusim",
+                load_if_exists=True,
+                directions=directions,
+            )
+            known = self.saved.user_attrs
+            if not known:
+                self.saved.set_user_attr("search", asked)
+            elif known["search"] != asked:
+                what = next(name for name, value in asked.items() if known["search"].get(name) != value)
+                raise UserError(f"{folder} holds another search (its {what} differs): choose another --out")
+            told = self.saved.get_trials(deepcopy=False)
+        except optuna.exceptions.OptunaError as error:
+            raise UserError(f"{folder / STUDY}: not a study that can be gone on with ({error})") from None
+        self.study.add_trials(told[: len(told) // BATCH * BATCH])
+        self.asked: list[optuna.trial.Trial] = []
+
+    def batches(self, trials: int) -> Iterator[list[Point]]:
+        """Points of the batches told already, then of one new batch after the other, until there are ``trials``."""
+        told = self.study.get_trials(deepcopy=False)
+        for at in range(0, min(len(told), trials), BATCH):
+            self.asked = []
+            yield [self._point(trial.params) for trial in told[at : min(at + BATCH, trials)]]
+        while (done := len(self.study.get_trials(deepcopy=False))) < trials:
+            self.asked = [self._ask() for _ in range(min(BATCH, trials - done))]
+            yield [self._point(trial.params) for trial in self.asked]
+
+    def tell(self, rows: Sequence[Row]) -> None:
+        """Results of the points of the last batch."""
+        optuna = _optuna()
+        for trial, row in zip(self.asked, rows, strict=bool(self.asked)):
+            if row["error"]:
+                trial.set_user_attr("error", row["error"])
+                self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            else:
+                self.study.tell(trial, [row[column] for column in self.columns])
+        saved = len(self.saved.get_trials(deepcopy=False))
+        self.saved.add_trials(self.study.get_trials(deepcopy=False)[saved:])
+
+    def _ask(self) -> optuna.trial.Trial:
+        number = len(self.study.get_trials(deepcopy=False))
+        self.study.sampler = _sampler(self.sampler, int(digest([self.seed, number]), 16) % 2**32)
+        trial = self.study.ask()
+        for axis in self.space.axes:
+            if axis.numeric:
+                at = trial.suggest_int(axis.name, 0, len(axis.values) - 1)
+            else:
+                at = trial.suggest_categorical(axis.name, range(len(axis.values)))
+            trial.set_user_attr(axis.name, axis.values[at])
+        return trial
+
+    def _point(self, params: Mapping[str, int]) -> Point:
+        """The values at the positions that Optuna has chosen."""
+        return tuple(axis.values[params[axis.name]] for axis in self.space.axes)
+
+
+def _optuna() -> ModuleType:
+    try:
+        import optuna
+    except ImportError:
+        raise UserError("npusim optimize needs the package optuna: pip install 'npusim[optimize]'") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def _sampler(name: Sampler, seed: int) -> optuna.samplers.BaseSampler:
+    samplers = _optuna().samplers
+    if name == "tpe":
+        return samplers.TPESampler(seed=seed)
+    return samplers.NSGAIISampler(population_size=POPULATION, seed=seed)

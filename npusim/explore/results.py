@@ -1,0 +1,67 @@
+"""What an exploration found: a table of points, and which of them are best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from npusim.errors import UserError
+from npusim.explore.axes import Axis
+from npusim.explore.pareto import Mask, knee, pareto_front
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Objectives by the name that the command line has for them: columns, all of which are better when lower. ``area`` has
+#: no scale of its own: multiply-accumulates and scratchpad are weighed apart.
+OBJECTIVES = {
+    "latency": ("latency_us",),
+    "energy": ("energy_uj",),
+    "area": ("macs_per_cycle", "cmx_bytes"),
+    "macs": ("macs_per_cycle",),
+    "cmx": ("cmx_bytes",),
+}
+DEFAULT_OBJECTIVES = ("latency", "energy", "area")
+
+
+@dataclass(frozen=True, slots=True)
+class Explored:
+    """Points of a design space with their results.
+
+    ``table`` has one row a point, in the order of the space: a column for every axis (named as the axis), then
+    ``evaluate.COLUMNS``; where ``error`` is not empty the results are missing (NaN, or an empty ``bound``).
+    ``objectives`` are columns of it, lower is better. ``front`` marks the rows that no other beats, shape (points,);
+    ``knee`` is the position of the row nearest to the best of everything, None where there is no front.
+    """
+
+    table: pd.DataFrame
+    axes: tuple[Axis, ...]
+    objectives: tuple[str, ...]
+    front: Mask
+    knee: int | None
+
+    @property
+    def failed(self) -> int:
+        """Points without a result."""
+        return int((self.table["error"] != "").sum())
+
+
+def explored(table: pd.DataFrame, axes: tuple[Axis, ...], objectives: Sequence[str]) -> Explored:
+    """A table with its Pareto front and knee by some columns; rows with an error are on no front."""
+    costs = table[list(objectives)].to_numpy(float, copy=True)
+    costs[(table["error"] != "").to_numpy()] = np.nan
+    front = pareto_front(costs)
+    return Explored(table, axes, tuple(objectives), front, knee(costs, front))
+
+
+def objective_columns(names: Sequence[str]) -> tuple[str, ...]:
+    """Columns of objectives by name, each once. Raises UserError for an unknown name."""
+    columns: list[str] = []
+    for name in names:
+        if name not in OBJECTIVES:
+            raise UserError(f"--objective {name}: must be one of {', '.join(OBJECTIVES)}")
+        columns += [column for column in OBJECTIVES[name] if column not in columns]
+    return tuple(columns)

@@ -1,0 +1,119 @@
+"""A sweep: every point of a space evaluated once, wherever there are machines, and kept through kills."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from npusim.explore.evaluate import COLUMNS, evaluate, failed_rows, program_keys
+from npusim.explore.executors import Died, Machines, run_all
+from npusim.explore.results import DEFAULT_OBJECTIVES, Explored, explored, objective_columns
+from npusim.explore.space import Point, Space
+from npusim.explore.store import Journal, Row, write_tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Points of one Program that are evaluated in one go: what a kill can lose, about half a second's work a process.
+_GROUP = 24
+_HERE = Machines()
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Points of one Program, for a worker."""
+
+    space: Space
+    points: tuple[Point, ...]
+
+
+def sweep(
+    space: Space,
+    points: Sequence[Point],
+    folder: Path | None = None,
+    machines: Machines = _HERE,
+    objectives: Sequence[str] = DEFAULT_OBJECTIVES,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Explored:
+    """Results of ``points`` of ``space``, in their order, whatever the machines and however often it was interrupted.
+
+    In ``folder`` finished points are kept as they come, and ``results.csv`` and ``results.parquet`` are written at the
+    end; the same call goes on where an earlier one was killed. ``progress`` is told how many points are done. Raises
+    UserError where the folder belongs to another exploration or cannot be written, and where no cluster answers.
+    """
+    columns = objective_columns(objectives)
+    keys = [space.key(point) for point in points]
+    with Journal(folder, space.identity()) if folder else nullcontext(Unkept()) as kept:
+        rows = finish(space, dict(zip(keys, points, strict=True)), kept, machines, progress)
+        table = table_of(space, [rows[key] for key in keys])
+        if folder:
+            write_tables(folder, table)
+    return explored(table, space.axes, columns)
+
+
+class Unkept:
+    """A journal in memory."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self.rows: dict[str, Row] = {}
+
+    def add(self, key: str, row: Row) -> None:
+        """Note a finished point."""
+        self.rows[key] = row
+
+
+def finish(
+    space: Space,
+    points: dict[str, Point],
+    kept: Journal | Unkept,
+    machines: Machines,
+    progress: Callable[[int], None] = lambda done: None,
+) -> dict[str, Row]:
+    """Rows by key of all ``points``: evaluates those that ``kept`` has not, and adds them as they are done."""
+    todo = [point for key, point in points.items() if key not in kept.rows]
+    done = len(points) - len(todo)
+    progress(done)
+    calls = list(_calls(space, todo))
+    for call, rows in run_all(_evaluate, calls, machines):
+        found = failed_rows(space, call.points, str(rows)) if isinstance(rows, Died) else rows
+        for point, row in zip(call.points, found, strict=True):
+            kept.add(space.key(point), row)
+            done += 1
+        progress(done)
+    return {key: kept.rows[key] for key in points}
+
+
+def _calls(space: Space, points: Sequence[Point]) -> Iterator[_Call]:
+    """The points in groups of one Program each, at most _GROUP in a group."""
+    groups: dict[Hashable, list[Point]] = {}
+    for key, point in zip(program_keys(space, points), points, strict=True):
+        groups.setdefault(key, []).append(point)
+    for group in groups.values():
+        size = ceil(len(group) / ceil(len(group) / _GROUP))
+        for at in range(0, len(group), size):
+            yield _Call(space, tuple(group[at : at + size]))
+
+
+def _evaluate(call: _Call) -> list[Row]:
+    return evaluate(call.space, call.points)
+
+
+def table_of(space: Space, rows: Sequence[Row]) -> pd.DataFrame:
+    """Rows as a table: the axes, then ``evaluate.COLUMNS``."""
+    import pandas as pd
+
+    names = [*(axis.name for axis in space.axes), *COLUMNS]
+    table = pd.DataFrame([[row.get(name) for name in names] for row in rows], columns=names)
+    for name in COLUMNS:
+        if name in ("bound", "error"):
+            table[name] = table[name].fillna("").astype(str)
+        else:
+            table[name] = pd.to_numeric(table[name]).astype(
+                "Int64" if name in ("tasks", "cmx_bytes") else float
+            )
+    return table

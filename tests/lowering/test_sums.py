@@ -1,0 +1,131 @@
+"""Sums of products: on the DPU, on SHAVE, and written as products with ones."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+import openvino as ov
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openvino import opset15 as op
+
+import xamba
+from npusim.analysis.roofline import lower_bounds
+from npusim.costs.price import price
+from npusim.costs.work import DmaWork, DpuWork, ShaveWork
+from npusim.engine.fast import simulate_fast
+from npusim.graph import from_openvino
+from npusim.hardware import Hardware, load_hardware
+from npusim.lowering import Program, lower
+from npusim.lowering.slicing import Demand, cut
+from tests.lowering.laws import check_barriers, check_cmx
+
+FILE = "lunarlake-2025.yaml"
+ON_DPU = "software.contraction_engine=dpu"
+
+
+def outer(batch: int, rows: int, columns: int, terms: int, axis: int) -> ov.Model:
+    """sum(a [b, m, 1, k] * c [b, 1, n, k], axis) with the dimensions moved so that the sum is over ``axis``."""
+    order = [0, 1, 2]
+    order.insert(axis, 3)
+    shapes = ([batch, rows, 1, terms], [batch, 1, columns, terms])
+    a, c = (op.parameter([shape[d] for d in order], np.float16) for shape in shapes)
+    total = op.reduce_sum(op.multiply(a, c), np.array([axis]), keep_dims=False)
+    return ov.Model([total], [a, c], "outer")
+
+
+def works(program: Program, kind: type) -> list[DmaWork | DpuWork | ShaveWork]:
+    return [task.work for task in program.tasks if isinstance(task.work, kind)]
+
+
+def hardware(*overrides: str) -> Hardware:
+    return load_hardware(FILE, list(overrides))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 9), st.integers(2, 70), st.integers(2, 70), st.integers(2, 130)),
+    axis=st.integers(0, 3),
+    tiles=st.integers(1, 6),
+)
+def test_sums_on_shave_add_every_product_once(size: tuple[int, int, int, int], axis: int, tiles: int) -> None:
+    program = lower(from_openvino(outer(*size, axis)), hw := hardware(f"tiles={tiles}"))
+    dots = [work for work in works(program, ShaveWork) if work.kernel == "dot"]
+    assert sum(work.macs for work in dots) == prod(size)
+    assert sum(work.out_elements for work in dots) == prod(size[:3])
+    assert not [work for work in works(program, DpuWork) if work.kind == "conv"]
+    prices = price(program, hw)
+    timeline = simulate_fast(program, prices)
+    check_barriers(program)
+    check_cmx(program, timeline)
+    assert lower_bounds(program, prices, hw).latency_us <= timeline.latency_us * (1 + 1e-9)
+
+
+def test_a_sum_on_shave_that_does_not_fit_is_sliced() -> None:
+    """One MatMul of 6 MB on one tile: rows of it, the other factor with each."""
+    size = (1, 4096, 512, 512)
+    program = lower(from_openvino(outer(*size, 3)), hardware("tiles=1"))
+    dots = [work for work in works(program, ShaveWork) if work.kernel == "dot"]
+    assert len(dots) > 2
+    assert sum(work.macs for work in dots) == prod(size)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 6), st.integers(2, 40), st.integers(2, 40), st.integers(2, 40)),
+    axis=st.integers(0, 3),
+)
+def test_a_product_with_ones_is_the_sum_on_the_dpu(size: tuple[int, int, int, int], axis: int) -> None:
+    """ReduBA, read back, costs exactly what the sum costs where the compiler contracts it."""
+    model = outer(*size, axis)
+    written, sites = xamba.apply(model, "reduba")
+    assert any(site.taken for site in sites)
+    ones = lower(from_openvino(written), hardware())
+    stock = lower(from_openvino(model), hardware(ON_DPU))
+    assert [task.work for task in ones.tasks] == [task.work for task in stock.tasks]
+
+
+def test_other_products_with_ones_stay_matmuls() -> None:
+    """Factors of one shape make no outer product; a vector of twos makes no sum."""
+    x, y = (op.parameter([1, 64, 96], np.float16) for _ in range(2))
+    for product, vector in (
+        (op.multiply(x, y), np.ones((1, 96), np.float16)),
+        (op.multiply(op.unsqueeze(x, 2), op.unsqueeze(y, 1)), np.full((1, 96), 2, np.float16)),
+    ):
+        total = op.matmul(product, vector, False, True)
+        program = lower(from_openvino(ov.Model([total], [x, y], "kept")), hardware())
+        assert [work for work in works(program, ShaveWork) if work.kernel == "multiply"]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, 3])
+def test_a_sum_of_one_value_on_shave_reads_every_term_once(axis: int) -> None:
+    shape = (3, 64, 40, 96)
+    x = op.parameter(shape, np.float16)
+    total = op.reduce_sum(x, np.array([axis]), keep_dims=False)
+    program = lower(from_openvino(ov.Model([total], [x], "sum")), hardware())
+    read = [work for work in works(program, DmaWork) if work.src == "ddr" and work.kind != "fetch"]
+    assert sum(work.bytes for work in read) == 2 * prod(shape)
+    assert {work.kernel for work in works(program, ShaveWork)} >= {"reducesum"}
+
+
+def test_a_kernel_of_one_tile_runs_there_whatever_made_its_operand() -> None:
+    x = op.parameter([1, 64, 128], np.float16)
+    weights = np.ones((256, 128), np.float16)
+    model = ov.Model([op.softplus(op.matmul(x, weights, False, True))], [x], "softplus")
+    program = lower(from_openvino(model), hardware())
+    calls = [work for work in works(program, ShaveWork) if work.kernel == "softplus"]
+    assert [work.out_elements for work in calls] == [64 * 256]
+
+
+@given(rows=st.integers(2, 200_000))
+@settings(max_examples=60, deadline=None)
+def test_rows_without_divisors_are_not_cut_one_by_one(rows: int) -> None:
+    """87,382 rows of Mamba-2 370M on six tiles have no divisor between 2 and 43,691."""
+    hw = hardware()
+    found = cut(Demand(act=1024 * rows, weights=4096, out=128 * rows, rows=rows, units=1), hw, False, False)
+    resident = 1152 * rows / (hw.software.pipeline_share * hw.cmx.kib_per_tile * 1024)
+    assert found.slices <= 2 * (
+        2 * resident + 2
+    )  # two slices at once, and at most twice as many for equal ones

@@ -1,0 +1,95 @@
+"""Networks that have been measured on real NPUs, as OpenVINO has them: FP16, and INT8 as NNCF quantises them.
+
+What an inference costs depends on ops, shapes and element types alone, so weights are small numbers without a meaning.
+Importing this package imports neither OpenVINO nor numpy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal
+
+from workloads.config import positive
+
+if TYPE_CHECKING:
+    import openvino
+
+Precision = Literal["fp16", "int8"]
+#: What the name of the quantised network ends in.
+INT8_SUFFIX = "-int8"
+
+
+@dataclass(frozen=True)
+class Net:
+    """One network or operator. ``module`` of this package has its ``build``; ``tokens`` is its sequence length, None
+    for images; ``int8``: it comes quantised, too."""
+
+    name: str
+    module: str
+    title: str
+    summary: str
+    source: str
+    tokens: int | None = None
+    int8: bool = True
+
+
+def _operator(name: str, title: str, summary: str) -> Net:
+    source = "arXiv 2509.25155, unrolled as its latencies suggest"
+    return Net(name, "operators", title, summary, source, 512, int8=False)
+
+
+_NETS = (
+    Net("resnet-50", "resnet", "ResNet-50", "image of 224x224, 1000 classes", "arXiv 1512.03385, v1.5"),
+    Net("mobilenet-v2", "mobilenet", "MobileNet-v2", "image of 224x224, 1001 classes", "arXiv 1801.04381"),
+    Net("bert-base", "bert", "BERT-base", "12 layers, width 768, 12 heads", "arXiv 1810.04805, cased", 128),
+    Net("yolov8n", "yolo", "YOLOv8n", "image of 640x640, 80 classes", "github ultralytics/ultralytics"),
+    _operator("causal-attention", "Causal attention", "one head of 64, softmax"),
+    _operator("retentive-attention", "Retentive attention", "one head of 64, scores times decay"),
+    _operator("toeplitz-attention", "Toeplitz attention", "one head of 64, banded"),
+    _operator("semiseparable-attention", "Semiseparable attention", "one head of 64, state of 16"),
+    _operator("fourier-attention", "Fourier attention", "one head of 64, bin by bin"),
+    _operator("ssm-sequential", "SSM, sequential", "64 channels, state of 16, token by token"),
+    _operator("ssm-parallel", "SSM, parallel", "64 channels, state of 16, cumulative sums"),
+    _operator("ssm-chunked", "SSM, chunked", "64 channels, state of 16, chunks of 64"),
+    _operator("conv1d", "Causal convolution", "64 channels, 4 taps, token by token"),
+    _operator("conv1d-dilated", "Dilated causal convolution", "64 channels, 4 taps, 4 apart, token by token"),
+    _operator("conv1d-fft", "Long convolution by Fourier", "64 channels, bin by bin"),
+)
+NETS: dict[str, Net] = {net.name: net for net in _NETS}
+
+
+def names() -> list[str]:
+    """Names that `build` takes: networks in FP16 and in INT8, operators in FP16."""
+    return [
+        f"{name}{suffix}"
+        for name, net in NETS.items()
+        for suffix in ("", INT8_SUFFIX)
+        if net.int8 or not suffix
+    ]
+
+
+def describe(name: str) -> str:
+    """One line about a network."""
+    net, precision = find(name)
+    tokens = f" of {net.tokens} tokens" if net.tokens else ""
+    kind = "FP16" if precision == "fp16" else "INT8, quantised as NNCF does"
+    return f"{net.title}: {net.summary}{tokens}, {kind} ({net.source})"
+
+
+def find(name: str) -> tuple[Net, Precision]:
+    """The network of a name, and its precision. Raises KeyError for an unknown one."""
+    base = name.removesuffix(INT8_SUFFIX)
+    return NETS[base], "fp16" if base == name else "int8"
+
+
+def build(name: str, *, tokens: int | None = None, batch: int = 1) -> openvino.Model:
+    """The openvino.Model of a network. Raises ValueError for tokens where it has none, KeyError for an unknown name."""
+    net, precision = find(name)
+    if tokens is not None and net.tokens is None:
+        raise ValueError(f"{name} takes an image: it has no tokens")
+    length = positive("tokens", tokens if tokens is not None else net.tokens or 1)
+    module = import_module(f"workloads.nets.{net.module}")
+    from workloads.nets.maker import Maker
+
+    return module.build(Maker(name, precision), batch=positive("batch", batch), tokens=length)
