@@ -1,4 +1,4 @@
-"""Screenshots of a real report for the README and docs/: needs playwright and Debian's chromium.
+"""Screenshots of real reports for the README and docs/: needs playwright and Debian's chromium.
 
 python docs/gallery.py
 """
@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 IMAGES = Path(__file__).parent / "img"
 FLAGS = [
@@ -21,30 +21,71 @@ FLAGS = [
     "--no-first-run",
     "--disable-background-networking",
 ]
-TABS = ("summary", "timeline", "time", "roofline", "overtime", "ops")
+SWEEP = ["--layers", "1", "--axis", "tiles=2,4,6", "--axis", "ddr.bandwidth_gbps=34,68,102,136"]
+#: Picture: the report it is of, the tab, and the colours of the system.
+PICTURES = {
+    "summary": ("run", "summary", "light"),
+    "timeline": ("run", "timeline", "light"),
+    "timeline-dark": ("run", "timeline", "dark"),
+    "time": ("run", "time", "light"),
+    "roofline": ("run", "roofline", "light"),
+    "overtime": ("run", "overtime", "light"),
+    "ops": ("run", "ops", "light"),
+    "compare": ("compare", "steps", "light"),
+    "explore": ("sweep", "front", "light"),
+    "parallel": ("sweep", "points", "light"),
+    "sensitivity": ("sensitivity", "sensitivity", "light"),
+    "validate": ("validate", "scatter", "light"),
+}
 
 
-def shoot(page: Page, name: str) -> None:
+def npusim(*arguments: str) -> None:
+    """Run one command."""
+    command = [sys.executable, "-m", "npusim", *arguments]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def compare(folder: Path) -> None:
+    """Mamba-2 130M before and after its rewrites."""
+    import npusim
+    from npusim.analysis.compare import Case
+    from npusim.analysis.compare import compare as compared
+    from npusim.report.compare_page import compare_page
+    from npusim.report.write import write_page
+
+    hw = npusim.load_hardware("lunarlake.yaml")
+    runs = {
+        label: npusim.simulate(npusim.lower(npusim.build_workload("mamba2-130m", passes=passes), hw), hw)
+        for label, passes in (("as it is", ""), ("cumba", "cumba"))
+    }
+    cases = [Case(label, run.program.ops, run.metrics) for label, run in runs.items()]
+    write_page(folder, compare_page(compared(cases), list(runs.values()), "mamba2-130m", f"on {hw.name}"))
+
+
+def shoot(browser: Browser, name: str, report: Path, tab: str, scheme: str) -> None:
     """One picture of what the window shows, once it has settled."""
-    page.wait_for_timeout(1500)
+    page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+    page.goto(f"{report.as_uri()}#{tab}")
+    page.wait_for_selector("html[data-ready]")
+    page.wait_for_timeout(2500)
     page.screenshot(path=IMAGES / f"{name}.png")
+    page.close()
     print(f"docs/img/{name}.png")
 
 
 def main() -> None:
-    """Simulate Mamba-2 130M on Lunar Lake, and photograph every tab of its report."""
+    """Make a report of every kind, and photograph the tabs that the documentation shows."""
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        run = [sys.executable, "-m", "npusim", "run", "--hw", "lunarlake.yaml", "--out", folder]
-        subprocess.run(run, check=True, stdout=subprocess.DEVNULL)
+        out = {name: Path(folder) / name for name in ("run", "compare", "sweep", "sensitivity", "validate")}
+        npusim("run", "--hw", "lunarlake.yaml", "--out", str(out["run"]))
+        npusim("sweep", "--hw", "lunarlake.yaml", *SWEEP, "--out", str(out["sweep"]))
+        npusim("sensitivity", "--hw", "lunarlake.yaml", "--out", str(out["sensitivity"]))
+        npusim("validate", "--family", "micro", "--platform", "4000", "--out", str(out["validate"]))
+        compare(out["compare"])
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        for scheme in ("light", "dark"):
-            page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme=scheme)
-            page.goto((Path(folder) / "report.html").as_uri())
-            page.wait_for_selector("html[data-ready]")
-            for tab in TABS if scheme == "light" else ("timeline",):
-                page.click(f"#tab-{tab}")
-                shoot(page, tab if scheme == "light" else f"{tab}-dark")
+        for name, (report, tab, scheme) in PICTURES.items():
+            shoot(browser, name, out[report] / "report.html", tab, scheme)
         browser.close()
 
 

@@ -42,9 +42,14 @@ class ModelSource:
 
     @property
     def tokens_per_inference(self) -> int | None:
-        """Tokens that one inference takes in or makes, all sequences together; None for a model file."""
+        """Tokens that one inference takes in or makes, all sequences together; None for a model file and for images."""
         if self.file is not None:
             return None
+        from workloads import nets
+
+        if self.workload in nets.names():
+            tokens = self.tokens or nets.find(self.workload)[0].tokens
+            return tokens and self.batch * tokens
         return self.batch * (1 if self.phase == "decode" else self.tokens or DEFAULT_TOKENS)
 
     def options(self) -> list[tuple[str, object]]:

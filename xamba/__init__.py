@@ -38,22 +38,26 @@ def apply(
 ) -> tuple[openvino.Model, list[Site]]:
     """A rewritten copy of `model`, and every place that a rule looked at, in the order they were visited.
 
-    `passes` is a pipeline (`names()` lists the rules); an empty one copies the model. `choose(rule, op)`, if given,
-    says whether a site that could be taken is (op: its friendly name). `calibration` holds inputs by position, for
+    `passes` is a pipeline (`names()` lists the rules); an empty one copies the model. `choose(step, op)`, if given,
+    says whether a site that could be taken is (step: the rule as the pipeline has it, `cumba{block=64}`; op: its
+    friendly name). `calibration` holds inputs by position, for
     `actiba{range=observed}`, which otherwise observes random ones. Inputs, outputs and their names stay as they are.
     Raises PipelineError for a pipeline that cannot be read.
     """
     from xamba.actiba import ActiBA
-    from xamba.pipeline import parse
+    from xamba.pipeline import steps
     from xamba.rule import rewrite
 
-    rules = parse(passes)
-    if any(isinstance(rule, ActiBA) and rule.range == "observed" for rule in rules):
+    rules = steps(passes)
+    if any(isinstance(rule, ActiBA) and rule.range == "observed" for _, rule in rules):
         from xamba.observe import observe
 
         ranges = observe(model, calibration)
-        rules = [replace(rule, observed=ranges) if isinstance(rule, ActiBA) else rule for rule in rules]
-    return rewrite(model, rules, choose or (lambda rule, op: True))
+        rules = [
+            (step, replace(rule, observed=ranges) if isinstance(rule, ActiBA) else rule)
+            for step, rule in rules
+        ]
+    return rewrite(model, rules, choose or (lambda step, op: True))
 
 
 def names() -> list[str]:

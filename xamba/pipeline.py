@@ -22,7 +22,12 @@ _STEP = re.compile(r"\s*([^{},]*?)\s*(?:\{([^{}]*)\})?\s*(?:,|$)")
 
 def parse(text: str) -> list[Rule[Any]]:
     """The rules of a pipeline, in order. Raises PipelineError: unknown rule or option, value out of range, bad form."""
-    rules: list[Rule[Any]] = []
+    return [rule for _, rule in steps(text)]
+
+
+def steps(text: str) -> list[tuple[str, Rule[Any]]]:
+    """The rules of a pipeline, in order, each with its own text (``cumba{block=64}``). Raises PipelineError."""
+    rules: list[tuple[str, Rule[Any]]] = []
     if not text.strip():
         return rules
     position = 0
@@ -33,7 +38,8 @@ def parse(text: str) -> list[Rule[Any]]:
                 f"'{text}': expected rules separated by commas, such as cumba{{block=256}},reduba"
             )
         position = match.end()
-        rules.append(_rule(match[1], match[2] or ""))
+        options = "".join((match[2] or "").split())
+        rules.append((match[1] + (f"{{{options}}}" if options else ""), _rule(match[1], match[2] or "")))
     if text.rstrip().endswith(","):
         raise PipelineError(f"'{text}': a rule is missing after the last comma")
     return rules

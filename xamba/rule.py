@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
 import openvino as ov
@@ -51,7 +52,7 @@ class _Pass(MatcherPass):
     """One rule over one model."""
 
     def __init__(
-        self, rule: Rule[Any], make: Maker, choose: Callable[[str, str], bool], sites: list[Site]
+        self, rule: Rule[Any], make: Maker, choose: Callable[[str], bool], sites: list[Site]
     ) -> None:
         super().__init__()
         self.rule, self.make, self.choose, self.sites = rule, make, choose, sites
@@ -65,7 +66,7 @@ class _Pass(MatcherPass):
             found = self.rule.check(node)
             if found is None:
                 return False
-            if not self.choose(self.rule.name, name):
+            if not self.choose(name):
                 raise Skip("it was not chosen")
         except Skip as reason:
             self.sites.append(Site(self.rule.name, name, kind, False, str(reason)))
@@ -78,14 +79,14 @@ class _Pass(MatcherPass):
 
 
 def rewrite(
-    model: ov.Model, rules: Sequence[Rule[Any]], choose: Callable[[str, str], bool]
+    model: ov.Model, steps: Sequence[tuple[str, Rule[Any]]], choose: Callable[[str, str], bool]
 ) -> tuple[ov.Model, list[Site]]:
-    """A copy of `model` after all rules, and their sites; see `xamba.apply`."""
+    """A copy of `model` after all steps, and their sites; see `xamba.apply`."""
     copy = model.clone()
     make, sites = Maker(), list[Site]()
-    for rule in rules:
+    for step, rule in steps:
         manager = Manager()
-        manager.register_pass(_Pass(rule, make, choose, sites))
+        manager.register_pass(_Pass(rule, make, partial(choose, step), sites))
         manager.run_passes(copy)
     copy.validate_nodes_and_infer_types()
     return copy, sites

@@ -9,11 +9,14 @@ import typer
 from npusim import __version__
 from npusim.cli.calibrate import calibrate_command
 from npusim.cli.catalog import list_command
+from npusim.cli.compare import compare_command
 from npusim.cli.compare_trace import compare_trace_command
 from npusim.cli.hw import hw_app
 from npusim.cli.measure import measure_command
+from npusim.cli.optimize import optimize_command
 from npusim.cli.reproduce import reproduce_app
 from npusim.cli.run import run_command
+from npusim.cli.sensitivity import sensitivity_command
 from npusim.cli.sweep import sweep_command
 from npusim.cli.trace import trace_app
 from npusim.cli.transform import transform_command
@@ -45,7 +48,10 @@ def root(
 
 
 app.command("run")(run_command)
+app.command("compare")(compare_command)
 app.command("sweep")(sweep_command)
+app.command("optimize")(optimize_command)
+app.command("sensitivity")(sensitivity_command)
 app.command("list")(list_command)
 app.command("validate")(validate_command)
 app.command("transform")(transform_command)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from npusim.cli.progress import progress
+from npusim.errors import UserError
 
 reproduce_app = typer.Typer(help="Simulate the figures of a paper in its own setting.", rich_markup_mode=None)
 
@@ -34,6 +35,8 @@ def reproduce_xamba(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """The speed-ups of XAMBA (arXiv 2502.06924) on Lunar Lake with the software of early 2025."""
+    if workers and not markdown:
+        raise UserError("--workers needs --markdown: the speed-ups alone take one process")
     from npusim.validation.reproduce import reproduce, reproduction_document
 
     with progress() as step:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +35,13 @@ class Engine(StrEnum):
     FAST = "fast"
 
 
+class Hint(StrEnum):
+    """OpenVINO's performance hints."""
+
+    LATENCY = "latency"
+    THROUGHPUT = "throughput"
+
+
 def run_command(
     hw: HwOption,
     workload: WorkloadOption = None,
@@ -53,6 +61,13 @@ def run_command(
         ),
     ] = None,
     engine: Annotated[Engine, typer.Option(help="Reference engine, or the single-pass one.")] = Engine.EVENT,
+    hint: Annotated[
+        Hint | None,
+        typer.Option(
+            help="Compile as this performance hint of OpenVINO does, and say what is seen from outside: wall time of "
+            "an inference, or time between results.  [default: all tiles, one inference inside the NPU]"
+        ),
+    ] = None,
     allow_guess: Annotated[
         bool, typer.Option("--allow-guess", help="Guess the cost of SHAVE kernels that none is known for.")
     ] = False,
@@ -71,8 +86,10 @@ def run_command(
     with progress() as step:
         step("reading the hardware")
         from npusim.hardware import load_hardware
+        from npusim.hints import compiled_for, seen
 
-        hardware = load_hardware(hw, overrides or ())
+        machine = load_hardware(hw, overrides or ())
+        hardware = compiled_for(machine, hint.value) if hint else machine
         step("reading the model" if model else "building the model")
         from npusim import api
         from npusim.explore.rewrites import graph_for
@@ -85,6 +102,7 @@ def run_command(
         program = api.lower(graph, hardware)
         step("simulating")
         result = api.simulate(program, hardware, engine=engine.value, allow_guess=allow_guess)
+        from_outside = seen(graph, machine, hint.value, allow_guess) if hint else None
         subject = Subject(
             workload=source.name,
             hardware_file=hw,
@@ -95,7 +113,8 @@ def run_command(
                 "run",
                 [
                     ("--hw", hw), *source.options(), ("--set", overrides), ("--xamba", xamba),
-                    ("--engine", None if engine == Engine.EVENT else engine), ("--allow-guess", allow_guess),
+                    ("--engine", None if engine == Engine.EVENT else engine), ("--hint", hint),
+                    ("--allow-guess", allow_guess),
                 ],
             ),
         )  # fmt: skip
@@ -107,8 +126,15 @@ def run_command(
     if as_json:
         from npusim.report.document import document_text
 
-        print(document_text(run_document(result, subject, wall_s)), end="")
+        document = run_document(result, subject, wall_s)
+        if from_outside is not None:
+            document["seen"] = asdict(from_outside)
+        print(document_text(document), end="")
     else:
         from npusim.cli.summary import print_summary
 
         print_summary(result, subject, folder, wall_s)
+        if from_outside is not None:
+            what = "wall time of an inference" if hint == Hint.LATENCY else "time between results"
+            tiles = f"{from_outside.streams} at a time on {from_outside.tiles} tiles each"
+            print(f"Seen from outside with the hint {hint}: {what} {from_outside.us:,.1f} µs ({tiles}).")

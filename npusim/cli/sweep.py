@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ from npusim.cli.options import (
     ShapeOption,
     TokensOption,
     WorkloadOption,
+    command_line,
     default_folder,
     model_source,
 )
@@ -38,6 +40,7 @@ from npusim.cli.space import (
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
+    from npusim.explore.results import Explored
     from npusim.explore.space import Space
 
 
@@ -89,6 +92,7 @@ def sweep_command(
     space = read_space(hw, overrides or (), source, given, axis or (), space_file, xamba or (), allow_guess)
 
     from npusim.explore.document import explored_document
+    from npusim.explore.evaluate import is_bug
     from npusim.explore.results import DEFAULT_OBJECTIVES
     from npusim.explore.space import grid, latin_hypercube
     from npusim.explore.sweep import sweep
@@ -97,21 +101,35 @@ def sweep_command(
     folder = out or folder_of(space, hw, "sweep")
     with progress_bar("sweeping", len(points)) as advance:
         found = sweep(space, points, folder, where, objective or DEFAULT_OBJECTIVES, advance)
+    options = [
+        ("--hw", hw), *source.options(), ("--set", overrides), ("--axis", axis), ("--space", space_file),
+        ("--xamba", xamba), ("--lhs", lhs), ("--seed", seed), ("--objective", objective),
+        ("--allow-guess", allow_guess),
+    ]  # fmt: skip
+    write_explored(space, found, folder, command_line("sweep", options))
     if as_json:
         print(json.dumps(explored_document(space, found, folder), indent=2, ensure_ascii=False))
     else:
         from npusim.cli.explored_tables import print_explored
 
         print_explored(space, found, folder, time.perf_counter() - began)
-    bugs = found.table["error"].str.startswith("a bug: ").any()
-    if bugs:
+    if any(map(is_bug, found.table["error"])):
         raise typer.Exit(1)
 
 
-def folder_of(space: Space, hw: str, what: str) -> Path:
-    """A folder of its own for every space, so that the same command goes on and another one does not collide."""
+def write_explored(space: Space, found: Explored, folder: Path, command: str) -> None:
+    """report.html beside the results of a sweep or a search."""
+    from npusim.report.explore_page import explore_page
+    from npusim.report.write import write_page
+
+    title = f"{space.model.name}: {len(found.table):,} points"
+    write_page(folder, explore_page(found, title, f"around {space.hardware.name}", command))
+
+
+def folder_of(space: Space, hw: str, what: str, how: Sequence[object] = ()) -> Path:
+    """A folder of its own for every space (and search of it, ``how``), so that the same command goes on there and
+    another one does not collide."""
     from npusim.explore.space import digest
 
-    return default_folder(space.model.name, hw).with_name(
-        f"{default_folder(space.model.name, hw).name}-{what}-{digest(space.identity())[:8]}"
-    )
+    plain = default_folder(space.model.name, hw)
+    return plain.with_name(f"{plain.name}-{what}-{digest([space.identity(), *how])[:8]}")

@@ -48,6 +48,10 @@ def validate_command(
     markdown: Annotated[
         Path | None, typer.Option(metavar="FILE.md", help="Write the scores as a page of the documentation.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write report.html, the scores as pictures, to this folder."),
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.  [default: one a processor]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -56,14 +60,15 @@ def validate_command(
         refuse_together(
             f"--against {against}",
             {"--index": index, "--predictions": predictions, "--family": family, "--tiles": tiles,
-             "--case": case, "--markdown": markdown, "--workers": workers},
+             "--case": case, "--workers": workers},
         )  # fmt: skip
-        _against_measured(against, hw or [], platform, as_json)
+        _against_measured(against, hw or [], platform, markdown, out, as_json)
         return
     refuse_together("--against vendor", {"--hw": hw})
     if case is not None:
         refuse_together(
-            "--case", {"--predictions": predictions, "--markdown": markdown, "--workers": workers}
+            "--case",
+            {"--predictions": predictions, "--markdown": markdown, "--out": out, "--workers": workers},
         )
     from npusim.validation.references import open_reference, select
 
@@ -89,6 +94,14 @@ def validate_command(
             options = [("--index", index), ("--family", family), ("--platform", platform), ("--tiles", tiles)]
             command = command_line("validate", [*options, ("--markdown", markdown)])
             write_page(validation_page(reference.label, found, command))
+    report = None
+    if out is not None:
+        from npusim.report.validate_page import validate_page
+        from npusim.report.write import write_page as write_report_page
+
+        options = [("--index", index), ("--family", family), ("--platform", platform), ("--tiles", tiles)]
+        html = validate_page(reference.label, found, command_line("validate", [*options, ("--out", out)]))
+        report = write_report_page(out, html)
     wall_s = time.perf_counter() - began
     if as_json:
         print(json.dumps(validation_document(reference.label, found, wall_s), indent=2, ensure_ascii=False))
@@ -96,20 +109,30 @@ def validate_command(
         from npusim.cli.validate_tables import print_validation
 
         print_validation(reference.label, found, wall_s)
-        for path in filter(None, (predictions, markdown)):
+        for path in filter(None, (predictions, markdown, report)):
             print(f"Wrote {path}")
 
 
-def _against_measured(against: str, files: list[str], platform: str | None, as_json: bool) -> None:
+def _against_measured(
+    against: str,
+    files: list[str],
+    platform: str | None,
+    markdown: Path | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
     """Published or own measurements, beside what the hardware files say."""
     from npusim.hardware import load_hardware
+    from npusim.validation.accuracy import accuracy_page, carried_calibrations
+    from npusim.validation.accuracy_tasks import read_scores
+    from npusim.validation.predict import new_file
     from npusim.validation.silicon_document import silicon_document
     from npusim.validation.silicon_engines import bottlenecks
     from npusim.validation.silicon_rows import rows_of
     from npusim.validation.silicon_score import HARDWARE, predict
 
     given = [load_hardware(file) for file in files]
-    with progress() as step:
+    with new_file(markdown) if markdown else nullcontext() as write_page, progress() as step:
         step("reading")
         hardware = {name: load_hardware(file) for name, file in HARDWARE.items()}
         hardware |= {one.platform: one for one in given}
@@ -118,12 +141,28 @@ def _against_measured(against: str, files: list[str], platform: str | None, as_j
         engines = []
         if against == "silicon" and platform in (None, "3720"):  # where the operators were measured
             engines = bottlenecks(hardware["3720"], lambda done: step(f"engines of {done} operators"))
+        if write_page:
+            kept = (read_scores(), carried_calibrations()) if against == "silicon" else ([], [])
+            options = [("--against", against), ("--hw", files), ("--platform", platform)]
+            command = command_line("validate", [*options, ("--markdown", markdown)])
+            write_page(accuracy_page(found, engines, *kept, command))
+    report = None
+    if out is not None:
+        from npusim.report.validate_page import silicon_page
+        from npusim.report.write import write_page as write_report_page
+
+        asked: list[tuple[str, object]] = [("--against", against), ("--hw", files), ("--platform", platform)]
+        report = write_report_page(
+            out, silicon_page(against, found, command_line("validate", [*asked, ("--out", out)]))
+        )
     if as_json:
         print(json.dumps(silicon_document(against, found, engines), indent=2, ensure_ascii=False))
     else:
         from npusim.cli.silicon_tables import print_silicon
 
         print_silicon(against, found, engines)
+        for path in filter(None, (markdown, report)):
+            print(f"Wrote {path}")
 
 
 def _show_case(reference: Reference, rows: list[Row], as_json: bool) -> None:

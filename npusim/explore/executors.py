@@ -21,7 +21,7 @@ Call = TypeVar("Call")
 Result = TypeVar("Result")
 
 #: Seconds that a Dask scheduler has to answer.
-_ANSWER_S = 20
+_ANSWER_S = 10
 #: Calls that are handed out for every worker: one to work on, one to go on with.
 _AHEAD = 2
 #: Objects made before Python looks for cycles: lowering makes half a million that are none.
@@ -41,43 +41,39 @@ class Died(Exception):
 
 
 def run_all(
-    function: Callable[[Call], Result], calls: Sequence[Call], machines: Machines
+    function: Callable[[Call], Result], calls: Sequence[Call], pool: Pool
 ) -> Iterator[tuple[Call, Result | Died]]:
     """``function`` of every call, as they are done, in any order; both must be picklable.
 
     A worker that dies (killed, out of memory) costs nothing but time: what it was at is tried again, one call at a
-    time, so that the one that takes its process down is found; it comes back as Died. Raises what ``function`` raises,
-    and UserError where no cluster answers.
+    time, so that the one that takes its process down is found; it comes back as Died. Raises what ``function`` raises.
     """
     waiting, suspects = deque(calls), deque[Call]()
     running: dict[Future[Result], Call] = {}
-    with _pool(machines) as pool:
-        while waiting or suspects or running:
-            if suspects and not running:
-                running[pool.submit(function, suspects[0])] = suspects[0]
-            while waiting and not suspects and len(running) < pool.width:
-                call = waiting.popleft()
-                running[pool.submit(function, call)] = call
-            dead = []
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                call = running.pop(future)
-                outcome = pool.outcome(future)
-                if outcome is None:
-                    dead.append(call)
-                    continue
-                if suspects:
-                    suspects.popleft()
+    while waiting or suspects or running:
+        alone = bool(suspects) and not running
+        if alone:
+            call = suspects.popleft()
+            running[pool.submit(function, call)] = call
+        while waiting and not (alone or suspects) and len(running) < pool.width:
+            call = waiting.popleft()
+            running[pool.submit(function, call)] = call
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            call = running.pop(future)
+            outcome = pool.outcome(future)
+            if outcome is not None:
                 yield call, outcome
-            if dead and suspects:
-                yield suspects.popleft(), Died("the process that ran it died twice (out of memory?)")
+            elif alone:
+                yield call, Died("the process that ran it died twice (out of memory?)")
             else:
-                suspects.extend(dead)
+                suspects.append(call)
 
 
-class _Pool:
+class Pool:
     """Executors of concurrent.futures behind one face; ``width`` calls should be in flight."""
 
     def __init__(self, make: Callable[[], Executor], width: int) -> None:
+        """``make`` starts the executor, and another one where it breaks."""
         self.make, self.width = make, width
         self.executor = make()
 
@@ -103,13 +99,14 @@ class _Pool:
 
 
 @contextmanager
-def _pool(machines: Machines) -> Iterator[_Pool]:
+def pool_of(machines: Machines) -> Iterator[Pool]:
+    """The workers of some machines, for as long as the block runs. Raises UserError where no cluster answers."""
     if machines.cluster is not None:
         with _cluster(machines.cluster) as pool:
             yield pool
         return
     workers = machines.workers
-    pool = _Pool(_Here, 1) if workers == 1 else _Pool(lambda: _processes(workers), workers * _AHEAD)
+    pool = Pool(_Here, 1) if workers == 1 else Pool(lambda: _processes(workers), workers * _AHEAD)
     try:
         yield pool
     finally:
@@ -149,7 +146,7 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _cluster(address: str) -> Iterator[_Pool]:
+def _cluster(address: str) -> Iterator[Pool]:
     try:
         from distributed import Client
     except ImportError:
@@ -170,7 +167,7 @@ def _cluster(address: str) -> Iterator[_Pool]:
             raise UserError(
                 f"--cluster {address}: the cluster has no workers; start some with 'dask worker {address}'"
             )
-        yield _Pool(lambda: client.get_executor(pure=False), threads * _AHEAD)
+        yield Pool(lambda: client.get_executor(pure=False), threads * _AHEAD)
 
 
 def _version() -> str:

@@ -1,9 +1,9 @@
-"""Fields of the hardware by path: what may stand there, and the same hardware with other values there."""
+"""Fields of the hardware by path: what may stand there."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from npusim.errors import UserError
 from npusim.hardware.base import Section
 from npusim.hardware.errors import did_you_mean, told
+from npusim.hardware.paths import inside, values
 from npusim.hardware.schema import Hardware
 
 #: Axes that shape the model: fields of ModelSource; and that of rewrites.
@@ -47,7 +48,7 @@ def number_field(hw: Hardware, path: str, where: str) -> Field:
     kind: Any = Hardware
     here: Any = hw
     for depth, key in enumerate(keys):
-        known = _keys(here)
+        known = inside(here)
         if known is None:
             parent = ".".join(keys[:depth])
             what = "is null here: give it values with --set" if here is None else "is a single value"
@@ -63,34 +64,12 @@ def number_field(hw: Hardware, path: str, where: str) -> Field:
             here = here[key]
         kind = _plain(kind) if isinstance(here, dict) else kind
     if isinstance(here, Section | dict | tuple):
-        inside = _keys(here)
-        hint = f"one value in it, such as {path}.{next(iter(inside))}" if inside else "single values"
+        known = inside(here)
+        hint = f"one value in it, such as {path}.{next(iter(known))}" if known else "single values"
         raise UserError(
             f"{where}: {path} is {'a list' if isinstance(here, tuple) else 'a section'}; an axis varies {hint}"
         )
     return Field(path, TypeAdapter(kind), type(here) is int)
-
-
-def with_values(hw: Hardware, values: Sequence[tuple[str, Any]]) -> Hardware:
-    """``hw`` with checked values at some paths: the same as loading it with ``--set`` for each."""
-    for path, value in values:
-        hw = _with(hw, path.split("."), value)
-    return hw
-
-
-def _with(here: Any, keys: Sequence[str], value: Any) -> Any:
-    if not keys:
-        return value
-    key, rest = keys[0], keys[1:]
-    if isinstance(here, Section):
-        return here.model_copy(update={key: _with(getattr(here, key), rest, value)})
-    return {**here, key: _with(here[key], rest, value)}
-
-
-def _keys(here: Any) -> Sequence[str] | None:
-    if isinstance(here, Section):
-        return list(type(here).model_fields)
-    return list(here) if isinstance(here, dict) else None
 
 
 def _plain(kind: Any) -> Any:
@@ -104,9 +83,9 @@ def _plain(kind: Any) -> Any:
     )
 
 
-def _unknown(key: str, parents: Sequence[str], known: Sequence[str], hw: Hardware) -> str:
+def _unknown(key: str, parents: Sequence[str], known: Mapping[str, Any], hw: Hardware) -> str:
     if parents:
-        return f"there is no '{key}' in {'.'.join(parents)}{did_you_mean(key, known)}"
+        return f"there is no '{key}' in {'.'.join(parents)}{did_you_mean(key, list(known))}"
     elsewhere = [path for path in paths(hw) if path.rpartition(".")[2] == key]
     near = (
         f"; did you mean '{elsewhere[0]}'?" if elsewhere else did_you_mean(key, [*known, *AXES_OF_THE_MODEL])
@@ -116,12 +95,4 @@ def _unknown(key: str, parents: Sequence[str], known: Sequence[str], hw: Hardwar
 
 def paths(hw: Hardware) -> list[str]:
     """Paths of all single values of a hardware, but for those of ``scheduled_for``."""
-    return [path for path in _paths(hw) if not path.startswith("scheduled_for.")]
-
-
-def _paths(here: Any) -> list[str]:
-    keys = _keys(here)
-    if keys is None:
-        return [""]
-    inner = ((key, _paths(getattr(here, key) if isinstance(here, Section) else here[key])) for key in keys)
-    return [f"{key}.{path}" if path else key for key, found in inner for path in found]
+    return [path for path in values(hw) if not path.startswith("scheduled_for.")]

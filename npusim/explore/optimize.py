@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from npusim.errors import UserError
-from npusim.explore.executors import Machines
+from npusim.explore.executors import Machines, pool_of
 from npusim.explore.results import DEFAULT_OBJECTIVES, Explored, explored, objective_columns
 from npusim.explore.space import Point, Space, digest
 from npusim.explore.store import Journal, Row, write_tables
@@ -44,12 +44,12 @@ def optimize(
     to Optuna as failed. Raises UserError for a folder of another exploration or search, and where Optuna is missing.
     """
     columns = objective_columns(objectives)
-    with Journal(folder, space.identity()) as journal:
+    with Journal(folder, space.identity()) as journal, pool_of(machines) as pool:
         search = _Search(space, folder, sampler, seed, columns)
         rows: dict[str, Row] = {}
         for asked in search.batches(trials):
             points = {space.key(point): point for point in asked}
-            rows |= finish(space, points, journal, machines)
+            rows |= finish(space, points, journal, pool)
             search.tell([rows[space.key(point)] for point in asked])
             progress(len(search.study.trials))
         table = table_of(space, list(rows.values()))
@@ -88,7 +88,7 @@ class _Search:
         except optuna.exceptions.OptunaError as error:
             raise UserError(f"{folder / STUDY}: not a study that can be gone on with ({error})") from None
         self.study.add_trials(told[: len(told) // BATCH * BATCH])
-        self.asked: list[optuna.trial.Trial] = []
+        self.asked: list[Any] = []  # optuna.trial.Trial
 
     def batches(self, trials: int) -> Iterator[list[Point]]:
         """Points of the batches told already, then of one new batch after the other, until there are ``trials``."""

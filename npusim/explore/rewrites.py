@@ -6,18 +6,19 @@ from npusim.graph.ir import Graph
 from npusim.hardware.schema import Hardware
 from npusim.source import ModelSource
 
-#: The pipeline that holds whatever is predicted to pay on the hardware at hand.
-AUTO = "auto"
+#: The pipeline that holds whatever is predicted to pay on the hardware at hand; and the one that may approximate too.
+AUTO, AUTO_APPROXIMATE = "auto", "auto{approximate=yes}"
 
 
 def graph_for(source: ModelSource, passes: str, hw: Hardware) -> Graph:
-    """The Graph of ``source`` for ``hw`` after ``passes``: none, rules such as ``cumba,reduba``, or ``auto``.
+    """The Graph of ``source`` for ``hw`` after ``passes``: none, rules such as ``cumba,reduba``, or ``auto``
+    (exact rewrites only, unless ``auto{approximate=yes}``).
 
     Raises UserError as ``ModelSource.graph`` does.
     """
-    if passes != AUTO:
+    if passes not in (AUTO, AUTO_APPROXIMATE):
         return source.graph(passes)
     from npusim.explore.auto import best_rewrites
 
     model, notes = source.read()
-    return source.graph_of(best_rewrites(model, hw).model, notes)
+    return source.graph_of(best_rewrites(model, hw, approximate=passes == AUTO_APPROXIMATE).model, notes)

@@ -12,7 +12,8 @@ from typing import Any
 
 from npusim.errors import UserError
 from npusim.explore.axes import MOST_POINTS, Axis, Value
-from npusim.explore.fields import MODEL_AXES, XAMBA_AXIS, with_values
+from npusim.explore.fields import MODEL_AXES, XAMBA_AXIS
+from npusim.hardware.paths import with_values
 from npusim.hardware.schema import Hardware
 from npusim.source import NONE, ModelSource
 

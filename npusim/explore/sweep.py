@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from npusim.explore.evaluate import COLUMNS, evaluate, failed_rows, program_keys
-from npusim.explore.executors import Died, Machines, run_all
+from npusim.explore.executors import Died, Machines, Pool, pool_of, run_all
 from npusim.explore.results import DEFAULT_OBJECTIVES, Explored, explored, objective_columns
 from npusim.explore.space import Point, Space
 from npusim.explore.store import Journal, Row, write_tables
@@ -48,7 +48,8 @@ def sweep(
     columns = objective_columns(objectives)
     keys = [space.key(point) for point in points]
     with Journal(folder, space.identity()) if folder else nullcontext(Unkept()) as kept:
-        rows = finish(space, dict(zip(keys, points, strict=True)), kept, machines, progress)
+        with pool_of(machines) as pool:
+            rows = finish(space, dict(zip(keys, points, strict=True)), kept, pool, progress)
         table = table_of(space, [rows[key] for key in keys])
         if folder:
             write_tables(folder, table)
@@ -71,7 +72,7 @@ def finish(
     space: Space,
     points: dict[str, Point],
     kept: Journal | Unkept,
-    machines: Machines,
+    pool: Pool,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Row]:
     """Rows by key of all ``points``: evaluates those that ``kept`` has not, and adds them as they are done."""
@@ -79,7 +80,7 @@ def finish(
     done = len(points) - len(todo)
     progress(done)
     calls = list(_calls(space, todo))
-    for call, rows in run_all(_evaluate, calls, machines):
+    for call, rows in run_all(_evaluate, calls, pool):
         found = failed_rows(space, call.points, str(rows)) if isinstance(rows, Died) else rows
         for point, row in zip(call.points, found, strict=True):
             kept.add(space.key(point), row)

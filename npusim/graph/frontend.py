@@ -15,6 +15,7 @@ from npusim.graph.ir import Graph, Op, Tensor
 _EXECUTED = {"f32": "f16", "f64": "f16", "bf16": "f16"}
 #: Attributes that lowering reads, by op type.
 _ATTRIBUTES = {
+    "Interpolate": ("mode",),
     "AvgPool": ("strides", "pads_begin", "pads_end", "kernel"),
     "Clamp": ("min", "max"),
     "Convolution": ("strides", "pads_begin", "pads_end", "dilations"),

@@ -85,7 +85,8 @@ class Software(Section):
     """A MatMul of a broadcast product with a constant vector of ones (ReduBA) is read as the sum that it is and becomes
     a batched MatMul on the DPU; else the whole product is made."""
     split_projections: bool = True
-    """A MatMul by constant weights whose result is only read in slices of whole channel granules: one MatMul a slice."""
+    """A MatMul by constant weights whose result is only read in slices of whole channel granules is cut: one MatMul a
+    slice, and one a head before an attention."""
     reduce_sum_engine: Literal["dpu", "shave"] = "dpu"
     """Where ReduceSum runs: as convolutions and pools on the DPU, or as a SHAVE kernel."""
     fused_activations: tuple[Activation, ...] = ("Relu", "Clamp", "LeakyRelu")

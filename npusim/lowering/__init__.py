@@ -22,7 +22,8 @@ from npusim.lowering.view import compiler_view, lowering_key
 _LAYER = re.compile(r"(?:layers?|blocks?|h|b|stages?)[./](\d+)(?=[./_]|$)")
 
 
-def _layer(name: str) -> str:
+def layer_of(name: str) -> str:
+    """The repeated block of the network that an op is named after (``layers.3``); empty where there is none."""
     match = _LAYER.search(name)
     return match[0].replace("/", ".") if match else ""
 
@@ -96,11 +97,11 @@ def lower(graph: Graph, hw: Hardware) -> Program:
             index[node.name] = len(ops)
             ops.append(
                 ProgramOp(
-                    node.name, node.type, node.fused, _layer(node.name), plan.strategy, node.output.shape
+                    node.name, node.type, node.fused, layer_of(node.name), plan.strategy, node.output.shape
                 )
             )
         plan.op = index[node.name]
     return schedule(plans, ops, {v.storage for v in outputs}, homes, graph.name, hw, graph.notes)
 
 
-__all__ = ["CmxBuffer", "Program", "ProgramOp", "Queue", "Task", "lower", "lowering_key"]
+__all__ = ["CmxBuffer", "Program", "ProgramOp", "Queue", "Task", "layer_of", "lower", "lowering_key"]

@@ -15,6 +15,8 @@ from npusim.lowering.values import Value
 
 #: Longest sequence that is cut per head: 64 and 128 are, 300 is not (facts/vendor_lowering.md 1.5).
 MOST_ROWS = 128
+#: Scores, their softmax and what it weighs are FP16 (bert-base_s128_int8 on 4000: Q K^T reads 8 bits and writes 16).
+FLOAT_BITS = 16
 _BETWEEN = frozenset({"Reshape", "Transpose", "Unsqueeze", "Squeeze", "Add", "FakeQuantize"})
 
 
@@ -54,11 +56,11 @@ class PerHead:
         """A new value."""
         return Value(self.fresh(), shape, bits, bits)  # type: ignore[operator]
 
-    def project(self, part: Node) -> Node:
-        """One head of a projection."""
+    def project(self, part: Node, bits: int) -> Node:
+        """One head of a projection, with results of so many bits."""
         source, weights = part.inputs[:2]
         k = part.params["k"]
-        out = self.value((self.rows, self.width), part.output.bits)
+        out = self.value((self.rows, self.width), bits)
         params = {**part.params, "n": self.width}
         return replace(
             part, inputs=[source, replace(weights, shape=(self.width, k))], output=out, params=params
@@ -66,23 +68,23 @@ class PerHead:
 
     def product(self, name: str, a: Value, b: Value, n: int, k: int) -> Node:
         """One head's MatMul of two activations; ``b`` was written with k innermost."""
-        out = self.value((self.rows, n), a.bits)
+        out = self.value((self.rows, n), FLOAT_BITS)
         params = {"batch": 1, "m": self.rows, "n": n, "k": k}
         return Node("bmm", f"{self.op.name}/{name}", self.op.type, [a, b], out, params)
 
     def nodes(self, output: Value) -> tuple[list[Node], Value]:
         """All nodes in order, and the attention's output as they leave it: rows x heads x width in memory."""
         query, key, value = self.parts
-        keys = [self.project(key) for _ in range(self.heads)]
+        keys = [self.project(key, key.output.bits) for _ in range(self.heads)]
         nodes: list[Node] = list(keys)
         pieces = []
         for head in range(self.heads):
-            q = self.project(query)
+            q = self.project(query, query.output.bits)
             scores = self.product("QK", q.output, keys[head].output, self.rows, self.width)
             weights = self.value(scores.output.shape, scores.output.bits)
             softmax = {"kernel": "softmax", "axis": 1}
             soft = Node("unary", f"{self.op.name}/softmax", self.op.type, [scores.output], weights, softmax)
-            v = self.project(value)
+            v = self.project(value, FLOAT_BITS)
             out = self.product("PV", weights, v.output, self.width, self.rows)
             nodes += [q, scores, v, soft, out]
             pieces.append(out.output)

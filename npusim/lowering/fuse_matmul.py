@@ -51,7 +51,7 @@ def attention(fuser: Fuser, op: Op) -> None:
     """softmax(Q K^T * scale + mask) V, per head where the compiler cuts it so."""
     out = fuser.fresh(op)
     operands = fuser.operands(op)[:3]
-    parts = projections(fuser.index, op, operands, fuser.made)
+    parts = projections(fuser.index, op, operands, fuser.made) if fuser.software.split_projections else None
     if parts is not None:
         nodes, joined = PerHead(op, parts, operands[0], fuser.storage).nodes(out)
         kept = [n for n in fuser.nodes if not any(n is part for part in parts)]
@@ -61,6 +61,9 @@ def attention(fuser: Fuser, op: Op) -> None:
         return
     q, k, v = (fuser.plain(value, op) for value in operands)
     batch = prod(q.shape[:-2])
+    if not fuser.software.grouped_matmul and batch > 1:
+        _head_by_head(fuser, op, (q, k, v), out)
+        return
     scores = Value(fuser.storage(), (*q.shape[:-1], k.shape[-2]))
     weights = Value(fuser.storage(), scores.shape)
     name = op.name
@@ -69,6 +72,30 @@ def attention(fuser: Fuser, op: Op) -> None:
     fuser.add(Node("unary", f"{name}/softmax", op.type, [scores], weights, {"kernel": "softmax"}))
     first.params["heads"] = batch
     batched(fuser, Op(f"{name}/PV", op.type, (), op.outputs), weights, v, False, False, out)
+
+
+def _head_by_head(fuser: Fuser, op: Op, operands: tuple[Value, Value, Value], out: Value) -> None:
+    """One head after the other, where batched MatMuls are no single op (bert on 3720): scores stay in CMX."""
+    q, k, v = operands
+    k = fuser.move(k, full_order(k, [len(k.shape) - 2, len(k.shape) - 1]), op)
+    v = fuser.move(v, full_order(v, [len(v.shape) - 1, len(v.shape) - 2]), op)
+    heads, rows, columns = prod(q.shape[:-2]), q.shape[-2], k.shape[-2]
+    width, depth = v.shape[-1], q.shape[-1]
+    pieces = []
+    for _ in range(heads):
+        one = [replace(x, shape=s, order=(), partial=True) for x, s in
+               ((q, (rows, depth)), (k, (columns, depth)), (v, (width, columns)))]  # fmt: skip
+        scores = Value(fuser.storage(), (rows, columns))
+        params = {"batch": 1, "m": rows, "n": columns, "k": depth}
+        fuser.add(Node("bmm", f"{op.name}/QK", op.type, one[:2], scores, params))
+        weights = Value(fuser.storage(), scores.shape)
+        softmax = {"kernel": "softmax", "axis": 1}
+        fuser.add(Node("unary", f"{op.name}/softmax", op.type, [scores], weights, softmax))
+        piece = Value(fuser.storage(), (rows, width))
+        params = {"batch": 1, "m": rows, "n": width, "k": columns}
+        fuser.add(Node("bmm", f"{op.name}/PV", op.type, [weights, one[2]], piece, params))
+        pieces.append(piece)
+    fuser.emit("concat", op, pieces, out, axis=0)
 
 
 def convolution(fuser: Fuser, op: Op) -> None:

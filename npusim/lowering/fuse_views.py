@@ -80,10 +80,14 @@ def gather(fuser: Fuser, op: Op) -> None:
 
 
 def concat(fuser: Fuser, op: Op) -> None:
-    """Concat: row-major pieces side by side."""
-    parts = [fuser.plain(value, op) for value in fuser.operands(op)]
-    axis = int(op.attrs["axis"])
-    fuser.emit("concat", op, parts, axis=axis % len(parts[0].shape))
+    """Concat: row-major pieces side by side; images that all lie alike (channels last) stay so."""
+    parts = fuser.operands(op)
+    axis = int(op.attrs["axis"]) % len(parts[0].shape)
+    orders = {value.memory_order for value in parts}
+    if len(orders) == 1 and len(parts[0].shape) == 4 and not parts[0].plain:
+        fuser.emit("concat", op, parts, replace(fuser.fresh(op), order=parts[0].order), axis=axis)
+        return
+    fuser.emit("concat", op, [fuser.plain(value, op) for value in parts], axis=axis)
 
 
 def pad(fuser: Fuser, op: Op) -> None:

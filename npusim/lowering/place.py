@@ -173,7 +173,7 @@ class Placer:
         terms = replace(node.inputs[0], shape=(before * after, length), order=())
         sums = replace(node.output, shape=(before * after, 1), order=())
         plan = plan_shave(replace(node, inputs=[terms], output=sums), self.hw, "reducesum")
-        in_dists = plan.in_dists if after == 1 else [None]
+        in_dists: list[Dist | None] = plan.in_dists if after == 1 else [None]
         return replace(plan, node=node, inputs=[node.inputs[0]], in_dists=in_dists, output=node.output)
 
     def _reduce_min(self, node: Node) -> list[Plan]:
@@ -220,7 +220,7 @@ class Placer:
         kernel = node.params["kernel"]
         same = all(v.elements == node.output.elements for v in node.inputs)
         if kernel == "add" and same:
-            return [plan_add(node, self.hw, self.hint(node.inputs[0]))]
+            return [plan_add(node, self.hw, self._sum_hint(node))]
         if kernel == "subtract" and same:
             negated = replace(node, inputs=[node.inputs[1]], output=self.fresh(node.inputs[1]))
             total = replace(node, inputs=[node.inputs[0], negated.output])
@@ -232,6 +232,13 @@ class Placer:
         if kernel in ("multiply", "square"):
             return self._multiply(node, kernel)
         return [plan_shave(node, self.hw, kernel, self._common_hint(node))]
+
+    def _sum_hint(self, node: Node) -> Dist | None:
+        """How the first operand of a sum lies in CMX; whole on every tile only if the others lie so too (the residual
+        sums of ResNet's last stages stay, that of bert's attention with an operand in DDR is split)."""
+        hints = [self.hint(v) for v in node.inputs]
+        first = hints[0]
+        return None if first is not None and first.whole and any(h != first for h in hints) else first
 
     def _multiply(self, node: Node, kernel: str) -> list[Plan]:
         if is_runtime_scale(node) or self._row_product(node):

@@ -65,7 +65,8 @@ def channels_last(node: Node, hw: Hardware, act: Value, fresh: Fresh) -> tuple[l
     order = act.memory_order
     if not order or channels == 1 or order[-1] == 1 or height * width == 1:
         return [], act
-    moved = replace(fresh(act), order=tuple(d for d in range(len(shape)) if d != 1) + (1,))
+    order = tuple(d for d in range(len(shape)) if d != 1) + (1,)
+    moved = replace(fresh(act), order=order, stored_bits=min(act.stored_bits, act.bits))
     if width == 1 and height % CHANNELS and 2 * act.bytes <= cmx_capacity(hw):
         return [plan_permute_dma(replace(node, inputs=[act], output=moved), hw)], moved
     wide = round_up(channels, CHANNELS)

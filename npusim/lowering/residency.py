@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from npusim.lowering.plan import ALL_TILES, Load, Plan, Slice, held
-from npusim.lowering.values import WHOLE
+from npusim.lowering.values import WHOLE, Dist
 
 
 @dataclass(slots=True)
@@ -33,6 +33,10 @@ class Residency:
     keep_until: dict[int, int] = field(default_factory=dict)
     level: list[int] = field(default_factory=list)
     stored: set[int] = field(default_factory=set)
+    shared: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    """(reader plan, operand) -> the (plan, operand) whose loads from DDR it finds in CMX."""
+    shared_until: dict[tuple[int, int], int] = field(default_factory=dict)
+    """The last step that reads what a (plan, operand) has loaded, where other plans do."""
     widened: dict[int, int] = field(default_factory=dict)
     """Bytes of outputs that could have been in place but stay in CMX for a later reader."""
 
@@ -125,6 +129,7 @@ def decide(plans: list[Plan], outputs: set[int], tiles: int, capacity: int) -> R
     maker: dict[int, int] = {}
     readers: dict[int, int] = defaultdict(int)
     through_ddr: set[int] = set()
+    loaded: dict[tuple[int, Dist], tuple[int, int]] = {}
     for index, plan in enumerate(plans):
         for operand, value in enumerate(plan.inputs):
             source = maker.get(value.storage)
@@ -133,11 +138,37 @@ def decide(plans: list[Plan], outputs: set[int], tiles: int, capacity: int) -> R
             readers[source] += 1
             if not _stays(result, plans, source, index, operand, tiles, capacity):
                 through_ddr.add(source)
+                _share(result, plans, loaded, index, operand, tiles, capacity)
         maker[plan.output.storage] = index
     for index, plan in enumerate(plans):
         if plan.output.storage in outputs or index in through_ddr or not readers[index]:
             result.stored.add(index)
     return result
+
+
+def _share(
+    result: Residency, plans: list[Plan], loaded: dict[tuple[int, Dist], tuple[int, int]], reader: int, operand: int,
+    tiles: int, capacity: int,
+) -> None:  # fmt: skip
+    """Let a convolution find an activation where one before it has loaded it in the same parts: to the compiler the
+    copies are one (the 36 projections per head of bert on 6 tiles load their input once)."""
+    plan = plans[reader]
+    value, dist = plan.inputs[operand], plan.in_dists[operand]
+    if plan.node.kind != "conv" or dist is None or value.partial or len(plan.slices) != 1:
+        return
+    key = value.storage, dist
+    first = loaded.get(key)
+    if first is not None:
+        size = load_bytes([x for x in plans[first[0]].slices[0].loads if x.operand == first[1]], tiles)
+        begin = result.shared_until.get(first, result.steps_of[first[0]][0])
+        end = result.steps_of[reader][0]
+        if all(result.level[s] + size <= capacity for s in range(begin + 1, end)):
+            for s in range(begin + 1, end):
+                result.level[s] += size
+            result.shared[reader, operand] = first
+            result.shared_until[first] = end
+            return
+    loaded[key] = reader, operand
 
 
 def _stays(

@@ -46,7 +46,7 @@ def split_projections(graph: Graph) -> Graph:
         for output, begin, end in pieces:
             first = next(iter(readers.get(output, [])), None)
             if first is not None or output in graph.outputs:
-                made = _part(graph, covered, output, end - begin, begin, new)
+                made = _part(graph, covered, output, end - begin, new)
                 before.setdefault(id(first) if first is not None else 0, []).extend(made)
     if not gone:
         return graph
@@ -120,15 +120,14 @@ def _cuts(graph: Graph, op: Op, axis: int) -> list[tuple[int, int, int]] | None:
     return [(op.outputs[0], begin, end)] if step == 1 and along % len(shape) == axis else None
 
 
-def _part(graph: Graph, covered: list[Op], output: int, count: int, begin: int, new: NewTensor) -> list[Op]:
-    """The MatMul (and transpose) that make ``output``, channels ``begin`` on."""
+def _part(graph: Graph, covered: list[Op], output: int, count: int, new: NewTensor) -> list[Op]:
+    """The MatMul (and transpose) that make ``output``; it keeps the name of the whole one, which reports know."""
     op = covered[0]
     weights, result = graph.tensors[op.inputs[1]], graph.tensors[op.outputs[0]]
     rows = (count, weights.shape[1]) if op.attrs.get("transpose_b") else (weights.shape[0], count)
     constant = new(weights, rows)
-    name = f"{op.name}[{begin}:{begin + count}]"
     if len(covered) > 1 and covered[1].type == "Transpose":
         middle = new(result, (*result.shape[:-1], count))
         turn = replace(covered[1], inputs=(middle, *covered[1].inputs[1:]), outputs=(output,))
-        return [replace(op, name=name, inputs=(op.inputs[0], constant), outputs=(middle,)), turn]
-    return [replace(op, name=name, inputs=(op.inputs[0], constant), outputs=(output,))]
+        return [replace(op, inputs=(op.inputs[0], constant), outputs=(middle,)), turn]
+    return [replace(op, inputs=(op.inputs[0], constant), outputs=(output,))]

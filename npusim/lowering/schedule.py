@@ -60,7 +60,8 @@ class Scheduler:
         step = self.residency.steps[index]
         loads: dict[int, list[Load]] = {}
         for load in step.slice.loads:
-            if (step.plan, load.operand) not in self.residency.resident:
+            found = step.plan, load.operand
+            if found not in self.residency.resident and found not in self.residency.shared:
                 loads.setdefault(load.operand, []).append(load)
         return loads
 
@@ -135,7 +136,7 @@ class Scheduler:
         plan = self.residency.steps[index].plan
         groups: dict[int, list[Load]] = {}
         for load in loads:
-            last = index
+            last = self.residency.shared_until.get((plan, load.operand), index)
             if load.key:
                 self.kept[plan, load.key] = self.loaded[index]
                 last = max(last, self.last_use[plan, load.key])
@@ -245,6 +246,9 @@ class Scheduler:
             source = self.residency.resident.get((number, operand))
             if source is not None:
                 waits.append(self.computed[self.residency.maker_step(source, index)])
+            first = self.residency.shared.get((number, operand))
+            if first is not None:
+                waits.append(self.loaded[self.residency.steps_of[first[0]][0]])
         return tuple(dict.fromkeys(waits))
 
     def _computes(self, index: int, waits: tuple[int, ...]) -> list[int]:

@@ -23,7 +23,7 @@ class _Look(NamedTuple):
 _RESULTS = {
     "latency_us": _Look("Latency", "ms", 1e-3, 4),
     "energy_uj": _Look("Energy", "mJ", 1e-3, 3),
-    "macs_per_cycle": _Look("MACs a cycle, INT8", "", 1, 0),
+    "macs_per_cycle": _Look("MACs a cycle", "8 bit", 1, 0),
     "cmx_bytes": _Look("Scratchpad", "KiB", 1 / 1024, 0),
     "tokens_per_s": _Look("Throughput", "tokens/s", 1, 1),
     "dma_us": _Look("DMA busy", "ms", 1e-3, 4),
@@ -50,19 +50,20 @@ def explore_page(found: Explored, title: str, subtitle: str, command_text: str =
     across: Block = {
         "kind": "parallel", "table": "points", "columns": [*axes, *found.objectives], "front": front,
         "label": "Parallel coordinates of all points",
-        "title": "Every point a line", "lead": "Drag along an axis to keep the points that pass there (or choose an axis "
-        "with Tab and use the arrow keys): the other axes, the Pareto plot and the table below follow.",
+        "title": "Every point a line",
+        "lead": "Drag along an axis to keep the points that pass there (or choose an axis with Tab and "
+        "use the arrow keys): the other axes, the Pareto plot and the table below follow.",
     }  # fmt: skip
     heat: Block = {
         "kind": "heat", **shown, "higher": _HIGHER_IS_BETTER, "label": "Heat map of two axes",
         "title": "Two axes at a time",
-        "lead": "A cell has the best of all points that share its two values; hover to see which. Failed points have no "
-        "figure.",
+        "lead": "A cell has the best of all points that share its two values; hover to see which. Points that failed "
+        "have no figure.",
     }  # fmt: skip
     pareto: Block = {
         "kind": "pareto", **where, "title": "What no other point beats",
-        "lead": f"The front is over {_list(found.objectives)}, all of them better when lower. The knee is the point of the "
-        "front that is nearest to having the best of everything at once.",
+        "lead": f"The front is over {_list(found.objectives)}, all of them better when lower. The knee is the point of "
+        "the front that is nearest to having the best of everything at once.",
     }  # fmt: skip
     points: Block = {
         "kind": "table", "title": "All points", "table": "points", "file": "points.csv", "choose": "place",
@@ -88,13 +89,16 @@ def _measured(found: Explored) -> Iterator[str]:
 
 
 def _list(names: Sequence[str]) -> str:
-    return " and ".join(_RESULTS[name].title.lower() if name in _RESULTS else name for name in names)
+    titles = [_RESULTS[name].title if name in _RESULTS else name for name in names]
+    return " and ".join(filter(None, (", ".join(titles[:-1]), titles[-1])))
 
 
 def _table(found: Explored) -> dict[str, Any]:
     rows = found.table
     failed = (rows["error"] != "").to_numpy()
-    place = ["failed" if bad else "front" if on else "" for bad, on in zip(failed, found.front, strict=True)]
+    place = [
+        "failed" if bad else "front" if on else "beaten" for bad, on in zip(failed, found.front, strict=True)
+    ]
     if found.knee is not None:
         place[found.knee] = "knee"
     columns = [text_column("place", "Place", place)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from npusim.analysis.sensitivity import Sensitivity
 from npusim.api import Result
 from npusim.report.blocks import Block, plot, tab
 from npusim.report.figures import lanes_figure, over_time_figure, roofline_figure
@@ -10,6 +13,7 @@ from npusim.report.ops_table import ops_block, ops_table
 from npusim.report.opwork import op_work
 from npusim.report.page import render
 from npusim.report.run_summary import summary_tab
+from npusim.report.sensitivity_page import sensitivity_blocks, sensitivity_table
 from npusim.report.subject import Subject, imported
 from npusim.report.timeline_data import timeline_data
 from npusim.report.units import time_text
@@ -31,8 +35,8 @@ _OVER = (
 )
 
 
-def run_page(result: Result, subject: Subject) -> str:
-    """The page as HTML text."""
+def run_page(result: Result, subject: Subject, what_if: Sequence[Sensitivity] = ()) -> str:
+    """The page as HTML text; with ``what_if``, a tab of what would change the latency."""
     hw, metrics = result.hardware, result.metrics
     work = op_work(result.program)
     software = f"software {hw.software.name}" if not imported(result) else "hardware assumed"
@@ -48,9 +52,12 @@ def run_page(result: Result, subject: Subject) -> str:
         tab("overtime", "Over time", over),
         tab("ops", "Ops", ops_block()),
     ]
-    page = {"tabs": tabs, "tables": {"ops": ops_table(result, work)}}
+    tables = {"ops": ops_table(result, work)}
+    if what_if:
+        tabs.insert(-1, tab("sensitivity", "What would change that", *sensitivity_blocks(what_if)))
+        tables["sensitivity"] = sensitivity_table(what_if)
     subtitle = f"{time_text(metrics.latency_us)} on {machine} · {software}"
-    return render(f"{subject.workload}{phase}", subtitle, page)
+    return render(f"{subject.workload}{phase}", subtitle, {"tabs": tabs, "tables": tables})
 
 
 def timeline_block(result: Result) -> Block:

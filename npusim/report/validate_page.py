@@ -78,7 +78,8 @@ def silicon_page(label: str, found: Sequence[Scored], command_text: str = "") ->
         for one in found if one.row.measured_us > 0
     ]  # fmt: skip
     columns = [
-        ("metric", "Metric", 0), ("device", "Device", 1), ("grade", "Grade", 2), ("use", "Use", 3), ("source", "Source", 4)
+        ("metric", "Metric", 0), ("device", "Device", 1), ("grade", "Grade", 2), ("use", "Use", 3),
+        ("source", "Source", 4),
     ]  # fmt: skip
     tables = {"cases": _cases_table(points, "Platform, precision", "measured", columns)}
     tabs = _tabs(points, "measured", "platform and precision")
@@ -116,7 +117,7 @@ def _cards(points: Sequence[Point]) -> list[dict[str, str]]:
              "nine of ten rows are at most so far off"),
         card("Worst", f"{errors[-1]:.1%}".replace("%", " %"), max(points, key=lambda p: abs(p.error)).name),
         card("Within 10 %", f"{inside:.1%}".replace("%", " %"), "of the rows"),
-        card("Bias", f"{bias:+.1%}".replace("%", " %"), "median of the signed errors"),
+        card("Bias", f"{round(bias, 3) + 0.0:+.1%}".replace("%", " %"), "median of the signed errors"),
     ]  # fmt: skip
     others = [abs(point.other_us / point.truth_us - 1) for point in points if point.other_us]
     if others:
@@ -163,7 +164,8 @@ def _scatter(points: Sequence[Point], truth: str) -> dict[str, Any]:
             "marker": {"size": 7, "symbol": "circle-open", "color": "var:muted"},
             "x": [point.truth_us for point in others], "y": [point.other_us for point in others],
             "hovertext": [
-                f"{plot_text(point.name)}<br>vendor {time_text(point.other_us or 0.0)}, {truth} {time_text(point.truth_us)}"
+                f"{plot_text(point.name)}<br>vendor {time_text(point.other_us or 0.0)}, "
+                f"{truth} {time_text(point.truth_us)}"
                 for point in others
             ],
         })  # fmt: skip

@@ -12,6 +12,13 @@ from npusim.report.tables import ops_csv
 from npusim.report.trace import trace_text
 
 
+def write_page(folder: Path, page: str) -> Path:
+    """Write ``page`` to report.html in ``folder``, and return its path. Raises UserError where it cannot be written."""
+    with all_or_nothing(folder) as workshop:
+        (workshop / "report.html").write_text(page, encoding="utf-8", newline="\n")
+    return folder / "report.html"
+
+
 def write_report(
     result: Result,
     folder: str | Path,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from math import isnan
+from statistics import median
 from typing import Any
 
 from npusim.validation.accuracy_tasks import TaskScore
@@ -179,7 +180,22 @@ def _calibrations(documents: Sequence[Mapping[str, Any]]) -> list[str]:
             f"it stood then: {_percent(error['base'])}).",
             markdown_table(("value", "fitted", "95 % interval", "", "tied to"), values, left=1),
         ]
-    title = "Values of the silicon files that were fitted to these rows, by commands whose outcome is kept beside them."
+    alone = [
+        abs(row["left_out_us"] / row["measured_us"] - 1)
+        for one in documents
+        for row in one["rows"]
+        if row["left_out_us"] is not None
+    ]
+    overall = (
+        f" Over all {len(alone)} rows, each predicted by a fit that has not seen its network, the median error is "
+        f"{median(alone):.1%}."
+        if alone
+        else ""
+    )
+    title = (
+        "Values of the silicon files that were fitted to these rows, by commands whose outcome is kept beside them "
+        f"(`data/measured/calibration-*.json`).{overall}"
+    )
     return ["## What was fitted", title, *parts] if parts else []
 
 

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from npusim.errors import UserError
-from npusim.explore.fields import number_field, with_values
+from npusim.explore.fields import number_field
 from npusim.hardware import Hardware, load_hardware
+from npusim.hardware.paths import with_values
 
 Point = npt.NDArray[np.float64]
 

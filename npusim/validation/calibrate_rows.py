@@ -18,7 +18,7 @@ from npusim.hints import HintName
 from npusim.source import ModelSource
 from npusim.validation.calibrate_bench import Case
 from npusim.validation.measure_file import model_source, parse_measurement
-from npusim.validation.silicon import Measurement, measurements
+from npusim.validation.silicon import Measurement, Precision, measurements
 
 _METRICS: Mapping[str, HintName] = {"latency": "latency", "throughput": "throughput"}
 #: What ``--against`` calls the published rows.
@@ -171,6 +171,7 @@ def measured_rows(path: Path, platform: str | None = None) -> list[Measurement]:
             raise UserError(
                 f"{found.label}: does not say which NPU it was measured on; give --platform 3720, 4000 or 5010"
             )
+        precision = _precision(found.source.graph())
         for hint, us in found.us.items():
             row = Measurement(
                 model=found.model,
@@ -179,7 +180,7 @@ def measured_rows(path: Path, platform: str | None = None) -> list[Measurement]:
                 shape="",
                 platform=where,
                 device=found.device,
-                precision="FP16",
+                precision=precision,
                 metric=hint,
                 measured_us=us,
                 grade="",
@@ -191,6 +192,13 @@ def measured_rows(path: Path, platform: str | None = None) -> list[Measurement]:
             )
             rows.append(row)
     return rows
+
+
+def _precision(graph: Graph) -> Precision:
+    """INT8 of a model that was quantised, as NNCF does it (FakeQuantize) or with INT8 constants alone."""
+    types = {op.type for op in graph.ops}
+    stored = {one.stored_dtype for one in graph.tensors if one.constant}
+    return "INT8" if "FakeQuantize" in types or stored & {"i8", "u8"} else "FP16"
 
 
 def _csv_sections(text: str) -> dict[str, dict[str, str]]:

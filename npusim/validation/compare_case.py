@@ -66,7 +66,7 @@ def compare(ours: Result, vendor: Result, graph: Graph) -> list[OpPair]:
         groups.join([op.name, *op.fused])
     for named, meant in _renamed(vendor, graph):
         groups.join([named, meant])
-    sides = [sides(result, groups) for result in (vendor, ours)]
+    theirs, own = (sides(result, groups) for result in (vendor, ours))
     types = {
         groups.of(op.name): op.type
         for result in (ours, vendor)
@@ -74,10 +74,7 @@ def compare(ours: Result, vendor: Result, graph: Graph) -> list[OpPair]:
         if op.type
     }
     types[DESCRIPTORS] = ""
-    found = [
-        OpPair(group, types[group], sides[0].get(group), sides[1].get(group))
-        for group in {**sides[0], **sides[1]}
-    ]
+    found = [OpPair(group, types[group], theirs.get(group), own.get(group)) for group in {**theirs, **own}]
     return sorted(found, key=_when)
 
 

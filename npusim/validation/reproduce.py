@@ -145,6 +145,11 @@ ALTERNATIVES = (
         "the compiler of 2026 contracts them",
     ),
     Alternative(
+        "products with ones as they are written",
+        ("software.contract_ones=false",),
+        "the compiler of 2026 contracts a ReduceSum only",
+    ),
+    Alternative(
         "products in DDR",
         _PRODUCTS,
         "no public pass of the time avoids it; the compiler of 2026 does so on 3720",

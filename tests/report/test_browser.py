@@ -13,29 +13,13 @@ from npusim.report import write_report
 from npusim.report.run_page import run_page
 from npusim.report.subject import Subject
 from tests.report.synthetic import HOSTILE, synthetic_result
+from tests.report.watched import Watched
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 LAYERS = 120  # 240 ops: more than one page of the table
-
-
-class Watched:
-    """A page, with everything that must not happen on it."""
-
-    def __init__(self, page: Page, url: str) -> None:
-        self.page = page
-        self.wrong: list[str] = []
-        page.on("console", lambda message: self.wrong.append(f"console {message.type}: {message.text}"))
-        page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: (self.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda request: self.wrong.append(request.url) if request.url != url else None)
-        page.goto(url)
-        page.wait_for_selector("html[data-ready]")
-
-    def tab(self, name: str) -> None:
-        self.page.click(f"#tab-{name}")
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +140,55 @@ def test_from_an_op_to_its_tasks(watched: Watched) -> None:
     assert (
         page.evaluate("npusim.lanes.to - npusim.lanes.from") < page.evaluate("npusim.lanes.tasks.latency") / 2
     )
+
+
+def test_the_critical_path_is_a_row_without_gaps(watched: Watched) -> None:
+    watched.tab("timeline")
+    assert watched.page.evaluate("npusim.lanes.tasks.rows[0].name") == "Critical path"
+    covered, latency = watched.page.evaluate(
+        "() => { const { tasks } = npusim.lanes;"
+        " return [tasks.rows[0].tasks.reduce((sum, task) => sum + tasks.duration[task], 0), tasks.latency] }"
+    )
+    assert covered == pytest.approx(latency, rel=1e-6)
+
+
+def test_types_have_one_colour_everywhere(watched: Watched) -> None:
+    page = watched.page
+    watched.tab("timeline")
+    legend = page.evaluate(
+        "() => Object.fromEntries([...document.querySelectorAll('#panel-timeline > .block > .legend li')]"
+        ".map((item) => [item.textContent, getComputedStyle(item.firstChild).backgroundColor]))"
+    )
+    watched.tab("time")
+    page.locator("#panel-time .treemap .slice").first.wait_for(state="visible")
+    tiles = page.evaluate(
+        "() => { const { labels, parents, marker } = document.querySelector('#panel-time .treemap').data[0];"
+        " const paint = document.createElement('i'); document.body.append(paint);"
+        " const rgb = (colour) => { paint.style.color = colour; return getComputedStyle(paint).color };"
+        " return Object.fromEntries(labels.flatMap((label, i) =>"
+        " parents[i] === 'all' ? [[label, rgb(marker.colors[i])]] : [])) }"
+    )
+    assert tiles["MatMul"] == legend["MatMul"]
+    assert tiles["CumSum"] == legend["CumSum"]
+
+
+def test_all_tabs_are_printed(watched: Watched) -> None:
+    page = watched.page
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    for name in ("summary", "timeline", "time", "roofline", "overtime", "ops"):
+        assert page.locator(f"#panel-{name}").is_visible()
+    width = page.locator("#panel-roofline .main-svg").first.bounding_box()
+    assert width is not None
+    assert 800 < width["width"] < 1040
+    assert page.evaluate("document.querySelector('canvas.lanes').width") > 0
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert not page.locator("#panel-roofline").is_visible()
+
+
+def test_from_a_dot_of_the_roofline_to_its_tasks(watched: Watched) -> None:
+    watched.tab("roofline")
+    watched.page.locator("#panel-roofline .scatterlayer .point").last.click(force=True)
+    watched.page.locator("#panel-timeline canvas.lanes").wait_for(state="visible")
 
 
 def test_keyboard_and_theme(watched: Watched) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from npusim.api import Result
+from npusim.lowering.program import CmxBuffer
 from npusim.report import series
 from npusim.report.queues import engine_partition, lane_times
 from npusim.report.timeline_data import lane_name, lane_of_task, lanes
@@ -66,6 +69,18 @@ def test_partition_agrees_with_the_statistics(result: Result) -> None:
     both = sum(us for engines, us in parts.items() if {"dma", "shave"} <= set(engines))
     assert both == pytest.approx(statistics["dma_shave_overlap_us"])
     assert parts[()] == pytest.approx(statistics["idle_us"], abs=1e-9)
+
+
+def test_cmx_use_is_that_of_the_buffers_by_tile(result: Result) -> None:
+    edges = series.edges_us(result.timeline, 1)
+    whole = series.cmx_kib(result.timeline, edges)
+    assert whole.shape == (2, 1)
+    assert (whole >= 64).all()  # one buffer of 64 KiB at the least, which both tiles use
+    assert (whole <= 64 * len(result.program.buffers)).all()
+    tile_1 = [i for i, task in enumerate(result.program.tasks) if result.program.queues[task.queue].unit == 1]
+    only = CmxBuffer(4096, (tile_1[0],), (tile_1[-1],))
+    timeline = replace(result.timeline, program=replace(result.program, buffers=(only,)))
+    assert series.cmx_kib(timeline, edges).tolist() == [[0.0], [4.0]]
 
 
 def test_lanes_are_in_reading_order(result: Result) -> None:

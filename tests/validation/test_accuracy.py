@@ -61,7 +61,11 @@ def test_both_are_judged_by_the_same_rows() -> None:
 def test_the_page_tells_what_was_fitted() -> None:
     fitted = {
         "command": "npusim calibrate --hw lunarlake",
-        "rows": [{"model": "net"}, {"model": "net"}, {"model": "other"}],
+        "rows": [
+            {"model": "net", "measured_us": 10.0, "left_out_us": 12.0},
+            {"model": "net", "measured_us": 10.0, "left_out_us": 9.0},
+            {"model": "other", "measured_us": 10.0, "left_out_us": None},
+        ],
         "median_error": {"base": 0.5, "fitted": 0.05, "left_out": None},
         "parameters": [
             {
@@ -83,6 +87,8 @@ def test_the_page_tells_what_was_fitted() -> None:
     page = accuracy_page([], [], [], [fitted], "npusim validate")
     assert "3 rows of net, other: median error 5.0%, and unknown where" in page
     assert "| `ddr.bandwidth_gbps` | 71.5 | 60 to 90.5 | identified |  |" in page
+    assert "Over all 2 rows" in page
+    assert "the median error is 15.0%" in page
     assert "| `a.b` | 1 |  | flat | `ddr.bandwidth_gbps` |" in page
 
 

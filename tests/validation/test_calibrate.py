@@ -251,3 +251,21 @@ def test_tables_of_rows_are_measurements(tmp_path: Path) -> None:
         table.write_text(text)
         with pytest.raises(UserError, match=words):
             read_measured(table)
+
+
+def test_files_are_scored_as_the_published_rows_are(
+    npusim: Npusim, files: list[Path], tmp_path: Path
+) -> None:
+    """What npusim would have measured with other values is off by what it says with its own."""
+    page = tmp_path / "accuracy.md"
+    done = npusim("validate", "--against", files[0], "--json", "--markdown", page)
+    assert (done.code, done.err) == (0, "")
+    (row,) = json.loads(done.out)["rows"]
+    assert (row["platform"], row["metric"], row["source"]) == ("4000", "latency", str(files[0]))
+    assert row["precision"] == "FP16"
+    own = load_hardware("lunarlake.yaml")
+    assert read_measured(files[0])[0].us == {"latency": row["measured_us"]}
+    predicted = prepare(read_measured(files[0])[0].source.graph(), own, "latency").seen([own], True)[0].us
+    assert row["predicted_us"] == pytest.approx(predicted, abs=0.001)
+    assert f"{row['error']:+.1%}" in page.read_text()
+    assert "## Single tasks" not in page.read_text()

@@ -83,6 +83,12 @@ def test_the_summary_names_every_rewrite_and_where_to_read_on(npusim: Callable) 
         assert words in done.out
 
 
+def test_workers_without_a_page_are_refused_in_one_line(npusim: Callable) -> None:
+    done = npusim("reproduce", "xamba", "--workers", 2)
+    assert (done.code, done.out) == (2, "")
+    assert "--workers needs --markdown" in done.err and done.err.count("\n") == 1
+
+
 @pytest.fixture(scope="module")
 def pairs(packaged: Reference) -> list:
     return cumba_pairs(packaged)

@@ -75,7 +75,7 @@ class Maker:
     # -- ops -----------------------------------------------------------------------------------------------------
 
     def __call__(self, make: Callable[..., Node], name: str, *operands: Any, **attributes: Any) -> Node:
-        """A node: ``make`` is an opset function; tuples and ints among ``operands`` become i64 constants, floats f32."""
+        """A node by an opset function; tuples and ints among ``operands`` become i64 constants, floats f32."""
         inputs = [_operand(value) for value in operands]
         return self._named(name, make(*inputs, **attributes))
 

@@ -3,7 +3,7 @@
    that pass there, here and in every block that follows the selection of the table. */
 (() => {
   const { el, blocks } = npusim;
-  const TOP = 46, BOTTOM = 26, SIDE = 70, HEIGHT = 430, MOST_TICKS = 9, WIDE_RANGE = 50;
+  const TOP = 46, BOTTOM = 26, SIDE = 70, HEIGHT = 430, MOST_TICKS = 9, WIDE_RANGE = 50, SNAP = 0.03;
 
   class Scale {
     constructor(column) {
@@ -79,7 +79,11 @@
     let width = 1, start = null;
     const x = (i) => SIDE + (axes.length > 1 ? (i / (axes.length - 1)) * (width - 2 * SIDE) : (width - 2 * SIDE) / 2);
     const y = (at) => HEIGHT - BOTTOM - at * (HEIGHT - TOP - BOTTOM);
-    const fraction = (event) => Math.min(Math.max((HEIGHT - BOTTOM - TOP - event.offsetY) / (HEIGHT - TOP - BOTTOM), 0), 1);
+    /* Near an end it is the end: the last point of an axis is hard to pass otherwise. */
+    const fraction = (event) => {
+      const at = 1 - event.offsetY / (HEIGHT - TOP - BOTTOM);
+      return at < SNAP ? 0 : at > 1 - SNAP ? 1 : at;
+    };
     const begin = (event, i) => { handles[i].setPointerCapture(event.pointerId); start = fraction(event); };
     const stretch = (event, i) => {
       if (start === null) return;
@@ -129,8 +133,7 @@
       pen.setTransform(ratio, 0, 0, ratio, 0, 0);
       const ink = Object.fromEntries(["text", "muted", "line", "accent", "warn", "panel", "idle"].map((name) => [name, npusim.colour(`var:${name}`)]));
       const faint = Math.max(0.12, Math.min(0.75, 40 / count));
-      /* Failed points first, then beaten ones, then the front. */
-      for (const layer of ["out", "failed", "beaten", "front"])
+      for (const layer of ["out", "beaten", "front", "failed"])
         for (let row = 0; row < count; row++) {
           const failed = places.some((place) => Number.isNaN(place[row]));
           const kind = !passes(row) ? "out" : failed ? "failed" : best.has(row) ? "front" : "beaten";

@@ -1,0 +1,214 @@
+"""``npusim compare``: one model on several machines or after several rewrites, side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from npusim.cli.options import (
+    BatchOption,
+    ChunkOption,
+    LayersOption,
+    ModelOption,
+    PhaseOption,
+    SetOption,
+    ShapeOption,
+    TokensOption,
+    WorkloadOption,
+    command_line,
+    default_folder,
+    model_source,
+)
+from npusim.cli.progress import progress
+from npusim.errors import UserError
+from npusim.source import NONE
+
+if TYPE_CHECKING:
+    from npusim.analysis.compare import Comparison
+
+#: Changed ops that the terminal shows of each run; the rest is in the report and in --json.
+_SHOWN = 8
+
+
+def compare_command(
+    hw: Annotated[
+        list[str],
+        typer.Option("--hw", metavar="FILE", help="Hardware file, yours or a shipped one; may be repeated."),
+    ],
+    xamba: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULES",
+            help="Rewrites: none, rules such as cumba,reduba, or auto; may be repeated.  [default: none]",
+        ),
+    ] = None,
+    workload: WorkloadOption = None,
+    model: ModelOption = None,
+    shape: ShapeOption = None,
+    phase: PhaseOption = None,
+    layers: LayersOption = None,
+    tokens: TokensOption = None,
+    batch: BatchOption = None,
+    chunk: ChunkOption = None,
+    overrides: SetOption = None,
+    allow_guess: Annotated[
+        bool, typer.Option("--allow-guess", help="Guess the cost of SHAVE kernels that none is known for.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Report folder.  [default: npusim-out/compare-<workload>-<hw>]"),
+    ] = None,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="No report.html; and no files at all unless --out is given.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print compare.json instead of the tables.")
+    ] = False,
+) -> None:
+    """Simulate a model on several NPUs, or after several rewrites, side by side; the first is the baseline."""
+    began = time.perf_counter()
+    source = model_source(workload, model, shape, phase, layers, tokens, batch, chunk)
+    pairs = _pairs(hw, xamba or [NONE])
+    folder = out or (None if no_report else default_folder(f"compare-{Path(source.name).stem}", hw[0]))
+    labels = _labels(pairs)
+    with progress() as step:
+        step("reading the hardware")
+        from npusim import api
+        from npusim.analysis.compare import Case, compare
+        from npusim.explore.rewrites import graph_for
+        from npusim.hardware import load_hardware
+        from npusim.report.compare_document import compare_document, write_comparison
+        from npusim.report.subject import Subject
+
+        machines = {file: load_hardware(file, overrides or ()) for file in hw}
+        results = []
+        for number, ((file, passes), label) in enumerate(zip(pairs, labels, strict=True), 1):
+            step(f"{number} of {len(pairs)}: {label}")
+            machine = machines[file]
+            program = api.lower(graph_for(source, passes, machine), machine)
+            results.append(api.simulate(program, machine, engine="fast", allow_guess=allow_guess))
+        cases = (Case(label, r.program.ops, r.metrics) for label, r in zip(labels, results, strict=True))
+        comparison = compare(list(cases))
+        command = command_line(
+            "compare",
+            [
+                *(("--hw", file) for file in hw), *source.options(), ("--xamba", xamba), ("--set", overrides),
+                ("--allow-guess", allow_guess),
+            ],
+        )  # fmt: skip
+        subjects = [
+            Subject(
+                workload=source.name,
+                hardware_file=file,
+                overrides=tuple(overrides or ()),
+                phase=source.phase if source.file is None else "",
+                tokens=source.tokens_per_inference,
+                command=command,
+            )
+            for file, _ in pairs
+        ]
+        document = compare_document(
+            comparison, results, subjects, [passes for _, passes in pairs], time.perf_counter() - began
+        )
+        if folder is not None:
+            step("writing the report")
+            page = None
+            if not no_report:
+                from npusim.report.compare_page import compare_page
+
+                page = compare_page(comparison, results, source.name, " · ".join(labels), command)
+            write_comparison(folder, document, page)
+    if as_json:
+        from npusim.report.document import document_text
+
+        print(document_text(document), end="")
+    else:
+        _print(comparison, source.name, folder)
+
+
+def _pairs(hw: Sequence[str], xamba: Sequence[str]) -> list[tuple[str, str]]:
+    """Every hardware file with every pipeline. Raises UserError for one alone and for two that are the same."""
+    for option, values in (("--hw", hw), ("--xamba", xamba)):
+        twice = next((value for value in values if values.count(value) > 1), None)
+        if twice is not None:
+            raise UserError(f"{option} {twice} is given twice: leave one out")
+    pairs = [(file, passes) for file in hw for passes in xamba]
+    if len(pairs) == 1:
+        raise UserError(
+            "there is nothing to compare with: give a second --hw or --xamba (such as --xamba none)"
+        )
+    return pairs
+
+
+def _labels(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """What tells the runs apart."""
+    files, pipelines = ({pair[i] for pair in pairs} for i in (0, 1))
+    if len(files) == 1:
+        return [passes for _, passes in pairs]
+    return [file if len(pipelines) == 1 else f"{file} {passes}" for file, passes in pairs]
+
+
+def _print(comparison: Comparison, subject: str, folder: Path | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from npusim.cli.summary import plain
+    from npusim.report.units import bytes_text, energy_text, time_text
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 120)
+
+    def table(*columns: str) -> Table:
+        made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        for number, name in enumerate(columns):
+            made.add_column(name, justify="right" if number else "left", no_wrap=True, overflow="ellipsis")
+        return made
+
+    console.print(Text(plain(subject), "bold"))
+    sides = table(
+        "", "latency", "speed-up", "DMA busy", "DPU busy", "SHAVE busy", "DDR traffic", "energy", "tasks"
+    )
+    for run in comparison.runs:
+        stats, metrics = run.metrics.statistics, run.metrics
+        sides.add_row(
+            Text(plain(run.label), "bold" if run is comparison.best else ""), time_text(run.latency_us),
+            f"{run.speedup:.2f} ×", *(time_text(stats[f"{engine}_us"]) for engine in ("dma", "dpu", "shave")),
+            bytes_text(sum(metrics.ddr_bytes.values())), energy_text(metrics.energy_uj),
+            f"{sum(metrics.tasks.values()):,}",
+        )  # fmt: skip
+    console.print(sides)
+    for run in comparison.runs[1:]:
+        changed = [change for change in run.changes if change.kind != "same" and change.delta_us]
+        console.print()
+        difference = run.latency_us - comparison.baseline.latency_us
+        console.print(
+            f"{plain(run.label)}: {_signed(difference)} on {plain(comparison.baseline.label)}, by op type"
+        )
+        steps = [f"{plain(s.type)} {_signed(s.delta_us)}" for s in run.steps[:_SHOWN] if s.delta_us]
+        rest = sum(s.delta_us for s in run.steps[_SHOWN:])
+        console.print(
+            "  " + ", ".join([*steps, f"others {_signed(rest)}"] if rest else steps or ["no difference"])
+        )
+        ops = table("  ops that changed", "", "before", "after", "difference")
+        for change in changed[:_SHOWN]:
+            sides_of = (f"{p.type} {p.engine.upper()}" if p else "-" for p in (change.before, change.after))
+            count = f" ×{change.count}" if change.count > 1 else ""
+            ops.add_row(
+                f"  {plain(change.name)}{count}", change.kind, *map(plain, sides_of), _signed(change.delta_us)
+            )
+        if changed:
+            console.print(ops)
+    if folder is not None:
+        console.print(Text.assemble("Report in ", (f"{folder}/", "bold")), soft_wrap=True)
+
+
+def _signed(value_us: float) -> str:
+    from npusim.report.units import time_text
+
+    return f"{'-' if value_us < 0 else '+'}{time_text(abs(value_us))}"

@@ -1,0 +1,131 @@
+"""``npusim sensitivity``: what each number of the hardware is worth, exact from the critical path."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from npusim.cli.options import (
+    BatchOption,
+    ChunkOption,
+    HwOption,
+    LayersOption,
+    ModelOption,
+    PhaseOption,
+    SetOption,
+    ShapeOption,
+    TokensOption,
+    WorkloadOption,
+    command_line,
+    model_source,
+)
+from npusim.cli.progress import progress
+from npusim.cli.space import GuessOption
+
+if TYPE_CHECKING:
+    from npusim.analysis.sensitivity import Sensitivity
+
+#: Name and version of the document; the number grows when a key changes its meaning or goes.
+SCHEMA = "npusim.sensitivity/1"
+_ROWS = 20
+_BAR = 24
+
+
+def sensitivity_command(
+    hw: HwOption,
+    workload: WorkloadOption = None,
+    model: ModelOption = None,
+    shape: ShapeOption = None,
+    phase: PhaseOption = None,
+    layers: LayersOption = None,
+    tokens: TokensOption = None,
+    batch: BatchOption = None,
+    chunk: ChunkOption = None,
+    overrides: SetOption = None,
+    xamba: Annotated[
+        str | None,
+        typer.Option(metavar="RULES", help="Rewrite the model first: rules such as cumba,reduba, or auto."),
+    ] = None,
+    allow_guess: GuessOption = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write report.html with the tornado chart.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """By how much does the latency change for one per cent more of each number of the hardware?"""
+    source = model_source(workload, model, shape, phase, layers, tokens, batch, chunk)
+    with progress() as step:
+        step("simulating")
+        from npusim import api
+        from npusim.analysis.sensitivity import sensitivities
+        from npusim.explore.rewrites import graph_for
+        from npusim.hardware import load_hardware
+
+        hardware = load_hardware(hw, overrides or ())
+        program = api.lower(graph_for(source, xamba or "", hardware), hardware)
+        result = api.simulate(program, hardware, engine="fast", allow_guess=allow_guess)
+        step("following the critical path")
+        rows = sensitivities(result)
+        if out is not None:
+            options = [
+                ("--hw", hw), *source.options(), ("--set", overrides), ("--xamba", xamba),
+                ("--allow-guess", allow_guess),
+            ]  # fmt: skip
+            _write_page(rows, out, source.name, hardware.name, command_line("sensitivity", options))
+    if as_json:
+        document = {
+            "schema": SCHEMA,
+            "hardware": hardware.name,
+            "workload": source.name,
+            "latency_us": result.latency_us,
+            "sensitivities": [asdict(row) for row in rows],
+        }
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        _print(rows, source.name, hardware.name, result.latency_us, out)
+
+
+def _write_page(rows: list[Sensitivity], folder: Path, subject: str, hardware: str, command: str) -> None:
+    from npusim.report.sensitivity_page import sensitivity_page
+    from npusim.report.write import write_page
+
+    write_page(folder, sensitivity_page(rows, subject, f"on {hardware}", command))
+
+
+def _print(rows: list[Sensitivity], subject: str, hardware: str, latency_us: float, out: Path | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from npusim.cli.summary import plain
+    from npusim.report.units import time_text
+
+    console = Console(width=120, highlight=False, markup=False, emoji=False)
+    console.print(
+        Text.assemble(
+            (plain(subject), "bold"), " on ", (plain(hardware), "bold"), f": {time_text(latency_us)}"
+        )
+    )
+    console.print()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
+    table.title = "what 1 % more of a number does to the latency, the tasks staying as they are"
+    table.add_column("number")
+    for name in ("now", "change, µs", "change, %"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    longest = max((abs(row.us_per_percent) for row in rows), default=1.0)
+    for row in rows[:_ROWS]:
+        bar = "█" * max(1, round(_BAR * abs(row.us_per_percent) / longest))
+        table.add_row(
+            plain(row.path), f"{row.value:,.6g} {row.unit}".rstrip(), f"{row.us_per_percent:+,.3f}",
+            f"{row.elasticity:+.4f}", Text(bar, "green" if row.us_per_percent < 0 else "red"),
+        )  # fmt: skip
+    console.print(table)
+    if len(rows) > _ROWS:
+        console.print(f"... and {len(rows) - _ROWS} numbers with less effect (--json has all)")
+    if out is not None:
+        console.print(Text.assemble("\nReport in ", (f"{out}/", "bold")), soft_wrap=True)

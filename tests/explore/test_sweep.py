@@ -1,0 +1,126 @@
+"""A sweep survives being killed, goes on where it was, and keeps to its folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from npusim.errors import UserError
+from npusim.explore.axes import bind, parse_axis
+from npusim.explore.executors import Died, Machines, pool_of, run_all
+from npusim.explore.space import Space, grid
+from npusim.explore.store import JOURNAL, Journal
+from npusim.explore.sweep import sweep
+
+KILLS = 10
+
+#: A sweep whose points take so long that it can be killed in the midst of them.
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from npusim import load_hardware
+from npusim.explore import sweep as module
+from npusim.explore.axes import bind, parse_axis
+from npusim.explore.space import Space, grid
+from npusim.source import ModelSource
+def slowly(call, evaluate=module._evaluate):
+    time.sleep(0.01)
+    return evaluate(call)
+module._evaluate, module._GROUP = slowly, 1
+hw, source = load_hardware("lunarlake.yaml"), ModelSource(file=Path(sys.argv[1]))
+space = Space(hw, source, bind([parse_axis(text) for text in sys.argv[3:]], hw, source))
+module.sweep(space, grid(space.axes), Path(sys.argv[2]))
+"""
+AXES = ("tiles=1,2,4", "ddr.bandwidth_gbps=34:136:10", "clocks.vpu_mhz=800:1200:10")
+
+
+def lines(folder: Path) -> int:
+    path = folder / JOURNAL
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def test_killed_ten_times_and_not_at_all_give_the_same_bytes(space: Space, tmp_path: Path) -> None:
+    axes = bind([parse_axis(text) for text in AXES], space.hardware, space.model)
+    whole = Space(space.hardware, space.model, axes)
+    sweep(whole, grid(axes), tmp_path / "whole")
+    killed = tmp_path / "killed"
+    command = [sys.executable, "-c", SCRIPT, str(space.model.file), str(killed), *AXES]
+    for kill in range(1, KILLS + 1):
+        process = subprocess.Popen(command)
+        least = lines(killed) + 1 + kill % 3
+        while process.poll() is None and lines(killed) < least:
+            time.sleep(0.002)
+        assert process.poll() is None, "it ended before it could be killed"
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    done = lines(killed)
+    assert KILLS < done < len(grid(axes))
+    assert not (killed / "results.csv").exists()
+    with (killed / JOURNAL).open("ab") as journal:
+        journal.write(b'{"point":"cut sho')  # as a kill in the midst of a write leaves it
+    sweep(whole, grid(axes), killed, machines=Machines(2))
+    for name in ("results.csv", "results.parquet"):
+        assert (killed / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    points = [json.loads(line)["point"] for line in (killed / JOURNAL).read_text().splitlines()[1:]]
+    assert len(points) == len(set(points)) == len(grid(axes))
+
+
+def test_the_tables_on_disk_are_the_table(space: Space, tmp_path: Path) -> None:
+    found = sweep(space, grid(space.axes), tmp_path)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "results.parquet"), found.table)
+    again = pd.read_csv(tmp_path / "results.csv", keep_default_na=False)
+    assert again["latency_us"].tolist() == found.table["latency_us"].tolist()
+    assert list(again.columns)[:3] == [axis.name for axis in space.axes]
+
+
+def test_a_finished_sweep_simulates_nothing(
+    space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = sweep(space, grid(space.axes), tmp_path)
+    monkeypatch.setattr("npusim.explore.sweep.evaluate", None)
+    assert sweep(space, grid(space.axes), tmp_path).table.equals(first.table)
+
+
+def test_another_space_is_refused(space: Space, tmp_path: Path) -> None:
+    sweep(space, grid(space.axes)[:1], tmp_path)
+    other = Space(space.hardware.model_copy(update={"tiles": 3}), space.model, space.axes)
+    with pytest.raises(UserError, match="holds the results of another exploration .its hardware differs"):
+        sweep(other, grid(space.axes)[:1], tmp_path)
+    fewer = Space(space.hardware, space.model, space.axes[:1])
+    with pytest.raises(UserError, match="its axes differs"):
+        sweep(fewer, grid(fewer.axes), tmp_path)
+
+
+def test_a_journal_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / JOURNAL).write_text("nonsense\n")
+    with pytest.raises(UserError, match=r"journal.jsonl:1: not a line of a journal"):
+        Journal(tmp_path, {})
+    with pytest.raises(UserError, match="cannot write to"):
+        Journal(tmp_path / JOURNAL, {})
+
+
+def die_at(call: tuple[int, str]) -> int:
+    """The number; 3 takes its process down always, 5 the first time only."""
+    number, mark = call
+    if number == 3 or (number == 5 and not Path(mark).exists()):
+        Path(mark).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_worker_that_dies_costs_only_what_kills_it(tmp_path: Path) -> None:
+    calls = [(number, str(tmp_path / "mark")) for number in range(12)]
+    with pool_of(Machines(2)) as pool:
+        found = list(run_all(die_at, calls, pool))
+    assert sorted(call for call, _ in found) == calls
+    assert {call[0]: result for call, result in found if not isinstance(result, Died)} == {
+        number: number for number in range(12) if number != 3
+    }

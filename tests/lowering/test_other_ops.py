@@ -1,0 +1,113 @@
+"""Ops beyond those of the reference schedules: lowered to what they consist of, or refused in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset13 as op
+
+from npusim.costs.price import price
+from npusim.costs.work import DpuWork
+from npusim.engine.event import simulate
+from npusim.errors import UserError
+from npusim.graph import load_model
+from npusim.hardware import load_hardware
+from npusim.lowering import lower
+from npusim.lowering.program import Program
+
+F = np.float32
+
+
+def _x(*shape: int) -> ov.Node:
+    return op.parameter(list(shape), F)
+
+
+def _c(*shape: int) -> ov.Node:
+    return op.constant(np.ones(shape, F))
+
+
+def _einsum() -> tuple[list[ov.Output], list[ov.Node]]:
+    a, b = _x(1, 8, 16, 64), _x(1, 8, 24, 64)
+    return op.einsum([a, b], "bhqd,bhkd->bhqk").outputs(), [a, b]
+
+
+def _gru() -> tuple[list[ov.Output], list[ov.Node]]:
+    x, h = _x(1, 10, 64), _x(1, 1, 32)
+    lengths = op.constant(np.array([10], np.int32))
+    return op.gru_sequence(x, h, lengths, _c(1, 96, 64), _c(1, 96, 32), _c(1, 96), 32, "forward").outputs()[
+        :1
+    ], [x, h]
+
+
+def _one(
+    make: Callable[[ov.Node], ov.Node], *shape: int
+) -> Callable[[], tuple[list[ov.Output], list[ov.Node]]]:
+    def build() -> tuple[list[ov.Output], list[ov.Node]]:
+        x = _x(*shape)
+        return make(x).outputs(), [x]
+
+    return build
+
+
+MODELS = {
+    "Einsum": _einsum,
+    "GRUSequence": _gru,
+    "DepthToSpace": _one(lambda x: op.depth_to_space(x, "blocks_first", 2), 1, 64, 16, 16),
+    "SpaceToDepth": _one(lambda x: op.space_to_depth(x, "blocks_first", 2), 1, 16, 32, 32),
+    "ShuffleChannels": _one(lambda x: op.shuffle_channels(x, 1, 4), 1, 64, 16, 16),
+    "GroupNormalization": _one(lambda x: op.group_normalization(x, _c(64), _c(64), 8, 1e-5), 1, 64, 16, 16),
+    "TopK": _one(lambda x: op.topk(x, op.constant(np.int64(5)), 1, "max", "value"), 1, 1000),
+    "ConvolutionBackpropData": _one(
+        lambda x: op.convolution_backprop_data(
+            x, _c(64, 32, 4, 4), [2, 2], pads_begin=[1, 1], pads_end=[1, 1], dilations=[1, 1]
+        ),
+        1, 64, 16, 16,
+    ),
+    "GatherElements": _one(lambda x: op.gather_elements(x, op.constant(np.zeros((8, 4), np.int64)), 1), 8, 16),
+}  # fmt: skip
+
+
+def _lower(tmp_path: Path, name: str) -> Program:
+    outputs, inputs = MODELS[name]()
+    path = tmp_path / "m.xml"
+    ov.save_model(ov.Model(outputs, inputs, name), path)
+    return lower(load_model(str(path)), load_hardware("lunarlake-vpunn.yaml"))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_runs_to_its_end(tmp_path: Path, name: str) -> None:
+    program = _lower(tmp_path, name)
+    hardware = load_hardware("lunarlake-vpunn.yaml")
+    timeline = simulate(program, price(program, hardware, allow_guess=True))
+    assert 0 < max(timeline.end_us) < 1e4
+
+
+def test_einsum_is_a_batched_matmul(tmp_path: Path) -> None:
+    macs = sum(t.work.macs for t in _lower(tmp_path, "Einsum").tasks if isinstance(t.work, DpuWork))
+    assert macs >= 8 * 16 * 24 * 64
+
+
+def test_three_dimensions_are_refused(tmp_path: Path) -> None:
+    x = _x(1, 8, 8, 16, 16)
+    node = op.convolution(x, _c(16, 8, 3, 3, 3), [1] * 3, [1] * 3, [1] * 3, [1] * 3)
+    path = tmp_path / "m.xml"
+    ov.save_model(ov.Model([node], [x], "m"), path)
+    with pytest.raises(UserError, match="3 spatial dimensions"):
+        lower(load_model(str(path)), load_hardware("lunarlake-vpunn.yaml"))
+
+
+def test_a_slice_of_more_tasks_than_fetches_cover_does_not_wait_for_itself(tmp_path: Path) -> None:
+    """128 groups on one tile are four fetch groups of one slice."""
+    a, b = _x(1, 128, 100, 16), _x(1, 128, 16, 16)
+    path = tmp_path / "m.xml"
+    ov.save_model(ov.Model([op.matmul(a, b, False, False)], [a, b], "m"), path)
+    hardware = load_hardware("lunarlake-vpunn.yaml", ["tiles=1"])
+    program = lower(load_model(str(path)), hardware)
+    fetches = sum(t.detail == "fetch" for t in program.tasks)
+    tasks = sum(isinstance(t.work, DpuWork) for t in program.tasks)
+    assert fetches >= -(-tasks // 32) > 4
+    assert max(simulate(program, price(program, hardware)).end_us) > 0

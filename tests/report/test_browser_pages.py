@@ -1,0 +1,197 @@
+"""The other pages in a headless chromium: comparison, exploration, validation, sensitivities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from npusim.analysis.compare import Case, compare
+from npusim.analysis.sensitivity import Sensitivity
+from npusim.report.compare_page import compare_page
+from npusim.report.explore_page import explore_page
+from npusim.report.sensitivity_page import sensitivity_page
+from npusim.report.validate_page import silicon_page, validate_page
+from npusim.report.write import write_page
+from npusim.validation.predict import Prediction
+from npusim.validation.references import Row
+from npusim.validation.silicon import measurements
+from npusim.validation.silicon_score import Scored
+from tests.report.explored import synthetic_explored
+from tests.report.synthetic import HOSTILE, synthetic_result
+from tests.report.watched import Watched
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.browser
+MARKUP = "main script, main img, main a[href]"
+
+
+def _predictions() -> list[Prediction]:
+    """Two families on two platforms, two numbers of tiles, one row that failed."""
+    found = []
+    for number in range(24):
+        platform, tiles = ("3720", 2) if number % 2 else ("4000", 4 if number % 4 else 6)
+        case = HOSTILE if number == 1 else f"case{number // 3}"
+        truth = 3.0 * 1.5**number
+        row = Row((), case, f"family {HOSTILE}" if number > 12 else "micro", "", platform, tiles, 2, "",
+                  {"total_us": truth}, number)  # fmt: skip
+        failed = number == 5
+        statistics = {} if failed else {"total_us": truth * (0.7 + 0.03 * number)}
+        found.append(Prediction(row, statistics, {}, (), f"cannot {HOSTILE}" if failed else ""))
+    return found
+
+
+def _compare() -> str:
+    before, after = synthetic_result(layers=5, kernels=6), synthetic_result(layers=5, kernels=2)
+    cases = [
+        Case(label, result.program.ops, result.metrics)
+        for label, result in (("base", before), (HOSTILE, after))
+    ]
+    return compare_page(compare(cases), [before, after], HOSTILE, "", "npusim compare")
+
+
+def _sensitivity() -> str:
+    rows = [
+        Sensitivity("clocks.vpu_mhz", 1057.0, "MHz", -12.5, -0.6),
+        Sensitivity(HOSTILE, 0.5, "", 2.0, 0.1),
+    ]
+    return sensitivity_page(rows, HOSTILE, "", "npusim sensitivity")
+
+
+def _silicon() -> str:
+    rows = [
+        Scored(row, row.measured_us * 1.2, row.measured_us * 0.8 if number % 2 else None)
+        for number, row in enumerate(measurements()[:20])
+    ]
+    return silicon_page(HOSTILE, rows)
+
+
+#: Every page, with what must be drawn in each of its tabs.
+PAGES = {
+    "compare": (_compare, {
+        "summary": ".bars .point", "steps": ".waterfalllayer .point", "changes": "tbody tr",
+        "timeline0": "canvas.lanes", "timeline1": "canvas.lanes",
+    }),
+    "explore": (lambda: explore_page(synthetic_explored(), HOSTILE, "", "npusim sweep"), {
+        "front": ".pareto .point", "points": "canvas.parallel", "heat": ".heatmaplayer image",
+    }),
+    "validate": (lambda: validate_page(HOSTILE, _predictions(), "npusim validate"), {
+        "scatter": ".scatterlayer .point", "errors": ".bars .point", "cases": "tbody tr",
+        "tiles": ".scatterlayer .point", "failed": "tbody tr",
+    }),
+    "silicon": (_silicon, {"scatter": ".scatterlayer .point", "errors": ".bars .point", "cases": "tbody tr"}),
+    "sensitivity": (_sensitivity, {"sensitivity": ".bars .point"}),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pages")
+    for name, (make, _) in PAGES.items():
+        write_page(folder / name, make())
+    return folder
+
+
+@pytest.fixture
+def watched(request: pytest.FixtureRequest, browser: Browser, folder: Path) -> Iterator[Watched]:
+    name, scheme = request.param
+    context = browser.new_context(viewport={"width": 1366, "height": 768}, color_scheme=scheme)
+    watched = Watched(context.new_page(), (folder / name / "report.html").as_uri())
+    yield watched
+    context.close()
+    assert watched.wrong == []
+
+
+def page(name: str, scheme: str = "light") -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("watched", [(name, scheme)], indirect=True, ids=[name])
+
+
+@pytest.mark.parametrize(
+    "watched", [(name, ("light", "dark")[number % 2]) for number, name in enumerate(PAGES)], indirect=True,
+    ids=list(PAGES),
+)  # fmt: skip
+def test_every_tab_has_its_content(watched: Watched, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    content = PAGES[request.node.callspec.id][1]
+    tabs = [tab.get_attribute("id") for tab in watched.page.locator('[role="tab"]').all()]
+    assert tabs == [f"tab-{name}" for name in content]
+    for name, selector in content.items():
+        watched.tab(name)
+        watched.page.locator(f"#panel-{name} {selector}").first.wait_for(state="visible")
+        assert len(watched.page.screenshot(path=str(tmp_path / f"{name}.png"))) > 10_000
+        assert watched.page.locator(MARKUP).count() == 0
+    if request.node.callspec.id in ("compare", "explore", "sensitivity"):
+        assert watched.page.locator("h1").inner_text() == HOSTILE
+
+
+@page("explore")
+def test_brushing_follows_into_the_table_and_the_front(watched: Watched) -> None:
+    page = watched.page
+    watched.tab("points")
+    rows = page.locator("#panel-points tbody tr")
+    assert rows.count() == 18
+    tiles = page.locator("button.axis").first
+    box = tiles.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 14, box["y"] + 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 14, box["y"] + box["height"] * 0.2)
+    page.mouse.up()
+    assert rows.count() == 6  # four tiles
+    page.locator("button.axis").nth(1).focus()
+    page.keyboard.press("ArrowUp")  # the upper half of the bandwidths
+    assert rows.count() == 2
+    assert "2 of 18 points" in page.locator("#panel-points .count").first.inner_text()
+    watched.tab("front")
+    assert page.locator("#panel-front .pareto .scatterlayer path.point").count() <= 4
+    watched.tab("points")
+    page.click("button:has-text('Drop all ranges')")
+    assert rows.count() == 18
+    page.fill("#panel-points input[type=search]", "does not fit")
+    assert rows.count() == 3
+    assert HOSTILE in rows.first.inner_text()
+
+
+@page("explore")
+def test_measures_and_axes_can_be_chosen(watched: Watched) -> None:
+    page = watched.page
+    page.locator("#panel-front select").nth(0).select_option("tokens_per_s")
+    page.locator("#panel-front select").nth(2).select_option("axis:tiles")
+    page.locator("#panel-front .pareto .colorbar, #panel-front .pareto .cbaxis").first.wait_for(
+        state="attached"
+    )
+    assert "Throughput, tokens/s" in str(page.locator("#panel-front .xtitle").text_content())
+    watched.tab("heat")
+    page.locator("#panel-heat select").nth(1).select_option("axis:xamba")
+    assert page.locator("#panel-heat .annotation-text").all_text_contents() == ["failed"]
+    assert HOSTILE in page.locator("#panel-heat .ytick").all_text_contents()
+
+
+@page("compare")
+def test_hover_of_the_waterfall_and_filter_of_the_changes(watched: Watched) -> None:
+    page = watched.page
+    watched.tab("steps")
+    page.locator("#panel-steps .waterfalllayer .point").first.hover(force=True)
+    page.locator("#panel-steps .hovertext").first.wait_for()
+    watched.tab("changes")
+    rows = page.locator("#panel-changes tbody tr")
+    before = rows.count()
+    page.fill("#panel-changes input[type=search]", "matmul")
+    assert 0 < rows.count() < before
+
+
+@page("validate")
+def test_hover_and_worst_case_first(watched: Watched) -> None:
+    page = watched.page
+    page.locator("#panel-scatter .scatterlayer .point").last.hover(force=True)
+    hover = page.locator("#panel-scatter .hovertext").first
+    hover.wait_for()
+    assert "predicted" in str(hover.text_content())
+    watched.tab("cases")
+    first = page.locator("#panel-cases tbody tr").first.inner_text()
+    assert "100.0" in first  # the row that failed
+    page.select_option("#panel-cases select", "4000")
+    assert page.locator("#panel-cases tbody tr").count() == 12

@@ -1,0 +1,97 @@
+"""The measured networks are the vendor's: op by op, shape by shape; operators compute what their formulas say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import prod
+
+import numpy as np
+import openvino as ov
+import pytest
+
+import workloads
+from npusim.graph import Graph, from_openvino
+from npusim.validation.references import open_reference
+from npusim.validation.silicon_score import CASES
+from workloads import nets
+from workloads.nets.maker import Maker
+
+REFERENCE = open_reference()
+
+
+def anatomy(graph: Graph) -> Counter[tuple[object, ...]]:
+    """Every op with its attributes, and the shapes and types that it reads and writes."""
+    tensors = graph.tensors
+    return Counter(
+        (
+            op.type,
+            tuple((t.shape, t.dtype, t.stored_dtype, t.constant) for t in (tensors[i] for i in op.inputs)),
+            tuple(tensors[i].shape for i in op.outputs),
+            str(sorted((name, str(value)) for name, value in op.attrs.items())),
+        )
+        for op in graph.ops
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "case"), CASES.items())
+def test_a_network_is_the_vendors(name: str, case: str) -> None:
+    theirs = REFERENCE.graph(f"models/nets/{case}.xml")
+    assert anatomy(from_openvino(workloads.build(name))) == anatomy(theirs)
+
+
+def weights(model: ov.Model) -> dict[str, int]:
+    """Elements of the constants of more than 64, by element type."""
+    found: Counter[str] = Counter()
+    for node in model.get_ops():
+        if node.get_type_name() == "Constant" and prod(node.get_output_shape(0)) > 64:
+            found[node.get_output_element_type(0).get_type_name()] += prod(node.get_output_shape(0))
+    return found
+
+
+def test_yolo_has_the_published_parameters() -> None:
+    """3.2 M (Ultralytics' table), of which 12,672 normalise and are folded; anchors are not parameters."""
+    found = weights(workloads.build("yolov8n"))
+    assert found["f16"] - 3 * 8400 == pytest.approx(3_151_904, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["yolov8n", "mobilenet-v2"])
+def test_quantised_weights_are_stored_in_8_bits(name: str) -> None:
+    plain, quantised = weights(workloads.build(name)), weights(workloads.build(f"{name}-int8"))
+    assert quantised["i8"] > 0.98 * plain["f16"] - 3 * 8400
+    assert {node.get_type_name() for node in workloads.build(f"{name}-int8").get_ops()} >= {"FakeQuantize"}
+
+
+def test_other_sequence_lengths_and_batches() -> None:
+    assert list(workloads.build("bert-base", tokens=32, batch=2).output(0).shape) == [2, 32, 768]
+    assert list(workloads.build("yolov8n", batch=2).output(0).shape) == [2, 84, 8400]
+
+
+OPERATORS = [name for name, net in nets.NETS.items() if net.module == "operators"]
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_an_operator_runs(name: str) -> None:
+    """OpenVINO on the CPU takes it, and gives 64 finite channels a token."""
+    model = workloads.build(name, tokens=12)
+    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    generator = np.random.default_rng(0)
+    out = compiled([generator.standard_normal(tuple(port.shape), np.float32) for port in model.inputs])[0]
+    assert out.reshape(-1, 64).shape == (12, 64)
+    assert np.isfinite(out).all()
+
+
+def test_causal_attention_is_softmax_attention() -> None:
+    model = workloads.build("causal-attention", tokens=8)
+    generator = np.random.default_rng(0)
+    query, key, value = (generator.standard_normal((1, 8, 64)).astype(np.float32) for _ in range(3))
+    out = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([query, key, value])[0]
+    mask = Maker("", "fp16").float_weight("mask", (1, 8, 8)).input_value(0).get_node().get_data()
+    scores = np.exp(query @ key.transpose(0, 2, 1) / 8 + mask.astype(np.float32))
+    np.testing.assert_allclose(out, scores / scores.sum(-1, keepdims=True) @ value, rtol=1e-4, atol=1e-5)
+
+
+def test_a_long_sequence_takes_no_memory_of_its_own() -> None:
+    """Constants of one model share a region: a mask of 4096 x 4096 does not cost the next one anything."""
+    maker = Maker("", "fp16")
+    first, second = (maker.float_weight("w", (1024, 1024)).input_value(0).get_node() for _ in range(2))
+    assert np.shares_memory(first.data, second.data)
