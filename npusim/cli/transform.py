@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +16,7 @@ from npusim.cli.options import (
     ChunkOption,
     LayersOption,
     PhaseOption,
+    SetOption,
     ShapeOption,
     TokensOption,
     WorkloadOption,
@@ -23,6 +26,7 @@ from npusim.cli.progress import progress
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
+    from npusim.explore.auto import SiteGain
     from xamba import Site
 
 
@@ -32,8 +36,17 @@ def transform_command(
         typer.Argument(metavar="[MODEL]", help="Model file: IR, ONNX, TensorFlow, TFLite, Paddle."),
     ] = None,
     passes: Annotated[
-        str, typer.Option(metavar="RULES", help="Rules in order, such as cumba,reduba or cumba{block=256}.")
+        str,
+        typer.Option(
+            metavar="RULES",
+            help="Rules in order, such as cumba,reduba or cumba{block=256}; or auto, for --hw.",
+        ),
     ] = "",
+    hw: Annotated[
+        str | None,
+        typer.Option("--hw", metavar="FILE", help="Hardware that auto chooses for, yours or a shipped file."),
+    ] = None,
+    overrides: SetOption = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -59,24 +72,52 @@ def transform_command(
         raise UserError(f"--passes is missing; there are the rules {', '.join(xamba.names())}")
     if out is not None:
         _check_target(out)
-    from xamba.pipeline import parse
+    from npusim.explore.rewrites import AUTO, AUTO_APPROXIMATE
 
-    try:
-        parse(passes)  # a mistake in it is told before a large model is read
-    except xamba.PipelineError as error:
-        raise UserError(f"--passes: {error}") from None
+    automatic = passes in (AUTO, AUTO_APPROXIMATE)
+    _check_passes(passes, automatic, hw, overrides)
     with progress() as step:
         step("reading the model" if model else "building the model")
         stock, notes = source.read()
         step("rewriting")
-        result, sites = xamba.apply(stock, passes)
+        sites: Sequence[Site | SiteGain]
+        latencies: dict[str, float] = {}
+        if hw is not None:
+            from npusim.explore.auto import best_rewrites
+            from npusim.hardware import load_hardware
+
+            machine = load_hardware(hw, overrides or ())
+            chosen = best_rewrites(stock, machine, approximate=passes == AUTO_APPROXIMATE)
+            result, sites = chosen.model, chosen.sites
+            latencies = {"stock_us": chosen.stock_us, "latency_us": chosen.latency_us}
+        else:
+            result, sites = xamba.apply(stock, passes)
         if out is not None:
             step("writing")
             _write(result, out)
     if as_json:
-        print(json.dumps(_document(source.name, passes, out, sites, notes), indent=2, ensure_ascii=False))
+        document = _document(source.name, passes, out, sites, latencies, notes)
+        print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        _print(sites, out, notes)
+        _print(sites, latencies, out, notes)
+
+
+def _check_passes(passes: str, automatic: bool, hw: str | None, overrides: list[str] | None) -> None:
+    """A mistake is told before a large model is read."""
+    if automatic:
+        if hw is None:
+            raise UserError(f"--passes {passes} chooses for one NPU: give it as --hw FILE")
+        return
+    if hw is not None or overrides:
+        option = "--hw" if hw is not None else "--set"
+        raise UserError(f"{option} is for --passes auto: {passes} takes every site it can, whatever the NPU")
+    import xamba
+    from xamba.pipeline import parse
+
+    try:
+        parse(passes)
+    except xamba.PipelineError as error:
+        raise UserError(f"--passes: {error}") from None
 
 
 def _check_target(out: Path) -> None:
@@ -101,7 +142,12 @@ def _write(model: Any, out: Path) -> None:
 
 
 def _document(
-    subject: str, passes: str, out: Path | None, sites: list[Site], notes: tuple[str, ...]
+    subject: str,
+    passes: str,
+    out: Path | None,
+    sites: Sequence[Site | SiteGain],
+    latencies: dict[str, float],
+    notes: tuple[str, ...],
 ) -> dict[str, Any]:
     return {
         "schema": "npusim.transform/1",
@@ -110,6 +156,7 @@ def _document(
         "written": str(out) if out else None,
         "taken": sum(site.taken for site in sites),
         "skipped": sum(not site.taken for site in sites),
+        **{name: round(value, 6) for name, value in latencies.items()},
         "sites": [
             {
                 "rule": site.rule,
@@ -118,6 +165,7 @@ def _document(
                 "taken": site.taken,
                 "note": site.note,
                 "error_bound": site.error_bound,
+                **({"gain_us": _gain_us(site)} if latencies else {}),
             }
             for site in sites
         ],
@@ -125,12 +173,30 @@ def _document(
     }
 
 
-def _print(sites: list[Site], out: Path | None, notes: tuple[str, ...]) -> None:
-    rows = [(s.rule, s.op, s.type, "taken" if s.taken else "skipped", s.note) for s in sites]
-    table = [("rule", "op", "type", "", "what it became, or why not"), *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(4)]
+def _gain_us(site: Site | SiteGain) -> float | None:
+    """What a site that was simulated gains, µs; None where nothing that could be simulated takes it."""
+    gain_us = getattr(site, "gain_us", -math.inf)
+    return round(gain_us, 6) if math.isfinite(gain_us) else None
+
+
+def _gain(site: Site | SiteGain, latencies: dict[str, float]) -> tuple[str, ...]:
+    if not latencies:
+        return ()
+    gain_us = _gain_us(site)
+    return ("" if gain_us is None else f"{gain_us:+.1f}",)
+
+
+def _print(
+    sites: Sequence[Site | SiteGain], latencies: dict[str, float], out: Path | None, notes: tuple[str, ...]
+) -> None:
+    rows = [
+        (s.rule, s.op, s.type, "taken" if s.taken else "skipped", *_gain(s, latencies), s.note) for s in sites
+    ]
+    gain = ("gain, µs",) if latencies else ()
+    table = [("rule", "op", "type", "", *gain, "what it became, or why not"), *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]) - 1)]
     for row in table if rows else ():
-        print("  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[4]]))
+        print("  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[-1]]))
     taken, skipped = (
         Counter(site.rule for site in sites if site.taken is wanted) for wanted in (True, False)
     )
@@ -142,6 +208,9 @@ def _print(sites: list[Site], out: Path | None, notes: tuple[str, ...]) -> None:
         ("\n" if rows else "")
         + ("; ".join(counts) or "no site: the model has no op that these rules look at")
     )
+    if latencies:
+        before, after = latencies["stock_us"], latencies["latency_us"]
+        print(f"predicted latency: {before:,.1f} µs as it stands, {after:,.1f} µs rewritten")
     for note in notes:
         print(f"note: {note}")
     if out is not None:

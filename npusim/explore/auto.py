@@ -54,15 +54,17 @@ class SiteGain:
     """One op that a step could rewrite, and how much faster the whole model is for it, µs, as the probe has it.
 
     Of a site that is ``taken``, ``gain_us`` is what would be lost without it; of another, what the best step for it
-    (``step``) would gain: nothing or less. ``note`` says what it became.
+    (``rule``, with options) would gain: nothing or less, or minus infinity where the result cannot be lowered. ``note``
+    says what it became; ``error_bound`` is as in xamba.Site.
     """
 
-    step: str
+    rule: str
     op: str
     type: str
     taken: bool
     gain_us: float
     note: str
+    error_bound: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,5 +266,8 @@ def _sites(model: Any, visited: list[Site], gains: Mapping[str, tuple[str, float
     for op, kind in {**ops, **{site.op: site.type for site in taken.values() if site.op not in ops}}.items():
         if without_number(op) in gains:
             step, gain_us = gains[without_number(op)]
-            note = taken[op].note if op in taken else "it would gain nothing"
-            yield SiteGain(step, op, kind, op in taken, gain_us, note)
+            site = taken.get(op)
+            note = site.note if site else "it would gain nothing"
+            yield SiteGain(
+                step, op, kind, site is not None, gain_us, note, site.error_bound if site else None
+            )

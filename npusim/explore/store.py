@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -67,16 +67,17 @@ class Journal:
             whole += len(line)
         self._file.truncate(whole)
         if not whole:
-            self._append(header)
+            self._append([header])
 
-    def add(self, key: str, row: Row) -> None:
-        """Note a finished point; a point that is there already stays as it is."""
-        if key not in self.rows:
-            self._append({"point": key, "row": row})
-            self.rows[key] = row
+    def add(self, rows: Mapping[str, Row]) -> None:
+        """Note points that were finished together; one that is there already stays as it is."""
+        new = {key: row for key, row in rows.items() if key not in self.rows}
+        self._append([{"point": key, "row": row} for key, row in new.items()])
+        self.rows |= new
 
-    def _append(self, entry: dict[str, Any]) -> None:
-        self._file.write(json.dumps(entry, separators=(",", ":")).encode() + b"\n")
+    def _append(self, entries: Sequence[dict[str, Any]]) -> None:
+        lines = [json.dumps(entry, separators=(",", ":")) + "\n" for entry in entries]
+        self._file.write("".join(lines).encode())
         self._file.flush()
         os.fsync(self._file.fileno())
 

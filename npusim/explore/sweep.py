@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from math import ceil
@@ -63,9 +63,9 @@ class Unkept:
         """Start with nothing."""
         self.rows: dict[str, Row] = {}
 
-    def add(self, key: str, row: Row) -> None:
-        """Note a finished point."""
-        self.rows[key] = row
+    def add(self, rows: Mapping[str, Row]) -> None:
+        """Note finished points."""
+        self.rows |= rows
 
 
 def finish(
@@ -82,9 +82,8 @@ def finish(
     calls = list(_calls(space, todo))
     for call, rows in run_all(_evaluate, calls, pool):
         found = failed_rows(space, call.points, str(rows)) if isinstance(rows, Died) else rows
-        for point, row in zip(call.points, found, strict=True):
-            kept.add(space.key(point), row)
-            done += 1
+        kept.add(dict(zip(map(space.key, call.points), found, strict=True)))
+        done += len(found)
         progress(done)
     return {key: kept.rows[key] for key in points}
 

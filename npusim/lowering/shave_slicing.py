@@ -34,12 +34,11 @@ def slice_to_fit(
     axis = _slice_axis(tiling, kernel, pipelined)
     sliced = replace(tiling, slice_axis=axis)
     limit = sliced.extent()
-    if (
-        tiling.axis is None
-        and tiling.cuts
-        and _footprint(replace(sliced, slices=limit), kernel, operands, output, hw.tiles, True) > capacity
-    ):
-        return tiling  # what is read whole is too large beside one element: `refit` cuts all operands alike
+    if tiling.axis is None and tiling.cuts:
+        least = replace(sliced, slices=limit)
+        if _footprint(least, kernel, operands, output, hw.tiles, True) > capacity:
+            return tiling  # what is read whole is too large beside one element: `refit` cuts all operands alike
+        pipelined &= 2 * _footprint(least, kernel, operands, output, hw.tiles, False) <= capacity
     for count in range(2, limit + 1):
         tried = replace(sliced, slices=count)
         if kernel == "select" and not _balanced(tried):

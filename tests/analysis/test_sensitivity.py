@@ -53,7 +53,9 @@ def test_agrees_with_finite_differences(result: Result) -> None:
         up, down = (
             simulate_fast(
                 compiled,
-                price(result.program, with_values(result.hardware, [(row.path, row.value * (1 + step))]), True),
+                price(
+                    result.program, with_values(result.hardware, [(row.path, row.value * (1 + step))]), True
+                ),
             )
             for step in (STEP, -STEP)
         )
@@ -110,26 +112,29 @@ def test_without_contention_it_is_the_critical_path(case: tuple[Program, Prices]
     assert by.ddr_gbps == 0
 
 
-def test_a_hidden_transfer_that_takes_bandwidth_counts() -> None:
-    """10 GB/s. A moves 20 kB at up to 10 kB/µs from 0 on, B 10 kB at up to 5 from 1 on: A has 10 kB left by then, and
-    both have 5 kB/µs until they land at 3. Twice the bytes of B in the same time alone would not delay A, nor does B's
-    cap; a higher bandwidth would: A's end e = 1 + (20 - r0) / (C - 5), with r0 its cap in the first microsecond."""
-    steps = [Step("dma a", 2, moves=20e3), Step("dma b", 2.2, moves=10e3, latency=0.1, waits=(0,)),
-             Step("dpu", 0.9, updates=(0,))]  # fmt: skip
-    program, prices = build(steps, gbps=10)
+def test_transfers_that_share_ddr() -> None:
+    """A transfer, then one that comes while it flows, slowed down by a DPU task and its own latency: every price that
+    is not zero, and the bandwidth, against finite differences."""
+    steps = [
+        Step("dma a", 2.1, moves=20e3, latency=0.1),
+        Step("dpu", 0.9, updates=(0,)),
+        Step("dma b", 2.2, moves=10e3, latency=0.1, waits=(0,)),
+    ]
+    program, prices = build(steps, gbps=12)
     by = latency_gradient(event(program, prices), prices)
+
+    def slope(up: Prices, down: Prices) -> float:
+        return (event(program, up).latency_us - event(program, down).latency_us) / (2 * STEP)
+
     for name in ("duration", "latency"):
-        for task in range(len(steps)):
-            values = getattr(prices, f"{name}_us")
-            ends = []
-            for step in (STEP, -STEP):
-                moved = values.copy()
-                moved[task] += step
-                ends.append(event(program, replace(prices, **{f"{name}_us": moved})).latency_us)
-            if values[task] > STEP:
-                assert getattr(by, name)[task] == pytest.approx((ends[0] - ends[1]) / (2 * STEP), abs=1e-5)
-    ends = [event(program, replace(prices, ddr_gbps=10 + step)).latency_us for step in (STEP, -STEP)]
-    assert by.ddr_gbps == pytest.approx((ends[0] - ends[1]) / (2 * STEP), abs=1e-5)
+        values = getattr(prices, f"{name}_us")
+        for task in np.flatnonzero(values).tolist():
+            moved = [np.where(np.arange(len(steps)) == task, values + step, values) for step in (STEP, -STEP)]
+            up, down = (replace(prices, **{f"{name}_us": column}) for column in moved)
+            assert getattr(by, name)[task] == pytest.approx(slope(up, down), abs=1e-6)
+    assert by.duration[1] > 0, "the later B comes, the later is the end"
+    up, down = (replace(prices, ddr_gbps=12 + step) for step in (STEP, -STEP))
+    assert by.ddr_gbps == pytest.approx(slope(up, down), abs=1e-6)
 
 
 def test_an_empty_program_has_none() -> None:

@@ -12,7 +12,7 @@ from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.hardware.load import load_hardware
 from npusim.lowering.program import Program, ProgramOp, Queue, Task
 
-HW = load_hardware("lunarlake")
+HW = load_hardware("lunarlake", ["software.dispatch.dpu_us=0", "software.dispatch.shave_us=0"])
 WORKS = (
     DmaWork("ddr", "cmx", 4096, 4096),
     DpuWork("conv", 16, 4, 64, 256),
@@ -60,3 +60,13 @@ def test_an_unknown_kernel_may_be_guessed():
 def test_equal_works_are_priced_once_whether_or_not_they_are_one_object():
     copies = [DpuWork("conv", 16, 4, 64, 256) for _ in range(50)]
     assert np.unique(price(program(*copies), HW).duration_us).size == 1
+
+
+def test_dispatch_is_added_to_every_task_but_a_sync():
+    works = (*WORKS, DmaWork("cmx", "cmx", 0, 0, "sync"))
+    costs = [f"software.dispatch.{engine}_us={us}" for engine, us in (("dma", 0.5), ("dpu", 1), ("shave", 2))]
+    with_dispatch = price(program(*works), load_hardware("lunarlake", costs))
+    without = price(program(*works), HW)
+    added = [0.5, 1, 2, 0.5, 0.5, 0]
+    assert (with_dispatch.duration_us - without.duration_us).tolist() == pytest.approx(added)
+    assert (with_dispatch.latency_us - without.latency_us).tolist() == pytest.approx([0.5, 0, 0, 0.5, 0.5, 0])

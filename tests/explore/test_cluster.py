@@ -53,6 +53,7 @@ def test_no_point_is_lost_or_doubled_where_a_worker_is_killed(space: Space, clus
     assert found.equals(sweep(large, points).table)
 
 
-def test_no_cluster_is_told_in_one_line(space: Space) -> None:
+def test_no_cluster_is_told_in_one_line(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("npusim.explore.executors._ANSWER_S", 1)
     with pytest.raises(UserError, match=r"--cluster tcp://127.0.0.1:1: no Dask scheduler answers there"):
         sweep(space, grid(space.axes), machines=Machines(cluster="tcp://127.0.0.1:1"))
