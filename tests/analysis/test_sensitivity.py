@@ -15,6 +15,7 @@ from npusim.costs.price import price
 from npusim.costs.prices import Prices
 from npusim.engine.event import simulate as event
 from npusim.engine.fast import compile_program, simulate_fast
+from npusim.engine.timeline import Timeline
 from npusim.hardware.paths import with_values
 from npusim.lowering.program import Program
 from tests.engine.build import Step, build
@@ -22,6 +23,8 @@ from tests.strategies import law, priced
 
 #: Relative step of the finite differences: their error is about its square.
 STEP = 1e-6
+#: Times that coincide may differ by what rounding makes of them.
+ROUNDING_US = 1e-9
 
 
 @pytest.fixture(
@@ -38,11 +41,24 @@ def result(request: pytest.FixtureRequest) -> Result:
     return simulate(lower(build_workload(workload, layers=1, tokens=64), hw), hw, "fast", allow_guess=True)
 
 
-def chain(timeline) -> list[int]:
+def chain(timeline: Timeline) -> list[int]:
     path = [int(np.argmax(timeline.end_us))]
     while timeline.wait_for[path[-1]] >= 0:
         path.append(int(timeline.wait_for[path[-1]]))
     return path
+
+
+def transfer_times(timeline: Timeline, prices: Prices) -> np.ndarray:
+    """Arrivals and landings of the transfers that touch DDR, µs."""
+    arrival = timeline.start_us + np.minimum(prices.latency_us, prices.duration_us)
+    return np.concatenate((arrival, timeline.end_us))[np.tile(prices.ddr_bytes > 0, 2)]
+
+
+def same_course(result: Result, prices: Prices, timeline: Timeline) -> bool:
+    """Whether the critical path and the order of arrivals and landings are those of ``result``."""
+    order = np.argsort(transfer_times(result.timeline, result.prices), kind="stable")
+    in_order = (np.diff(transfer_times(timeline, prices)[order]) >= -ROUNDING_US).all()
+    return bool(in_order) and chain(timeline) == chain(result.timeline)
 
 
 def test_agrees_with_finite_differences(result: Result) -> None:
@@ -50,20 +66,17 @@ def test_agrees_with_finite_differences(result: Result) -> None:
     same = 0
     rows = sensitivities(result)
     for row in rows:
-        up, down = (
-            simulate_fast(
-                compiled,
-                price(
-                    result.program, with_values(result.hardware, [(row.path, row.value * (1 + step))]), True
-                ),
-            )
-            for step in (STEP, -STEP)
-        )
-        if chain(up) == chain(down) == chain(result.timeline):
+        ends = []
+        for step in (STEP, -STEP):
+            hw = with_values(result.hardware, [(row.path, row.value * (1 + step))])
+            prices = price(result.program, hw, allow_guess=True)
+            timeline = simulate_fast(compiled, prices)
+            ends += [timeline.latency_us] if same_course(result, prices, timeline) else []
+        if len(ends) == 2:
             same += 1
-            slope = (up.latency_us - down.latency_us) / (2 * STEP * result.latency_us)
+            slope = (ends[0] - ends[1]) / (2 * STEP * result.latency_us)
             assert row.elasticity == pytest.approx(slope, abs=1e-6), row.path
-    assert same >= 0.8 * len(rows) > 10, "most numbers leave the critical path as it is"
+    assert same >= 0.8 * len(rows) > 10, "most numbers leave the course of things as it is"
 
 
 def test_largest_first_and_in_one_unit(result: Result) -> None:
