@@ -25,7 +25,17 @@ def main(workers: int) -> None:
     for name, (points, axes) in SWEEPS.items():
         with tempfile.TemporaryDirectory() as folder:
             options = [word for axis in axes for word in ("--axis", axis)]
-            command = [sys.executable, "-m", "npusim", "sweep", "--hw", "lunarlake.yaml", *options, "--out", folder]
+            command = [
+                sys.executable,
+                "-m",
+                "npusim",
+                "sweep",
+                "--hw",
+                "lunarlake.yaml",
+                *options,
+                "--out",
+                folder,
+            ]
             began, used = time.perf_counter(), os.times()
             subprocess.run([*command, "--workers", str(workers)], check=True, stdout=subprocess.DEVNULL)
             wall_s, now = time.perf_counter() - began, os.times()

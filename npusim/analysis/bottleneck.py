@@ -84,7 +84,10 @@ def critical_path(timeline: Timeline, prices: Prices) -> CriticalPath:
 def task_kinds(
     timeline: Timeline, prices: Prices, tasks: npt.NDArray[np.int64] | None = None
 ) -> npt.NDArray[np.float64]:
-    """What each of ``tasks`` (None: all) spends its duration on, µs: shape (tasks, kinds); rows sum to ``end - start``."""
+    """What each of ``tasks`` (None: all) spends its duration on, µs.
+
+    Shape (tasks, kinds); rows sum to ``end - start``.
+    """
     program = timeline.program
     at = np.arange(len(program.tasks)) if tasks is None else tasks
     took = timeline.end_us[at] - timeline.start_us[at]

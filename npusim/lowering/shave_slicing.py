@@ -37,7 +37,7 @@ def slice_to_fit(
     if tiling.axis is None and tiling.cuts:
         least = replace(sliced, slices=limit)
         if _footprint(least, kernel, operands, output, hw.tiles, True) > capacity:
-            return tiling  # what is read whole is too large beside one element: `refit` cuts all operands alike
+            return tiling  # what is read whole is too large by itself: `refit` cuts all operands alike
         pipelined &= 2 * _footprint(least, kernel, operands, output, hw.tiles, False) <= capacity
     for count in range(2, limit + 1):
         tried = replace(sliced, slices=count)

@@ -30,7 +30,7 @@ def cluster() -> Iterator[object]:
 
 
 def test_no_point_is_lost_or_doubled_where_a_worker_is_killed(space: Space, cluster, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    texts = ["tiles=1,2,4,6", "ddr.bandwidth_gbps=34:136:12", "clocks.vpu_mhz=800:1200:12"]
+    texts = ["tiles=1,2,4,6", "ddr.bandwidth_gbps=34:136:10", "clocks.vpu_mhz=800:1200:10"]
     large = Space(
         space.hardware, space.model, bind([parse_axis(text) for text in texts], space.hardware, space.model)
     )

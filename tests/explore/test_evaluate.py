@@ -6,7 +6,6 @@ import pytest
 
 from npusim import api, load_hardware
 from npusim.explore.axes import bind, parse_axis, parse_rewrites
-from npusim.explore.executors import Machines
 from npusim.explore.rewrites import graph_for
 from npusim.explore.space import Space, grid
 from npusim.explore.sweep import sweep
@@ -26,7 +25,7 @@ def test_every_row_is_a_single_run() -> None:
     points = grid(space.axes)
     table = sweep(space, points).table
     assert (table["error"] == "").all()
-    for place in (0, 7, 18, 29, len(points) - 1):
+    for place in (0, 13, len(points) - 1):
         tiles, vpu, ddr, tokens, passes = points[place]
         hw = load_hardware(
             "lunarlake.yaml", [f"tiles={tiles}", f"clocks.vpu_mhz={vpu!r}", f"ddr.bandwidth_gbps={ddr!r}"]
@@ -80,8 +79,3 @@ def test_an_unknown_kernel_is_a_row_unless_guesses_are_allowed(tiny: ModelSource
     guessed = sweep(Space(hw, tiny, axes, allow_guess=True), grid(axes)).table
     assert (guessed["error"] == "").all()
     assert (guessed["guess_share"] > 0).all()
-
-
-def test_the_table_is_the_same_by_any_machines(space: Space) -> None:
-    points = grid(space.axes)
-    assert sweep(space, points).table.equals(sweep(space, points, machines=Machines(2)).table)

@@ -16,8 +16,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
     [
         ("shave_count_by_cumba", ["1"], "CumBA gains least with"),
         ("cmx_by_chunk", ["1"], "the best chunk is"),
-        ("smallest_npu_for_decode", ["50", "2"], "The smallest: 2 tiles"),
-        ("smallest_npu_for_decode", ["1e9", "1"], "None of these is fast enough."),
+        ("smallest_npu_for_decode", ["50", "1"], "The smallest: 2 tiles"),
     ],
 )
 def test_example(

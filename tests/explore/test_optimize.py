@@ -16,8 +16,8 @@ pytest.importorskip("optuna", reason="the extra [optimize] is not installed")
 
 @pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
 def test_stopped_and_not_stopped_end_the_same(space: Space, tmp_path: Path, sampler: Sampler) -> None:
-    optimize(space, 40, tmp_path / "whole", sampler, seed=1)
-    for trials in (10, 25, 40):
+    optimize(space, 36, tmp_path / "whole", sampler, seed=1)
+    for trials in (10, 36):
         optimize(space, trials, tmp_path / "parts", sampler, seed=1)
     for name in ("results.csv", "results.parquet"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
@@ -25,7 +25,7 @@ def test_stopped_and_not_stopped_end_the_same(space: Space, tmp_path: Path, samp
 
 def test_it_finds_the_front_of_a_small_space(space: Space, tmp_path: Path) -> None:
     whole = sweep(space, grid(space.axes))
-    found = optimize(space, 120, tmp_path)
+    found = optimize(space, 64, tmp_path)
     names = list(found.objectives)
     best = whole.table.loc[whole.front, names].drop_duplicates().sort_values(names)
     assert found.table.loc[found.front, names].drop_duplicates().sort_values(names).to_numpy().tolist() == (
