@@ -41,6 +41,8 @@ APPROXIMATE = ("actiba",)
 #: Fixed pipelines are simulated on the whole model too if the probe has them within this factor of the choice: what
 #: layers have to do with each other (prefetch, results that stay in CMX) is 1 % of a small decode, and less elsewhere.
 _NEAR = 1.05
+#: A model is its own probe if it has no more than so many times the tasks.
+_FEW = 2
 #: Rounds over all groups at most; the second mostly confirms the first.
 _PASSES = 4
 #: Two latencies whose difference is rounding.
@@ -101,13 +103,17 @@ def best_rewrites(model: Any, hw: Hardware, *, approximate: bool = False) -> Cho
     steps = STEPS + (APPROXIMATE if approximate and hw.dpu.ppe.lut else ())
     probe, whole = _Bench(probe_of(model), hw), _Bench(model, hw)
     stock_us = whole.latency_us({}, must=True)
+    probe.latency_us({})
+    if whole.most_tasks <= _FEW * probe.most_tasks:
+        probe = whole
     options = _options(probe.model, steps, hw)
     fixed = _fixed(probe, options)
     best = _refined(probe, options, fixed[0][1])
-    rest = {group: tried for group, tried in _options(model, steps, hw).items() if group not in options}
+    rest = {group: tried for group, tried in _asked(model, steps).items() if group not in options}
     best = _refined(whole, rest, best)
     near_us = probe.latency_us(best) * _NEAR
-    verified = [plan for _, plan in fixed if not plan or probe.latency_us(plan) <= near_us]
+    distinct = {probe.latency_us(plan): plan for _, plan in reversed(fixed)}
+    verified = [{}, *(plan for latency_us, plan in distinct.items() if latency_us <= near_us)]
     best = min([best, *verified], key=whole.latency_us)
     result, sites = whole.rewritten(best)
     gains = {**_gains(probe, options, best), **_gains(whole, rest, best)}
@@ -130,6 +136,7 @@ class _Bench:
 
     model: Any
     hw: Hardware
+    most_tasks: int = 0
     _plans: dict[frozenset[tuple[str, str]], float] = field(default_factory=dict)
     _results: dict[tuple[tuple[str, str], ...], float] = field(default_factory=dict)
 
@@ -155,6 +162,7 @@ class _Bench:
     def _simulated(self, model: Any, must: bool) -> float:
         try:
             program = api.lower(graph_of(model, "auto", "the model"), self.hw)
+            self.most_tasks = max(self.most_tasks, len(program.tasks))
             return api.simulate(program, self.hw, engine="fast", allow_guess=True).latency_us
         except UserError:
             if must:
@@ -184,6 +192,22 @@ def _options(model: Any, steps: tuple[str, ...], hw: Hardware) -> dict[str, list
             and 2 * math.prod(node.get_input_shape(0)) > hw.tiles * hw.cmx.kib_per_tile * 1024
         ):
             tried[:] = [step for step in tried if not step.startswith("reduba")]
+    return options
+
+
+def _asked(model: Any, steps: tuple[str, ...]) -> dict[str, list[str]]:
+    """For every group in a model the steps that could take it, found at once, those of the same result included."""
+    import xamba
+
+    options: dict[str, list[str]] = {}
+
+    def note(step: str, op: str) -> bool:
+        tried = options.setdefault(without_number(op), [])
+        if step not in tried:
+            tried.append(step)
+        return False
+
+    xamba.apply(model, ",".join(steps), choose=note)
     return options
 
 

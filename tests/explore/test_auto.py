@@ -69,15 +69,17 @@ def test_what_is_taken_pays_and_computes_the_same() -> None:
 
 
 def test_approximations_are_taken_only_if_asked_for_and_where_the_dpu_has_tables() -> None:
-    stock = workloads.build(MAMBA2, tokens=16, layers=1, lm_head=False)
-    tables = ("dpu.ppe.lut={functions: [swish, softplus, exp], segments: 32}",)
-    for overrides, taken in ((tables, True), (("dpu.ppe.lut=null",), False)):
-        hw = load_hardware("pantherlake.yaml", overrides)
-        exact, other = best_rewrites(stock, hw), best_rewrites(stock, hw, approximate=True)
-        assert "Bucketize" not in types(exact.model)
-        assert ("Bucketize" in types(other.model)) == taken
-        assert other.latency_us <= exact.latency_us
-        assert any((site.error_bound or 0) > 0 for site in other.sites) == taken
+    stock = workloads.build(MAMBA, phase="decode", layers=1, lm_head=False)
+    tables = load_hardware(
+        "pantherlake.yaml", ("dpu.ppe.lut={functions: [swish, softplus, exp], segments: 32}",)
+    )
+    exact, other = best_rewrites(stock, tables), best_rewrites(stock, tables, approximate=True)
+    assert "Bucketize" not in types(exact.model)
+    assert "Bucketize" in types(other.model)
+    assert other.latency_us < exact.latency_us
+    assert any((site.error_bound or 0) > 0 for site in other.sites)
+    without = best_rewrites(stock, load_hardware("pantherlake.yaml", ("dpu.ppe.lut=null",)), approximate=True)
+    assert "Bucketize" not in types(without.model)
 
 
 def test_the_block_of_a_long_axis_is_the_fastest() -> None:
