@@ -1,4 +1,4 @@
-"""Fixtures that tests of several packages share."""
+"""Fixtures that tests of several packages share, and what holds for all property tests."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+settings.register_profile("npusim", deadline=None)  # a slow machine breaks no law
+settings.load_profile("npusim")
 
 CHROMIUM_FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
