@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from statistics import median
 from typing import Any, NamedTuple
 
 from npusim.report.blocks import Block, card, command, number_column, plot, tab, text_column
@@ -20,7 +21,7 @@ _FAMILY_BARS = 30
 
 class Point(NamedTuple):
     """One prediction beside the truth, µs; ``group`` chooses its colour, ``family`` its box, ``other_us`` is another
-    estimate of the same."""
+    estimate of the same. ``scored`` is False for a truth that shows an order only: its error is in no summary."""
 
     name: str
     group: str
@@ -29,6 +30,7 @@ class Point(NamedTuple):
     truth_us: float
     other_us: float | None = None
     details: tuple[str, ...] = ()
+    scored: bool = True
 
     @property
     def error(self) -> float:
@@ -74,7 +76,8 @@ def silicon_page(label: str, found: Sequence[Scored], command_text: str = "") ->
     points = [
         Point(one.row.model, f"{one.row.platform} {one.row.precision}", one.row.workload or one.row.model,
               one.predicted_us, one.row.measured_us, one.vendor_us,
-              (one.row.metric, one.row.device, one.row.grade, one.row.use, one.row.source))
+              (one.row.metric, one.row.device, one.row.grade, one.row.use, one.row.source),
+              one.row.use == "score")
         for one in found if one.row.measured_us > 0
     ]  # fmt: skip
     columns = [
@@ -105,27 +108,33 @@ def _tabs(points: Sequence[Point], truth: str, grouped: str) -> list[dict[str, A
 
 
 def _cards(points: Sequence[Point]) -> list[dict[str, str]]:
-    errors = sorted(abs(point.error) for point in points)
-    if not errors:
+    scored = [point for point in points if point.scored]
+    if not scored:
         return [card("Rows", "0", "with a latency to compare with", tone="warn")]
-    middle = (errors[(len(errors) - 1) // 2] + errors[len(errors) // 2]) / 2
-    inside = sum(error <= _BAND for error in errors) / len(errors)
-    bias = sorted(point.error for point in points)[len(points) // 2]
+    errors = sorted(abs(point.error) for point in scored)
+    left_out = len(points) - len(scored)
+    rows = f"{len(scored):,} rows" + (f"; {left_out:,} show an order only" if left_out else "")
     cards = [
-        card("Median error", f"{middle:.1%}".replace("%", " %"), f"of the latency, {len(errors):,} rows", "main"),
-        card("90th percentile", f"{errors[min(len(errors) - 1, int(0.9 * len(errors)))]:.1%}".replace("%", " %"),
+        card("Median error", _percent(median(errors)), f"of the latency, {rows}", "main"),
+        card("90th percentile", _percent(errors[min(len(errors) - 1, int(0.9 * len(errors)))]),
              "nine of ten rows are at most so far off"),
-        card("Worst", f"{errors[-1]:.1%}".replace("%", " %"), max(points, key=lambda p: abs(p.error)).name),
-        card("Within 10 %", f"{inside:.1%}".replace("%", " %"), "of the rows"),
-        card("Bias", f"{round(bias, 3) + 0.0:+.1%}".replace("%", " %"), "median of the signed errors"),
+        card("Worst", _percent(errors[-1]), max(scored, key=lambda p: abs(p.error)).name),
+        card("Within 10 %", _percent(sum(error <= _BAND for error in errors) / len(errors)), "of the rows"),
+        card("Bias", f"{round(median(p.error for p in scored), 3) + 0.0:+.1%}".replace("%", " %"),
+             "median of the signed errors"),
     ]  # fmt: skip
-    others = [abs(point.other_us / point.truth_us - 1) for point in points if point.other_us]
-    if others:
-        median = sorted(others)[len(others) // 2]
-        cards.append(
-            card("Vendor's estimate", f"{median:.1%}".replace("%", " %"), f"median error, {len(others)} rows")
-        )
+    both = [
+        (abs(point.other_us / point.truth_us - 1), abs(point.error)) for point in scored if point.other_us
+    ]
+    if both:
+        other, ours = (median(column) for column in zip(*both, strict=True))
+        hint = f"median error, {len(both):,} rows; npusim {_percent(ours)} on the same"
+        cards.append(card("Vendor's estimate", _percent(other), hint))
     return cards
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}".replace("%", " %")
 
 
 def _groups(points: Iterable[Point]) -> dict[str, list[Point]]:

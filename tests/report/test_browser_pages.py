@@ -127,6 +127,16 @@ def test_every_tab_has_its_content(watched: Watched, request: pytest.FixtureRequ
         assert watched.page.locator("h1").inner_text() == HOSTILE
 
 
+def test_rows_that_show_an_order_only_are_in_no_summary() -> None:
+    rows = [row for row in measurements() if row.use in ("score", "trend")]
+    html = silicon_page(
+        "x", [Scored(row, row.measured_us * (1.25 if row.use == "score" else 9), None) for row in rows]
+    )
+    assert '"label":"Median error","value":"25.0"' in html
+    assert '"label":"Worst","value":"25.0"' in html
+    assert f"{sum(row.use == 'trend' for row in rows)} show an order only" in html
+
+
 @page("explore")
 def test_brushing_follows_into_the_table_and_the_front(watched: Watched) -> None:
     page = watched.page
