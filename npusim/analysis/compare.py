@@ -121,10 +121,6 @@ class Run:
         """End of the last task."""
         return self.metrics.latency_us
 
-    def of_kind(self, kind: Kind) -> tuple[OpChange, ...]:
-        """The changes of one kind, the largest difference first."""
-        return tuple(change for change in self.changes if change.kind == kind)
-
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
