@@ -23,7 +23,7 @@ from npusim.engine.compile import compile_program
 from npusim.engine.event import simulate
 from npusim.engine.fast import latencies, simulate_fast
 from npusim.hardware.paths import with_values
-from npusim.lowering.program import Program, ProgramOp, Queue, Task
+from npusim.lowering.program import Program, ProgramOp, Queue, Task, Tasks
 
 PHASES: tuple[Phase, ...] = ("prefill", "decode")
 
@@ -54,7 +54,7 @@ def mamba_like(tasks: int, tiles: int) -> Program:
             out.append(Task(2 * (tile % 2) + 1, op, store, (done,), (barriers,)))
         previous = (barriers,)
         barriers += 1
-    return Program("mamba-like", tuple(queues), tuple(out), tuple(ops), barriers, tiles=tiles)
+    return Program("mamba-like", tuple(queues), Tasks.of(out), tuple(ops), barriers, tiles=tiles)
 
 
 def price(program: Program, ddr_gbps: float | None) -> Prices:

@@ -126,8 +126,6 @@ def priced(program: Program, machines: Sequence[Hardware], allow_guess: bool = F
 
 def _first_op(program: Program, kernel: str) -> str:
     """The first op with a call of ``kernel``, as an error names it."""
-    for task in program.tasks:
-        if getattr(task.work, "kernel", None) == kernel:
-            op = program.ops[task.op]
-            return f"op '{op.name}' ({op.type})"
-    return "the program"
+    task = next(task for task in program.tasks if getattr(task.work, "kernel", None) == kernel)
+    op = program.ops[task.op]
+    return f"op '{op.name}' ({op.type})"

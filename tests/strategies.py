@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from npusim.costs.prices import Prices
 from npusim.costs.work import DmaWork, DpuWork, Memory, ShaveWork, Work
-from npusim.lowering.program import Program, ProgramOp, Queue, Task
+from npusim.lowering.program import Program, ProgramOp, Queue, Task, Tasks
 
 #: For tests that run an engine: enough examples to find what there is, few enough to stay quick on a busy machine.
 law = settings(max_examples=30, deadline=None)
@@ -58,7 +58,7 @@ def programs(draw: st.DrawFn, max_tasks: int = 24, max_barriers: int = 8) -> Pro
         work = _work(queues[queue], size // 2, "ddr" if size % 2 else "cmx")
         tasks.append(Task(queue, index % ops, work, _members(waits), _members(updates)))
     named = tuple(ProgramOp(f"op.{i}", "MatMul") for i in range(ops))
-    return Program("random", queues, tuple(tasks), named, barriers)
+    return Program("random", queues, Tasks.of(tasks), named, barriers)
 
 
 #: Durations that collide often (small integers, zero) as well as awkward floats.
@@ -105,4 +105,4 @@ def shuffled(draw: st.DrawFn, program: Program) -> tuple[Program, list[int]]:
     while any(rest):
         fifo = draw(st.sampled_from([fifo for fifo in rest if fifo]))
         order.append(fifo.pop(0))
-    return replace(program, tasks=tuple(program.tasks[i] for i in order)), order
+    return replace(program, tasks=program.tasks.take(np.array(order, np.int32))), order

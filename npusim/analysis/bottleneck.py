@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from npusim.costs.prices import Prices
 from npusim.engine.timeline import Timeline
+from npusim.lowering.program import ENGINES
 
 #: What a moment on the wall clock goes to. ``start-up``: the latency of a transfer, before bytes move; ``ddr``: what
 #: a transfer loses to others that share DDR; ``dma``, ``dpu``, ``shave``: the engine at work; ``barrier/dependency``:
@@ -44,25 +45,22 @@ class CriticalPath:
         """Exposed µs by op of the Program and kind, shape (ops, kinds)."""
         program = self.timeline.program
         table = np.zeros((len(program.ops), len(KINDS)))
-        np.add.at(table, [program.tasks[task].op for task in self.tasks], self.kind_us)
+        np.add.at(table, program.tasks.op[self.tasks], self.kind_us)
         return table
 
     def by_queue(self) -> Mapping[str, float]:
         """Exposed µs of the queues that are on the path, the largest first."""
         program = self.timeline.program
-        sums: dict[str, float] = {}
-        for task, time_us in zip(self.tasks.tolist(), self.kind_us.sum(axis=1).tolist(), strict=True):
-            name = program.queues[program.tasks[task].queue].name
-            sums[name] = sums.get(name, 0.0) + time_us
+        queue = program.tasks.queue[self.tasks]
+        busy = np.bincount(queue, self.kind_us.sum(axis=1), minlength=len(program.queues))
+        sums = {program.queues[number].name: float(busy[number]) for number in np.unique(queue)}
         return dict(sorted(sums.items(), key=lambda item: (-item[1], item[0])))
 
     def by_engine(self) -> dict[str, float]:
         """Exposed µs of every engine, whatever its tasks spend it on."""
         program = self.timeline.program
-        sums = dict.fromkeys(_ENGINE_KIND, 0.0)
-        for task, time_us in zip(self.tasks.tolist(), self.kind_us.sum(axis=1).tolist(), strict=True):
-            sums[program.queues[program.tasks[task].queue].engine] += time_us
-        return sums
+        engine = program.engine[self.tasks]
+        return dict(zip(ENGINES, np.bincount(engine, self.kind_us.sum(axis=1), 3).tolist(), strict=True))
 
 
 def critical_path(timeline: Timeline, prices: Prices) -> CriticalPath:
@@ -89,13 +87,12 @@ def task_kinds(
     Shape (tasks, kinds); rows sum to ``end - start``.
     """
     program = timeline.program
-    at = np.arange(len(program.tasks)) if tasks is None else tasks
+    at: npt.NDArray[np.int64] | slice = slice(None) if tasks is None else tasks
     took = timeline.end_us[at] - timeline.start_us[at]
     ddr = np.minimum(timeline.contended_us[at], took)
     start_up = np.minimum(prices.latency_us[at], took - ddr)
-    queue_kind = np.array([_ENGINE_KIND[queue.engine] for queue in program.queues], np.int64)
-    kind = queue_kind[[program.tasks[task].queue for task in at.tolist()]]
-    table = np.zeros((len(at), len(KINDS)))
+    kind = np.array([_ENGINE_KIND[name] for name in ENGINES], np.int64)[program.engine[at]]
+    table = np.zeros((len(kind), len(KINDS)))
     table[:, KINDS.index("start-up")] = start_up
     table[:, KINDS.index("ddr")] = ddr
     table[np.arange(len(kind)), kind] = took - ddr - start_up

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from npusim.analysis.metrics import ENGINES, Metrics, OpRow
-from npusim.lowering.program import ProgramOp
+from npusim.analysis.metrics import Metrics, OpRow
+from npusim.lowering.program import ENGINES, ProgramOp
 
 Kind = Literal["moved", "replaced", "removed", "added", "same"]
 _NUMBER = re.compile(r"\d+")

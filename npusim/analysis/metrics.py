@@ -19,8 +19,8 @@ from npusim.costs.prices import PROVENANCE, Prices
 from npusim.costs.work import DmaWork
 from npusim.engine.timeline import Timeline
 from npusim.hardware.schema import Hardware
+from npusim.lowering.program import ENGINES, Indices
 
-ENGINES = ("dma", "dpu", "shave")
 _WAIT = KINDS.index("barrier/dependency")
 
 
@@ -83,16 +83,16 @@ def metrics(timeline: Timeline, prices: Prices, hw: Hardware | None = None) -> M
     """Everything about one Timeline. With ``hw``, the energy includes its static power over the latency."""
     program = timeline.program
     latency = timeline.latency_us
-    queue = np.array([task.queue for task in program.tasks], np.int64)
-    engine_of_queue = np.array([ENGINES.index(q.engine) for q in program.queues], np.int64)
-    engine = engine_of_queue[queue]
+    engine = program.engine
     path = critical_path(timeline, prices)
 
     busy_us = timeline.end_us - timeline.start_us
-    queue_busy = np.bincount(queue, busy_us, minlength=len(program.queues))
+    queue_busy = np.bincount(program.tasks.queue, busy_us, minlength=len(program.queues))
     servers = np.array([q.servers for q in program.queues], np.int64)
-    of_engine = [engine_of_queue == number for number in range(len(ENGINES))]
+    of_engine = [[queue.engine == name for queue in program.queues] for name in ENGINES]
     static_mw = hw.energy.static_mw if hw else 0.0
+    counted = zip(program.tasks.works, program.tasks.count_of_work().tolist(), strict=True)
+    transfers = [(work, count) for work, count in counted if isinstance(work, DmaWork)]
     return Metrics(
         latency_us=latency,
         statistics=statistics(timeline, engine),
@@ -109,15 +109,15 @@ def metrics(timeline: Timeline, prices: Prices, hw: Hardware | None = None) -> M
             for q, busy in zip(program.queues, queue_busy, strict=True)
         },
         ddr_bytes={
-            "read": sum(t.work.ddr_read_bytes for t in program.tasks if isinstance(t.work, DmaWork)),
-            "write": sum(t.work.ddr_write_bytes for t in program.tasks if isinstance(t.work, DmaWork)),
+            "read": sum(count * work.ddr_read_bytes for work, count in transfers),
+            "write": sum(count * work.ddr_write_bytes for work, count in transfers),
         },
         contended_us=float(timeline.contended_us.sum()),
         energy_uj=float(prices.energy_pj.sum()) * 1e-6 + static_mw * latency * 1e-3,
     )
 
 
-def statistics(timeline: Timeline, engine: npt.NDArray[np.int64]) -> dict[str, float]:
+def statistics(timeline: Timeline, engine: Indices) -> dict[str, float]:
     """The vendor's task statistics, µs; ``engine`` is each task's index into ENGINES."""
     start, end = timeline.start_us, timeline.end_us
     dma, dpu, shave = (union(start[engine == kind], end[engine == kind]) for kind in range(len(ENGINES)))
@@ -138,13 +138,11 @@ def statistics(timeline: Timeline, engine: npt.NDArray[np.int64]) -> dict[str, f
     }
 
 
-def _op_rows(
-    timeline: Timeline, prices: Prices, engine: npt.NDArray[np.int64], path: CriticalPath
-) -> tuple[OpRow, ...]:
+def _op_rows(timeline: Timeline, prices: Prices, engine: Indices, path: CriticalPath) -> tuple[OpRow, ...]:
     program = timeline.program
     count = len(program.ops)
     start, end = timeline.start_us, timeline.end_us
-    op = np.array([task.op for task in program.tasks], np.int64)
+    op = program.tasks.op
     first, last = np.full(count, np.inf), np.zeros(count)
     np.minimum.at(first, op, start)
     np.maximum.at(last, op, end)
@@ -179,7 +177,7 @@ def _op_rows(
 
 
 def _hidden_bound(
-    timeline: Timeline, prices: Prices, op: npt.NDArray[np.int64], span_us: npt.NDArray[np.float64]
+    timeline: Timeline, prices: Prices, op: Indices, span_us: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.int64]:
     """The kind that most of an op's own span goes to, as an index into KINDS (see OpRow)."""
     spent = np.zeros((len(span_us), len(KINDS)))

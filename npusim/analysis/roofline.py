@@ -51,12 +51,13 @@ class LowerBounds:
 
 def lower_bounds(program: Program, prices: Prices, hw: Hardware) -> LowerBounds:
     """All bounds of a Program at the given prices on the hardware that they are for."""
-    dpu = sum(roofline_cycles(task.work, hw) for task in program.tasks if isinstance(task.work, DpuWork))
-    shave = sum(_vector_cycles(task.work, hw) for task in program.tasks if isinstance(task.work, ShaveWork))
+    works = list(zip(program.tasks.works, program.tasks.count_of_work().tolist(), strict=True))
+    dpu = sum(count * roofline_cycles(work, hw) for work, count in works if isinstance(work, DpuWork))
+    shave = sum(count * _vector_cycles(work, hw) for work, count in works if isinstance(work, ShaveWork))
     return LowerBounds(
         dpu_us=dpu / (hw.tiles * hw.clocks.dpu_mhz),
         shave_us=shave / (hw.tiles * hw.shave.per_tile * hw.clocks.vpu_mhz),
-        ddr_us=_ddr_us(program, hw),
+        ddr_us=_ddr_us(program, [(w, n) for w, n in works if isinstance(w, DmaWork)], hw),
         queue_us=busiest_queue_us(program, prices),
         dependency_us=dependency_us(program, prices),
     )
@@ -64,8 +65,7 @@ def lower_bounds(program: Program, prices: Prices, hw: Hardware) -> LowerBounds:
 
 def busiest_queue_us(program: Program, prices: Prices) -> float:
     """The largest sum of task durations of one queue, over its servers, µs."""
-    queue = np.array([task.queue for task in program.tasks], np.int64)
-    busy = np.bincount(queue, prices.duration_us, minlength=len(program.queues))
+    busy = np.bincount(program.tasks.queue, prices.duration_us, minlength=len(program.queues))
     servers = np.array([q.servers for q in program.queues], float)
     return float((busy / servers).max(initial=0.0))
 
@@ -75,7 +75,7 @@ def dependency_us(program: Program, prices: Prices) -> float:
     free = replace(
         program,
         queues=tuple(Queue(f"task {i}", "dma", i) for i in range(len(program.tasks))),
-        tasks=tuple(replace(task, queue=i) for i, task in enumerate(program.tasks)),
+        tasks=replace(program.tasks, queue=np.arange(len(program.tasks), dtype=np.int32)),
     )
     return simulate_fast(free, replace(prices, ddr_gbps=None)).latency_us
 
@@ -87,13 +87,15 @@ def _vector_cycles(work: ShaveWork, hw: Hardware) -> float:
     return 8 * max(min(work.out_bytes, 2 * work.out_elements), 2 * work.macs) / hw.shave.vector_bits
 
 
-def _ddr_us(program: Program, hw: Hardware) -> float:
-    transfers = [task.work for task in program.tasks if isinstance(task.work, DmaWork)]
+def _ddr_us(program: Program, transfers: list[tuple[DmaWork, int]], hw: Hardware) -> float:
     bytes_per_us = hw.ddr.bandwidth_gbps * BYTES_PER_US_PER_GBPS
     if hw.ddr.contention:
-        return sum(work.ddr_read_bytes + work.ddr_write_bytes for work in transfers) / bytes_per_us
+        moved = sum(count * (work.ddr_read_bytes + work.ddr_write_bytes) for work, count in transfers)
+        return moved / bytes_per_us
     priced = [
-        work for work in transfers if work.kind not in ("fetch", "sync") and "ddr" in (work.src, work.dst)
+        count * work.counted_bytes
+        for work, count in transfers
+        if work.kind not in ("fetch", "sync") and "ddr" in (work.src, work.dst)
     ]
     fifos = sum(queue.engine == "dma" for queue in program.queues)
-    return sum(work.counted_bytes for work in priced) / (bytes_per_us * fifos) if fifos else 0.0
+    return sum(priced) / (bytes_per_us * fifos) if fifos else 0.0

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from npusim.analysis.metrics import ENGINES
 from npusim.api import Result
 from npusim.cli.summary import plain
+from npusim.lowering.program import ENGINES
 from npusim.validation.compare_case import OpPair, Side
 from npusim.validation.predict import Prediction
 from npusim.validation.references import Row

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -41,7 +41,7 @@ def price_points(program: Program, hardwares: Sequence[Hardware], allow_guess: b
 
     Raises as ``price`` does.
     """
-    work_of_task, works = _distinct(task.work for task in program.tasks)
+    works = program.tasks.works
     other = next((work for work in works if type(work) not in _KINDS), None)
     if other is not None:
         raise TypeError(f"no cost model for {type(other).__name__}")
@@ -61,7 +61,7 @@ def price_points(program: Program, hardwares: Sequence[Hardware], allow_guess: b
             duration[point, mine] = lasts / how.per_us(hw) + how.dispatch_us(hw)
     moved = [w.ddr_read_bytes + w.ddr_write_bytes if isinstance(w, DmaWork) else 0.0 for w in works]
     return PriceTable(
-        work_of_task=work_of_task,
+        work_of_task=program.tasks.work,
         duration_us=duration,
         latency_us=latency,
         ddr_bytes=np.array(moved, np.float64),
@@ -142,16 +142,3 @@ class _Values:
         if text is None:
             text = self.by_identity[id(section)] = section.model_dump_json()
         return text
-
-
-def _distinct(works: Iterable[Work]) -> tuple[npt.NDArray[np.intp], list[Work]]:
-    """Position of every work in the list of distinct ones. Equal objects hash once per identity, not per task."""
-    by_identity: dict[int, int] = {}
-    by_value: dict[Work, int] = {}
-    index = []
-    for work in works:
-        position = by_identity.get(id(work))
-        if position is None:
-            position = by_identity[id(work)] = by_value.setdefault(work, len(by_value))
-        index.append(position)
-    return np.array(index, dtype=np.intp), list(by_value)

@@ -38,7 +38,7 @@ class PriceTable:
     contended; they mean what they mean in Prices.
     """
 
-    work_of_task: npt.NDArray[np.intp]
+    work_of_task: npt.NDArray[np.int32]
     duration_us: npt.NDArray[np.float64]
     latency_us: npt.NDArray[np.float64]
     ddr_bytes: npt.NDArray[np.float64]

@@ -6,15 +6,12 @@ Everything that depends on durations is left out, so that one compilation serves
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from npusim.lowering.program import Program
-
-Indices = npt.NDArray[np.int32]
+from npusim.lowering.program import Indices, Program
+from npusim.lowering.tasks import starts
 
 
 class Arrays(NamedTuple):
@@ -54,10 +51,9 @@ class Compiled:
 def compile_program(program: Program) -> Compiled:
     """The structure of a Program, for any number of runs at different prices."""
     queues, barriers, tasks = len(program.queues), program.barriers, len(program.tasks)
-    queue = np.fromiter((task.queue for task in program.tasks), np.int32, tasks)
-    producer, updated = _pairs([task.updates for task in program.tasks])
-    producers = np.bincount(updated, minlength=barriers)
-    consumer, awaited = _pairs([task.waits for task in program.tasks])
+    queue, updates = program.tasks.queue, program.tasks.updates
+    producers = np.bincount(updates.values, minlength=barriers)
+    consumer, awaited = program.tasks.waits.owner, program.tasks.waits.values
     first = np.unique(queue[consumer].astype(np.int64) * max(barriers, 1) + awaited, return_index=True)[1]
     first = np.sort(first[producers[awaited[first]] > 0])
     consumer, awaited = consumer[first], awaited[first]
@@ -66,27 +62,16 @@ def compile_program(program: Program) -> Compiled:
         program,
         Arrays(
             queue=queue,
-            servers_at=_starts([q.servers for q in program.queues]),
+            servers_at=starts([q.servers for q in program.queues]),
             fifo=np.argsort(queue, kind="stable").astype(np.int32),
-            fifo_at=_starts(np.bincount(queue, minlength=queues)),
+            fifo_at=starts(np.bincount(queue, minlength=queues)),
             waits=awaited,
-            waits_at=_starts(np.bincount(consumer, minlength=tasks)),
+            waits_at=starts(np.bincount(consumer, minlength=tasks)),
             held=np.bincount(consumer, minlength=tasks).astype(np.int32),
-            updates=updated,
-            updates_at=_starts(np.bincount(producer, minlength=tasks)),
+            updates=updates.values,
+            updates_at=updates.at,
             consumers=consumer[by_barrier],
-            consumers_at=_starts(np.bincount(awaited, minlength=barriers)),
+            consumers_at=starts(np.bincount(awaited, minlength=barriers)),
             producers=producers.astype(np.int32),
         ),
     )
-
-
-def _pairs(sets: list[tuple[int, ...]]) -> tuple[Indices, Indices]:
-    """(task, barrier) of every element, as two arrays."""
-    tasks = np.repeat(np.arange(len(sets), dtype=np.int32), [len(one) for one in sets])
-    return tasks, np.fromiter(chain.from_iterable(sets), np.int32, len(tasks))
-
-
-def _starts(counts: npt.ArrayLike) -> Indices:
-    """Where each of several lists of these lengths begins, and where the last one ends."""
-    return np.concatenate(([0], np.cumsum(counts))).astype(np.int32)

@@ -17,8 +17,8 @@ class Deadlock(RuntimeError):
 def queue_members(program: Program) -> list[list[int]]:
     """Tasks of every queue, in FIFO order (which is the Program's order)."""
     members: list[list[int]] = [[] for _ in program.queues]
-    for index, task in enumerate(program.tasks):
-        members[task.queue].append(index)
+    for index, queue in enumerate(program.tasks.queue.tolist()):
+        members[queue].append(index)
     return members
 
 

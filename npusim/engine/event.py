@@ -64,8 +64,8 @@ class Machine:
         self.cause = [-1] * tasks
         self.server = [0] * tasks
 
-        self.waits = [task.waits for task in program.tasks]
-        self.updates = [task.updates for task in program.tasks]
+        self.waits = program.tasks.waits.tuples()
+        self.updates = program.tasks.updates.tuples()
         self.pending = [0] * program.barriers  # producers that have not ended
         for updates in self.updates:
             for barrier in updates:

@@ -44,7 +44,7 @@ def simulate_fast(program: Program | Compiled, prices: Prices) -> Timeline:
         for column in (prices.duration_us, prices.latency_us, prices.ddr_bytes)
     )
     gbps = np.nan if prices.ddr_gbps is None else prices.ddr_gbps
-    start, end = _schedule(compiled, np.arange(tasks), duration, latency, moved, gbps)
+    start, end = _schedule(compiled, np.arange(tasks, dtype=np.int32), duration, latency, moved, gbps)
     reason, cause, server = np.empty(tasks, np.int8), np.empty(tasks, np.int64), np.empty(tasks, np.int8)
     explain(compiled.arrays, start, end, reason, cause, server)
     return Timeline(
@@ -84,7 +84,7 @@ def latencies(program: Program | Compiled, table: PriceTable, threads: int | Non
 
 def _schedule(
     compiled: Compiled,
-    work_of: npt.NDArray[np.intp],
+    work_of: npt.NDArray[np.int32],
     duration: Times,
     latency: Times,
     moved: Times,

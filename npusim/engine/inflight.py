@@ -15,7 +15,7 @@ from npusim.costs.prices import Prices
 from npusim.costs.work import DmaWork
 from npusim.engine.compile import compile_program
 from npusim.engine.fast import simulate_fast
-from npusim.lowering.program import Program, Task
+from npusim.lowering.program import Program, Task, Tasks
 
 #: Inferences a stream. The first and the last are not counted: others start or have ended beside them.
 ROUNDS = 5
@@ -51,7 +51,8 @@ def side_by_side(program: Program, streams: int, rounds: int) -> Program:
     Its tasks are those of ``program``, stream by stream and round by round, each inference behind one task of its own
     that starts it.
     """
-    queues, tasks = len(program.queues), []
+    queues, once = len(program.queues), list(program.tasks)
+    tasks: list[Task] = []
     for stream in range(streams):
         starter = streams * queues + stream
         for turn in range(rounds):
@@ -66,14 +67,14 @@ def side_by_side(program: Program, streams: int, rounds: int) -> Program:
                     waits=(begin, *(base + 1 + barrier for barrier in task.waits)),
                     updates=(*(base + 1 + barrier for barrier in task.updates), done),
                 )
-                for task in program.tasks
+                for task in once
             )
     own = [replace(queue, name=f"{queue.name} of {s}") for s in range(streams) for queue in program.queues]
     starters = [replace(program.queues[0], name=f"start of {s}") for s in range(streams)]
     return replace(
         program,
         queues=(*own, *starters),
-        tasks=tuple(tasks),
+        tasks=Tasks.of(tasks),
         barriers=streams * rounds * (program.barriers + 2),
         buffers=(),
     )

@@ -25,7 +25,7 @@ INF = np.inf
 @kernel
 def schedule(  # noqa: PLR0915 - one loop: calls that take many arrays cost more than what they would do
     arrays: Arrays,
-    work_of: npt.NDArray[np.intp],
+    work_of: npt.NDArray[np.int32],
     duration: Times,
     latency: Times,
     moved: Times,

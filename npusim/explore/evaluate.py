@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from npusim.analysis.bottleneck import KINDS, binding_kind, critical_path
-from npusim.analysis.metrics import ENGINES, statistics
+from npusim.analysis.metrics import statistics
 from npusim.costs.price import price_points
 from npusim.costs.prices import PROVENANCE, PriceTable
 from npusim.costs.shave import UnknownKernel
@@ -131,8 +129,7 @@ def _result(compiled: Compiled, table: PriceTable, index: int, dynamic_pj: float
     prices = table.prices(index)
     timeline = simulate_fast(compiled, prices)
     latency = timeline.latency_us
-    queue_engine = np.array([ENGINES.index(queue.engine) for queue in compiled.program.queues], np.int64)
-    times = statistics(timeline, queue_engine[compiled.arrays.queue])
+    times = statistics(timeline, compiled.program.engine)
     path = critical_path(timeline, prices)
     exposed = path.kind_us.sum(axis=1)
     guessed = float(exposed[prices.provenance[path.tasks] == _GUESS].sum())

@@ -11,7 +11,7 @@ from npusim.lowering.nodes import Node
 from npusim.lowering.ones import fold_ones
 from npusim.lowering.place import Placer
 from npusim.lowering.plan import Plan
-from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Queue, Task
+from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Queue, Task, Tasks
 from npusim.lowering.refit import refit
 from npusim.lowering.rewrite import raise_slices
 from npusim.lowering.rewrite_split import split_projections
@@ -104,4 +104,4 @@ def lower(graph: Graph, hw: Hardware) -> Program:
     return schedule(plans, ops, {v.storage for v in outputs}, homes, graph.name, hw, graph.notes)
 
 
-__all__ = ["CmxBuffer", "Program", "ProgramOp", "Queue", "Task", "layer_of", "lower", "lowering_key"]
+__all__ = ["CmxBuffer", "Program", "ProgramOp", "Queue", "Task", "Tasks", "layer_of", "lower", "lowering_key"]

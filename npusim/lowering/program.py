@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from npusim.costs.work import Work
+import numpy as np
+
+from npusim.lowering.tasks import Indices, Lists, Task, Tasks
 
 Engine = Literal["dma", "dpu", "shave"]
+#: Engine kinds, in the order in which arrays number them.
+ENGINES: tuple[Engine, ...] = ("dma", "dpu", "shave")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +27,6 @@ class Queue:
     unit: int
     channel: str = ""
     servers: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One unit of work on one queue. It starts when its queue reaches it and every barrier in ``waits`` is released.
-
-    ``op`` indexes Program.ops; ``updates`` are the barriers that this task's end counts towards. ``detail`` says what
-    it moves or computes, for people (shapes, slice and tile).
-    """
-
-    queue: int
-    op: int
-    work: Work
-    waits: tuple[int, ...] = ()
-    updates: tuple[int, ...] = ()
-    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +68,29 @@ class Program:
 
     name: str
     queues: tuple[Queue, ...]
-    tasks: tuple[Task, ...]
+    tasks: Tasks
     ops: tuple[ProgramOp, ...]
     barriers: int
     buffers: tuple[CmxBuffer, ...] = ()
     cmx_bytes_per_tile: int = 0
     tiles: int = 1
     notes: tuple[str, ...] = ()
+
+    @property
+    def engine(self) -> Indices:
+        """The engine kind of every task, as an index into ENGINES; shape (tasks,)."""
+        return np.array([ENGINES.index(queue.engine) for queue in self.queues], np.int32)[self.tasks.queue]
+
+
+__all__ = [
+    "ENGINES",
+    "CmxBuffer",
+    "Engine",
+    "Indices",
+    "Lists",
+    "Program",
+    "ProgramOp",
+    "Queue",
+    "Task",
+    "Tasks",
+]

@@ -11,7 +11,7 @@ from npusim.lowering.emit import Emitter, Transfer, queues
 from npusim.lowering.fetch import add_fetches
 from npusim.lowering.memory import Booking, Pool
 from npusim.lowering.plan import CONSTANT, Load, Plan, cmx_capacity
-from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Task
+from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Task, Tasks
 from npusim.lowering.residency import Residency, decide, load_bytes
 
 
@@ -322,7 +322,7 @@ def schedule(
             members.setdefault(draft.also, []).append(i)
     waited = sorted({g for d in drafts for g in d.waits} & members.keys())
     number = {g: i for i, g in enumerate(waited)}
-    tasks = tuple(
+    tasks = Tasks.of(
         Task(
             d.queue,
             d.op,

@@ -34,14 +34,11 @@ class OpWork:
 
 def op_work(program: Program) -> OpWork:
     """Add up the work of every op; equal work is looked at once."""
-    table = np.zeros((5, len(program.ops)), np.int64)
-    known: dict[int, tuple[int, int, int, int]] = {}
-    for task in program.tasks:
-        counts = known.get(id(task.work))
-        if counts is None:
-            counts = known[id(task.work)] = _counts(task.work)
-        table[:, task.op] += (1, *counts)
-    return OpWork(*table)
+    tasks = program.tasks
+    counts = np.array([(1, *_counts(work)) for work in tasks.works], np.int64).reshape(-1, 5)
+    table = np.zeros((len(program.ops), 5), np.int64)
+    np.add.at(table, tasks.op, counts[tasks.work])
+    return OpWork(*table.T)
 
 
 def _counts(work: Work) -> tuple[int, int, int, int]:

@@ -7,6 +7,7 @@ import numpy as np
 from npusim.analysis.intervals import union
 from npusim.api import Result
 from npusim.engine.timeline import WAIT_REASONS
+from npusim.lowering.program import ENGINES
 from npusim.report.series import Floats
 from npusim.report.timeline_data import lane_of_task, lanes
 
@@ -15,7 +16,6 @@ STATES = (
     "busy", "stretched by shared DDR", "waits for DMA", "waits for DPU", "waits for SHAVE",
     "waits its turn in the queue", "nothing left to do",
 )  # fmt: skip
-ENGINES = ("dma", "dpu", "shave")
 
 
 def lane_times(result: Result) -> Floats:
@@ -42,7 +42,7 @@ def lane_times(result: Result) -> Floats:
 def _gap_state(result: Result) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """State that the gap before every task belongs to: the engine of what it waited for, or its own queue."""
     program, timeline = result.program, result.timeline
-    engine = np.array([ENGINES.index(program.queues[task.queue].engine) for task in program.tasks])
+    engine = program.engine
     waited = (timeline.wait_reason == WAIT_REASONS.index("barrier")) & (timeline.wait_for >= 0)
     return np.where(waited, STATES.index("waits for DMA") + engine[timeline.wait_for], STATES.index(
         "waits its turn in the queue"))  # fmt: skip
@@ -51,7 +51,7 @@ def _gap_state(result: Result) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
 def engine_partition(result: Result) -> dict[tuple[str, ...], float]:
     """The latency, µs, by which engines are busy at once; the empty tuple is idle time. Sums to the latency."""
     program, timeline = result.program, result.timeline
-    kinds = np.array([ENGINES.index(program.queues[task.queue].engine) for task in program.tasks], np.int64)
+    kinds = program.engine
     busy = [
         union(timeline.start_us[kinds == kind], timeline.end_us[kinds == kind])
         for kind in range(len(ENGINES))

@@ -129,9 +129,10 @@ def _mac_roof_us(result: Result) -> float:
     hw = result.hardware
     peak = hw.dpu.macs_per_cycle
     cycles = 0.0
-    for task in result.program.tasks:
-        if isinstance(task.work, DpuWork) and task.work.kind in ("conv", "dwconv"):
-            cycles += task.work.macs / (peak.int8 if task.work.in_bits <= 8 else peak.fp16)
+    tasks = result.program.tasks
+    for work, count in zip(tasks.works, tasks.count_of_work().tolist(), strict=True):
+        if isinstance(work, DpuWork) and work.kind in ("conv", "dwconv"):
+            cycles += count * work.macs / (peak.int8 if work.in_bits <= 8 else peak.fp16)
     return cycles / (hw.tiles * hw.clocks.dpu_mhz)
 
 

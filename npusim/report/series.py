@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from npusim.costs.prices import Prices
 from npusim.engine.timeline import Timeline
+from npusim.lowering.program import ENGINES, Engine
 
 Floats = npt.NDArray[np.float64]
 
@@ -43,11 +44,11 @@ def ddr_gbps(timeline: Timeline, prices: Prices, edges: Floats) -> Floats:
     return np.maximum(mean_rate(edges, start, end, prices.ddr_bytes[moved] / (end - start)) * 1e-3, 0.0)
 
 
-def busy_share(timeline: Timeline, engine: str, edges: Floats) -> Floats:
+def busy_share(timeline: Timeline, engine: Engine, edges: Floats) -> Floats:
     """Share of the servers of one engine kind that are busy, 0..1."""
     program = timeline.program
     servers = sum(queue.servers for queue in program.queues if queue.engine == engine)
-    mask = np.array([program.queues[task.queue].engine == engine for task in program.tasks], dtype=bool)
+    mask = program.engine == ENGINES.index(engine)
     if not servers or not mask.any():
         return np.zeros(len(edges) - 1)
     ones = np.full(int(mask.sum()), 1.0 / servers)
@@ -61,8 +62,8 @@ def cmx_kib(timeline: Timeline, edges: Floats) -> Floats:
     """
     program = timeline.program
     begin, finish = timeline.start_us.tolist(), timeline.end_us.tolist()
-    queues = [program.queues[task.queue] for task in program.tasks]
-    tile_of = [-1 if queue.engine == "dma" else queue.unit for queue in queues]
+    tile_of_queue = [-1 if queue.engine == "dma" else queue.unit for queue in program.queues]
+    tile_of = [tile_of_queue[queue] for queue in program.tasks.queue.tolist()]
     first = np.array([min(begin[i] for i in buffer.writers) for buffer in program.buffers], np.float64)
     users = [(*buffer.writers, *buffer.readers) for buffer in program.buffers]
     last = np.array([max(finish[i] for i in tasks) for tasks in users], np.float64)

@@ -11,10 +11,9 @@ from npusim.api import Result
 from npusim.costs.prices import PROVENANCE
 from npusim.costs.work import DmaWork, DpuWork, Work
 from npusim.engine.timeline import WAIT_REASONS
-from npusim.lowering.program import Program, Queue
+from npusim.lowering.program import ENGINES, Program, Queue
+from npusim.lowering.tasks import numbered
 from npusim.report.page import column, printable
-
-_ENGINES = ("dma", "dpu", "shave")
 
 
 def lanes(program: Program) -> list[tuple[int, int]]:
@@ -24,7 +23,7 @@ def lanes(program: Program) -> list[tuple[int, int]]:
         number, server = lane
         queue = program.queues[number]
         tile = -1 if queue.engine == "dma" else queue.unit
-        return tile, _ENGINES.index(queue.engine), queue.channel != "ddr", queue.unit, number, server
+        return tile, ENGINES.index(queue.engine), queue.channel != "ddr", queue.unit, number, server
 
     return sorted(((q, s) for q, queue in enumerate(program.queues) for s in range(queue.servers)), key=place)
 
@@ -44,8 +43,7 @@ def lane_of_task(result: Result) -> np.ndarray[Any, np.dtype[np.int64]]:
     lookup = np.zeros((len(program.queues), servers), np.int64)
     for index, lane in enumerate(lanes(program)):
         lookup[lane] = index
-    queue = np.array([task.queue for task in program.tasks], np.int64)
-    return lookup[queue, result.timeline.server] if len(queue) else queue
+    return lookup[program.tasks.queue, result.timeline.server]
 
 
 def timeline_data(result: Result, types: list[str]) -> dict[str, Any]:
@@ -53,16 +51,7 @@ def timeline_data(result: Result, types: list[str]) -> dict[str, Any]:
     program, timeline = result.program, result.timeline
     clocks = result.hardware.clocks
     mhz = {"dma": clocks.vpu_mhz, "dpu": clocks.dpu_mhz, "shave": clocks.vpu_mhz}
-    works = Texts()
-    details = Texts()
-    known: dict[int, int] = {}
-    work_index = np.empty(len(program.tasks), np.uint32)
-    detail_index = np.empty(len(program.tasks), np.uint32)
-    for number, task in enumerate(program.tasks):
-        if id(task.work) not in known:
-            known[id(task.work)] = works.index(work_text(task.work))
-        work_index[number] = known[id(task.work)]
-        detail_index[number] = details.index(task.detail)
+    work_text_of, works = numbered(map(work_text, program.tasks.works))
     return {
         "latency": timeline.latency_us,
         "lanes": [
@@ -76,7 +65,7 @@ def timeline_data(result: Result, types: list[str]) -> dict[str, Any]:
         ],
         "columns": {
             "lane": column(lane_of_task(result), "u1" if len(lanes(program)) < 256 else "u2"),
-            "op": column(np.array([task.op for task in program.tasks], np.int64), "u4"),
+            "op": column(program.tasks.op, "u4"),
             "start": column(timeline.start_us, "f8"),
             "duration": column(timeline.end_us - timeline.start_us, "f4"),
             "contended": column(timeline.contended_us, "f4"),
@@ -84,11 +73,11 @@ def timeline_data(result: Result, types: list[str]) -> dict[str, Any]:
             "waitFor": column(timeline.wait_for, "i4"),
             "reason": column(timeline.wait_reason, "u1"),
             "source": column(result.prices.provenance, "u1"),
-            "work": column(work_index, "u4"),
-            "detail": column(detail_index, "u4"),
+            "work": column(work_text_of[program.tasks.work], "u4"),
+            "detail": column(program.tasks.detail, "u4"),
         },
-        "works": works.all,
-        "details": details.all,
+        "works": [printable(text) for text in works],
+        "details": [printable(text) for text in program.tasks.details],
         "ops": {
             "name": [printable(op.name) for op in program.ops],
             "type": [printable(op.type) for op in program.ops],
@@ -102,23 +91,6 @@ def timeline_data(result: Result, types: list[str]) -> dict[str, Any]:
         "provenance": list(PROVENANCE),
         "path": critical_path(timeline, result.prices).tasks.tolist(),
     }
-
-
-class Texts:
-    """Distinct texts, numbered as they come."""
-
-    def __init__(self) -> None:
-        """No texts yet."""
-        self.all: list[str] = []
-        self._known: dict[str, int] = {}
-
-    def index(self, text: str) -> int:
-        """The number of ``text``."""
-        number = self._known.get(text)
-        if number is None:
-            number = self._known[text] = len(self.all)
-            self.all.append(printable(text))
-        return number
 
 
 def work_text(work: Work) -> str:

@@ -14,10 +14,10 @@ import numpy as np
 
 from npusim.analysis.bottleneck import critical_path
 from npusim.analysis.intervals import grouped_union_length
-from npusim.analysis.metrics import ENGINES
 from npusim.api import Result
 from npusim.costs.work import DmaWork
 from npusim.graph import Graph
+from npusim.lowering.program import ENGINES
 
 #: The row of transfers that bring no data: descriptors, barriers.
 DESCRIPTORS = "(task descriptors)"
@@ -146,7 +146,7 @@ def sides(result: Result, groups: Groups) -> dict[str, Side]:
     names = list(dict.fromkeys(of_task))
     index = {name: number for number, name in enumerate(names)}
     group = np.array([index[name] for name in of_task], np.int64)
-    engine = np.array([ENGINES.index(program.queues[task.queue].engine) for task in program.tasks], np.int64)
+    engine = program.engine
     cell, cells = group * len(ENGINES) + engine, len(names) * len(ENGINES)
     tasks = np.bincount(cell, minlength=cells).reshape(-1, len(ENGINES)).tolist()
     busy = (

@@ -14,6 +14,8 @@ from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
+
 from npusim import api
 from npusim.costs.prices import PROVENANCE
 from npusim.errors import UserError
@@ -110,7 +112,8 @@ def _predict_row(graph: Graph, row: Row) -> Prediction:
     except Exception as error:  # one bad row must not take the others with it
         return _failed(row, error)
     guess = PROVENANCE.index("guess")
-    works = [result.program.tasks[task].work for task in (result.prices.provenance == guess).nonzero()[0]]
+    tasks = result.program.tasks
+    works = [tasks.works[i] for i in np.unique(tasks.work[result.prices.provenance == guess])]
     kernels = sorted({getattr(work, "kernel", type(work).__name__) for work in works})
     return Prediction(row, dict(result.metrics.statistics), dict(result.metrics.tasks), tuple(kernels))
 

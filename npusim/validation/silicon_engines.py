@@ -39,8 +39,8 @@ def bottlenecks(hw: Hardware, progress: Callable[[int], None] = lambda _: None) 
 def layer_shares(result: api.Result) -> dict[str, float]:
     """Percent of the time of all layers that each engine computes."""
     program, timeline = result.program, result.timeline
-    engine = np.array([program.queues[task.queue].engine for task in program.tasks])
-    op = np.array([task.op for task in program.tasks])
+    engine = np.array([queue.engine for queue in program.queues])[program.tasks.queue]
+    op = program.tasks.op
     computed = np.isin(op, op[engine != "dma"])
     busy = {}
     for name in ENGINES:

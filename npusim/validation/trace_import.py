@@ -24,7 +24,7 @@ from npusim.costs.work import DmaWork, ShaveWork
 from npusim.engine.timeline import WAIT_REASONS, Timeline
 from npusim.hardware import load_hardware, shipped
 from npusim.hardware.schema import Hardware
-from npusim.lowering.program import Program, ProgramOp, Queue, Task
+from npusim.lowering.program import Program, ProgramOp, Queue, Task, Tasks
 from npusim.validation.trace_file import ENGINE_OF, Event, TraceFile
 from npusim.validation.trace_tasks import detail_of, shapes, work_of
 
@@ -79,7 +79,7 @@ def import_trace(trace: TraceFile, hw: Hardware, notes: Sequence[str] = ()) -> R
     program = Program(
         name=trace.name,
         queues=tuple(queues),
-        tasks=tuple(
+        tasks=Tasks.of(
             Task(
                 places[task.pid, task.tid][0],
                 op_of[op_name(task.name)],
@@ -188,7 +188,7 @@ def _prices(
     usual = PROVENANCE.index("fitted" if trace.simulated else "measured")
     sources = [str(task.args.get("Cost source", "")) for task in tasks]
     cycles = (duration_us * hw.clocks.vpu_mhz).tolist()
-    works = [task.work for task in program.tasks]
+    works = [program.tasks.works[i] for i in program.tasks.work.tolist()]
     return Prices(
         duration_us=duration_us,
         latency_us=np.zeros(len(tasks)),

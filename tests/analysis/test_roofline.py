@@ -15,7 +15,7 @@ from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.engine.fast import simulate_fast
 from npusim.hardware.load import load_hardware
 from npusim.hardware.schema import Hardware
-from npusim.lowering.program import Program, ProgramOp, Queue, Task
+from npusim.lowering.program import Program, ProgramOp, Queue, Task, Tasks
 from tests.engine.build import Step, build
 from tests.strategies import law, programs
 
@@ -50,7 +50,7 @@ def test_each_bound_by_hand() -> None:
         DpuWork("conv", 64, 64, 64, 64),
         ShaveWork("exp", 64_000, 128_000, 256_000),
     )
-    tasks = tuple(Task(i, 0, work) for i, work in enumerate(works))
+    tasks = Tasks.of(Task(i, 0, work) for i, work in enumerate(works))
     program = Program("one each", queues, tasks, (ProgramOp("op", "MatMul"),), 0, tiles=2)
     bounds = lower_bounds(program, price(program, hw), hw)
     assert bounds.ddr_us == pytest.approx(2 * 80 / hw.ddr.bandwidth_gbps)

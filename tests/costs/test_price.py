@@ -10,7 +10,7 @@ from npusim.costs.price import price, work_us
 from npusim.costs.prices import PROVENANCE
 from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.hardware.load import load_hardware
-from npusim.lowering.program import Program, ProgramOp, Queue, Task
+from npusim.lowering.program import Program, ProgramOp, Queue, Task, Tasks
 
 HW = load_hardware("lunarlake", ["software.dispatch.dpu_us=0", "software.dispatch.shave_us=0"])
 WORKS = (
@@ -23,7 +23,7 @@ WORKS = (
 
 
 def program(*works):
-    tasks = tuple(Task(0, 0, work) for work in works)
+    tasks = Tasks.of(Task(0, 0, work) for work in works)
     return Program("p", (Queue("q", "dma", 0, "ddr"),), tasks, (ProgramOp("o", "O"),), 0)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from npusim.costs.prices import Prices
 from npusim.costs.work import DmaWork, DpuWork, ShaveWork, Work
-from npusim.lowering.program import Engine, Program, ProgramOp, Queue, Task
+from npusim.lowering.program import Engine, Program, ProgramOp, Queue, Task, Tasks
 
 WORK: dict[Engine, Work] = {
     "dma": DmaWork("ddr", "cmx", 1000, 1000),
@@ -38,7 +38,7 @@ def build(steps: Sequence[Step], servers: int = 1, gbps: float | None = None) ->
     for number, name in enumerate(names):
         engine = next(engine for engine in WORK if name.startswith(engine))
         queues.append(Queue(name, engine, number, servers=servers if engine == "shave" else 1))
-    tasks = tuple(
+    tasks = Tasks.of(
         Task(names.index(s.queue), s.op, WORK[queues[names.index(s.queue)].engine], s.waits, s.updates)
         for s in steps
     )

@@ -21,7 +21,7 @@ from npusim.engine.event import simulate
 from npusim.engine.fast import simulate_fast
 from npusim.engine.sharing import fair_rates
 from npusim.engine.timeline import WAIT_REASONS, Timeline
-from npusim.lowering.program import Program
+from npusim.lowering.program import Program, Tasks
 from tests.engine.build import Step, build
 from tests.strategies import law, priced
 
@@ -178,7 +178,7 @@ def test_numbering_of_barriers_changes_nothing(case: Case, random: object, run: 
     program, prices = case
     number = list(range(program.barriers))
     random.shuffle(number)  # type: ignore[attr-defined]
-    tasks = tuple(
+    tasks = Tasks.of(
         replace(t, waits=tuple(number[b] for b in t.waits), updates=tuple(number[b] for b in t.updates))
         for t in program.tasks
     )

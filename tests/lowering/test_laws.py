@@ -109,7 +109,7 @@ from npusim.graph import load_model
 from npusim.hardware import load_hardware
 from npusim.lowering import lower
 program = lower(load_model(sys.argv[1]), load_hardware("lunarlake.yaml"))
-print(hashlib.sha256(repr((program.tasks, program.buffers, program.ops)).encode()).hexdigest())
+print(hashlib.sha256(repr((list(program.tasks), program.buffers, program.ops)).encode()).hexdigest())
 """
 
 

@@ -10,7 +10,7 @@ from npusim.costs.prices import Prices
 from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.engine.event import simulate
 from npusim.hardware import load_hardware
-from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Queue, Task
+from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Queue, Task, Tasks
 
 HOSTILE = "<script>alert(1)</script>"
 HOSTILE_MARKUP = '<b>bold</b><a href="https://example.com">&amp;\u2028"quoted"</a>\x1b[31m'
@@ -58,7 +58,7 @@ def synthetic_program(layers: int = 3, kernels: int = 2) -> Program:
     return Program(
         "synthetic",
         QUEUES,
-        tuple(tasks),
+        Tasks.of(tasks),
         tuple(ops),
         barrier,
         tuple(buffers),
