@@ -9,10 +9,9 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.fuse import fuse
 from npusim.lowering.nodes import Node
 from npusim.lowering.ones import fold_ones
-from npusim.lowering.place import Placer
-from npusim.lowering.plan import Plan
 from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Queue, Task, Tasks
 from npusim.lowering.refit import refit
+from npusim.lowering.replicate import place_all
 from npusim.lowering.rewrite import raise_slices
 from npusim.lowering.rewrite_split import split_projections
 from npusim.lowering.schedule import schedule
@@ -53,15 +52,6 @@ def _write_in_place(nodes: list[Node]) -> dict[int, int]:
     return homes
 
 
-def _place_all(nodes: list[Node], hw: Hardware) -> list[Plan]:
-    readers: dict[int, list[Node]] = {}
-    for node in nodes:
-        for value in node.inputs:
-            readers.setdefault(value.storage, []).append(node)
-    placer = Placer(hw, storages=10_000_000, readers=readers)
-    return [plan for node in nodes for plan in placer.place(node)]
-
-
 def _engines(hw: Hardware) -> Hardware:
     """The hardware with the DMA engines that the compiler uses: no more than tiles (one in all 4000 schedules of one
     tile, two from two tiles on)."""
@@ -88,7 +78,9 @@ def lower(graph: Graph, hw: Hardware) -> Program:
     if loose:
         nodes.append(Node("copy", graph.tensors[graph.outputs[0]].name, "Result", loose, loose[0]))
     homes = _write_in_place(nodes)
-    plans = [refit(plan, hw) for plan in _place_all(nodes, hw)]
+    returned = {value.storage for value in outputs}
+    placed, _ = place_all(nodes, hw, returned)
+    plans = [refit(plan, hw) for plan in placed]
     ops: list[ProgramOp] = []
     index: dict[str, int] = {}
     for plan in plans:
@@ -101,7 +93,7 @@ def lower(graph: Graph, hw: Hardware) -> Program:
                 )
             )
         plan.op = index[node.name]
-    return schedule(plans, ops, {v.storage for v in outputs}, homes, graph.name, hw, graph.notes)
+    return schedule(plans, ops, returned, homes, graph.name, hw, graph.notes)
 
 
 __all__ = ["CmxBuffer", "Program", "ProgramOp", "Queue", "Task", "Tasks", "layer_of", "lower", "lowering_key"]
