@@ -38,8 +38,8 @@ class Repeat:
 
 def find_repeat(nodes: Sequence[Node], outputs: set[int]) -> Repeat | None:
     """The longest repeat of ``nodes``; ``outputs`` are the storages that the model returns."""
-    keys = np.array(_numbers([_key(node, outputs) for node in nodes]))
-    links = _Links(nodes)
+    numbers = _numbers([_key(node, outputs) for node in nodes])
+    keys, links = np.array(numbers), _Links(nodes, numbers)
     best: Repeat | None = None
     for period in _periods(keys):
         begin, length = _longest_run(keys[:-period] == keys[period:])
@@ -89,8 +89,8 @@ def _longest_run(flags: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> tuple[int
 class _Links:
     """Who makes and who reads the storages of some nodes."""
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
-        self.nodes = nodes
+    def __init__(self, nodes: Sequence[Node], keys: list[int]) -> None:
+        self.nodes, self.keys = nodes, keys
         self.made_by: list[list[int]] = []  # node and operand -> the node that made it, or read it first
         self.readers: defaultdict[int, list[int]] = defaultdict(list)
         origin: dict[int, int] = {}
@@ -101,15 +101,13 @@ class _Links:
             origin[node.output.storage] = i
 
     def correspond(self, i: int, period: int) -> bool:
-        """Whether what node ``i`` reads and who reads its result corresponds for the node ``period`` later. All that a
-        block reads must come from itself or the block before it, or be the same for both, as may be who reads it."""
+        """Whether what node ``i`` reads, and what reads its result, corresponds for the node ``period`` later. All that
+        a block reads must come from itself or the block before it, or be the same for both."""
         one, other = self.nodes[i], self.nodes[i + period]
         for k, (mine, theirs) in enumerate(zip(one.inputs, other.inputs, strict=True)):
             apart = i - self.made_by[i][k], i + period - self.made_by[i + period][k]
             near = apart[0] == apart[1] < 2 * period
             if not (near or mine.storage == theirs.storage or mine.constant):
                 return False
-        mine_to, theirs_to = self.readers[one.output.storage], self.readers[other.output.storage]
-        return len(mine_to) == len(theirs_to) and all(
-            b - a in (0, period) for a, b in zip(mine_to, theirs_to, strict=True)
-        )
+        mine_to, theirs_to = (self.readers[node.output.storage] for node in (one, other))
+        return [self.keys[r] for r in mine_to] == [self.keys[r] for r in theirs_to]
