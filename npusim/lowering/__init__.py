@@ -79,7 +79,7 @@ def lower(graph: Graph, hw: Hardware) -> Program:
         nodes.append(Node("copy", graph.tensors[graph.outputs[0]].name, "Result", loose, loose[0]))
     homes = _write_in_place(nodes)
     returned = {value.storage for value in outputs}
-    placed, _ = place_all(nodes, hw, returned)
+    placed, repeat = place_all(nodes, hw, returned)
     plans = [refit(plan, hw) for plan in placed]
     ops: list[ProgramOp] = []
     index: dict[str, int] = {}
@@ -93,7 +93,7 @@ def lower(graph: Graph, hw: Hardware) -> Program:
                 )
             )
         plan.op = index[node.name]
-    return schedule(plans, ops, returned, homes, graph.name, hw, graph.notes)
+    return schedule(plans, ops, returned, homes, graph.name, hw, graph.notes, repeat)
 
 
 __all__ = ["CmxBuffer", "Program", "ProgramOp", "Queue", "Task", "Tasks", "layer_of", "lower", "lowering_key"]

@@ -1,34 +1,82 @@
 """Emission: tasks in issue order on queues, with a running estimate of when each queue is free.
 
 The estimate is the max-plus recurrence of the machine without DDR contention; it decides which DMA engine takes a
-transfer and what is worth prefetching, as the vendor's scheduler does with its own cost model.
+transfer and what is worth prefetching, as the vendor's scheduler does with its own cost model. It counts in whole ticks
+of 2^-20 µs, so that sums are exact and equal blocks are scheduled equally however late they come.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from npusim.costs.price import work_us
 from npusim.costs.work import DmaWork, DpuWork, Work
 from npusim.hardware.schema import Hardware
 from npusim.lowering.memory import Booking
-from npusim.lowering.program import Queue
+from npusim.lowering.program import Indices, Lists, Queue
 
 #: Work, op, groups it waits for, its own group, what it is, and the CMX that it fills.
 Transfer = tuple[DmaWork, int, tuple[int, ...], int, str, Booking | None]
+_TICKS_PER_US = 2.0**20
 
 
-@dataclass(slots=True)
-class Draft:
-    """A task in the making: ``waits``, ``group`` and ``also`` (-1: none) are groups of tasks, which become barriers."""
+@dataclass(frozen=True, slots=True)
+class Drafts:
+    """Tasks in the making, as columns: ``table`` has a row for each of queue, op, work, group and detail.
 
-    queue: int
-    op: int
-    work: Work
-    waits: tuple[int, ...]
-    group: int
-    detail: str
-    also: int = -1
+    ``waits`` and ``group`` are groups of tasks, which become barriers; ``work`` and ``detail`` are numbers in the
+    Emitter's tables.
+    """
+
+    table: Indices
+    waits: Lists
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[int]], waits: Sequence[Sequence[int]]) -> Drafts:
+        """The five rows of a table, and the groups that each task waits for."""
+        return cls(np.array(rows, np.int32).reshape(5, -1), Lists.of(waits))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Drafts]) -> Drafts:
+        """Some drafts behind each other."""
+        table = np.concatenate([part.table for part in parts], axis=1)
+        return cls(table, Lists.joined([part.waits for part in parts]))
+
+    @property
+    def queue(self) -> Indices:
+        """The queue of every task."""
+        return self.table[0]
+
+    @property
+    def op(self) -> Indices:
+        """What every task is accounted to."""
+        return self.table[1]
+
+    @property
+    def work(self) -> Indices:
+        """The number of the work of every task."""
+        return self.table[2]
+
+    @property
+    def group(self) -> Indices:
+        """The group of every task."""
+        return self.table[3]
+
+    @property
+    def detail(self) -> Indices:
+        """The number of the detail of every task."""
+        return self.table[4]
+
+    def __len__(self) -> int:
+        """How many tasks there are."""
+        return self.table.shape[1]
+
+    def take(self, which: Indices) -> Drafts:
+        """The tasks of these numbers, in their order."""
+        return Drafts(self.table[:, which], self.waits.take(which))
 
 
 def queues(hw: Hardware) -> tuple[Queue, ...]:
@@ -43,31 +91,63 @@ def queues(hw: Hardware) -> tuple[Queue, ...]:
 
 
 class Emitter:
-    """Appends tasks and keeps the clock of every queue and the end of every group, µs."""
+    """Appends tasks and keeps the clock of every queue and the end of every group, µs.
+
+    ``works`` and ``details`` number the distinct ones. Tasks are kept in ``parts``; ``first`` is the number of the
+    first task that is in none of them yet.
+    """
 
     def __init__(self, hw: Hardware) -> None:
         """Start with empty queues."""
         self.hw = hw
-        self.drafts: list[Draft] = []
         self.ends: list[float] = []
         self.engines = hw.dma.engines
         self.first_dpu = hw.dma.channels * self.engines
         self.first_shave = self.first_dpu + hw.tiles
         servers = [1] * self.first_shave + [hw.shave.per_tile] * hw.tiles
         self.free: list[list[float]] = [[0.0] * n for n in servers]
-        self.known: dict[Work, tuple[Work, float]] = {}
+        self.works: dict[Work, int] = {}
+        self.costs: list[float] = []
+        self.details: dict[str, int] = {}
+        self.parts: list[Drafts] = []
+        self.first = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        self.queue: list[int] = []
+        self.op: list[int] = []
+        self.work: list[int] = []
+        self.waits: list[tuple[int, ...]] = []
+        self.groups: list[int] = []
+        self.detail: list[int] = []
+
+    @property
+    def count(self) -> int:
+        """How many tasks there are."""
+        return self.first + len(self.queue)
+
+    def close(self) -> None:
+        """Make a part of the tasks that are in none."""
+        self.add(Drafts.of((self.queue, self.op, self.work, self.groups, self.detail), self.waits))
+        self._clear()
+
+    def add(self, part: Drafts) -> None:
+        """Append a part; all tasks so far must be in one."""
+        self.parts.append(part)
+        self.first += len(part)
 
     def group(self) -> int:
         """A new group of tasks; it ends when the last of them does."""
         self.ends.append(0.0)
         return len(self.ends) - 1
 
-    def priced(self, work: Work) -> tuple[Work, float]:
-        """The one object that stands for all equal work, and µs of it by itself."""
-        known = self.known.get(work)
-        if known is None:
-            known = self.known[work] = work, work_us(work, self.hw, allow_guess=True)
-        return known
+    def number(self, work: Work) -> int:
+        """The number of some work."""
+        number = self.works.get(work)
+        if number is None:
+            number = self.works[work] = len(self.costs)
+            self.costs.append(round(work_us(work, self.hw, allow_guess=True) * _TICKS_PER_US) / _TICKS_PER_US)
+        return number
 
     def ready(self, waits: tuple[int, ...]) -> float:
         """When all of some groups have ended."""
@@ -77,6 +157,15 @@ class Emitter:
         """When a load could start: several transfers take all engines, one the first that is free."""
         free = [self.free[e][0] for e in range(self.engines)]
         return max(self.ready(waits), max(free) if transfers > 1 else min(free))
+
+    def takes_time(self, tasks: Sequence[int]) -> bool:
+        """Whether any of these tasks, which must be in no part yet, has a duration."""
+        return any(self.costs[self.work[i - self.first]] > 0 for i in tasks)
+
+    def regroup(self, tasks: Sequence[int], group: int) -> None:
+        """Put some tasks, which must be in no part yet, into another group."""
+        for i in tasks:
+            self.groups[i - self.first] = group
 
     def put(
         self, queue: int, op: int, work: Work, waits: tuple[int, ...], group: int, detail: str = ""
@@ -88,11 +177,16 @@ class Emitter:
         for wait in waits:
             if ends[wait] > end:  # noqa: PLR1730 - max() takes twice as long, and this is done for every task
                 end = ends[wait]
-        work, cost = self.priced(work)
-        end += cost
+        number = self.number(work)
+        end += self.costs[number]
         servers[server] = end
         ends[group] = max(ends[group], end)
-        self.drafts.append(Draft(queue, op, work, waits, group, detail))
+        self.queue.append(queue)
+        self.op.append(op)
+        self.work.append(number)
+        self.waits.append(waits)
+        self.groups.append(group)
+        self.detail.append(self.details.setdefault(detail, len(self.details)))
 
     def compute(
         self, tile: int, op: int, work: Work, waits: tuple[int, ...], group: int, detail: str
@@ -108,7 +202,7 @@ class Emitter:
         """Append transfers: each on the engine that can start it first; the last one of a batch is cut over the
         engines where it is long and they are level (facts/vendor_lowering.md 3.1)."""
         for position, (work, op, waits, group, detail, booking) in enumerate(batch):
-            first = len(self.drafts)
+            first = self.count
             base = 0 if work.src == "ddr" else self.first_dpu - self.engines
             ready = self.ready(waits)
             starts = [max(self.free[base + e][0], ready) for e in range(self.engines)]
@@ -122,7 +216,7 @@ class Emitter:
             else:
                 self.put(base + starts.index(min(starts)), op, work, waits, group, detail)
             if booking is not None:
-                booking.writers.extend(range(first, len(self.drafts)))
+                booking.writers.extend(range(first, self.count))
 
     def splits(self, work: DmaWork, starts: list[float]) -> bool:
         """Whether a lone transfer is cut over the engines."""
@@ -130,4 +224,4 @@ class Emitter:
             return False
         if work.src == work.dst == "cmx" or work.bytes <= self.hw.software.dma_split_bytes:
             return False
-        return max(starts) - min(starts) < self.priced(work)[1] / 2
+        return max(starts) - min(starts) < self.costs[self.number(work)] / 2

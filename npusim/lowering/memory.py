@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 @dataclass(slots=True)
 class Booking:
     """Bytes taken on the fullest tile, from the start of ``writers`` (task numbers) to the end of the groups
-    ``release``."""
+    ``release``; ``number`` counts them."""
 
     bytes: int
+    number: int
     writers: list[int] = field(default_factory=list)
     release: tuple[int, ...] = ()
 
@@ -25,7 +26,8 @@ class Pool:
     dead: list[tuple[float, int, int, tuple[int, ...]]] = field(default_factory=list)
     """(expected end of the release, sequence number, bytes, groups to wait for)."""
     bookings: list[Booking] = field(default_factory=list)
-    released: int = 0
+    releases: list[int] = field(default_factory=list)
+    """Numbers of the bookings that were released, in order."""
 
     def take(self, size: int) -> tuple[int, ...] | None:
         """Groups to wait for before ``size`` bytes are free; None where they can't be."""
@@ -44,13 +46,13 @@ class Pool:
 
     def book(self, size: int) -> Booking:
         """Note what was taken; the caller adds the writers."""
-        booking = Booking(size)
+        booking = Booking(size, len(self.bookings))
         self.bookings.append(booking)
         return booking
 
     def release(self, booking: Booking, groups: tuple[int, ...], end_us: float) -> None:
         """A booking's last users are these groups, which are expected to end at ``end_us``."""
         booking.release = tuple(dict.fromkeys(groups))
-        self.released += 1
+        self.releases.append(booking.number)
         if booking.bytes:
-            heapq.heappush(self.dead, (end_us, self.released, booking.bytes, booking.release))
+            heapq.heappush(self.dead, (end_us, len(self.releases), booking.bytes, booking.release))

@@ -7,11 +7,12 @@ from math import inf
 from npusim.costs.work import DmaWork
 from npusim.errors import UserError
 from npusim.hardware.schema import Hardware
-from npusim.lowering.emit import Emitter, Transfer, queues
-from npusim.lowering.fetch import add_fetches
+from npusim.lowering.assemble import finish
+from npusim.lowering.emit import Emitter, Transfer
 from npusim.lowering.memory import Booking, Pool
 from npusim.lowering.plan import CONSTANT, Load, Plan, cmx_capacity
-from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Task, Tasks
+from npusim.lowering.program import Program, ProgramOp
+from npusim.lowering.repeat import Repeat
 from npusim.lowering.residency import Residency, decide, load_bytes
 
 
@@ -65,8 +66,8 @@ class Scheduler:
                 loads.setdefault(load.operand, []).append(load)
         return loads
 
-    def run(self) -> None:
-        """Emit everything."""
+    def run(self, repeat: Repeat | None) -> None:
+        """Emit everything. Of blocks of plans that ``repeat``, those that would come out alike are copied."""
         for number, plan in enumerate(self.plans):
             if plan.ddr_moves and not any(self._waits_for_data(plan, k) for k in range(len(plan.inputs))):
                 self._moves(number)
@@ -268,23 +269,21 @@ class Scheduler:
                     self._prefetch(index, self._limit(group, made))
                     prefetched = True
                 waits = (*waits, self._regroup(group, made)) if made else waits
-            first = len(self.out.drafts)
+            first = self.out.count
             self.out.compute(tile, op, work, waits, group, step.slice.detail)
-            made.extend(range(first, len(self.out.drafts)))
+            made.extend(range(first, self.out.count))
         if not prefetched:
             self._prefetch(index, self._limit(group, made))
         return made
 
     def _limit(self, group: int, made: list[int]) -> float:
         """Until when loads are prefetched: the end of what has been computed."""
-        timed = any(self.out.priced(self.out.drafts[i].work)[1] > 0 for i in made)
-        return self.out.ends[group] if timed else inf
+        return self.out.ends[group] if self.out.takes_time(made) else inf
 
     def _regroup(self, group: int, made: list[int]) -> int:
         """A group of their own for the tasks of a group so far."""
         before = self.out.group()
-        for i in made:
-            self.out.drafts[i].group = before
+        self.out.regroup(made, before)
         self.out.ends[before] = self.out.ends[group]
         return before
 
@@ -308,52 +307,12 @@ def schedule(
     name: str,
     hw: Hardware,
     notes: tuple[str, ...],
+    repeat: Repeat | None = None,
 ) -> Program:
     """The Program of a list of plans. ``outputs`` are the storages that the model returns; ``homes`` maps the storage
-    of a piece to that of the Concat it is written into. Raises UserError where a slice does not fit CMX."""
+    of a piece to that of the Concat it is written into; ``repeat`` says which plans are blocks that are alike. Raises
+    UserError where a slice does not fit CMX."""
     residency = decide(plans, outputs, hw.tiles, cmx_capacity(hw))
     scheduler = Scheduler(plans, residency, homes, hw)
-    scheduler.run()
-    drafts, offset = add_fetches(scheduler.out.drafts, len(scheduler.out.ends), hw)
-    members: dict[int, list[int]] = {}
-    for i, draft in enumerate(drafts):
-        members.setdefault(draft.group, []).append(i)
-        if draft.also >= 0:
-            members.setdefault(draft.also, []).append(i)
-    waited = sorted({g for d in drafts for g in d.waits} & members.keys())
-    number = {g: i for i, g in enumerate(waited)}
-    tasks = Tasks.of(
-        Task(
-            d.queue,
-            d.op,
-            d.work,
-            tuple(number[g] for g in d.waits if g in number),
-            tuple(number[g] for g in (d.group, d.also) if g in number),
-            d.detail,
-        )
-        for d in drafts
-    )
-    return Program(
-        name=name,
-        queues=queues(hw),
-        tasks=tasks,
-        ops=tuple(ops),
-        barriers=len(number),
-        buffers=_buffers(scheduler.pool.bookings, members, offset),
-        cmx_bytes_per_tile=cmx_capacity(hw),
-        tiles=hw.tiles,
-        notes=notes,
-    )
-
-
-def _buffers(
-    bookings: list[Booking], members: dict[int, list[int]], position: dict[int, int]
-) -> tuple[CmxBuffer, ...]:
-    """Bookings in terms of the final task numbers."""
-    buffers = []
-    for booking in bookings:
-        if booking.bytes and booking.writers:
-            writers = tuple(position[i] for i in booking.writers)
-            readers = sorted({i for g in booking.release for i in members.get(g, ())})
-            buffers.append(CmxBuffer(booking.bytes, writers, tuple(readers)))
-    return tuple(buffers)
+    scheduler.run(repeat)
+    return finish(scheduler.out, scheduler.pool.bookings, ops, name, hw, notes)

@@ -44,6 +44,12 @@ class Lists(NamedTuple):
         at = starts([len(one) for one in lists])
         return cls(np.fromiter(chain.from_iterable(lists), np.int32, int(at[-1])), at)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Lists]) -> Lists:
+        """The lists of several such, behind each other."""
+        lengths = np.concatenate([np.diff(part.at) for part in parts])
+        return cls(np.concatenate([part.values for part in parts]), starts(lengths))
+
     @property
     def owner(self) -> Indices:
         """The number of the list that each value is in."""
@@ -64,6 +70,12 @@ class Lists(NamedTuple):
         """The lists as Python's."""
         values, at = self.values.tolist(), self.at.tolist()
         return [tuple(values[begin:end]) for begin, end in pairwise(at)]
+
+
+def grouped(owner: npt.NDArray[np.integer], values: Indices, count: int) -> Lists:
+    """``count`` lists, from the number of the list that every value is in; values of one list keep their order."""
+    order = np.argsort(owner, kind="stable")
+    return Lists(values[order], starts(np.bincount(owner, minlength=count)))
 
 
 def starts(lengths: npt.ArrayLike) -> Indices:
