@@ -28,6 +28,7 @@ class Pool:
     bookings: list[Booking] = field(default_factory=list)
     releases: list[int] = field(default_factory=list)
     """Numbers of the bookings that were released, in order."""
+    released: int = 0
 
     def take(self, size: int) -> tuple[int, ...] | None:
         """Groups to wait for before ``size`` bytes are free; None where they can't be."""
@@ -54,5 +55,6 @@ class Pool:
         """A booking's last users are these groups, which are expected to end at ``end_us``."""
         booking.release = tuple(dict.fromkeys(groups))
         self.releases.append(booking.number)
+        self.released += 1
         if booking.bytes:
-            heapq.heappush(self.dead, (end_us, len(self.releases), booking.bytes, booking.release))
+            heapq.heappush(self.dead, (end_us, self.released, booking.bytes, booking.release))

@@ -13,6 +13,7 @@ from npusim.lowering.memory import Booking, Pool
 from npusim.lowering.plan import CONSTANT, Load, Plan, cmx_capacity
 from npusim.lowering.program import Program, ProgramOp
 from npusim.lowering.repeat import Repeat
+from npusim.lowering.replay import Replay
 from npusim.lowering.residency import Residency, decide, load_bytes
 
 
@@ -49,6 +50,9 @@ class Scheduler:
             home = self.home(plan.output.storage)
             self.writers[home] = self.writers.get(home, 0) + 1
         self.moved: set[int] = set()
+        self.moved_first: dict[int, int] = {}  # group of copies that wait for nothing -> their plan
+        self.after_moves = 0  # the first group behind those
+        self.done = 0  # plans up to here have had their copies
 
     def home(self, storage: int) -> int:
         """The storage that holds a value in DDR (that of the Concat it is a piece of)."""
@@ -70,15 +74,23 @@ class Scheduler:
         """Emit everything. Of blocks of plans that ``repeat``, those that would come out alike are copied."""
         for number, plan in enumerate(self.plans):
             if plan.ddr_moves and not any(self._waits_for_data(plan, k) for k in range(len(plan.inputs))):
+                self.moved_first[len(self.out.ends)] = number
                 self._moves(number)
-        done = 0
-        for index, step in enumerate(self.residency.steps):
-            while done <= step.plan:
-                self._moves(done)
-                done += 1
+        self.after_moves = len(self.out.ends)
+        replay = Replay(self, repeat) if repeat else None
+        index = 0
+        while index < len(self.residency.steps):
+            index = replay.advance(index) if replay else index
+            self.moves_before(self.residency.steps[index].plan + 1)
             self._step(index)
-        for number in range(done, len(self.plans)):
-            self._moves(number)
+            index += 1
+        self.moves_before(len(self.plans))
+
+    def moves_before(self, number: int) -> None:
+        """The DDR to DDR copies of all plans before this one."""
+        for plan in range(self.done, number):
+            self._moves(plan)
+        self.done = max(self.done, number)
 
     # -- DDR ----------------------------------------------------------------------------------------------------
 
