@@ -91,7 +91,8 @@ def queues(hw: Hardware) -> tuple[Queue, ...]:
 
 
 class Emitter:
-    """Appends tasks and keeps the clock of every queue and the end of every group, µs.
+    """Appends tasks and keeps the clock of every queue (when its servers are ``free``, when its last task ``started``)
+    and the end of every group, µs; ``seen`` are the queues that have waited for a group, as bits.
 
     ``works`` and ``details`` number the distinct ones. Tasks are kept in ``parts``; ``first`` is the number of the
     first task that is in none of them yet.
@@ -101,11 +102,13 @@ class Emitter:
         """Start with empty queues."""
         self.hw = hw
         self.ends: list[float] = []
+        self.seen: list[int] = []
         self.engines = hw.dma.engines
         self.first_dpu = hw.dma.channels * self.engines
         self.first_shave = self.first_dpu + hw.tiles
         servers = [1] * self.first_shave + [hw.shave.per_tile] * hw.tiles
         self.free: list[list[float]] = [[0.0] * n for n in servers]
+        self.started = [0.0] * len(servers)
         self.works: dict[Work, int] = {}
         self.costs: list[float] = []
         self.details: dict[str, int] = {}
@@ -139,6 +142,7 @@ class Emitter:
     def group(self) -> int:
         """A new group of tasks; it ends when the last of them does."""
         self.ends.append(0.0)
+        self.seen.append(0)
         return len(self.ends) - 1
 
     def number(self, work: Work) -> int:
@@ -170,21 +174,24 @@ class Emitter:
     def put(
         self, queue: int, op: int, work: Work, waits: tuple[int, ...], group: int, detail: str = ""
     ) -> None:
-        """Append one task to a queue."""
-        servers, ends = self.free[queue], self.ends
+        """Append one task to a queue; it need not wait again for what those before it in the queue have waited for."""
+        servers, ends, seen, bit = self.free[queue], self.ends, self.seen, 1 << queue
         server = 0 if len(servers) == 1 else servers.index(min(servers))
-        end = servers[server]
-        for wait in waits:
-            if ends[wait] > end:  # noqa: PLR1730 - max() takes twice as long, and this is done for every task
-                end = ends[wait]
+        start = max(servers[server], self.started[queue])
+        new = [wait for wait in waits if not seen[wait] & bit]
+        for wait in new:
+            seen[wait] |= bit
+            if ends[wait] > start:  # noqa: PLR1730 - max() takes twice as long, and this is done for every task
+                start = ends[wait]
+        self.started[queue] = start
         number = self.number(work)
-        end += self.costs[number]
+        end = start + self.costs[number]
         servers[server] = end
         ends[group] = max(ends[group], end)
         self.queue.append(queue)
         self.op.append(op)
         self.work.append(number)
-        self.waits.append(waits)
+        self.waits.append(tuple(new))
         self.groups.append(group)
         self.detail.append(self.details.setdefault(detail, len(self.details)))
 
@@ -201,10 +208,13 @@ class Emitter:
     def dma(self, batch: list[Transfer]) -> None:
         """Append transfers: each on the engine that can start it first; the last one of a batch is cut over the
         engines where it is long and they are level (facts/vendor_lowering.md 3.1)."""
+        known: tuple[int, ...] | None = None
+        ready = 0.0
         for position, (work, op, waits, group, detail, booking) in enumerate(batch):
             first = self.count
             base = 0 if work.src == "ddr" else self.first_dpu - self.engines
-            ready = self.ready(waits)
+            if waits is not known:
+                known, ready = waits, self.ready(waits)
             starts = [max(self.free[base + e][0], ready) for e in range(self.engines)]
             if position == len(batch) - 1 and self.splits(work, starts):
                 n = self.engines

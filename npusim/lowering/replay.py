@@ -182,7 +182,7 @@ class Replay:
         floor = min(min(servers) for servers in s.out.free)
 
         def group(g: int) -> tuple[object, ...]:
-            return (*self._relative(g, mark), max(s.out.ends[g], floor) - mark.us)
+            return (*self._relative(g, mark), max(s.out.ends[g], floor) - mark.us, s.out.seen[g])
 
         block = self.repeat.block(number)
         ahead = range(mark.step, mark.step + self.reach + 1)
@@ -200,6 +200,7 @@ class Replay:
                 operands.append((found, wrote, 0 if value.constant else s.writers.get(home, 0)))
         return (
             [sorted(us - mark.us for us in servers) for servers in s.out.free],
+            [us - mark.us for us in s.out.started],
             s.pool.free,
             [
                 (max(us, floor) - mark.us, size, [group(g) for g in groups])
@@ -239,10 +240,11 @@ class Replay:
             table = block.table + np.array([0, op_by, 0, 0, 0], np.int32)[:, None] * np.int32(k)
             table[3] += group_by * np.int32(k)
             out.add(Drafts(table, Lists(block.waits.values + waits_by * np.int32(k), block.waits.at)))
-        ends = out.ends[start.group : end.group]
+        ends, seen = out.ends[start.group : end.group], out.seen[start.group : end.group]
         created = s.pool.bookings[start.booking : end.booking]
         for k in range(1, more + 1):
             out.ends.extend([us + k * by.us for us in ends])
+            out.seen.extend(seen)
             s.pool.bookings.extend(
                 Booking(b.bytes, b.number + k * by.booking, [w + k * by.task for w in b.writers])
                 for b in created
@@ -269,6 +271,16 @@ class Replay:
                     s.moved.add(i + k * period)
         self._shift_state(end, by, more, shifts)
 
+    def _shift_seen(self, more: int, shifts: _Shifts) -> None:
+        """Who has waited for a group, as it is of the corresponding one so many blocks earlier."""
+        steps, was = len(self.s.loaded), self.s.out.seen.copy()
+        bounds = (0, steps, 2 * steps, self.s.after_moves, len(was))
+        for first, last in pairwise(bounds):
+            by = more * shifts.of_kind(first)
+            for group in range(first + by, last):
+                if group not in self.fixed:
+                    self.s.out.seen[group] = was[group - by]
+
     def _shifts(self, start: Mark, end: Mark) -> _Shifts:
         """By how much the numbers of groups differ from block to block."""
         moves = sum(start.plan <= plan < end.plan for plan in self.s.moved_first.values())
@@ -279,6 +291,8 @@ class Replay:
         """Move the state at the boundary ``at`` on by so many blocks."""
         s, later_us, later = self.s, more * by.us, more * by.step
         s.out.free = [[us + later_us for us in servers] for servers in s.out.free]
+        s.out.started = [us + later_us for us in s.out.started]
+        self._shift_seen(more, shifts)
         s.pool.dead = [
             (us + later_us, order + more * by.release, size, shifts.moved(groups, more))
             for us, order, size, groups in s.pool.dead
@@ -312,8 +326,10 @@ class _Shifts:
 
     def of(self, group: int) -> int:
         """The shift of one group."""
-        if group in self.fixed:
-            return 0
+        return 0 if group in self.fixed else self.of_kind(group)
+
+    def of_kind(self, group: int) -> int:
+        """The shift of groups like this one that are not fixed."""
         return self.by[0] if group < self.bounds[0] else self.by[1] if group < self.bounds[1] else self.by[2]
 
     def of_all(self, groups: Indices) -> Indices:
