@@ -1,7 +1,7 @@
 """One design point to one row of results, by the path that ``npusim run`` takes.
 
-Points that lower to the same Program share it: a group of them is lowered once, priced together and simulated one by
-one. What cannot be (an op that does not fit the scratchpad, a model that cannot be built) is a row that says why.
+A process keeps the last Programs, so that neighbours that differ in timing alone are lowered once. What cannot be (an
+op that does not fit the scratchpad, a model that cannot be built) is a row that says why.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from npusim.analysis.bottleneck import KINDS, binding_kind, critical_path
 from npusim.analysis.metrics import statistics
-from npusim.costs.price import price_points
-from npusim.costs.prices import PROVENANCE, PriceTable
+from npusim.costs.price import price
+from npusim.costs.prices import PROVENANCE
 from npusim.costs.shave import UnknownKernel
 from npusim.engine.compile import Compiled, compile_program
 from npusim.engine.fast import simulate_fast
@@ -25,9 +25,6 @@ from npusim.explore.store import Row
 from npusim.hardware.schema import Hardware
 from npusim.lowering import lower, lowering_key
 from npusim.source import ModelSource
-
-if TYPE_CHECKING:
-    from npusim.graph.ir import Graph
 
 #: Columns of a row after those of the axes: name and what it says.
 COLUMNS = {
@@ -72,22 +69,21 @@ def program_keys(space: Space, points: Sequence[Point]) -> list[Hashable]:
     return [_Setting(*space.at(point)).program_key() for point in points]
 
 
-def evaluate(space: Space, points: Sequence[Point]) -> list[Row]:
-    """Rows of points of one Program (``program_keys``), in their order: a value for every axis and all of COLUMNS."""
-    settings = [_Setting(*space.at(point)) for point in points]
-    found: list[Row]
+def evaluate(space: Space, point: Point) -> Row:
+    """The row of a point: a value for every axis and all of COLUMNS."""
+    setting = _Setting(*space.at(point))
     try:
-        compiled = _compiled(settings[0])
+        compiled = _compiled(setting)
+        if isinstance(compiled, Exception):
+            raise compiled
+        return _row(space, point, _result(compiled, setting, space.allow_guess))
     except Exception as error:  # one bad point must not take the others with it
-        found = [_failure(error)] * len(settings)
-    else:
-        found = _results(compiled, settings, space.allow_guess)
-    return [_row(space, point, result) for point, result in zip(points, found, strict=True)]
+        return _row(space, point, _failure(error))
 
 
-def failed_rows(space: Space, points: Sequence[Point], error: str) -> list[Row]:
-    """Rows of points that could not be evaluated at all."""
-    return [_row(space, point, {"error": error}) for point in points]
+def failed_row(space: Space, point: Point, error: str) -> Row:
+    """The row of a point that could not be evaluated at all."""
+    return _row(space, point, {"error": error})
 
 
 def is_bug(error: str) -> bool:
@@ -113,20 +109,8 @@ def _row(space: Space, point: Point, result: Row) -> Row:
     return {**dict(zip((axis.name for axis in space.axes), point, strict=True)), **area, **result}
 
 
-def _results(compiled: Compiled, settings: Sequence[_Setting], allow_guess: bool) -> list[Row]:
-    """Results of settings of one Program; where they fail together, each is tried by itself."""
-    try:
-        table = price_points(compiled.program, [s.hardware for s in settings], allow_guess)
-        energy_pj = table.dynamic_pj.tolist()
-        return [_result(compiled, table, i, energy_pj[i], setting) for i, setting in enumerate(settings)]
-    except Exception as error:  # one bad point must not take the others with it
-        if len(settings) > 1:
-            return [row for setting in settings for row in _results(compiled, [setting], allow_guess)]
-        return [_failure(error)]
-
-
-def _result(compiled: Compiled, table: PriceTable, index: int, dynamic_pj: float, setting: _Setting) -> Row:
-    prices = table.prices(index)
+def _result(compiled: Compiled, setting: _Setting, allow_guess: bool) -> Row:
+    prices = price(compiled.program, setting.hardware, allow_guess)
     timeline = simulate_fast(compiled, prices)
     latency = timeline.latency_us
     times = statistics(timeline, compiled.program.engine)
@@ -137,7 +121,8 @@ def _result(compiled: Compiled, table: PriceTable, index: int, dynamic_pj: float
     return {
         "latency_us": latency,
         "tokens_per_s": tokens / latency * 1e6 if tokens and latency > 0 else None,
-        "energy_uj": dynamic_pj * 1e-6 + setting.hardware.energy.static_mw * latency * 1e-3,
+        "energy_uj": float(prices.energy_pj.sum()) * 1e-6
+        + setting.hardware.energy.static_mw * latency * 1e-3,
         **{name: times[name] for name in ("dma_us", "dpu_us", "shave_us", "idle_us")},
         "bound": KINDS[int(binding_kind(path.kind_us.sum(axis=0)[None])[0])],
         "guess_share": guessed / latency if latency > 0 else 0.0,
@@ -150,15 +135,21 @@ def _result(compiled: Compiled, table: PriceTable, index: int, dynamic_pj: float
 
 
 class _Kept:
-    """The last few results of slow work, by key. A failure is not kept."""
+    """The last few results of slow work, by key; an exception is a result too."""
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.made: dict[Hashable, Any] = {}
 
-    def get(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
+    def get(self, key: Hashable, make: Callable[[], _Made]) -> _Made | Exception:
         """What ``make`` gives, or gave for this key."""
-        value = self.made.pop(key) if key in self.made else make()
+        if key in self.made:
+            value = self.made.pop(key)
+        else:
+            try:
+                value = make()
+            except Exception as error:
+                value = error
         self.made[key] = value
         while len(self.made) > self.most:
             del self.made[next(iter(self.made))]
@@ -171,13 +162,15 @@ def _kept() -> tuple[_Kept, _Kept]:
     return _Kept(4), _Kept(2)
 
 
-def _graph(setting: _Setting) -> Graph:
-    return _kept()[0].get(
-        setting.graph_key(), lambda: graph_for(setting.model, setting.passes, setting.hardware)
-    )
+def _compiled(setting: _Setting) -> Compiled | Exception:
+    graphs, programs = _kept()
 
+    def make() -> Compiled:
+        graph = graphs.get(
+            setting.graph_key(), lambda: graph_for(setting.model, setting.passes, setting.hardware)
+        )
+        if isinstance(graph, Exception):
+            raise graph
+        return compile_program(lower(graph, setting.hardware))
 
-def _compiled(setting: _Setting) -> Compiled:
-    return _kept()[1].get(
-        setting.program_key(), lambda: compile_program(lower(_graph(setting), setting.hardware))
-    )
+    return programs.get(setting.program_key(), make)

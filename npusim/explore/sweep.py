@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from npusim.explore.evaluate import COLUMNS, evaluate, failed_rows, program_keys
+from npusim.explore.evaluate import COLUMNS, evaluate, failed_row, program_keys
 from npusim.explore.executors import Died, Machines, Pool, pool_of, run_all
 from npusim.explore.results import DEFAULT_OBJECTIVES, Explored, explored, objective_columns
 from npusim.explore.space import Point, Space
@@ -18,17 +17,15 @@ from npusim.explore.store import Journal, Row, write_tables
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Points of one Program that are evaluated in one go: what a kill can lose, about half a second's work a process.
-_GROUP = 24
 _HERE = Machines()
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """Points of one Program, for a worker."""
+    """A point, for a worker."""
 
     space: Space
-    points: tuple[Point, ...]
+    point: Point
 
 
 def sweep(
@@ -79,28 +76,24 @@ def finish(
     todo = [point for key, point in points.items() if key not in kept.rows]
     done = len(points) - len(todo)
     progress(done)
-    calls = list(_calls(space, todo))
-    for call, rows in run_all(_evaluate, calls, pool):
-        found = failed_rows(space, call.points, str(rows)) if isinstance(rows, Died) else rows
-        kept.add(dict(zip(map(space.key, call.points), found, strict=True)))
-        done += len(found)
+    for call, row in run_all(_evaluate, _calls(space, todo), pool):
+        found = failed_row(space, call.point, str(row)) if isinstance(row, Died) else row
+        kept.add({space.key(call.point): found})
+        done += 1
         progress(done)
     return {key: kept.rows[key] for key in points}
 
 
-def _calls(space: Space, points: Sequence[Point]) -> Iterator[_Call]:
-    """The points in groups of one Program each, at most _GROUP in a group."""
+def _calls(space: Space, points: Sequence[Point]) -> list[_Call]:
+    """The points, those of one Program behind each other."""
     groups: dict[Hashable, list[Point]] = {}
     for key, point in zip(program_keys(space, points), points, strict=True):
         groups.setdefault(key, []).append(point)
-    for group in groups.values():
-        size = ceil(len(group) / ceil(len(group) / _GROUP))
-        for at in range(0, len(group), size):
-            yield _Call(space, tuple(group[at : at + size]))
+    return [_Call(space, point) for group in groups.values() for point in group]
 
 
-def _evaluate(call: _Call) -> list[Row]:
-    return evaluate(call.space, call.points)
+def _evaluate(call: _Call) -> Row:
+    return evaluate(call.space, call.point)
 
 
 def table_of(space: Space, rows: Sequence[Row]) -> pd.DataFrame:
