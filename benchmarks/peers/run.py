@@ -42,6 +42,10 @@ PEERS = (
     Peer("Stream", "stream-dse==2.1.1", ("six", "pydot"), "peer_stream.py",
          "four TPU-like cores, no reports", (3, 12)),
 )  # fmt: skip
+#: As users install it, with its bytecode.
+OURS = Peer(
+    "npusim", str(ROOT), (), "npusim", "`npusim run --hw lunarlake.yaml --model gemm.xml --no-report --json`"
+)
 
 
 @dataclass
@@ -67,10 +71,10 @@ def interpreter(least: tuple[int, int]) -> str | None:
 
 
 def environment(peer: Peer, folder: Path) -> Path | str:
-    """The Python of the peer's environment, made if it is not there; or why there is none."""
+    """The Python of the peer's environment, made if it is not there (npusim's: always); or why there is none."""
     python = folder / peer.script.removesuffix(".py") / "bin/python"
     done = python.parent / ".installed"
-    if not done.exists():
+    if peer is OURS or not done.exists():
         base = interpreter(peer.python)
         if base is None:
             return "needs Python {}.{} or later, and there is none".format(*peer.python)
@@ -133,11 +137,20 @@ def main() -> None:
     parser.add_argument("--environments", type=Path, default=ROOT / "build/peers")
     parser.add_argument("--out", type=Path, default=ROOT / "docs/peers.md")
     chosen = parser.parse_args()
-    words: dict[str, list[str]] = {
-        "npusim": [sys.executable, "-m", "npusim", "run", "--hw", "lunarlake.yaml", "--model", "gemm.xml",
-                   "--no-report", "--json"]
-    }  # fmt: skip
-    remarks = {"npusim": "`npusim run --hw lunarlake.yaml --model gemm.xml --no-report --json`"}
+    python = environment(OURS, chosen.environments.resolve())
+    command = [
+        "-m",
+        "npusim",
+        "run",
+        "--hw",
+        "lunarlake.yaml",
+        "--model",
+        "gemm.xml",
+        "--no-report",
+        "--json",
+    ]
+    words = {OURS.name: [str(python), *command]}
+    remarks = {OURS.name: OURS.remark}
     missing: dict[str, str] = {}
     for peer in PEERS:
         python = environment(peer, chosen.environments.resolve())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from itertools import combinations
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
@@ -24,90 +24,87 @@ PAPER = "cumba,reduba"
 RULES = ("contract", "segsum", "cumba", "reduba")
 """Every exact rule, in the order in which none takes another's better site."""
 SHOWN = (NONE, "cumba", PAPER, ",".join(RULES))
-"""Pipelines that prefill is shown with."""
+"""Pipelines that a layer is shown with."""
 PROMPT = 256
 """Tokens of a prefill: one chunk of Mamba-2."""
-_FEW_LAYERS = 2
+PHASES = ("decode", "prefill")
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """One model on one machine: a ``decode`` step of the whole model, or one layer of a ``prefill`` of PROMPT tokens.
-    ``latency_us`` is by pipeline: as it is (NONE), and SHOWN or, for decode, the fastest fixed pipeline."""
+    """A whole model on one machine: a ``decode`` step, or a ``prefill`` of PROMPT tokens.
+
+    Latencies, µs, are of the model as it is, with the fastest ``fixed`` pipeline of exact rewrites, and with
+    ``auto``."""
 
     workload: str
     phase: str
     machine: str
+    stock_us: float
+    fixed: str
+    fixed_us: float
+    auto_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSpeed:
+    """One layer of a model over PROMPT tokens on the first machine: latency by pipeline of SHOWN, µs."""
+
+    workload: str
     latency_us: dict[str, float]
 
     @property
-    def best(self) -> str:
-        """The fastest pipeline."""
-        return min(self.latency_us, key=lambda passes: self.latency_us[passes])
-
-    def gain(self, passes: str) -> float:
-        """Stock latency over that with a pipeline."""
-        return self.latency_us[NONE] / self.latency_us[passes]
+    def gain(self) -> float:
+        """Stock latency over that of the fastest pipeline."""
+        return self.latency_us[NONE] / min(self.latency_us.values())
 
 
 def speeds(
     workers: int | None = None, progress: Callable[[int, int], None] = lambda done, all: None
-) -> list[Speed]:
-    """All models: decode on all machines, prefill on the first. ``progress`` is told how many of how many are done."""
+) -> tuple[list[Speed], list[LayerSpeed]]:
+    """All models on all machines, and their layers. ``progress`` is told how many of how many are done."""
     from workloads.config import PUBLISHED
 
-    jobs = [(name, phase) for phase in ("decode", "prefill") for name in PUBLISHED]
-    workers = min(workers or os.cpu_count() or 1, len(jobs))
-    if workers == 1:
-        return [one for job in jobs for one in _speeds(*job)]
-    # Started afresh: a fork of a process in which OpenVINO runs threads may hang.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_ignore_interrupt)
-    try:
-        by_size = sorted(jobs, key=lambda job: -PUBLISHED[job[0]].layers * (job[1] == "decode"))
-        futures = {job: pool.submit(_speeds, *job) for job in by_size}
-        for done, _ in enumerate(as_completed(futures.values()), start=1):
-            progress(done, len(jobs))
-        return [one for job in jobs for one in futures[job].result()]
-    finally:
-        pool.shutdown(cancel_futures=True)
+    asked = [(name, phase, machine) for phase in PHASES for name in PUBLISHED for machine in MACHINES]
+    workers = min(workers or os.cpu_count() or 1, len(asked))
+    # Started afresh: a fork of a process in which OpenVINO runs threads may hang. One job a process: the largest leave
+    # gigabytes of unused memory behind.
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_begin, max_tasks_per_child=1) as pool:
+        by_size = sorted(asked, key=lambda job: (job[1] == "decode", -PUBLISHED[job[0]].layers))
+        whole = {job: pool.submit(_speed, *job) for job in by_size}
+        layers = [pool.submit(_layer, name) for name in PUBLISHED]
+        every: list[Future[Speed] | Future[LayerSpeed]] = [*whole.values(), *layers]
+        for done, _ in enumerate(as_completed(every), start=1):
+            progress(done, len(every))
+        return [whole[job].result() for job in asked], [layer.result() for layer in layers]
 
 
-def _ignore_interrupt() -> None:
+def _begin() -> None:
     """Ctrl-C is the parent's to answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.set_threshold(500_000)
 
 
-def _speeds(workload: str, phase: str) -> list[Speed]:
-    """One model on the machines that are shown for a phase."""
+def _speed(workload: str, phase: str, machine: str) -> Speed:
+    """One model on one machine."""
+    import workloads
+    from npusim.explore.auto import best_rewrites
+
+    options = {"phase": phase} if phase == "decode" else {"tokens": PROMPT}
+    model = workloads.build(workload, **options)
+    chosen = best_rewrites(model, api.load_hardware(machine))
+    whole = {one.passes: one.latency_us for one in chosen.fixed if one.latency_us is not None}
+    fixed = min(whole, key=lambda passes: whole[passes])
+    return Speed(workload, phase, machine, chosen.stock_us, fixed, whole[fixed], chosen.latency_us)
+
+
+def _layer(workload: str) -> LayerSpeed:
+    """One layer of a model with the pipelines of SHOWN."""
     import workloads
 
-    if phase == "prefill":
-        layer = workloads.build(workload, tokens=PROMPT, layers=1, block_only=True)
-        latency_us = _latencies(_graphs(layer, SHOWN), MACHINES[0])
-        return [Speed(workload, phase, MACHINES[0], latency_us)]
-    few = workloads.build(workload, phase="decode", layers=_FEW_LAYERS)
-    tried = {machine: _latencies(_graphs(few, _distinct(few)), machine) for machine in MACHINES}
-    best = {machine: min(found, key=lambda passes: found[passes]) for machine, found in tried.items()}
-    model = workloads.build(workload, phase="decode")
-    graphs = _graphs(model, sorted({NONE, *best.values()}))
-    return [
-        Speed(workload, phase, machine, _latencies({p: graphs[p] for p in (NONE, fastest)}, machine))
-        for machine, fastest in best.items()
-    ]
-
-
-def _distinct(model: openvino.Model) -> list[str]:
-    """Of all fixed pipelines, those that take different sites of a model; the shortest of each kind, NONE first."""
-    import xamba
-
-    pipelines = [
-        ",".join(rules) for count in range(1, len(RULES) + 1) for rules in combinations(RULES, count)
-    ]
-    kinds: dict[frozenset[tuple[str, str]], str] = {frozenset(): NONE}
-    for passes in pipelines:
-        sites = xamba.apply(model, passes)[1]
-        kinds.setdefault(frozenset((site.rule, site.op) for site in sites if site.taken), passes)
-    return list(kinds.values())
+    layer = workloads.build(workload, tokens=PROMPT, layers=1, block_only=True)
+    return LayerSpeed(workload, _latencies(_graphs(layer, SHOWN), MACHINES[0]))
 
 
 def _graphs(model: openvino.Model, pipelines: Sequence[str]) -> dict[str, api.Graph]:

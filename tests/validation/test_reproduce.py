@@ -21,7 +21,7 @@ from npusim.validation.reproduce import (
     reproduce,
     reproduction_document,
 )
-from npusim.validation.xamba_speed import SHOWN, Speed
+from npusim.validation.xamba_speed import SHOWN, LayerSpeed, Speed
 
 PAPER = {"CumBA": 2.7, "ReduBA": 1.2, "CumBA + ReduBA": 4.8, "ActiBA": 2.6}
 
@@ -117,17 +117,20 @@ def test_the_page_holds_what_was_simulated(
     found: list[Reproduced], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """With the long parts replaced by little ones."""
-    speeds = [
-        Speed("mamba-x", "decode", machine, {NONE: 1000.0, "contract": 500.0})
+    whole = [
+        Speed("mamba-x", phase, machine, 1000.0, "contract", 500.0, auto_us)
+        for phase, auto_us in (("decode", 400.0), ("prefill", 500.0))
         for machine in xamba_page.MACHINES
-    ] + [Speed("mamba-x", "prefill", xamba_page.MACHINES[0], dict.fromkeys(SHOWN, 250.0))]
-    monkeypatch.setattr(xamba_page, "speeds", lambda workers, progress: speeds)
+    ]
+    layers = [LayerSpeed("mamba-x", dict.fromkeys(SHOWN, 250.0))]
+    monkeypatch.setattr(xamba_page, "speeds", lambda workers, progress: (whole, layers))
     monkeypatch.setattr(xamba_page, "cumba_pairs", lambda reference: [])
     monkeypatch.setattr(xamba_page, "ALTERNATIVES", ALTERNATIVES[:1])
     monkeypatch.setattr(xamba_page, "PROMPTS", (4,))
     page = xamba_page.xamba_page(found, "npusim reproduce xamba --markdown page.md")
     for one in found:
         assert f"| {one.speedup:.2f}x | {one.claim.speedup:.1f}x | {one.error:+.0%} |" in page
-    assert "| mamba-x | 1000.0 | 2000.0 | contract |" in page
+    assert "| mamba-x | 1,000.0 | 2,000.0 | contract | 2,500.0 |" in page
+    assert "In all 6 rows" in page and "faster than the best of them in 3." in page
     assert "`npusim reproduce xamba --markdown page.md`" in page
     assert "{" not in page.replace("{functions", "")
