@@ -148,7 +148,7 @@ class Placer:
         return plan_pool(node, self.hw, self.fresh)
 
     def _transpose(self, node: Node) -> list[Plan]:
-        return [plan_permute(node, self.hw)]
+        return [plan_permute(node, self.hw, self.hint(node.inputs[0]))]
 
     def _reduce(self, node: Node) -> list[Plan]:
         value = node.inputs[0]
@@ -246,7 +246,21 @@ class Placer:
         axis = self._channel_factor(node)
         if axis is not None:
             return self._scale_by_activation(node, axis)
-        return [plan_shave(node, self.hw, kernel, self._common_hint(node))]
+        hint = self._outer_hint(node) if node.params.get("outer") else self._common_hint(node)
+        return [plan_shave(node, self.hw, kernel, hint)]
+
+    def _outer_hint(self, node: Node) -> Dist | None:
+        """A channels-last product [1, C, H, W] takes over how an operand's channels lie over the tiles, where every
+        SHAVE gets equal many (1,536 on 4 or 6 tiles; on 5 Mul_2 of Mamba is cut by itself)."""
+        channels, shaves = node.output.shape[1], self.hw.shave.per_tile
+        for value in node.inputs:
+            hint = self.hint(value)
+            if hint is not None and len(set(hint.cuts)) == 1 and sum(hint.cuts) == channels > hint.outer:
+                if hint.cuts[0] % (CHANNELS * shaves) == 0:
+                    return Dist(node.output.elements // channels, hint.cuts)
+            elif hint is not None and value.elements == node.output.elements:
+                return hint
+        return None
 
     @staticmethod
     def _row_product(node: Node) -> bool:
