@@ -6,8 +6,8 @@ from dataclasses import replace
 from math import prod
 
 from npusim.graph.ir import Op
-from npusim.lowering.fuser import Fuser, padded
 from npusim.lowering.fuse_outer import CHANNELS_LAST, channels_last_product, settle
+from npusim.lowering.fuser import Fuser, padded
 from npusim.lowering.nodes import Node
 from npusim.lowering.patterns import Match
 from npusim.lowering.values import Value
@@ -142,7 +142,9 @@ def eltwise(fuser: Fuser, op: Op) -> None:
     order = CHANNELS_LAST if outer else _common_order(fuser, inputs, shape)
     inputs = [v if v.constant else fuser.ordered(v, order, op) for v in inputs]
     out = replace(fuser.fresh(op), order=order)
-    node = fuser.emit("eltwise", op, inputs, out, kernel=op.type.lower(), **({"outer": True} if outer else {}))
+    node = fuser.emit(
+        "eltwise", op, inputs, out, kernel=op.type.lower(), **({"outer": True} if outer else {})
+    )
     settle(fuser, op, node)
 
 

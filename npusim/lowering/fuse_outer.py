@@ -1,6 +1,6 @@
-"""Products that stay channels-last: where a convolution's result is multiplied by what broadcasts it (Mamba's dt * A and
-dt * x * B, [1, C, T, N]), the compiler lets the product lie as the convolution wrote it, C innermost, and changes the
-layout as late as it can: behind kernels that do not care and behind Slices, on the DPU."""
+"""Products that stay channels-last: where a convolution's result is multiplied by what broadcasts it (dt * A and
+dt * x * B of Mamba, [1, C, T, N]), the compiler lets the product lie as the convolution wrote it, C innermost, and
+changes the layout as late as it can: behind kernels that do not care and behind Slices, on the DPU."""
 
 from __future__ import annotations
 
