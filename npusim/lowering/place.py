@@ -7,6 +7,7 @@ from itertools import count
 from math import prod
 
 from npusim.hardware.schema import Hardware
+from npusim.lowering.cells import is_refolded
 from npusim.lowering.conv_parts import CHANNELS
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import ALL_TILES, Load, Plan, load_value
@@ -148,7 +149,7 @@ class Placer:
         return plan_pool(node, self.hw, self.fresh)
 
     def _transpose(self, node: Node) -> list[Plan]:
-        return [plan_permute(node, self.hw, self.hint(node.inputs[0]))]
+        return [self._apart(plan_permute(node, self.hw, self.hint(node.inputs[0])))]
 
     def _reduce(self, node: Node) -> list[Plan]:
         value = node.inputs[0]
@@ -247,7 +248,15 @@ class Placer:
         if axis is not None:
             return self._scale_by_activation(node, axis)
         hint = self._outer_hint(node) if node.params.get("outer") else self._common_hint(node)
-        return [plan_shave(node, self.hw, kernel, hint)]
+        return [self._apart(plan_shave(node, self.hw, kernel, hint))]
+
+    def _apart(self, plan: Plan) -> Plan:
+        """A plan whose result goes through DDR where all its readers are sums that fold it anew."""
+        readers = self.readers.get(plan.output.storage, [])
+        folded = all(n.params.get("kernel") == "add" and is_refolded(n.output) for n in readers)
+        if readers and folded and self.hw.tiles > 1 and not self.hw.software.refold_in_cmx:
+            plan.out_dist = None
+        return plan
 
     def _outer_hint(self, node: Node) -> Dist | None:
         """A channels-last product [1, C, H, W] takes over how an operand's channels lie over the tiles, where every
