@@ -173,3 +173,10 @@ def test_permute_of_odd_rows_is_done_by_dma(hw: Hardware) -> None:
         Node("transpose", "t", "Transpose", [aligned], Value(1, aligned.shape, order=(0, 1, 3, 2))), hw
     )
     assert len(plan.slices) == 2
+
+
+@pytest.mark.parametrize("units", [3143, 661, 96, 785, 62])
+def test_slice_counts_have_no_large_gaps(units: int) -> None:
+    counts = divisors(units)
+    assert counts[0] == 1 and counts[-1] == units
+    assert all(after <= DIVISOR_GAP * before for before, after in pairwise(counts))
