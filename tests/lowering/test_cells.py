@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from npusim.lowering.plan_depthwise import plan_activation, plan_depthwise, plan
 from npusim.lowering.plan_eltwise import is_runtime_scale, plan_add, plan_runtime_scale
 from npusim.lowering.plan_permute import plan_permute
 from npusim.lowering.plan_reduce import factor, plan_reduce
+from npusim.lowering.slicing import DIVISOR_GAP, divisors
 from npusim.lowering.values import Value
 
 CONFIGS = Path(__file__).parents[2] / "hwconfigs"
