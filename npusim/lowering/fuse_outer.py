@@ -73,10 +73,9 @@ def _carried_on(fuser: Fuser, tensor: int) -> bool:
 
 def _readers(fuser: Fuser, tensor: int) -> Iterator[tuple[Op, int]]:
     """Ops that read a tensor, or a view of it, each with what it reads."""
-    for op in fuser.graph.ops:
-        if tensor in op.inputs:
-            if op.type in _VIEWS:
-                for output in op.outputs:
-                    yield from _readers(fuser, output)
-            else:
-                yield op, tensor
+    for op in fuser.readers.get(tensor, ()):
+        if op.type in _VIEWS:
+            for output in op.outputs:
+                yield from _readers(fuser, output)
+        else:
+            yield op, tensor

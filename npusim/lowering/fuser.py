@@ -31,6 +31,10 @@ class Fuser:
         self.made: dict[int, Node] = {}
         self._storages = 0
         self._moved: dict[tuple[int, tuple[int, ...], tuple[int, ...]], Value] = {}
+        self.readers: dict[int, list[Op]] = {}
+        for op in graph.ops:
+            for id in dict.fromkeys(op.inputs):
+                self.readers.setdefault(id, []).append(op)
         for tensor in graph.tensors:
             if tensor.constant or tensor.id in graph.inputs:
                 self.values[tensor.id] = Value(
