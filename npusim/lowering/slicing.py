@@ -73,8 +73,8 @@ def divisors(units: int) -> list[int]:
 def first_fit(
     demand: Demand, budget: float, activations: int, weights: float = inf, copies: int = 2
 ) -> int | None:
-    """Fewest (equal) slices along channels of which ``copies`` fit beside ``activations`` copies of the activation, their
-    weights alone within ``weights``."""
+    """Fewest slices along channels, equal ones if it can be, of which ``copies`` fit beside ``activations`` copies of
+    the activation, their weights alone within ``weights``."""
 
     def fits(n: int) -> bool:
         share = ceil_div(demand.units, n) / demand.units
