@@ -13,6 +13,7 @@ from npusim.graph.ir import Graph, Op, Tensor
 
 #: Floating types wider than what the NPU computes in.
 _EXECUTED = {"f32": "f16", "f64": "f16", "bf16": "f16"}
+_LEVELS_OF_4_BITS = 16
 #: Attributes that lowering reads, by op type.
 _ATTRIBUTES = {
     "Interpolate": ("mode",),
@@ -80,8 +81,14 @@ def _static_shape(output: Any, node: Any) -> tuple[int, ...]:
     return tuple(shape.to_shape())
 
 
-def _folded_dtype(inputs: list[Tensor], dtype: str) -> str:
-    """Stored type of what a constant op makes: that of its largest input (a decompression keeps 8 or 4 bits)."""
+def _folded_dtype(node: Any, inputs: list[Tensor], dtype: str) -> str:
+    """Stored type of what a constant op makes: that of its largest input (a decompression keeps 8 or 4 bits), and of
+    weights behind a FakeQuantize or FakeConvert the one that a compiler stores them in."""
+    kind = node.get_type_name()
+    if kind == "FakeConvert":
+        return str(node.get_attributes()["destination_type"])
+    if kind == "FakeQuantize":
+        return "u4" if node.get_attributes()["levels"] <= _LEVELS_OF_4_BITS else "u8"
     largest = max(inputs, key=lambda t: t.elements, default=None)
     return largest.stored_dtype if largest is not None else dtype
 
@@ -148,7 +155,11 @@ class _Builder:
             types = [node.get_output_element_type(p).get_type_name() for p in ports]
             return tuple(
                 self.add(
-                    node, p, constant=True, value=values[p], stored_dtype=_folded_dtype(inputs, types[p])
+                    node,
+                    p,
+                    constant=True,
+                    value=values[p],
+                    stored_dtype=_folded_dtype(node, inputs, types[p]),
                 )
                 for p in ports
             )

@@ -72,11 +72,18 @@ def lower(graph: Graph, hw: Hardware) -> Program:
     graph = raise_slices(graph)
     if hw.software.split_projections:
         graph = split_projections(graph)
-    nodes, outputs = fuse(graph, hw.software)
+    fp8 = hw.dpu.macs_per_cycle.fp8 is not None
+    nodes, outputs = fuse(graph, hw.software, fp8)
     made = {node.output.storage for node in nodes}
     loose = [value for value in outputs if value.storage not in made or value.partial]
     if loose:
         nodes.append(Node("copy", graph.tensors[graph.outputs[0]].name, "Result", loose, loose[0]))
+    notes = graph.notes
+    if not fp8 and any(op.type == "FakeConvert" for op in graph.ops):
+        notes = (
+            *notes,
+            f"the DPU of {hw.name} has no 8-bit floats: what FakeConvert makes is computed in FP16",
+        )
     homes = _write_in_place(nodes)
     returned = {value.storage for value in outputs}
     placed, repeat = place_all(nodes, hw, returned)
@@ -93,7 +100,7 @@ def lower(graph: Graph, hw: Hardware) -> Program:
                 )
             )
         plan.op = index[node.name]
-    return schedule(plans, ops, returned, homes, graph.name, hw, graph.notes, repeat)
+    return schedule(plans, ops, returned, homes, graph.name, hw, notes, repeat)
 
 
 __all__ = ["CmxBuffer", "Program", "ProgramOp", "Queue", "Task", "Tasks", "layer_of", "lower", "lowering_key"]

@@ -91,6 +91,7 @@ def conv_work(
     return DpuWork(
         "conv", height, width, channels, k, kernel[0], kernel[1], stride[0],
         in_bits=activation.bits,
+        fp8=activation.fp8,
         out_bits=node.output.bits,
         weight_bits=min(node.inputs[1].stored_bits, 16),
         mpe_mode=mode,

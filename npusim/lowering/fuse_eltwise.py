@@ -107,17 +107,25 @@ def convert(fuser: Fuser, op: Op) -> None:
         fuser.values[op.outputs[0]] = value
 
 
-def fake_quantize(fuser: Fuser, op: Op) -> None:
+def fake_convert(fuser: Fuser, op: Op) -> None:
+    """FakeConvert to an 8-bit float, as FakeQuantize; where the DPU has none, what follows is computed in FP16."""
+    if fuser.fp8:
+        fake_quantize(fuser, op, fp8=True)
+    else:
+        fuser.values[op.outputs[0]] = fuser.values[op.inputs[0]]
+
+
+def fake_quantize(fuser: Fuser, op: Op, fp8: bool = False) -> None:
     """FakeQuantize: the op before writes 8 bits, or a conversion does."""
     source = op.inputs[0]
     value = fuser.values[source]
     node = fuser.producer(source)
     if node is not None and node.kind in ("conv", "dwconv", "scale", "bmm", "eltwise", "pool", "unary"):
         node.fused = (*node.fused, op.name)
-        node.output = replace(value, bits=8, stored_bits=8)
+        node.output = replace(value, bits=8, stored_bits=8, fp8=fp8)
         fuser.values[op.outputs[0]] = node.output
         return
-    out = replace(fuser.fresh(op), bits=8, stored_bits=8, order=value.order)
+    out = replace(fuser.fresh(op), bits=8, stored_bits=8, order=value.order, fp8=fp8)
     fuser.emit("convert", op, [value], out, quantize=True)
 
 

@@ -49,7 +49,9 @@ def _grouped(node: Node, hw: Hardware, batch: int, m: int, k: int, n: int) -> Pl
     groups = even(batch, tiles)
     slices = ceil_div(groups[0], cmx_capacity(hw) // _group_bytes(m, k, n))
     mode = choose_mode(height, width, n16, hw)
-    work = DpuWork("conv", height, width, n16, k16, mpe_mode=mode, in_bits=lhs.bits, out_bits=out.bits)
+    work = DpuWork(
+        "conv", height, width, n16, k16, mpe_mode=mode, in_bits=lhs.bits, out_bits=out.bits, fp8=lhs.fp8
+    )
     parts = []
     for i in range(slices):
         counts = [(t, nth(even(g, slices), i)) for t, g in enumerate(groups)]

@@ -154,7 +154,7 @@ def _channelwise(
     weighted = kind == "dwconv"
     turned = planes > 0 or (node.kind in ("dwconv", "pool") and out.plain and image.width > 1)
     more = {"kernel_h": kernel[0], "kernel_w": kernel[1], "stride": stride, "in_bits": act.bits, "out_bits": out.bits,
-            "planes": turned}  # fmt: skip
+            "planes": turned, "fp8": act.fp8}  # fmt: skip
     if weighted and _over_channels(hw, image, kernel, act, out):
         return _over_channel_tiles(node, hw, act, out, image, weights, more)
     rows = even(image.height, tiles)

@@ -1,8 +1,10 @@
-"""Making nodes of a network in FP16 or INT8.
+"""Making nodes of a network in FP16, INT8, FP8 or with INT4 weights.
 
 INT8 is what NNCF's post-training quantisation leaves in an IR (read off OpenVINO's own quantised ResNet-50 and
 BERT-base): weights are INT8 constants with a Convert and a Multiply by one scale an output channel; activations pass
-a FakeQuantize of 256 levels before everything that computes in INT8.
+a FakeQuantize of 256 levels before everything that computes in INT8. FP8 is the same with E4M3 constants and
+FakeConvert. INT4 is NNCF's compression of weights: INT4 constants in groups of 128 of a row with a scale each
+(embeddings stay INT8), and activations as they are.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import openvino as ov
-from openvino import Node
+from openvino import Node, Type
 from openvino import opset15 as op
 from openvino.op import Constant
 from openvino.utils.node_factory import NodeFactory
@@ -24,6 +26,8 @@ from workloads.scope import Value
 
 # Odd, so that equal rows do not line up with the pattern's period.
 _PATTERN_ELEMENTS = 65521
+#: Weights of a row that share a scale in INT4.
+_GROUP = 128
 
 
 class Maker:
@@ -32,11 +36,11 @@ class Maker:
     def __init__(self, name: str, precision: Precision) -> None:
         """A model of this name without nodes."""
         self.name = name
-        self.int8 = precision == "int8"
+        self.precision = precision
         self._parameters: list[Node] = []
         generator = np.random.default_rng(0)
         self._fp16 = (0.02 * generator.standard_normal(_PATTERN_ELEMENTS, np.float32)).astype(np.float16)
-        self._i8 = generator.integers(-127, 128, _PATTERN_ELEMENTS).astype(np.int8)
+        self._bytes = generator.integers(-127, 128, _PATTERN_ELEMENTS).astype(np.int8)
 
     # -- inputs, outputs, constants ------------------------------------------------------------------------------
 
@@ -62,15 +66,30 @@ class Maker:
         array = self._fp16[: math.prod(shape)].reshape(shape)
         return self._named(f"{name}.weight", op.convert(Constant(array, shared_memory=True), "f32"))
 
-    def weight(self, name: str, shape: Shape) -> Node:
-        """A kernel, output channels first; INT8 with a scale an output channel in a quantised model."""
-        if not self.int8:
+    def weight(self, name: str, shape: Shape, table: bool = False) -> Node:
+        """A kernel, output channels first, or the ``table`` of an embedding; with scales in a quantised model."""
+        if self.precision == "fp16":
             return self.float_weight(name, shape)
-        self._i8 = _at_least(self._i8, math.prod(shape))
-        array = self._i8[: math.prod(shape)].reshape(shape)
+        if self.precision == "int4" and not table:
+            groups = (shape[0], shape[1] // _GROUP, _GROUP)
+            widened = op.convert(self._packed(groups, Type.i4), "f16")
+            scaled = op.multiply(widened, Constant(np.full((*groups[:2], 1), 1e-3, np.float16)))
+            whole = op.reshape(scaled, Constant(np.array(shape, np.int64)), special_zero=False)
+            return self._named(f"{name}.weight", op.convert(whole, "f32"))
         scale = np.full((shape[0], *(1 for _ in shape[1:])), 1e-3, np.float32)
-        widened = op.convert(Constant(array, shared_memory=True), "f32")
+        widened = op.convert(self._packed(shape, Type.f8e4m3 if self.precision == "fp8" else Type.i8), "f32")
         return self._named(f"{name}.weight", op.multiply(widened, Constant(scale)))
+
+    def _packed(self, shape: Shape, kind: Type) -> Node:
+        """A constant of 8-bit or 4-bit elements."""
+        size = math.prod(shape) * kind.bitwidth // 8
+        self._bytes = _at_least(self._bytes, size)
+        data = self._bytes[:size]
+        if kind == Type.i8:
+            return Constant(data.reshape(shape), shared_memory=True)
+        return Constant(
+            ov.Tensor(data, ov.Shape(list(shape)), kind)
+        )  # a copy: it would not keep the array alive
 
     # -- ops -----------------------------------------------------------------------------------------------------
 
@@ -80,15 +99,17 @@ class Maker:
         return self._named(name, make(*inputs, **attributes))
 
     def quantised(self, name: str, x: Value) -> Value:
-        """``x`` behind the FakeQuantize of a quantised model; ``x`` itself in FP16."""
-        if not self.int8:
+        """``x`` behind the FakeQuantize or FakeConvert of a quantised model; ``x`` itself where it stays FP16."""
+        if self.precision == "fp8":
+            return self._named(f"{name}.quantised", op.fake_convert(x, Constant(np.array(1.0, np.float32))))
+        if self.precision != "int8":
             return x
         limits = [Constant(np.array(value, np.float32)) for value in (-4.0, 3.96875, -4.0, 3.96875)]
         return self._named(f"{name}.quantised", op.fake_quantize(x, *limits, 256))
 
     def smoothed(self, name: str, x: Value, width: int) -> Value:
-        """``x`` scaled by channel and quantised, as NNCF's SmoothQuant does before a MatMul; ``x`` itself in FP16."""
-        if not self.int8:
+        """``x`` scaled by channel and quantised, as NNCF's SmoothQuant does; ``x`` itself where it stays FP16."""
+        if self.precision not in ("int8", "fp8"):
             return x
         scale = Constant(np.linspace(0.5, 1.5, width, dtype=np.float32).reshape(1, 1, width))
         return self.quantised(name, self._named(f"{name}.smoothed", op.multiply(x, scale)))
