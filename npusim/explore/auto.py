@@ -38,9 +38,10 @@ STEPS = (
 )
 #: What changes numbers beyond rounding, and is chosen from only if asked for.
 APPROXIMATE = ("actiba",)
-#: Fixed pipelines are simulated on the whole model too if the probe has them within this factor of the choice: what
-#: layers have to do with each other (prefetch, results that stay in CMX) is 1 % of a small decode, and less elsewhere.
-_NEAR = 1.05
+#: Fixed pipelines are simulated on the whole model too if the probe has them within this factor of the choice. What
+#: layers have to do with each other is hidden from the probe: in a decode of Mamba-2 2.7B on Meteor Lake, where the
+#: weights of the next layer come in meanwhile, it has `reduba` 11.8 % behind a pipeline that is 0.2 % slower.
+_NEAR = 1.25
 #: A model is its own probe if it has no more than so many times the tasks.
 _FEW = 2
 #: Rounds over all groups at most; the second mostly confirms the first.
