@@ -7,6 +7,7 @@ from itertools import count
 from math import prod
 
 from npusim.hardware.schema import Hardware
+from npusim.lowering.cells import is_refolded
 from npusim.lowering.conv_parts import CHANNELS
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import ALL_TILES, Load, Plan, load_value
@@ -148,7 +149,7 @@ class Placer:
         return plan_pool(node, self.hw, self.fresh)
 
     def _transpose(self, node: Node) -> list[Plan]:
-        return [plan_permute(node, self.hw)]
+        return [self._apart(plan_permute(node, self.hw, self.hint(node.inputs[0])))]
 
     def _reduce(self, node: Node) -> list[Plan]:
         value = node.inputs[0]
@@ -248,7 +249,29 @@ class Placer:
             return self._scale_by_activation(node, axis)
         if self._row_factor(node):
             return self._scale_rows(node)
-        return [plan_shave(node, self.hw, kernel, self._common_hint(node))]
+        hint = self._outer_hint(node) if node.params.get("outer") else self._common_hint(node)
+        return [self._apart(plan_shave(node, self.hw, kernel, hint))]
+
+    def _apart(self, plan: Plan) -> Plan:
+        """A plan whose result goes through DDR where all its readers are sums that fold it anew."""
+        readers = self.readers.get(plan.output.storage, [])
+        folded = all(n.params.get("kernel") == "add" and is_refolded(n.output) for n in readers)
+        if readers and folded and self.hw.tiles > 1 and not self.hw.software.refold_in_cmx:
+            plan.out_dist = None
+        return plan
+
+    def _outer_hint(self, node: Node) -> Dist | None:
+        """A channels-last product [1, C, H, W] takes over how an operand's channels lie over the tiles, where every
+        SHAVE gets equal many (1,536 on 4 or 6 tiles; on 5 Mul_2 of Mamba is cut by itself)."""
+        channels, shaves = node.output.shape[1], self.hw.shave.per_tile
+        for value in node.inputs:
+            hint = self.hint(value)
+            if hint is not None and len(set(hint.cuts)) == 1 and sum(hint.cuts) == channels > hint.outer:
+                if hint.cuts[0] % (CHANNELS * shaves) == 0:
+                    return Dist(node.output.elements // channels, hint.cuts)
+            elif hint is not None and value.elements == node.output.elements:
+                return hint
+        return None
 
     def _row_factor(self, node: Node) -> bool:
         """On 5010, a product of more than four dimensions whose computed factor varies over all but the last, [M, K]

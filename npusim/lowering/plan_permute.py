@@ -18,14 +18,44 @@ from npusim.lowering.values import WHOLE, Dist, Value, along, ceil_div, even, ro
 Fresh = Callable[[Value], Value]
 
 
-def plan_permute(node: Node, hw: Hardware) -> Plan:
+def plan_permute(node: Node, hw: Hardware, hint: Dist | None = None) -> Plan:
     """A transpose: on the DPU an identity pooling whose output is written in another order; where a row on either side
     is no multiple of 16 elements, and it fits CMX, by permuting DMAs (facts/vendor_lowering.md 1.2)."""
     value, out = node.inputs[0], node.output
     rows = [v.shape[v.memory_order[-1]] if v.memory_order else 1 for v in (value, out)]
     if any(r % CHANNELS for r in rows) and value.bytes + out.bytes <= cmx_capacity(hw):
         return plan_permute_dma(node, hw)
+    if node.params.get("reorder"):
+        plan = _reorder_channels(node, hw, hint)
+        if plan is not None:
+            return plan
     return _permute_dpu(node, hw)
+
+
+def _reorder_channels(node: Node, hw: Hardware, hint: Dist | None) -> Plan | None:
+    """A channels-last value written row-major: every tile writes its channels, which its readers take over; it finds
+    them in CMX (Mul_4 of Mamba), or gets the whole value (parts of Exp_1: one transfer to all tiles). None where that
+    does not fit CMX, or the channels are no multiple of 16 each."""
+    value, out = node.inputs[0], node.output
+    channels = value.shape[value.memory_order[-1]]
+    pixels = value.elements // channels
+    cuts = even(channels, hw.tiles, CHANNELS)
+    if len(cuts) < hw.tiles or channels % CHANNELS:
+        return None
+    found = Dist(pixels, cuts)
+    in_dist = found if hint == found else WHOLE
+    out_dist = Dist(1, tuple(c * pixels for c in cuts))
+    held = in_dist.elements(0, value.elements) * value.bits + cuts[0] * pixels * out.bits
+    if held > 8 * cmx_capacity(hw):
+        return None
+    dims = [value.shape[d] for d in value.memory_order]
+    rows, columns = (prod(dims[:-2]), dims[-2]) if len(dims) > 2 else (dims[0], 1)
+
+    def works(tile: int, _: int) -> Iterable[Work]:
+        yield DpuWork("maxpool", rows, columns, cuts[tile], in_bits=value.bits, out_bits=out.bits,
+                      variant_channels=workload_channels(cuts[tile]), planes=columns > 1)  # fmt: skip
+
+    return assemble(node, hw, [value], [in_dist], out, out_dist, 1, works, "to row-major over channels")
 
 
 def plan_permute_dma(node: Node, hw: Hardware) -> Plan:
