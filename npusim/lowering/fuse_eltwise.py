@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import prod
 
 from npusim.graph.ir import Op
-from npusim.lowering.fuse_outer import CHANNELS_LAST, channels_last_product, settle
+from npusim.lowering.fuse_outer import CHANNELS_LAST, channels_last_product, heads_last_order, settle
 from npusim.lowering.fuser import Fuser, padded
 from npusim.lowering.nodes import Node
 from npusim.lowering.patterns import Match
@@ -168,7 +168,9 @@ def select(fuser: Fuser, op: Op) -> None:
         and not second.constant
         and second.elements < size
     ):
-        fuser.emit("eltwise", op, [second, mask], kernel="select_2in")
+        order = heads_last_order(fuser, second, mask, shape)
+        out = replace(fuser.fresh(op), order=order)
+        fuser.emit("eltwise", op, [second, mask], out, kernel="select_2in", outer=bool(order))
         return
     order = _full_operand_order([first, second, mask], shape)
     mask, first, second = (v if v.constant else fuser.ordered(v, order, op) for v in (mask, first, second))

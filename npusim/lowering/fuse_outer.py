@@ -5,6 +5,7 @@ changes the layout as late as it can: behind kernels that do not care and behind
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import prod
 
 from npusim.graph.ir import Op
@@ -31,6 +32,18 @@ def channels_last_product(inputs: list[Value], shape: tuple[int, ...]) -> bool:
     return any(len(v.memory_order) > 1 and v.memory_order[-1] == 1 for v in active)
 
 
+def heads_last_order(fuser: Fuser, small: Value, mask: Value, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The memory order of what a mask [T, T] makes of [heads, T] whose heads lie innermost: they stay there (Where_1 of
+    Mamba-2 with one whole chunk: t256 on all platforms, t64_c64, base and CumBA). A padded sequence is moved before."""
+    maker = fuser.made.get(small.storage)
+    if len(small.memory_order) != 2 or maker is None or maker.kind == "concat":
+        return ()
+    heads = small.memory_order[-1]
+    if small.memory_order[0] < heads or prod(mask.shape) != shape[-2] * shape[-1]:
+        return ()
+    return (*(d for d in range(len(shape)) if d != heads), heads)
+
+
 def settle(fuser: Fuser, op: Op, node: Node) -> None:
     """Mark a node that works on such a product, and change the layout of its result once for all readers unless one of
     them can do without (Mul_4, Mul_5); of Exp_1 every Slice is reordered by itself, since Mul_5 takes its own as it
@@ -42,7 +55,7 @@ def settle(fuser: Fuser, op: Op, node: Node) -> None:
         return
     node.params["outer"] = True
     if not _carried_on(fuser, op.outputs[0]):
-        fuser.values[op.outputs[0]] = fuser.plain(node.output, op)
+        fuser.values[op.outputs[0]] = replace(fuser.plain(node.output, op), order=())
 
 
 def _carried_on(fuser: Fuser, tensor: int) -> bool:

@@ -30,7 +30,7 @@ from npusim.lowering.plan_eltwise import (
     plan_quantize,
     plan_runtime_scale,
 )
-from npusim.lowering.plan_permute import plan_permute, plan_reorder
+from npusim.lowering.plan_permute import is_two_pass, plan_permute, plan_reorder, plan_two_passes
 from npusim.lowering.plan_reduce import plan_reduce
 from npusim.lowering.plan_reduce_conv import plan_reduce_conv
 from npusim.lowering.plan_shave import ADDED_CONSTANT, plan_shave
@@ -149,6 +149,8 @@ class Placer:
         return plan_pool(node, self.hw, self.fresh)
 
     def _transpose(self, node: Node) -> list[Plan]:
+        if node.params.get("reorder") and is_two_pass(node):
+            return plan_two_passes(node, self.hw, self.fresh)
         return [self._apart(plan_permute(node, self.hw, self.hint(node.inputs[0])))]
 
     def _reduce(self, node: Node) -> list[Plan]:

@@ -71,6 +71,31 @@ def plan_permute_dma(node: Node, hw: Hardware) -> Plan:
     return Plan(node, [value], [None], out, None, [part], "permuted by DMA")
 
 
+def is_two_pass(node: Node) -> bool:
+    """Whether channels that are no multiple of 16 move outwards, and 16 pixels at a time are."""
+    value = node.inputs[0]
+    inner = value.shape[value.memory_order[-1]]
+    line = node.output.shape[node.output.memory_order[-1]] if node.output.memory_order else 1
+    return (
+        inner % CHANNELS > 0 and line % CHANNELS == 0 and value.elements % (CHANNELS * CHANNELS * inner) == 0
+    )
+
+
+def plan_two_passes(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
+    """Two permuting pools: 16 pixels at a time become planes, then those are sorted (CumSum_1 of mamba2-130m, 24 heads:
+    [32 x 16 pixels, 384], then [32 x 24, 256] a tile and slice at t256; t64_c64; base and CumBA)."""
+    value, out = node.inputs[0], node.output
+    inner, line = value.shape[value.memory_order[-1]], out.shape[out.memory_order[-1]]
+    wide = CHANNELS * inner
+    first = replace(value, shape=(value.elements // (CHANNELS * wide), CHANNELS, wide), order=())
+    middle = replace(fresh(value), shape=first.shape, order=(2, 0, 1))
+    second = replace(middle, shape=(value.elements // (inner * line), inner, line), order=())
+    target = replace(out, shape=second.shape, order=(2, 0, 1))
+    ways = ((first, middle), (second, target))
+    plans = [_permute_dpu(replace(node, inputs=[a], output=b), hw) for a, b in ways]
+    return [replace(plans[0], out_dist=None), replace(plans[1], output=out, out_dist=None)]
+
+
 def _permute_dpu(node: Node, hw: Hardware) -> Plan:
     value, out, tiles = node.inputs[0], node.output, hw.tiles
     dims = [value.shape[d] for d in value.memory_order]
@@ -88,7 +113,7 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
     c16 = round_up(channels, CHANNELS)
     share = ceil_div(in_dist.elements(0, value.elements), 1) * value.bits // 8
     slices = fit(hw, share, share, height * width)
-    turned = out.memory_order[-1:] != value.memory_order[-1:]
+    turned = out.memory_order[-1:] != value.memory_order[-1:] and not node.params.get("reorder")
 
     def works(tile: int, index: int) -> Iterable[Work]:
         elements = ceil_div(in_dist.elements(tile, value.elements), slices)
