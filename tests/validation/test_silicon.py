@@ -6,13 +6,18 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import openvino as ov
 import pytest
+from openvino import opset15 as op
 from typer.testing import CliRunner
 
 import workloads
 from npusim.cli.app import app
 from npusim.errors import UserError
+from npusim.graph import from_openvino
 from npusim.hardware import load_hardware
+from npusim.source import ModelSource
 from npusim.validation.references import open_reference
 from npusim.validation.silicon import Measurement, measurements, operator_shares
 from npusim.validation.silicon_document import silicon_document
@@ -117,13 +122,21 @@ def test_shares_of_layers_add_up() -> None:
     from npusim import api
 
     hw = load_hardware("meteorlake.yaml")
-    for name in ("retentive-attention", "toeplitz-attention"):
-        program = api.lower(api.build_workload(name, tokens=256), hw)
-        shares = layer_shares(api.simulate(program, hw))
+    x, y = op.parameter([256, 64], np.float16), op.parameter([256, 64], np.float16)
+    weight = op.constant(np.ones((64, 64), np.float16))
+    for first, moves in ((op.concat([x, y], 0), True), (op.add(x, y), False)):  # a Concat computes nothing
+        graph = from_openvino(ov.Model([op.matmul(first, weight, False, False)], [x, y], "two"))
+        shares = layer_shares(api.simulate(api.lower(graph, hw), hw))
         assert sum(shares.values()) == pytest.approx(100)
-        assert (shares["dma"] > 0) == (
-            name == "toeplitz-attention"
-        )  # only Pad, Slice and Concat move data alone
+        assert (shares["dma"] > 0) == moves
+        assert shares["dpu"] > 0
+
+
+def test_toeplitz_attention_is_the_ops_that_the_paper_counts() -> None:
+    """Seven on the DPU, three that move data, none on SHAVE (arXiv 2509.25155, section III-D)."""
+    ops = [one.type for one in ModelSource("toeplitz-attention", tokens=512).graph().ops]
+    assert sum(one in ("MatMul", "Convolution") for one in ops) == 7
+    assert set(ops) <= {"MatMul", "Convolution", "Reshape", "Convert", "Parameter", "Result", "Constant"}
 
 
 def test_the_command_scores_a_users_table(tmp_path: Path) -> None:
