@@ -104,6 +104,8 @@ class Software(Section):
     """Division by a smaller activation computes 1/y first and multiplies; else it is one SHAVE Divide."""
     broadcast_output: bool = True
     """A MatMul split over output channels multicasts its result to all tiles; else every tile keeps its part."""
+    refold_in_cmx: bool = True
+    """A product or a change of layout hands its result over in CMX to a sum that folds it to other dimensions."""
     fused_widening: bool = False
     """The convolution that gives one plane 16 channels runs in slices together with the poolings that reduce it."""
     dma_split_bytes: Count = 77_000

@@ -63,6 +63,12 @@ def refold(shape: tuple[int, ...]) -> Image:
     return Image(n * c if n * c > 1 else h, h if n * c > 1 else 1, round_up(w, CHANNELS))
 
 
+def is_refolded(value: Value) -> bool:
+    """Whether a shape-free DPU op sees a value in other dimensions than those it has in memory."""
+    n, c, _, w = canonical4(value.physical)
+    return w % CHANNELS > 0 or n * c == 1
+
+
 def borrow_channels(shape: tuple[int, ...], tiles: int) -> Image | None:
     """[C,H,W] with channels made a multiple of 16 by factors of W (24 x 256 -> 48 x 128; 1 x 1536 -> 16 x 96), where
     the result need not be in the order of the original: a scale by a scalar (sub_*, negative_*, bcast_*: 12 cases)."""

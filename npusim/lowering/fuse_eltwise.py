@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import prod
 
 from npusim.graph.ir import Op
+from npusim.lowering.fuse_outer import CHANNELS_LAST, channels_last_product, heads_last_order, settle
 from npusim.lowering.fuser import Fuser, padded
 from npusim.lowering.nodes import Node
 from npusim.lowering.patterns import Match
@@ -56,7 +57,7 @@ def unary(fuser: Fuser, op: Op) -> None:
     params = _unary_params(fuser, op)
     if node is not None and "batched" in node.params and "axis" not in params:
         params["repeated"] = node.params["batched"]
-    fuser.emit("unary", op, [value], out, kernel=kernel, **params)
+    settle(fuser, op, fuser.emit("unary", op, [value], out, kernel=kernel, **params))
 
 
 def _unary_params(fuser: Fuser, op: Op) -> dict[str, object]:
@@ -145,10 +146,14 @@ def eltwise(fuser: Fuser, op: Op) -> None:
         return
     inputs = [padded(v, len(shape)) for v in inputs]
     inputs = _channels_innermost(fuser, op, inputs, shape)
-    order = _full_operand_order(inputs, shape)
+    outer = op.type == "Multiply" and channels_last_product(inputs, shape)
+    order = CHANNELS_LAST if outer else _common_order(fuser, inputs, shape)
     inputs = [v if v.constant else fuser.ordered(v, order, op) for v in inputs]
     out = replace(fuser.fresh(op), order=order)
-    fuser.emit("eltwise", op, inputs, out, kernel=op.type.lower())
+    node = fuser.emit(
+        "eltwise", op, inputs, out, kernel=op.type.lower(), **({"outer": True} if outer else {})
+    )
+    settle(fuser, op, node)
 
 
 def select(fuser: Fuser, op: Op) -> None:
@@ -163,7 +168,9 @@ def select(fuser: Fuser, op: Op) -> None:
         and not second.constant
         and second.elements < size
     ):
-        fuser.emit("eltwise", op, [second, mask], kernel="select_2in")
+        order = heads_last_order(fuser, second, mask, shape)
+        out = replace(fuser.fresh(op), order=order)
+        fuser.emit("eltwise", op, [second, mask], out, kernel="select_2in", outer=bool(order))
         return
     order = _full_operand_order([first, second, mask], shape)
     mask, first, second = (v if v.constant else fuser.ordered(v, order, op) for v in (mask, first, second))
@@ -182,6 +189,15 @@ def _full_operand_order(operands: list[Value], shape: tuple[int, ...]) -> tuple[
     """The memory order of the first activation that is not broadcast, which the result takes over, or of a constant."""
     full = [v for v in operands if v.elements == prod(shape)]
     return next((v.order for v in sorted(full, key=lambda v: v.constant)), ())
+
+
+def _common_order(fuser: Fuser, inputs: list[Value], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """``_full_operand_order``, but row-major where a part of a product that stayed channels-last meets what is
+    row-major (Mul_6 of Mamba: the part of Exp_1 is reordered, not the state)."""
+    full = [v for v in inputs if v.elements == prod(shape) and not v.constant]
+    makers = [fuser.made.get(v.storage) for v in full]
+    late = any(n is not None and n.params.get("outer") for n in makers)
+    return () if late and any(v.plain for v in full) else _full_operand_order(inputs, shape)
 
 
 def _channels_innermost(fuser: Fuser, op: Op, inputs: list[Value], shape: tuple[int, ...]) -> list[Value]:
@@ -258,7 +274,8 @@ def _with_constant(fuser: Fuser, op: Op, shape: tuple[int, ...]) -> bool:
         axis = varying[0] if varying else None
         fuser.emit("scale", op, [value, factor], out, axis=axis, additive=additive)
     else:
-        fuser.emit("eltwise", op, [value, factor], out, kernel="add" if additive else "multiply")
+        kernel = "add" if additive else "multiply"
+        settle(fuser, op, fuser.emit("eltwise", op, [value, factor], out, kernel=kernel))
     return True
 
 

@@ -123,10 +123,15 @@ class Fuser:
         if target.memory_order == value.memory_order:
             return value
         key = (value.storage, value.shape, order)
-        if key not in self._moved:
-            moved = Value(self.storage(), value.shape, value.bits, value.bits, order=order)
-            self._moved[key] = self.add(Node("transpose", op.name, op.type, [value], moved)).output
-        return self._moved[key]
+        if key in self._moved:
+            return self._moved[key]
+        moved = Value(self.storage(), value.shape, value.bits, value.bits, order=order)
+        maker = self.made.get(value.storage)
+        params: dict[str, object] = {"reorder": True} if maker and maker.params.get("outer") else {}
+        self.add(Node("transpose", op.name, op.type, [value], moved, params))
+        if not value.partial:  # parts of one storage are not told apart
+            self._moved[key] = moved
+        return moved
 
     def ordered(self, value: Value, order: tuple[int, ...], op: Op) -> Value:
         """The value with its dimensions in memory as those of another one, moved there where they are not."""

@@ -7,6 +7,7 @@ from itertools import count
 from math import prod
 
 from npusim.hardware.schema import Hardware
+from npusim.lowering.cells import is_refolded
 from npusim.lowering.conv_parts import CHANNELS
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import ALL_TILES, Load, Plan, load_value
@@ -29,7 +30,7 @@ from npusim.lowering.plan_eltwise import (
     plan_quantize,
     plan_runtime_scale,
 )
-from npusim.lowering.plan_permute import plan_permute
+from npusim.lowering.plan_permute import is_two_pass, plan_permute, plan_reorder, plan_two_passes
 from npusim.lowering.plan_reduce import plan_reduce
 from npusim.lowering.plan_reduce_conv import plan_reduce_conv
 from npusim.lowering.plan_shave import ADDED_CONSTANT, plan_shave
@@ -148,7 +149,9 @@ class Placer:
         return plan_pool(node, self.hw, self.fresh)
 
     def _transpose(self, node: Node) -> list[Plan]:
-        return [plan_permute(node, self.hw)]
+        if node.params.get("reorder") and is_two_pass(node):
+            return plan_two_passes(node, self.hw, self.fresh)
+        return [self._apart(plan_permute(node, self.hw, self.hint(node.inputs[0])))]
 
     def _reduce(self, node: Node) -> list[Plan]:
         value = node.inputs[0]
@@ -246,7 +249,61 @@ class Placer:
         axis = self._channel_factor(node)
         if axis is not None:
             return self._scale_by_activation(node, axis)
-        return [plan_shave(node, self.hw, kernel, self._common_hint(node))]
+        if self._row_factor(node):
+            return self._scale_rows(node)
+        hint = self._outer_hint(node) if node.params.get("outer") else self._common_hint(node)
+        return [self._apart(plan_shave(node, self.hw, kernel, hint))]
+
+    def _apart(self, plan: Plan) -> Plan:
+        """A plan whose result goes through DDR where all its readers are sums that fold it anew."""
+        readers = self.readers.get(plan.output.storage, [])
+        folded = all(n.params.get("kernel") == "add" and is_refolded(n.output) for n in readers)
+        if readers and folded and self.hw.tiles > 1 and not self.hw.software.refold_in_cmx:
+            plan.out_dist = None
+        return plan
+
+    def _outer_hint(self, node: Node) -> Dist | None:
+        """A channels-last product [1, C, H, W] takes over how an operand's channels lie over the tiles, where every
+        SHAVE gets equal many (1,536 on 4 or 6 tiles; on 5 Mul_2 of Mamba is cut by itself)."""
+        channels, shaves = node.output.shape[1], self.hw.shave.per_tile
+        for value in node.inputs:
+            hint = self.hint(value)
+            if hint is not None and len(set(hint.cuts)) == 1 and sum(hint.cuts) == channels > hint.outer:
+                if hint.cuts[0] % (CHANNELS * shaves) == 0:
+                    return Dist(node.output.elements // channels, hint.cuts)
+            elif hint is not None and value.elements == node.output.elements:
+                return hint
+        return None
+
+    def _row_factor(self, node: Node) -> bool:
+        """On 5010, a product of more than four dimensions whose computed factor varies over all but the last, [M, K]
+        with [M, 1], if a DPU tensor may have M channels (Mul_7 and Mul_12 of mamba2, 4 of 4 traces; of four
+        dimensions, as Mul_1 and mul_bcw, it stays with the SHAVEs: 4 of 4)."""
+        wanted = self.hw.software.eltwise_multiply_on_dpu and len(node.output.shape) > 4
+        if not wanted or len(node.inputs) != 2 or any(v.constant for v in node.inputs):
+            return False
+        *leading, width = node.output.physical
+        rows = prod(leading)
+        last = min(node.inputs, key=lambda v: v.elements).physical[-1]
+        return (
+            rows <= RUNTIME_WEIGHTS
+            and last == 1 < width
+            and {v.elements for v in node.inputs} == {rows, rows * width}
+        )
+
+    def _scale_rows(self, node: Node) -> list[Plan]:
+        """[M, K] scaled by [M, 1]: M becomes the channels, and the result is stored with them last, as its readers
+        permute it anyway (PermuteQuantize and as_scaleshift of Mul_7)."""
+        factor, value = sorted(node.inputs, key=lambda v: v.elements)
+        rows, width = factor.elements, value.elements // factor.elements
+        turned = replace(self.fresh(value), shape=(1, width, rows), order=())
+        before = plan_reorder(node, self.hw, value, turned, (rows, 1, width), self.fresh)
+        small = replace(factor, shape=(1, 1, rows), order=())
+        scaled = replace(
+            node, inputs=[turned, small], output=replace(node.output, shape=turned.shape, order=())
+        )
+        plans = self._scale_by_activation(scaled, 2)
+        return [*before, *plans[:-1], replace(plans[-1], node=node, output=node.output, out_dist=None)]
 
     @staticmethod
     def _row_product(node: Node) -> bool:

@@ -139,7 +139,11 @@ def _over_channels(hw: Hardware, image: Image, kernel: tuple[int, int], act: Val
         return False
     if image.channels % (CHANNELS * tiles):
         return image.height < tiles and image.channels >= CHANNELS * tiles
-    return image.height < tiles or act.bytes + out.bytes // copies <= cmx_capacity(hw)
+    taps = round_up(kernel[0] * kernel[1], CHANNELS)
+    constants = image.channels // tiles * (taps * 2 + TABLE_BYTES)
+    padding = (kernel[0] - 1) * image.width * image.channels * act.bits // 8
+    demand = act.bytes + padding + out.bytes // copies + constants
+    return image.height < tiles or demand <= cmx_capacity(hw)
 
 
 def _channelwise(

@@ -18,14 +18,44 @@ from npusim.lowering.values import WHOLE, Dist, Value, along, ceil_div, even, ro
 Fresh = Callable[[Value], Value]
 
 
-def plan_permute(node: Node, hw: Hardware) -> Plan:
+def plan_permute(node: Node, hw: Hardware, hint: Dist | None = None) -> Plan:
     """A transpose: on the DPU an identity pooling whose output is written in another order; where a row on either side
     is no multiple of 16 elements, and it fits CMX, by permuting DMAs (facts/vendor_lowering.md 1.2)."""
     value, out = node.inputs[0], node.output
     rows = [v.shape[v.memory_order[-1]] if v.memory_order else 1 for v in (value, out)]
     if any(r % CHANNELS for r in rows) and value.bytes + out.bytes <= cmx_capacity(hw):
         return plan_permute_dma(node, hw)
+    if node.params.get("reorder"):
+        plan = _reorder_channels(node, hw, hint)
+        if plan is not None:
+            return plan
     return _permute_dpu(node, hw)
+
+
+def _reorder_channels(node: Node, hw: Hardware, hint: Dist | None) -> Plan | None:
+    """A channels-last value written row-major: every tile writes its channels, which its readers take over; it finds
+    them in CMX (Mul_4 of Mamba), or gets the whole value (parts of Exp_1: one transfer to all tiles). None where that
+    does not fit CMX, or the channels are no multiple of 16 each."""
+    value, out = node.inputs[0], node.output
+    channels = value.shape[value.memory_order[-1]]
+    pixels = value.elements // channels
+    cuts = even(channels, hw.tiles, CHANNELS)
+    if len(cuts) < hw.tiles or channels % CHANNELS:
+        return None
+    found = Dist(pixels, cuts)
+    in_dist = found if hint == found else WHOLE
+    out_dist = Dist(1, tuple(c * pixels for c in cuts))
+    held = in_dist.elements(0, value.elements) * value.bits + cuts[0] * pixels * out.bits
+    if held > 8 * cmx_capacity(hw):
+        return None
+    dims = [value.shape[d] for d in value.memory_order]
+    rows, columns = (prod(dims[:-2]), dims[-2]) if len(dims) > 2 else (dims[0], 1)
+
+    def works(tile: int, _: int) -> Iterable[Work]:
+        yield DpuWork("maxpool", rows, columns, cuts[tile], in_bits=value.bits, out_bits=out.bits,
+                      variant_channels=workload_channels(cuts[tile]), planes=columns > 1)  # fmt: skip
+
+    return assemble(node, hw, [value], [in_dist], out, out_dist, 1, works, "to row-major over channels")
 
 
 def plan_permute_dma(node: Node, hw: Hardware) -> Plan:
@@ -39,6 +69,31 @@ def plan_permute_dma(node: Node, hw: Hardware) -> Plan:
     used = (out.bytes,) + (0,) * (hw.tiles - 1)
     part = Slice([load], work, [Store(0, transfer("cmx", "ddr", out.elements, out.stored_bits, hw))], used)
     return Plan(node, [value], [None], out, None, [part], "permuted by DMA")
+
+
+def is_two_pass(node: Node) -> bool:
+    """Whether channels that are no multiple of 16 move outwards, and 16 pixels at a time are."""
+    value = node.inputs[0]
+    inner = value.shape[value.memory_order[-1]]
+    line = node.output.shape[node.output.memory_order[-1]] if node.output.memory_order else 1
+    return (
+        inner % CHANNELS > 0 and line % CHANNELS == 0 and value.elements % (CHANNELS * CHANNELS * inner) == 0
+    )
+
+
+def plan_two_passes(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
+    """Two permuting pools: 16 pixels at a time become planes, then those are sorted (CumSum_1 of mamba2-130m, 24 heads:
+    [32 x 16 pixels, 384], then [32 x 24, 256] a tile and slice at t256; t64_c64; base and CumBA)."""
+    value, out = node.inputs[0], node.output
+    inner, line = value.shape[value.memory_order[-1]], out.shape[out.memory_order[-1]]
+    wide = CHANNELS * inner
+    first = replace(value, shape=(value.elements // (CHANNELS * wide), CHANNELS, wide), order=())
+    middle = replace(fresh(value), shape=first.shape, order=(2, 0, 1))
+    second = replace(middle, shape=(value.elements // (inner * line), inner, line), order=())
+    target = replace(out, shape=second.shape, order=(2, 0, 1))
+    ways = ((first, middle), (second, target))
+    plans = [_permute_dpu(replace(node, inputs=[a], output=b), hw) for a, b in ways]
+    return [replace(plans[0], out_dist=None), replace(plans[1], output=out, out_dist=None)]
 
 
 def _permute_dpu(node: Node, hw: Hardware) -> Plan:
@@ -58,7 +113,7 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
     c16 = round_up(channels, CHANNELS)
     share = ceil_div(in_dist.elements(0, value.elements), 1) * value.bits // 8
     slices = fit(hw, share, share, height * width)
-    turned = out.memory_order[-1:] != value.memory_order[-1:]
+    turned = out.memory_order[-1:] != value.memory_order[-1:] and not node.params.get("reorder")
 
     def works(tile: int, index: int) -> Iterable[Work]:
         elements = ceil_div(in_dist.elements(tile, value.elements), slices)

@@ -87,9 +87,10 @@ class Maker:
         data = self._bytes[:size]
         if kind == Type.i8:
             return Constant(data.reshape(shape), shared_memory=True)
-        return Constant(
-            ov.Tensor(data, ov.Shape(list(shape)), kind)
-        )  # a copy: it would not keep the array alive
+        # Memory of its own: a Constant keeps a tensor alive, but not an array that the tensor is a view of.
+        tensor = ov.Tensor(kind, ov.Shape(list(shape)))
+        tensor.data.reshape(-1).view(np.int8)[:] = data
+        return Constant(tensor)
 
     # -- ops -----------------------------------------------------------------------------------------------------
 
