@@ -154,6 +154,17 @@ def test_the_command_scores_a_users_table(tmp_path: Path) -> None:
     assert "median error over 1 scored rows" in shown
 
 
+@pytest.mark.parametrize(("name", "precision"), [("bert-base-int4", "INT4"), ("mobilenet-v2-fp8", "FP8"),
+                                                 ("mobilenet-v2-int8", "INT8"), ("mobilenet-v2", "FP16")])  # fmt: skip
+def test_a_row_has_the_precision_of_its_model(name: str, precision: str, tmp_path: Path) -> None:
+    table = tmp_path / "mine.csv"
+    table.write_text(f"model,metric,measured_us,platform\n{name},latency,1000,5010\n")
+    [row] = rows_of(str(table), None)
+    assert row.precision == precision
+    published = replace(row, given=None, workload=name.removesuffix(f"-{precision.lower()}"))
+    assert published.model_source.name == name
+
+
 def test_what_cannot_be_scored_is_refused() -> None:
     with pytest.raises(UserError, match="--platform 5010: no such row in silicon; there is 3720, 4000"):
         rows_of("silicon", "5010")

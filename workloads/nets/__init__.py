@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     import openvino
 
 Precision = Literal["fp16", "int8", "fp8", "int4"]
-#: What the name of the quantised network ends in.
-INT8_SUFFIX = "-int8"
 #: Precision by what a name ends in, and how it is described.
-_SUFFIXES: dict[str, Precision] = {INT8_SUFFIX: "int8", "-fp8": "fp8", "-int4": "int4"}
+_SUFFIXES: dict[str, Precision] = {"-int8": "int8", "-fp8": "fp8", "-int4": "int4"}
 _DESCRIBED: dict[Precision, str] = {
     "fp16": "FP16",
     "int8": "INT8, quantised as NNCF does",
