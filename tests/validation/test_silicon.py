@@ -143,7 +143,8 @@ def test_the_command_scores_a_users_table(tmp_path: Path) -> None:
     table = tmp_path / "mine.csv"
     table.write_text("model,metric,measured_us,platform\nmobilenet-v2,throughput,327.2,4000\n")
     slow = tmp_path / "slow.yaml"
-    slow.write_text("extends: lunarlake.yaml\nhost: {serial_us: 1084}\n")
+    serial_us = load_hardware("lunarlake.yaml").host.serial_us + 1000
+    slow.write_text(f"extends: lunarlake.yaml\nhost: {{serial_us: {serial_us}}}\n")
     plain, slower = (
         json.loads(CliRunner().invoke(app, ["validate", "--against", str(table), "--json", *more]).stdout)
         for more in ([], ["--hw", str(slow)])
