@@ -71,13 +71,16 @@ def _post_order(model: Any) -> Iterator[Any]:
 
 
 def _static_shape(output: Any, node: Any) -> tuple[int, ...]:
+    """The shape, at its largest where it depends on data (the boxes that a NonMaxSuppression keeps): the compiler
+    reserves so much, and its kernels run over it."""
     shape = output.get_partial_shape()
-    if not shape.is_static:
+    if shape.rank.is_dynamic or any(dim.get_max_length() < 0 for dim in shape):
         raise UserError(
-            f"op '{node.get_friendly_name()}' ({node.get_type_name()}) has the dynamic shape {shape}: "
-            "give the inputs static shapes with --shape NAME=[1,256]"
+            f"op '{node.get_friendly_name()}' ({node.get_type_name()}) has the dynamic shape {shape}: give the inputs "
+            "static shapes with --shape NAME=[1,256]; if they have them, this shape depends on data, so cut the model "
+            "before it"
         )
-    return tuple(shape.to_shape())
+    return tuple(dim.get_max_length() for dim in shape)
 
 
 def _folded_dtype(node: Any, inputs: list[Tensor], dtype: str) -> str:
@@ -101,6 +104,7 @@ class _Builder:
         self.tensors: list[Tensor] = []
         self.ops: list[Op] = []
         self.inputs: list[int] = []
+        self.notes: list[str] = []
 
     def add(self, node: Any, port: int, **fields: Any) -> int:
         output = node.output(port)
@@ -114,6 +118,11 @@ class _Builder:
             stored_dtype=fields.pop("stored_dtype", dtype),
             **fields,
         )
+        if output.get_partial_shape().is_dynamic and not self.notes:
+            self.notes.append(
+                f"op '{name}' ({node.get_type_name()}) makes {output.get_partial_shape()}, which depends on data: "
+                "taken at its largest, here and where it is read"
+            )
         self.tensors.append(tensor)
         return tensor.id
 
@@ -192,7 +201,7 @@ class _Builder:
 def from_openvino(model: Any, name: str = "") -> Graph:
     """The Graph of an openvino.Model.
 
-    Raises UserError for a dynamic shape and for control flow that depends on the input. Types: see Tensor.
+    Raises UserError for a shape without a bound and for control flow that depends on the input. Types: see Tensor.
     Sub-graphs of constants become one constant.
     """
     build = _Builder()
@@ -203,4 +212,5 @@ def from_openvino(model: Any, name: str = "") -> Graph:
         ops=tuple(build.ops),
         inputs=tuple(build.inputs),
         outputs=tuple(outputs),
+        notes=tuple(build.notes),
     )

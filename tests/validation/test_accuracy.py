@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from npusim.costs.work import DpuWork
 from npusim.hardware import load_hardware
 from npusim.validation.accuracy import accuracy_page
 from npusim.validation.accuracy_tasks import read_scores, score_tasks
-from npusim.validation.silicon import PACKAGED, Measurement, Shares, measurements
-from npusim.validation.silicon_score import HARDWARE, Bottleneck, Scored
+from npusim.validation.silicon import Measurement, Shares
+from npusim.validation.silicon_score import Bottleneck, Scored
 
 ROW = Measurement(
     model="net", workload="resnet-50", tokens=None, shape="1x3x224x224", platform="4000", device="a laptop",
@@ -149,21 +148,3 @@ def test_the_carried_scores_are_read() -> None:
     scores = read_scores()
     assert {(one.platform, one.kind) for one in scores} >= {("4000", "DMA"), ("4000", "depth-wise")}
     assert all(0 <= one.median <= one.p90 and one.tasks > 0 for one in scores)
-
-
-@pytest.mark.parametrize("platform", ["3720", "4000"])
-def test_hardware_files_hold_what_their_committed_calibrations_were_asked(platform: str) -> None:
-    """A calibration is of the file as it is and of the rows as they are, and confirms the file's values."""
-    document = json.loads((PACKAGED / f"calibration-{platform}.json").read_text())
-    assert document["hardware"] == HARDWARE[platform]
-    hw = load_hardware(HARDWARE[platform])
-    for one in document["parameters"]:
-        section, name = one["path"].split(".")
-        value = getattr(getattr(hw, section), name)
-        assert value == one["base"], f"{one['path']} changed: run {document['command']!r} again"
-        assert one["interval"][0] <= value <= one["interval"][1]
-        assert one["verdict"] == "identified"
-    of_platform = [row for row in measurements() if row.platform == platform and row.use == "score"]
-    rows = {(row.workload, row.metric, row.measured_us) for row in of_platform if row.grade == "A"}
-    calibrated = {(row["model"], row["metric"], row["measured_us"]) for row in document["rows"]}
-    assert calibrated == {row for row in rows if row[0] in {model for model, _, _ in calibrated}}

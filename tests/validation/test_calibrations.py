@@ -9,6 +9,7 @@ import pytest
 import npusim
 from npusim.hints import compiled_for
 from npusim.validation.accuracy import carried_calibrations
+from npusim.validation.silicon import measurements
 
 
 @pytest.mark.parametrize("document", carried_calibrations(), ids=lambda d: d["hardware"])
@@ -33,3 +34,17 @@ def test_a_calibration_predicted_what_is_predicted_now(document: dict[str, Any])
     device = compiled_for(hw, "latency")
     latency = npusim.simulate(npusim.lower(graph, device), device).latency_us
     assert row["base_us"] == pytest.approx(latency + hw.host.serial_us + hw.host.overhead_us, rel=0.001)
+
+
+@pytest.mark.parametrize("document", carried_calibrations(), ids=lambda d: d["hardware"])
+def test_a_calibration_is_of_all_rows_of_grade_a(document: dict[str, Any]) -> None:
+    """Of the networks that it names, as they are in the table now."""
+    platform = npusim.load_hardware(document["hardware"]).platform
+    calibrated = [(row["model"], row["metric"], row["measured_us"]) for row in document["rows"]]
+    table = [
+        (row.workload, row.metric, row.measured_us)
+        for row in measurements()
+        if row.platform == platform and row.use == "score" and row.grade == "A"
+    ]
+    networks = {network for network, _, _ in calibrated}
+    assert sorted(calibrated) == sorted(row for row in table if row[0] in networks)

@@ -143,7 +143,8 @@ def test_the_command_scores_a_users_table(tmp_path: Path) -> None:
     table = tmp_path / "mine.csv"
     table.write_text("model,metric,measured_us,platform\nmobilenet-v2,throughput,327.2,4000\n")
     slow = tmp_path / "slow.yaml"
-    slow.write_text("extends: lunarlake.yaml\nhost: {serial_us: 1084}\n")
+    serial_us = load_hardware("lunarlake.yaml").host.serial_us + 1000
+    slow.write_text(f"extends: lunarlake.yaml\nhost: {{serial_us: {serial_us}}}\n")
     plain, slower = (
         json.loads(CliRunner().invoke(app, ["validate", "--against", str(table), "--json", *more]).stdout)
         for more in ([], ["--hw", str(slow)])
@@ -152,6 +153,17 @@ def test_the_command_scores_a_users_table(tmp_path: Path) -> None:
     assert slower["rows"][0]["predicted_us"] == pytest.approx(plain["rows"][0]["predicted_us"] + 1000)
     shown = CliRunner().invoke(app, ["validate", "--against", str(table)]).stdout
     assert "median error over 1 scored rows" in shown
+
+
+@pytest.mark.parametrize(("name", "precision"), [("bert-base-int4", "INT4"), ("mobilenet-v2-fp8", "FP8"),
+                                                 ("mobilenet-v2-int8", "INT8"), ("mobilenet-v2", "FP16")])  # fmt: skip
+def test_a_row_has_the_precision_of_its_model(name: str, precision: str, tmp_path: Path) -> None:
+    table = tmp_path / "mine.csv"
+    table.write_text(f"model,metric,measured_us,platform\n{name},latency,1000,5010\n")
+    [row] = rows_of(str(table), None)
+    assert row.precision == precision
+    published = replace(row, given=None, workload=name.removesuffix(f"-{precision.lower()}"))
+    assert published.model_source.name == name
 
 
 def test_what_cannot_be_scored_is_refused() -> None:

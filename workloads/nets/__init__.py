@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import openvino
 
 Precision = Literal["fp16", "int8", "mixed", "fp8", "int8-weights", "int4"]
-#: What the name of the quantised network ends in.
-INT8_SUFFIX = "-int8"
 #: What a precision makes of a network; a name ends in it.
 PRECISIONS: dict[Precision, str] = {
     "fp16": "FP16",
