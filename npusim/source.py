@@ -115,7 +115,7 @@ class ModelSource:
 def rewritten(model: Any, passes: str) -> Any:
     """An openvino.Model after a pipeline of `xamba`; the model itself where there is none.
 
-    Raises UserError for a pipeline that cannot be read.
+    Raises UserError for a pipeline that cannot be read, and a model whose ranges it cannot observe.
     """
     if passes in ("", NONE):
         return model
@@ -123,5 +123,5 @@ def rewritten(model: Any, passes: str) -> Any:
 
     try:
         return xamba.apply(model, passes)[0]
-    except xamba.PipelineError as error:
+    except (xamba.PipelineError, xamba.CannotRun) as error:
         raise UserError(str(error)) from None

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from xamba.errors import ModelsDiffer, PipelineError
+from xamba.errors import CannotRun, ModelsDiffer, PipelineError
 from xamba.sites import Site
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from xamba.inputs import Inputs
 
-__all__ = ["ModelsDiffer", "PipelineError", "Site", "apply", "describe", "names"]
+__all__ = ["CannotRun", "ModelsDiffer", "PipelineError", "Site", "apply", "describe", "names"]
 
 
 def apply(
@@ -42,7 +42,7 @@ def apply(
     says whether a site that could be taken is (step: the rule as the pipeline has it, `cumba{block=64}`; op: its
     friendly name). `calibration` holds inputs by position, for
     `actiba{range=observed}`, which otherwise observes random ones. Inputs, outputs and their names stay as they are.
-    Raises PipelineError for a pipeline that cannot be read.
+    Raises PipelineError for a pipeline that cannot be read, and CannotRun where ranges cannot be observed.
     """
     from xamba.actiba import ActiBA
     from xamba.pipeline import steps

@@ -121,7 +121,9 @@ class ActiBA(Rule[_Activation]):
             return self.range
         if self.range == "observed" and op is not None:
             if op not in self.observed:
-                raise Skip("no finite value reached it in the calibration runs")
+                raise Skip(
+                    "no finite value reached it in the calibration runs (which do not see bodies of If and Loop)"
+                )
             return self.observed[op]
         return FUNCTIONS[table].low, FUNCTIONS[table].high
 

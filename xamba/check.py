@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import openvino as ov
 
 from xamba.errors import ModelsDiffer
 from xamba.inputs import cases, rows
+from xamba.runner import runner
 
 #: Largest relative error that a rewrite may have, unless another is asked for.
 TOLERANCE = 1e-3
@@ -19,8 +20,9 @@ TOLERANCE = 1e-3
 class Difference:
     """How far one output of B is from that of A in one case.
 
-    `relative` is the largest absolute error over the largest magnitude in A; `cosine` that of the angle between the
-    two as vectors. Entries that are the same infinity, or not a number in both, count as equal; one that is finite in
+    `relative` is the largest absolute error over the largest magnitude in A (in any case, where A is zero throughout
+    this one); `cosine` that of the angle between the two as vectors, None where A is zero throughout and B is not.
+    Entries that are the same infinity, or not a number in both, count as equal; one that is finite in
     only one of the two makes the errors infinite. For logits, the last axis being the vocabulary: `kl` is the mean
     Kullback-Leibler divergence of B's distribution from A's, in nats, and `top1` the share of positions with the same
     likeliest token; None for other outputs.
@@ -30,7 +32,7 @@ class Difference:
     output: str
     max_abs: float
     relative: float
-    cosine: float
+    cosine: float | None
     kl: float | None = None
     top1: float | None = None
 
@@ -38,20 +40,21 @@ class Difference:
 def compare(a: ov.Model, b: ov.Model, *, seed: int = 0, randoms: int = 2) -> list[Difference]:
     """Every output of A against B's at the same place, on random inputs and those of the edges (xamba.inputs).
 
-    Raises ModelsDiffer if their inputs or outputs do not correspond.
+    Raises ModelsDiffer if their inputs or outputs do not correspond, and CannotRun.
     """
     _same_interface(a, b)
-    core, hint = ov.Core(), {"INFERENCE_PRECISION_HINT": "f32"}
-    runners = [core.compile_model(model, "CPU", hint) for model in (a, b)]
+    runners = [runner(model, label) for model, label in ((a, "A"), (b, "B"))]
     vocabularies = {rows(port) for port in a.inputs if port.get_element_type().is_integral()}
     found = []
+    scales = [0.0] * len(a.outputs)
     for case, inputs in cases(a, seed, randoms):
-        results = [runner(inputs) for runner in runners]
+        results = [run(case, inputs) for run in runners]
         for i, port in enumerate(a.outputs):
             x, y = (np.asarray(result[i], np.float64) for result in results)
             logits = bool(x.shape) and x.shape[-1] in vocabularies
             found.append(difference(case, output_name(port, i), x, y, logits=logits))
-    return found
+            scales[i] = max(scales[i], _scale(x))
+    return [_scaled(one, scales[i % len(scales)]) for i, one in enumerate(found)]
 
 
 def worst(found: Sequence[Difference]) -> list[Difference]:
@@ -70,16 +73,27 @@ def difference(case: str, output: str, x: np.ndarray, y: np.ndarray, *, logits: 
         )
     x, y = np.where(odd, 0.0, x), np.where(odd, 0.0, y)
     max_abs = float(np.abs(x - y).max(initial=0.0))
-    scale = float(np.abs(x).max(initial=0.0))
+    scale = _scale(x)
     relative = max_abs / scale if scale else (0.0 if max_abs == 0 else np.inf)
     length = float(np.linalg.norm(x) * np.linalg.norm(y))
-    cosine = float((x * y).sum()) / length if length else float(max_abs == 0)
+    cosine = min(float((x * y).sum()) / length, 1.0) if length else (1.0 if max_abs == 0 else 0.0)
+    angle = cosine if scale or max_abs == 0 else None
     if not logits:
-        return Difference(case, output, max_abs, relative, min(cosine, 1.0))
+        return Difference(case, output, max_abs, relative, angle)
     p, q = _log_softmax(x), _log_softmax(y)
     kl = float((np.exp(p) * (p - q)).sum(-1).mean())
     top1 = float((x.argmax(-1) == y.argmax(-1)).mean())
-    return Difference(case, output, max_abs, relative, min(cosine, 1.0), max(kl, 0.0), top1)
+    return Difference(case, output, max_abs, relative, angle, max(kl, 0.0), top1)
+
+
+def _scale(x: np.ndarray) -> float:
+    """The largest finite magnitude."""
+    return float(np.abs(x[np.isfinite(x)]).max(initial=0.0))
+
+
+def _scaled(one: Difference, scale: float) -> Difference:
+    """Relative to an output's ``scale`` over all cases where A is zero throughout this one."""
+    return replace(one, relative=one.max_abs / scale) if one.cosine is None and scale else one
 
 
 def output_name(port: ov.Output, position: int) -> str:
@@ -95,7 +109,7 @@ def _worst_of(found: list[Difference]) -> Difference:
         head.output,
         max(d.max_abs for d in found),
         head.relative,
-        min(d.cosine for d in found),
+        min((d.cosine for d in found if d.cosine is not None), default=None),
         max(kls, default=None),
         min(tops, default=None),
     )

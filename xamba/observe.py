@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 import numpy as np
-import openvino as ov
-from openvino import Output
+from openvino import Model, Node, Output
 from openvino import opset15 as op
 
 from xamba.actiba import ActiBA
 from xamba.inputs import Inputs, cases
 from xamba.rule import Skip
+from xamba.runner import runner
 
 #: Random inputs that a model is run on where no calibration inputs are given.
 RANDOM_INPUTS = 4
@@ -21,10 +21,11 @@ RANDOM_INPUTS = 4
 MARGIN = 1 / 8
 
 
-def observe(model: ov.Model, calibration: Iterable[Inputs] | None = None) -> dict[str, tuple[float, float]]:
+def observe(model: Model, calibration: Iterable[Inputs] | None = None) -> dict[str, tuple[float, float]]:
     """The range of finite inputs that each activation meets, by the name of the op that ends it, with a margin.
 
     `calibration` yields inputs by position; without it there are RANDOM_INPUTS random ones (xamba.inputs).
+    What stands in the body of an If or a Loop is not observed. Raises CannotRun.
     """
     copy = model.clone()
     sites: dict[str, Output] = {}
@@ -38,13 +39,13 @@ def observe(model: ov.Model, calibration: Iterable[Inputs] | None = None) -> dic
         return {}
     first = len(copy.outputs)
     copy.add_results([op.result(end) for x in sites.values() for end in _ends(x)])
-    runner = ov.Core().compile_model(copy, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    run = runner(copy, "the model")
     seen = [[math.inf, -math.inf] for _ in sites]
     if calibration is None:
         random = cases(model, seed=0, randoms=RANDOM_INPUTS)
         calibration = (inputs for case, inputs in random if case.startswith("random"))
     for inputs in calibration:
-        results = runner(inputs)
+        results = run("calibration", inputs)
         for i, bounds in enumerate(seen):
             low, high = (float(results[first + 2 * i + end]) for end in (0, 1))
             bounds[:] = min(bounds[0], low), max(bounds[1], high)
@@ -53,10 +54,10 @@ def observe(model: ov.Model, calibration: Iterable[Inputs] | None = None) -> dic
     }
 
 
-def _ends(x: Output) -> tuple[ov.Node, ov.Node]:
+def _ends(x: Output) -> tuple[Node, Node]:
     """The smallest and the largest finite element; infinities the wrong way round where there is none."""
-    wide = op.convert(x, "f32")
-    axes = op.constant(np.arange(len(x.get_partial_shape()), dtype=np.int64))
+    wide = op.reshape(op.convert(x, "f32"), op.constant(np.array([-1])), False)
+    axes = op.constant(np.array([0]))
     low, high = (
         op.select(op.is_finite(wide), wide, op.constant(np.float32(filler))) for filler in (np.inf, -np.inf)
     )

@@ -36,8 +36,10 @@ def print_silicon(against: str, found: Sequence[Scored], engines: Sequence[Bottl
                 f"over the {len(with_vendor)} rows that the vendor's estimate has: npusim "
                 f"{median_error(with_vendor):.1%}, vendor {vendor_median_error(with_vendor):.1%}"
             )
-        console.print()
-        console.print(_ratios([*precision_speedups(scored), *platform_speedups(scored)]))
+        ratios = [*precision_speedups(scored), *platform_speedups(scored)]
+        if ratios:
+            console.print()
+            console.print(_ratios(ratios))
     if trend:
         console.print(f"\nrank correlation over {len(trend)} rows of operators: {rank(trend):.3f}")
     if engines:

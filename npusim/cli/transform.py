@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from npusim.cli.observed import read_calibration
 from npusim.cli.options import (
     BatchOption,
     ChunkOption,
@@ -53,6 +54,14 @@ def transform_command(
             "-o", "--out", metavar="OUT.xml", help="Where the result is written, with its .bin beside it."
         ),
     ] = None,
+    observe: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE.npz",
+            help="Calibration inputs, an array an input by name, for actiba{range=observed}; may be repeated.  "
+            "[default: random ones]",
+        ),
+    ] = None,
     workload: WorkloadOption = None,
     shape: ShapeOption = None,
     phase: PhaseOption = None,
@@ -76,6 +85,8 @@ def transform_command(
 
     automatic = passes in (AUTO, AUTO_APPROXIMATE)
     _check_passes(passes, automatic, hw, overrides)
+    if observe and "range=observed" not in "".join(passes.split()):
+        raise UserError("--observe is for --passes with actiba{range=observed}")
     with progress() as step:
         step("reading the model" if model else "building the model")
         stock, notes = source.read()
@@ -87,11 +98,15 @@ def transform_command(
             from npusim.hardware import load_hardware
 
             machine = load_hardware(hw, overrides or ())
-            chosen = best_rewrites(stock, machine, approximate=passes == AUTO_APPROXIMATE)
+            chosen = best_rewrites(stock, machine, approximate=passes == AUTO_APPROXIMATE, name=source.name)
             result, sites = chosen.model, chosen.sites
             latencies = {"stock_us": chosen.stock_us, "latency_us": chosen.latency_us}
         else:
-            result, sites = xamba.apply(stock, passes)
+            calibration = read_calibration(observe, stock) if observe else None
+            try:
+                result, sites = xamba.apply(stock, passes, calibration=calibration)
+            except xamba.CannotRun as error:
+                raise UserError(str(error)) from None
         if out is not None:
             step("writing")
             _write(result, out)

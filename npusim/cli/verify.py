@@ -47,19 +47,21 @@ def verify_command(
     """Run two models on random and edge inputs on the CPU in FP32 and say how far apart their outputs are.
 
     Exit code 1 if they differ by more than the tolerance. The relative error of an output is its largest absolute
-    error over its largest magnitude.
+    error over its largest magnitude (in any case, where it should be zero throughout).
     """
     shapes = parse_shapes(shape or ())
     with progress() as step:
         step("reading the models")
         from npusim.graph import read_model
-        from xamba import ModelsDiffer
+        from xamba import CannotRun, ModelsDiffer
         from xamba.check import compare, worst
 
         (first, notes), (second, more) = (read_model(path, shapes) for path in (a, b))
         step("comparing")
         try:
             found = compare(first, second, seed=seed)
+        except CannotRun as error:
+            raise UserError(f"{a} (A) and {b} (B) cannot be compared: {error}") from None
         except ModelsDiffer as error:
             raise UserError(f"{a} (A) and {b} (B): {error}") from None
     overall = worst(found)
@@ -98,7 +100,8 @@ def _print(overall: list[Difference], cases: int, weights: str | None) -> None:
     width = max([len(d.output) for d in overall] + [6])
     print(f"{'output':<{width}}  {'max abs':>9}  {'relative':>9}  {'cosine':>12}  worst case")
     for d in overall:
-        print(f"{d.output:<{width}}  {d.max_abs:9.2e}  {d.relative:9.2e}  {d.cosine:12.9f}  {d.case}")
+        cosine = "-" if d.cosine is None else f"{d.cosine:.9f}"
+        print(f"{d.output:<{width}}  {d.max_abs:9.2e}  {d.relative:9.2e}  {cosine:>12}  {d.case}")
     for d in overall:
         if d.kl is not None and d.top1 is not None:
             label = (

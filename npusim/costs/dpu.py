@@ -233,12 +233,16 @@ def _kernel_classes(work: DpuWork) -> tuple[str, ...]:
 
 
 def _type(work: DpuWork) -> Literal["int8", "fp16"]:
-    return "int8" if work.in_bits <= 8 else "fp16"
+    """The rows that price a task: 8-bit floats cost what 8-bit integers do, but in eltwise what FP16 does (the comment
+    on types in dpu_types.h of npu-nn-cost-model, facts/npu_hardware.md 1)."""
+    return "int8" if work.in_bits <= 8 and not (work.fp8 and work.kind == "eltwise") else "fp16"
 
 
 def _macs_per_cycle(work: DpuWork, hw: Hardware) -> float:
     rates = hw.dpu.macs_per_cycle
-    return rates.int8 if work.in_bits <= 8 else rates.fp16
+    if work.in_bits > 8:
+        return rates.fp16
+    return rates.fp8 if work.fp8 and rates.fp8 else rates.int8
 
 
 def _ceil(value: int, unit: int) -> int:

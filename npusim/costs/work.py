@@ -51,7 +51,7 @@ class DpuWork:
     channels that run one after another (depth-wise, pooling), 0 keeps it whole. ``mpe_mode`` is the stencil that
     the compiler chose for the whole layer. ``lut`` marks a fused look-up activation. ``skipped`` is the share of the
     multiply-accumulates that zero weights, stored sparse, save. ``planes``: the result is written as planes, channels
-    outermost, or otherwise with another dimension innermost than the op has.
+    outermost, or otherwise with another dimension innermost than the op has. ``fp8``: 8-bit operands are floats.
     """
 
     kind: DpuKind
@@ -70,6 +70,7 @@ class DpuWork:
     lut: bool = False
     skipped: float = 0.0
     planes: bool = False
+    fp8: bool = False
 
     @property
     def macs(self) -> int:

@@ -21,4 +21,6 @@ def graph_for(source: ModelSource, passes: str, hw: Hardware) -> Graph:
     from npusim.explore.auto import best_rewrites
 
     model, notes = source.read()
-    return source.graph_of(best_rewrites(model, hw, approximate=passes == AUTO_APPROXIMATE).model, notes)
+    return source.graph_of(
+        best_rewrites(model, hw, approximate=passes == AUTO_APPROXIMATE, name=source.name).model, notes
+    )

@@ -9,7 +9,7 @@ import numpy as np
 
 from npusim.errors import UserError
 from npusim.graph.constants import constant_value, evaluate
-from npusim.graph.ir import Graph, Op, Tensor
+from npusim.graph.ir import BITS, Graph, Op, Tensor
 
 #: Floating types wider than what the NPU computes in.
 _EXECUTED = {"f32": "f16", "f64": "f16", "bf16": "f16"}
@@ -71,19 +71,30 @@ def _post_order(model: Any) -> Iterator[Any]:
 
 
 def _static_shape(output: Any, node: Any) -> tuple[int, ...]:
+    """The shape, at its largest where it depends on data (the boxes that a NonMaxSuppression keeps): the compiler
+    reserves so much, and its kernels run over it."""
     shape = output.get_partial_shape()
-    if not shape.is_static:
+    if shape.rank.is_dynamic or any(dim.get_max_length() < 0 for dim in shape):
         raise UserError(
-            f"op '{node.get_friendly_name()}' ({node.get_type_name()}) has the dynamic shape {shape}: "
-            "give the inputs static shapes with --shape NAME=[1,256]"
+            f"op '{node.get_friendly_name()}' ({node.get_type_name()}) has the dynamic shape {shape}: give the inputs "
+            "static shapes with --shape NAME=[1,256]; if they have them, this shape depends on data, so cut the model "
+            "before it"
         )
-    return tuple(shape.to_shape())
+    return tuple(dim.get_max_length() for dim in shape)
 
 
-def _folded_dtype(inputs: list[Tensor], dtype: str) -> str:
-    """Stored type of what a constant op makes: that of its largest input (a decompression keeps 8 or 4 bits)."""
+def _folded_dtype(node: Any, inputs: list[Tensor], dtype: str) -> str:
+    """Stored type of what a constant op makes: that of its largest input (a decompression keeps 8 or 4 bits), and of
+    weights behind a FakeQuantize or FakeConvert the one that a compiler stores them in."""
     largest = max(inputs, key=lambda t: t.elements, default=None)
-    return largest.stored_dtype if largest is not None else dtype
+    stored = largest.stored_dtype if largest is not None else dtype
+    if node.get_type_name() == "FakeConvert":
+        return min(stored, str(node.get_attributes()["destination_type"]), key=BITS.__getitem__)
+    if node.get_type_name() == "FakeQuantize":
+        levels = int(node.get_attributes()["levels"])
+        quantised = "u4" if levels <= 16 else "u8" if levels <= 256 else stored
+        return min(stored, quantised, key=BITS.__getitem__)
+    return stored
 
 
 class _Builder:
@@ -93,6 +104,7 @@ class _Builder:
         self.tensors: list[Tensor] = []
         self.ops: list[Op] = []
         self.inputs: list[int] = []
+        self.notes: list[str] = []
 
     def add(self, node: Any, port: int, **fields: Any) -> int:
         output = node.output(port)
@@ -106,6 +118,11 @@ class _Builder:
             stored_dtype=fields.pop("stored_dtype", dtype),
             **fields,
         )
+        if output.get_partial_shape().is_dynamic and not self.notes:
+            self.notes.append(
+                f"op '{name}' ({node.get_type_name()}) makes {output.get_partial_shape()}, which depends on data: "
+                "taken at its largest, here and where it is read"
+            )
         self.tensors.append(tensor)
         return tensor.id
 
@@ -148,7 +165,11 @@ class _Builder:
             types = [node.get_output_element_type(p).get_type_name() for p in ports]
             return tuple(
                 self.add(
-                    node, p, constant=True, value=values[p], stored_dtype=_folded_dtype(inputs, types[p])
+                    node,
+                    p,
+                    constant=True,
+                    value=values[p],
+                    stored_dtype=_folded_dtype(node, inputs, types[p]),
                 )
                 for p in ports
             )
@@ -180,7 +201,7 @@ class _Builder:
 def from_openvino(model: Any, name: str = "") -> Graph:
     """The Graph of an openvino.Model.
 
-    Raises UserError for a dynamic shape and for control flow that depends on the input. Types: see Tensor.
+    Raises UserError for a shape without a bound and for control flow that depends on the input. Types: see Tensor.
     Sub-graphs of constants become one constant.
     """
     build = _Builder()
@@ -191,4 +212,5 @@ def from_openvino(model: Any, name: str = "") -> Graph:
         ops=tuple(build.ops),
         inputs=tuple(build.inputs),
         outputs=tuple(outputs),
+        notes=tuple(build.notes),
     )

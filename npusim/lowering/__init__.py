@@ -16,6 +16,7 @@ from npusim.lowering.rewrite import raise_slices
 from npusim.lowering.rewrite_split import split_projections
 from npusim.lowering.schedule import schedule
 from npusim.lowering.tables import fold_tables
+from npusim.lowering.types import settle
 from npusim.lowering.view import compiler_view, lowering_key
 
 _LAYER = re.compile(r"(?:layers?|blocks?|h|b|stages?)[./](\d+)(?=[./_]|$)")
@@ -66,7 +67,7 @@ def lower(graph: Graph, hw: Hardware) -> Program:
     Raises UserError: an op that is not known (named), an op that cannot be sliced to fit CMX.
     """
     hw = _engines(compiler_view(hw))
-    graph = fold_tables(graph, hw.dpu.ppe.lut)
+    graph = fold_tables(settle(graph, hw), hw.dpu.ppe.lut)
     if hw.software.contract_multiply_reduce and hw.software.contract_ones:
         graph = fold_ones(graph)
     graph = raise_slices(graph)

@@ -17,7 +17,7 @@ from npusim.lowering.values import Value
 MOST_ROWS = 128
 #: Scores, their softmax and what it weighs are FP16 (bert-base_s128_int8 on 4000: Q K^T reads 8 bits and writes 16).
 FLOAT_BITS = 16
-_BETWEEN = frozenset({"Reshape", "Transpose", "Unsqueeze", "Squeeze", "Add", "FakeQuantize"})
+_BETWEEN = frozenset({"Reshape", "Transpose", "Unsqueeze", "Squeeze", "Add", "FakeQuantize", "FakeConvert"})
 
 
 def projections(index: Index, op: Op, values: list[Value], made: dict[int, Node]) -> list[Node] | None:

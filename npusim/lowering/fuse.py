@@ -21,6 +21,7 @@ _HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
     **dict.fromkeys(fuse_reduce.REDUCE_OPS, fuse_reduce.reduce),
     "Convert": fuse_eltwise.convert,
     "Select": fuse_eltwise.select,
+    "FakeConvert": fuse_eltwise.fake_quantize,
     "FakeQuantize": fuse_eltwise.fake_quantize,
     "Transpose": fuse_views.transpose,
     "Slice": fuse_views.slice,

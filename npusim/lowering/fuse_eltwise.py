@@ -109,16 +109,17 @@ def convert(fuser: Fuser, op: Op) -> None:
 
 
 def fake_quantize(fuser: Fuser, op: Op) -> None:
-    """FakeQuantize: the op before writes 8 bits, or a conversion does."""
+    """FakeQuantize, or FakeConvert to an 8-bit float: the op before writes 8 bits, or a conversion does."""
+    fp8 = op.type == "FakeConvert"
     source = op.inputs[0]
     value = fuser.values[source]
     node = fuser.producer(source)
     if node is not None and node.kind in ("conv", "dwconv", "scale", "bmm", "eltwise", "pool", "unary"):
         node.fused = (*node.fused, op.name)
-        node.output = replace(value, bits=8, stored_bits=8)
+        node.output = replace(value, bits=8, stored_bits=8, fp8=fp8)
         fuser.values[op.outputs[0]] = node.output
         return
-    out = replace(fuser.fresh(op), bits=8, stored_bits=8, order=value.order)
+    out = replace(fuser.fresh(op), bits=8, stored_bits=8, order=value.order, fp8=fp8)
     fuser.emit("convert", op, [value], out, quantize=True)
 
 

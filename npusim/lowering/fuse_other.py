@@ -15,9 +15,10 @@ from npusim.lowering.values import Value
 #: Ops that one SHAVE kernel of the same name (in lower case) runs over all their operands.
 KERNEL_OPS = frozenset(
     {
-        "AdaptiveAvgPool", "AdaptiveMaxPool", "Bucketize", "DeformableConvolution", "GatherElements", "GatherND",
-        "GridSample", "LRN", "OneHot", "ROIAlign", "ROIPooling", "ReverseSequence", "Roll", "ScatterElementsUpdate",
-        "ScatterNDUpdate", "ScatterUpdate",
+        "AdaptiveAvgPool", "AdaptiveMaxPool", "Bucketize", "DFT", "DeformableConvolution", "DetectionOutput",
+        "GatherElements", "GatherND", "GridSample", "IDFT", "IRDFT", "LRN", "NonMaxSuppression", "OneHot", "Proposal",
+        "RDFT", "ROIAlign", "ROIPooling", "ReverseSequence", "Roll", "ScatterElementsUpdate", "ScatterNDUpdate",
+        "ScatterUpdate",
     }
 )  # fmt: skip
 

@@ -30,7 +30,7 @@ from npusim.lowering.plan_eltwise import (
     plan_quantize,
     plan_runtime_scale,
 )
-from npusim.lowering.plan_permute import is_two_pass, plan_permute, plan_two_passes
+from npusim.lowering.plan_permute import is_two_pass, plan_permute, plan_reorder, plan_two_passes
 from npusim.lowering.plan_reduce import plan_reduce
 from npusim.lowering.plan_reduce_conv import plan_reduce_conv
 from npusim.lowering.plan_shave import ADDED_CONSTANT, plan_shave
@@ -249,6 +249,8 @@ class Placer:
         axis = self._channel_factor(node)
         if axis is not None:
             return self._scale_by_activation(node, axis)
+        if self._row_factor(node):
+            return self._scale_rows(node)
         hint = self._outer_hint(node) if node.params.get("outer") else self._common_hint(node)
         return [self._apart(plan_shave(node, self.hw, kernel, hint))]
 
@@ -272,6 +274,36 @@ class Placer:
             elif hint is not None and value.elements == node.output.elements:
                 return hint
         return None
+
+    def _row_factor(self, node: Node) -> bool:
+        """On 5010, a product of more than four dimensions whose computed factor varies over all but the last, [M, K]
+        with [M, 1], if a DPU tensor may have M channels (Mul_7 and Mul_12 of mamba2, 4 of 4 traces; of four
+        dimensions, as Mul_1 and mul_bcw, it stays with the SHAVEs: 4 of 4)."""
+        wanted = self.hw.software.eltwise_multiply_on_dpu and len(node.output.shape) > 4
+        if not wanted or len(node.inputs) != 2 or any(v.constant for v in node.inputs):
+            return False
+        *leading, width = node.output.physical
+        rows = prod(leading)
+        last = min(node.inputs, key=lambda v: v.elements).physical[-1]
+        return (
+            rows <= RUNTIME_WEIGHTS
+            and last == 1 < width
+            and {v.elements for v in node.inputs} == {rows, rows * width}
+        )
+
+    def _scale_rows(self, node: Node) -> list[Plan]:
+        """[M, K] scaled by [M, 1]: M becomes the channels, and the result is stored with them last, as its readers
+        permute it anyway (PermuteQuantize and as_scaleshift of Mul_7)."""
+        factor, value = sorted(node.inputs, key=lambda v: v.elements)
+        rows, width = factor.elements, value.elements // factor.elements
+        turned = replace(self.fresh(value), shape=(1, width, rows), order=())
+        before = plan_reorder(node, self.hw, value, turned, (rows, 1, width), self.fresh)
+        small = replace(factor, shape=(1, 1, rows), order=())
+        scaled = replace(
+            node, inputs=[turned, small], output=replace(node.output, shape=turned.shape, order=())
+        )
+        plans = self._scale_by_activation(scaled, 2)
+        return [*before, *plans[:-1], replace(plans[-1], node=node, output=node.output, out_dist=None)]
 
     @staticmethod
     def _row_product(node: Node) -> bool:

@@ -139,7 +139,11 @@ def _over_channels(hw: Hardware, image: Image, kernel: tuple[int, int], act: Val
         return False
     if image.channels % (CHANNELS * tiles):
         return image.height < tiles and image.channels >= CHANNELS * tiles
-    return image.height < tiles or act.bytes + out.bytes // copies <= cmx_capacity(hw)
+    taps = round_up(kernel[0] * kernel[1], CHANNELS)
+    constants = image.channels // tiles * (taps * 2 + TABLE_BYTES)
+    padding = (kernel[0] - 1) * image.width * image.channels * act.bits // 8
+    demand = act.bytes + padding + out.bytes // copies + constants
+    return image.height < tiles or demand <= cmx_capacity(hw)
 
 
 def _channelwise(
@@ -154,7 +158,7 @@ def _channelwise(
     weighted = kind == "dwconv"
     turned = planes > 0 or (node.kind in ("dwconv", "pool") and out.plain and image.width > 1)
     more = {"kernel_h": kernel[0], "kernel_w": kernel[1], "stride": stride, "in_bits": act.bits, "out_bits": out.bits,
-            "planes": turned}  # fmt: skip
+            "planes": turned, "fp8": act.fp8}  # fmt: skip
     if weighted and _over_channels(hw, image, kernel, act, out):
         return _over_channel_tiles(node, hw, act, out, image, weights, more)
     rows = even(image.height, tiles)

@@ -36,7 +36,7 @@ def plan_add(node: Node, hw: Hardware, hint: Dist | None = None, operands: int =
             height = rows[tile] if hint is None else max(1, round(elements * image.height / out.elements))
             columns = ceil_div(ceil_div(elements, slices), height * image.channels)
             yield DpuWork("eltwise", height, columns, image.channels, in_bits=inputs[0].bits, out_bits=out.bits,
-                          mpe_mode="8x16")  # fmt: skip
+                          mpe_mode="8x16", fp8=inputs[0].fp8)  # fmt: skip
 
     strategy = "eltwise " + ("repeated" if dist.whole else "split") + f" on {tiles} tiles"
     return assemble(node, hw, inputs, [dist] * len(inputs), out, dist, slices, works, strategy, in_place=True)

@@ -124,8 +124,8 @@ def _one_by_one(node: Node, hw: Hardware, kernel: str) -> Plan:
 
 
 def _executed(value: Value) -> Value:
-    """Constants are converted to FP16 when the model is compiled."""
-    return replace(value, bits=16, stored_bits=16) if value.constant and value.bits > 16 else value
+    """Constants are converted to FP16 when the model is compiled, boolean masks too (Where_1 and Where_2 of mamba2)."""
+    return replace(value, bits=16, stored_bits=16) if value.constant and value.bits != 16 else value
 
 
 def _gamma(output: Value) -> Value:

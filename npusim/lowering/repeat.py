@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from npusim.lowering.nodes import Node
-from npusim.lowering.values import Value
 
 #: Fewest blocks that are worth looking at: the first are lowered one by one until two in a row come out alike.
 _FEWEST = 4
@@ -55,12 +54,8 @@ def find_repeat(nodes: Sequence[Node], outputs: set[int]) -> Repeat | None:
 
 def _key(node: Node, outputs: set[int]) -> str:
     """All of a node but names and storages."""
-    values = [_value_key(value) for value in (*node.inputs, node.output)]
+    values = [replace(value, storage=0) for value in (*node.inputs, node.output)]
     return repr((node.kind, node.type, sorted(node.params.items()), values, node.output.storage in outputs))
-
-
-def _value_key(value: Value) -> tuple[object, ...]:
-    return value.shape, value.bits, value.stored_bits, value.constant, value.order, value.partial
 
 
 def _numbers(keys: list[str]) -> list[int]:

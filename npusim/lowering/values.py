@@ -15,7 +15,8 @@ class Value:
     ``storage`` identifies the memory. ``shape`` is the logical shape; ``order`` lists its dimensions as they lie in
     memory, outermost first (empty: as in ``shape``), so that a Transpose costs nothing until somebody needs the data
     moved. ``partial`` marks a view of a part of its storage (a Slice): it is read with strides from DDR and never
-    found in CMX. ``constant`` values are weights. ``stored_bits`` is the width in DDR, ``bits`` the executed one.
+    found in CMX. ``constant`` values are weights. ``stored_bits`` is the width in DDR, ``bits`` the executed one;
+    ``fp8``: its 8 bits are a float.
     """
 
     storage: int
@@ -25,6 +26,7 @@ class Value:
     constant: bool = False
     order: tuple[int, ...] = ()
     partial: bool = False
+    fp8: bool = False
 
     @property
     def elements(self) -> int:

@@ -150,8 +150,8 @@ def _engines(runs: Sequence[Run]) -> dict[str, Any]:
     for run in runs:
         changed = [change for change in run.changes if change.kind != "same"]
         for when, places in (
-            ("baseline", [change.before for change in changed]),
-            (run.label, [change.after for change in changed]),
+            (f"{run.label}: before", [change.before for change in changed]),
+            (f"{run.label}: after", [change.after for change in changed]),
         ):
             labels.append(when)
             found = dict.fromkeys(ENGINE_NAMES, 0.0)
@@ -218,12 +218,12 @@ def _changes_table(runs: Sequence[Run]) -> dict[str, Any]:
         number_column("count", "Count", "", [change.count for _, change in rows], 0),
         *([text_column("run", "In", [run.label for run, _ in rows])] if len(runs) > 1 else []),
         text_column("kind", "What", [_MOVED[change.kind] for _, change in rows]),
+        number_column("delta", "Adds to the latency", "µs", [change.delta_us for _, change in rows], 2),
         text_column("before", "Type before", [place(change.before, "type") for _, change in rows]),
         text_column("after", "Type after", [place(change.after, "type") for _, change in rows]),
         text_column("engines", "Engine", [
             f"{engine(change, change.before)} → {engine(change, change.after)}" for _, change in rows
         ]),
-        number_column("delta", "Adds to the latency", "µs", [change.delta_us for _, change in rows], 2),
         number_column("was", "Latency before", "µs", [_us(change.before, "exposed_us") for _, change in rows], 2),
         number_column("is", "Latency after", "µs", [_us(change.after, "exposed_us") for _, change in rows], 2),
         number_column("wasbusy", "Busy before", "µs", [_us(change.before, "busy_us") for _, change in rows], 2),

@@ -195,9 +195,13 @@ def measured_rows(path: Path, platform: str | None = None) -> list[Measurement]:
 
 
 def _precision(graph: Graph) -> Precision:
-    """INT8 of a model that was quantised, as NNCF does it (FakeQuantize) or with INT8 constants alone."""
+    """The narrowest type that the model is quantised to (FakeQuantize, FakeConvert) or has constants of."""
     types = {op.type for op in graph.ops}
     stored = {one.stored_dtype for one in graph.tensors if one.constant}
+    if stored & {"i4", "u4", "nf4"}:
+        return "INT4"
+    if "FakeConvert" in types or stored & {"f8e4m3", "f8e5m2"}:
+        return "FP8"
     return "INT8" if "FakeQuantize" in types or stored & {"i8", "u8"} else "FP16"
 
 

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Literal, cast
 
 from npusim.source import ModelSource
-from workloads.nets import INT8_SUFFIX
 
 Metric = Literal["latency", "throughput"]
-Precision = Literal["FP16", "INT8"]
+Precision = Literal["FP16", "INT8", "INT4", "FP8"]
 
 PACKAGED = Path(__file__).resolve().parent / "data" / "measured"
 """The folder with the tables."""
@@ -61,7 +60,7 @@ class Measurement:
             return self.given
         if not self.workload:
             raise ValueError(f"{self.model} is not among the workloads")
-        suffix = INT8_SUFFIX if self.precision == "INT8" else ""
+        suffix = "" if self.precision == "FP16" else f"-{self.precision.lower()}"
         return ModelSource(self.workload + suffix, tokens=self.tokens)
 
 

@@ -10,8 +10,10 @@ import openvino as ov
 import pytest
 from openvino import opset15 as op
 
+from npusim import api
 from npusim.errors import UserError
 from npusim.graph import Graph, from_openvino, load_model
+from npusim.hardware import load_hardware
 
 
 def types(graph: Graph) -> list[str]:
@@ -87,6 +89,27 @@ def test_dynamic_shapes_are_the_users_to_give(tmp_path: Path) -> None:
         load_model(tmp_path / "m.xml", {"idz": [1, 256]})
     with pytest.raises(UserError, match="does not take these shapes"):
         load_model(tmp_path / "m.xml", {"ids": [1, 255]})
+
+
+def test_shapes_that_depend_on_data_are_taken_at_their_largest() -> None:
+    """A detector's end: at most 100 boxes of each of 8 classes are kept, and the rest of the model runs over them."""
+    boxes, scores = op.parameter([1, 500, 4], np.float32), op.parameter([1, 8, 500], np.float32)
+    limits = [
+        op.constant(np.array(value, kind))
+        for value, kind in ((100, np.int64), (0.5, np.float32), (0.1, np.float32))
+    ]
+    kept = op.non_max_suppression(boxes, scores, *limits)
+    kept.set_friendly_name("nms")
+    graph = from_openvino(ov.Model([op.relu(kept.output(1))], [boxes, scores], "detector"))
+    assert types(graph) == ["NonMaxSuppression", "Relu"]
+    assert graph.tensors[graph.outputs[0]].shape == (800, 3)
+    assert [
+        "op 'nms' (NonMaxSuppression) makes [..800,3], which depends on data" in note for note in graph.notes
+    ] == [True]
+    hw = load_hardware("lunarlake.yaml")
+    with pytest.raises(UserError, match="no cost for SHAVE kernel 'nonmaxsuppression'"):
+        api.simulate(api.lower(graph, hw), hw)
+    assert api.simulate(api.lower(graph, hw), hw, allow_guess=True).latency_us > 0
 
 
 @pytest.mark.parametrize("keep", [0, 100, None])

@@ -171,6 +171,17 @@ def test_a_slice_fits(act: int, weights: int, out: int, rows: int, units: int, b
     assert needed <= cmx_capacity(hw) or (made.rows == rows and made.channels == units)
 
 
+def test_few_divisors_do_not_make_tiny_slices() -> None:
+    """A vocabulary of 50,280 words is 3143 = 7 * 449 granules: 7 slices are too large and 3143 needlessly small."""
+    hw = hardware("4000")
+    tile = Demand(
+        act=256 * 2560 * 2 // 4, weights=3143 * 16 * 2560 * 2, out=64 * 50288 * 2, rows=64, units=3143
+    )
+    made = cut(tile, hw, by_channels=False, sliced_producer=True)
+    assert made.rows == 1
+    assert 7 < made.channels <= 3143 // 2
+
+
 @given(st.integers(1, 700))
 def test_no_slice_is_empty(units: int) -> None:
     assert all(len(even(16 * units, n, 16)) == n for n in divisors(units))

@@ -6,13 +6,18 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import openvino as ov
 import pytest
+from openvino import opset15 as op
 from typer.testing import CliRunner
 
 import workloads
 from npusim.cli.app import app
 from npusim.errors import UserError
+from npusim.graph import from_openvino
 from npusim.hardware import load_hardware
+from npusim.source import ModelSource
 from npusim.validation.references import open_reference
 from npusim.validation.silicon import Measurement, measurements, operator_shares
 from npusim.validation.silicon_document import silicon_document
@@ -117,20 +122,29 @@ def test_shares_of_layers_add_up() -> None:
     from npusim import api
 
     hw = load_hardware("meteorlake.yaml")
-    for name in ("retentive-attention", "toeplitz-attention"):
-        program = api.lower(api.build_workload(name, tokens=256), hw)
-        shares = layer_shares(api.simulate(program, hw))
+    x, y = op.parameter([256, 64], np.float16), op.parameter([256, 64], np.float16)
+    weight = op.constant(np.ones((64, 64), np.float16))
+    for first, moves in ((op.concat([x, y], 0), True), (op.add(x, y), False)):  # a Concat computes nothing
+        graph = from_openvino(ov.Model([op.matmul(first, weight, False, False)], [x, y], "two"))
+        shares = layer_shares(api.simulate(api.lower(graph, hw), hw))
         assert sum(shares.values()) == pytest.approx(100)
-        assert (shares["dma"] > 0) == (
-            name == "toeplitz-attention"
-        )  # only Pad, Slice and Concat move data alone
+        assert (shares["dma"] > 0) == moves
+        assert shares["dpu"] > 0
+
+
+def test_toeplitz_attention_is_the_ops_that_the_paper_counts() -> None:
+    """Seven on the DPU, three that move data, none on SHAVE (arXiv 2509.25155, section III-D)."""
+    ops = [one.type for one in ModelSource("toeplitz-attention", tokens=512).graph().ops]
+    assert sum(one in ("MatMul", "Convolution") for one in ops) == 7
+    assert set(ops) <= {"MatMul", "Convolution", "Reshape", "Convert", "Parameter", "Result", "Constant"}
 
 
 def test_the_command_scores_a_users_table(tmp_path: Path) -> None:
     table = tmp_path / "mine.csv"
     table.write_text("model,metric,measured_us,platform\nmobilenet-v2,throughput,327.2,4000\n")
     slow = tmp_path / "slow.yaml"
-    slow.write_text("extends: lunarlake.yaml\nhost: {serial_us: 1084}\n")
+    serial_us = load_hardware("lunarlake.yaml").host.serial_us + 1000
+    slow.write_text(f"extends: lunarlake.yaml\nhost: {{serial_us: {serial_us}}}\n")
     plain, slower = (
         json.loads(CliRunner().invoke(app, ["validate", "--against", str(table), "--json", *more]).stdout)
         for more in ([], ["--hw", str(slow)])
@@ -139,6 +153,17 @@ def test_the_command_scores_a_users_table(tmp_path: Path) -> None:
     assert slower["rows"][0]["predicted_us"] == pytest.approx(plain["rows"][0]["predicted_us"] + 1000)
     shown = CliRunner().invoke(app, ["validate", "--against", str(table)]).stdout
     assert "median error over 1 scored rows" in shown
+
+
+@pytest.mark.parametrize(("name", "precision"), [("bert-base-int4", "INT4"), ("mobilenet-v2-fp8", "FP8"),
+                                                 ("mobilenet-v2-int8", "INT8"), ("mobilenet-v2", "FP16")])  # fmt: skip
+def test_a_row_has_the_precision_of_its_model(name: str, precision: str, tmp_path: Path) -> None:
+    table = tmp_path / "mine.csv"
+    table.write_text(f"model,metric,measured_us,platform\n{name},latency,1000,5010\n")
+    [row] = rows_of(str(table), None)
+    assert row.precision == precision
+    published = replace(row, given=None, workload=name.removesuffix(f"-{precision.lower()}"))
+    assert published.model_source.name == name
 
 
 def test_what_cannot_be_scored_is_refused() -> None:

@@ -134,6 +134,35 @@ def test_transform_in_json_can_be_verified_as_different(folder: Path) -> None:
     assert "weights: mine" in done.stdout
 
 
+def test_ranges_are_observed_on_the_inputs_given(folder: Path) -> None:
+    from openvino import opset15 as op
+
+    x = op.parameter([-1, 4], np.float32, name="x")
+    ov.save_model(
+        ov.Model([op.result(op.swish(x))], [x], "gate"), folder / "gate.xml", compress_to_fp16=False
+    )
+    np.savez(folder / "a.npz", x=np.full((2, 4), -3.0))
+    np.savez(folder / "b.npz", x=np.full((1, 4), 1.0))
+    np.savez(folder / "other.npz", y=np.zeros((1, 4)))
+    np.savez(folder / "wide.npz", x=np.zeros((1, 5)))
+    (folder / "text.npz").write_text("no arrays")
+
+    def transform(*files: str, passes: str = "actiba{range=observed}") -> subprocess.CompletedProcess[str]:
+        given = [argument for file in files for argument in ("--observe", file)]
+        return npusim("transform", "gate.xml", "--passes", passes, *given, cwd=folder)
+
+    assert "32 lines over -3.5:1.5" in transform("a.npz", "b.npz").stdout
+    for done, said in (
+        (transform("other.npz"), "other.npz: the model has no input 'y': there are x"),
+        (transform("wide.npz"), "wide.npz: 'x' has the shape [1, 5] and the model's input [?,4]"),
+        (transform("text.npz"), "text.npz: not an .npz file"),
+        (transform("none.npz"), "none.npz: no such file"),
+        (transform("a.npz", passes="actiba"), "--observe is for --passes with actiba{range=observed}"),
+    ):
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert said in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -176,13 +205,47 @@ def test_dynamic_lengths_are_all_tried() -> None:
     assert (overall.kl, overall.top1) == (None, None)
 
 
+def test_where_an_output_is_zero_the_error_is_relative_to_what_it_is_elsewhere() -> None:
+    from openvino import opset15 as op
+
+    x = op.parameter([2, 8], np.float32, name="x")
+    model = ov.Model([op.result(op.swish(x))], [x], "gate")
+    found = compare(model, xamba.apply(model, "actiba")[0])
+    [overall] = worst(found)
+    assert np.isfinite(overall.relative)
+    assert overall.cosine is not None
+    [zeros] = [d for d in found if d.case == "zeros"]
+    assert zeros.cosine is None
+    assert zeros.relative == pytest.approx(
+        zeros.max_abs / 8.0, rel=0.01
+    )  # the largest: swish(8) in case `large`
+
+
+def test_models_that_do_not_run_are_told_of() -> None:
+    from openvino import opset15 as op
+
+    x = op.parameter(ov.PartialShape.dynamic(), np.float32, name="x")
+    unknown = ov.Model([op.result(op.swish(x))], [x], "unknown")
+    with pytest.raises(
+        xamba.CannotRun, match=r"A: input 'x' has no known rank: give it a shape with --shape x="
+    ):
+        compare(unknown, unknown)
+    with pytest.raises(xamba.CannotRun, match="no known rank"):
+        xamba.apply(unknown, "actiba{range=observed}")
+    x = op.parameter([-1, -1], np.float32, name="x")
+    sixes = ov.Model([op.result(op.reshape(x, op.constant(np.array([-1, 6])), False))], [x], "sixes")
+    with pytest.raises(xamba.CannotRun, match=r"inputs of shape \[1, 7\] \(case 'random 1'\).*--shape$"):
+        compare(sixes, sixes)
+
+
 def test_differences_of_odd_numbers() -> None:
     odd = np.array([np.inf, -np.inf, np.nan, 1.0])
     assert difference("", "", odd, odd).relative == 0
     assert difference("", "", odd, np.array([np.inf, -np.inf, 0.0, 1.0])).relative == np.inf
     zeros = np.zeros(3)
-    assert (difference("", "", zeros, zeros).cosine, difference("", "", zeros, zeros + 1).relative) == (
-        1,
+    assert difference("", "", zeros, zeros).cosine == 1
+    assert (difference("", "", zeros, zeros + 1).cosine, difference("", "", zeros, zeros + 1).relative) == (
+        None,
         np.inf,
     )
     logits = difference("", "", np.array([[0.0, 1.0]]), np.array([[1.0, 0.0]]), logits=True)

@@ -1,4 +1,4 @@
-"""Networks that have been measured on real NPUs, as OpenVINO has them: FP16, and INT8 as NNCF quantises them.
+"""Networks that have been measured on real NPUs, as OpenVINO has them: FP16, and quantised or compressed by NNCF.
 
 What an inference costs depends on ops, shapes and element types alone, so weights are small numbers without a meaning.
 Importing this package imports neither OpenVINO nor numpy.
@@ -15,15 +15,22 @@ from workloads.config import positive
 if TYPE_CHECKING:
     import openvino
 
-Precision = Literal["fp16", "int8"]
-#: What the name of the quantised network ends in.
-INT8_SUFFIX = "-int8"
+Precision = Literal["fp16", "int8", "mixed", "fp8", "int8-weights", "int4"]
+#: What a precision makes of a network; a name ends in it.
+PRECISIONS: dict[Precision, str] = {
+    "fp16": "FP16",
+    "int8": "INT8, quantised as NNCF does",
+    "mixed": "every other layer INT8, the rest FP16",
+    "fp8": "FP8 (E4M3), quantised as NNCF does",
+    "int8-weights": "FP16 with weights compressed to INT8",
+    "int4": "FP16 with weights compressed to INT4 in groups of 128",
+}
 
 
 @dataclass(frozen=True)
 class Net:
     """One network or operator. ``module`` of this package has its ``build``; ``tokens`` is its sequence length, None
-    for images; ``int8``: it comes quantised, too."""
+    for images; ``quantised``: it comes in the other precisions, too."""
 
     name: str
     module: str
@@ -31,12 +38,12 @@ class Net:
     summary: str
     source: str
     tokens: int | None = None
-    int8: bool = True
+    quantised: bool = True
 
 
 def _operator(name: str, title: str, summary: str) -> Net:
     source = "arXiv 2509.25155, unrolled as its latencies suggest"
-    return Net(name, "operators", title, summary, source, 512, int8=False)
+    return Net(name, "operators", title, summary, source, 512, quantised=False)
 
 
 _NETS = (
@@ -60,12 +67,12 @@ NETS: dict[str, Net] = {net.name: net for net in _NETS}
 
 
 def names() -> list[str]:
-    """Names that `build` takes: networks in FP16 and in INT8, operators in FP16."""
+    """Names that `build` takes: networks in every precision, operators in FP16."""
     return [
-        f"{name}{suffix}"
+        name if precision == "fp16" else f"{name}-{precision}"
         for name, net in NETS.items()
-        for suffix in ("", INT8_SUFFIX)
-        if net.int8 or not suffix
+        for precision in PRECISIONS
+        if net.quantised or precision == "fp16"
     ]
 
 
@@ -73,14 +80,16 @@ def describe(name: str) -> str:
     """One line about a network."""
     net, precision = find(name)
     tokens = f" of {net.tokens} tokens" if net.tokens else ""
-    kind = "FP16" if precision == "fp16" else "INT8, quantised as NNCF does"
-    return f"{net.title}: {net.summary}{tokens}, {kind} ({net.source})"
+    return f"{net.title}: {net.summary}{tokens}, {PRECISIONS[precision]} ({net.source})"
 
 
 def find(name: str) -> tuple[Net, Precision]:
     """The network of a name, and its precision. Raises KeyError for an unknown one."""
-    base = name.removesuffix(INT8_SUFFIX)
-    return NETS[base], "fp16" if base == name else "int8"
+    for precision in PRECISIONS:
+        base = name.removesuffix(f"-{precision}")
+        if base != name:
+            return NETS[base], precision
+    return NETS[name], "fp16"
 
 
 def build(name: str, *, tokens: int | None = None, batch: int = 1) -> openvino.Model:

@@ -20,7 +20,9 @@ _HEAD_WIDTH = _WIDTH // _HEADS
 def build(m: Maker, *, batch: int, tokens: int) -> ov.Model:
     """Token ids [batch, tokens] to hidden states [batch, tokens, 768]."""
     ids = m.input("input_ids", (batch, tokens), np.int64)
-    x = m(op.gather, "embeddings.words", m.weight("embeddings.words", (_VOCABULARY, _WIDTH)), ids, 0)
+    x = m(
+        op.gather, "embeddings.words", m.weight("embeddings.words", (_VOCABULARY, _WIDTH), table=True), ids, 0
+    )
     x = m(op.add, "embeddings.add", x, m.float_weight("embeddings.positions", (1, tokens, _WIDTH)))
     hidden = _norm(m, "embeddings.norm", x)
     for layer in range(_LAYERS):

@@ -1,8 +1,9 @@
 """The causal operators of arXiv 2509.25155, alone, at its sizes: heads 64 wide, states of 16, any number of tokens.
 
-The paper gives formulas, latencies and the engine that limits each, no code: what is unrolled, and over what, is
-inferred from how measured latency grows with tokens (linear, at 13 to 30 µs a token, for recurrences and convolutions;
-like that of thousands of small ops for Fourier transforms), and from the engine.
+The paper gives formulas, latencies and the engine that limits each, counts the ops of Toeplitz attention, and has no
+code: what is unrolled, and over what, is inferred from how measured latency grows with tokens (linear, at 13 to 30 µs
+a token, for recurrences and convolutions; like that of thousands of small ops for Fourier transforms), and from the
+engine.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import numpy as np
 import openvino as ov
 from openvino import opset15 as op
 
@@ -18,8 +18,8 @@ from workloads.nets.maker import Maker
 from workloads.scope import Value
 
 _WIDTH, _STATE = 64, 16
-#: Rows of a band of the Toeplitz matrix, and of a chunk of the chunked recurrence.
-_BAND, _CHUNK = 128, 64
+#: Tokens of a block of the Toeplitz matrix, and of a chunk of the chunked recurrence.
+_BLOCK, _CHUNK = 128, 64
 #: Most steps that a Fourier transform is unrolled into: a bin a step up to so many, several a step beyond.
 _STEPS = 1024
 #: Taps of the convolutions, and tokens between taps of the dilated one.
@@ -58,17 +58,21 @@ def _retentive(m: Maker, tokens: int) -> Value:
 
 
 def _toeplitz(m: Maker, tokens: int) -> Value:
-    """T V with T banded and constant along its diagonals: each block of rows sees itself and the block before."""
-    value = m.input("value", (1, tokens, _WIDTH))
-    blocks = max(1, tokens // _BAND)
-    rows = tokens // blocks
-    here = m.reshape("blocks", value, (1, blocks, rows, _WIDTH))
-    padded = m(op.pad, "pad", here, (0, 1, 0, 0), (0, 0, 0, 0), pad_mode="constant",
-               arg_pad_value=m.literal(0.0, np.float32))  # fmt: skip
-    before = m(op.slice, "before", padded, (0,), (blocks,), (1,), (1,))
-    both = m.concat("both", [before, here], 2)
-    out = _matmul(m, "out", m.float_weight("band", (1, 1, rows, 2 * rows)), both)
-    return m.reshape("joined", out, (1, tokens, _WIDTH))
+    """Q (T * K' V): products K' V of blocks of tokens, T, of what depends on the distance of blocks alone, as a
+    convolution over them, and Q. The paper's ten ops: three projections, K' V, a convolution, its product with Q and an
+    output projection, all on the DPU, and three that move data (section III-D).
+    """
+    x = m.input("x", (tokens, _WIDTH))
+    blocks = max(1, tokens // _BLOCK)
+    parts = {
+        name: m.reshape(f"{name}.blocks", m.linear(name, x, width), (blocks, tokens // blocks, width))
+        for name, width in (("query", _STATE), ("key", _STATE), ("value", _WIDTH))
+    }
+    products = m(op.matmul, "key_value", parts["key"], parts["value"], transpose_a=True, transpose_b=False)
+    image = m.reshape("image", products, (1, blocks, _STATE, _WIDTH))
+    states = m.reshape("states", m.conv("toeplitz", image, blocks, 1), (blocks, _STATE, _WIDTH))
+    read = m.reshape("read.flat", _matmul(m, "read", parts["query"], states), (tokens, _WIDTH))
+    return m.linear("out", read, _WIDTH)
 
 
 def _semiseparable(m: Maker, tokens: int) -> Value:
