@@ -9,11 +9,10 @@ import numpy as np
 
 from npusim.errors import UserError
 from npusim.graph.constants import constant_value, evaluate
-from npusim.graph.ir import Graph, Op, Tensor
+from npusim.graph.ir import BITS, Graph, Op, Tensor
 
 #: Floating types wider than what the NPU computes in.
 _EXECUTED = {"f32": "f16", "f64": "f16", "bf16": "f16"}
-_LEVELS_OF_4_BITS = 16
 #: Attributes that lowering reads, by op type.
 _ATTRIBUTES = {
     "Interpolate": ("mode",),
@@ -87,13 +86,15 @@ def _static_shape(output: Any, node: Any) -> tuple[int, ...]:
 def _folded_dtype(node: Any, inputs: list[Tensor], dtype: str) -> str:
     """Stored type of what a constant op makes: that of its largest input (a decompression keeps 8 or 4 bits), and of
     weights behind a FakeQuantize or FakeConvert the one that a compiler stores them in."""
-    kind = node.get_type_name()
-    if kind == "FakeConvert":
-        return str(node.get_attributes()["destination_type"])
-    if kind == "FakeQuantize":
-        return "u4" if node.get_attributes()["levels"] <= _LEVELS_OF_4_BITS else "u8"
     largest = max(inputs, key=lambda t: t.elements, default=None)
-    return largest.stored_dtype if largest is not None else dtype
+    stored = largest.stored_dtype if largest is not None else dtype
+    if node.get_type_name() == "FakeConvert":
+        return min(stored, str(node.get_attributes()["destination_type"]), key=BITS.__getitem__)
+    if node.get_type_name() == "FakeQuantize":
+        levels = int(node.get_attributes()["levels"])
+        quantised = "u4" if levels <= 16 else "u8" if levels <= 256 else stored
+        return min(stored, quantised, key=BITS.__getitem__)
+    return stored
 
 
 class _Builder:

@@ -16,6 +16,7 @@ from npusim.lowering.rewrite import raise_slices
 from npusim.lowering.rewrite_split import split_projections
 from npusim.lowering.schedule import schedule
 from npusim.lowering.tables import fold_tables
+from npusim.lowering.types import settle
 from npusim.lowering.view import compiler_view, lowering_key
 
 _LAYER = re.compile(r"(?:layers?|blocks?|h|b|stages?)[./](\d+)(?=[./_]|$)")
@@ -66,24 +67,17 @@ def lower(graph: Graph, hw: Hardware) -> Program:
     Raises UserError: an op that is not known (named), an op that cannot be sliced to fit CMX.
     """
     hw = _engines(compiler_view(hw))
-    graph = fold_tables(graph, hw.dpu.ppe.lut)
+    graph = fold_tables(settle(graph, hw), hw.dpu.ppe.lut)
     if hw.software.contract_multiply_reduce and hw.software.contract_ones:
         graph = fold_ones(graph)
     graph = raise_slices(graph)
     if hw.software.split_projections:
         graph = split_projections(graph)
-    fp8 = hw.dpu.macs_per_cycle.fp8 is not None
-    nodes, outputs = fuse(graph, hw.software, fp8)
+    nodes, outputs = fuse(graph, hw.software)
     made = {node.output.storage for node in nodes}
     loose = [value for value in outputs if value.storage not in made or value.partial]
     if loose:
         nodes.append(Node("copy", graph.tensors[graph.outputs[0]].name, "Result", loose, loose[0]))
-    notes = graph.notes
-    if not fp8 and any(op.type == "FakeConvert" for op in graph.ops):
-        notes = (
-            *notes,
-            f"the DPU of {hw.name} has no 8-bit floats: what FakeConvert makes is computed in FP16",
-        )
     homes = _write_in_place(nodes)
     returned = {value.storage for value in outputs}
     placed, repeat = place_all(nodes, hw, returned)
@@ -100,7 +94,7 @@ def lower(graph: Graph, hw: Hardware) -> Program:
                 )
             )
         plan.op = index[node.name]
-    return schedule(plans, ops, returned, homes, graph.name, hw, notes, repeat)
+    return schedule(plans, ops, returned, homes, graph.name, hw, graph.notes, repeat)
 
 
 __all__ = ["CmxBuffer", "Program", "ProgramOp", "Queue", "Task", "Tasks", "layer_of", "lower", "lowering_key"]

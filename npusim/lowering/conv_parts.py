@@ -90,7 +90,7 @@ def conv_work(
     activation = node.inputs[0]
     return DpuWork(
         "conv", height, width, channels, k, kernel[0], kernel[1], stride[0],
-        in_bits=activation.bits,
+        in_bits=computed_bits(activation, node.inputs[1]),
         fp8=activation.fp8,
         out_bits=node.output.bits,
         weight_bits=min(node.inputs[1].stored_bits, 16),
@@ -99,6 +99,13 @@ def conv_work(
         planes="kernel" in node.params and node.output.plain,
         skipped=hw.software.sparse_saving if is_stem(node) else 0.0,
     )  # fmt: skip
+
+
+def computed_bits(activation: Value, weights: Value) -> int:
+    """Bits of the type that a product is computed in: 8-bit activations need weights as narrow; narrow weights follow
+    the activations."""
+    width = weights.stored_bits if weights.constant else weights.bits
+    return max(activation.bits, min(width, 16)) if width > 8 else activation.bits
 
 
 def fused_lut(node: Node, hw: Hardware) -> bool:

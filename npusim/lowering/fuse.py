@@ -21,7 +21,7 @@ _HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
     **dict.fromkeys(fuse_reduce.REDUCE_OPS, fuse_reduce.reduce),
     "Convert": fuse_eltwise.convert,
     "Select": fuse_eltwise.select,
-    "FakeConvert": fuse_eltwise.fake_convert,
+    "FakeConvert": fuse_eltwise.fake_quantize,
     "FakeQuantize": fuse_eltwise.fake_quantize,
     "Transpose": fuse_views.transpose,
     "Slice": fuse_views.slice,
@@ -104,13 +104,12 @@ def _result(fuser: Fuser, id: int, value: Value) -> Value:
     return fuser.add(Node("unary", tensor.name, "Result", [value], wide, {"kernel": "convert"})).output
 
 
-def fuse(graph: Graph, software: Software, fp8: bool = False) -> tuple[list[Node], list[Value]]:
-    """The nodes of a Graph in execution order, and its outputs in row-major memory order; ``fp8``: the DPU computes
-    with 8-bit floats.
+def fuse(graph: Graph, software: Software) -> tuple[list[Node], list[Value]]:
+    """The nodes of a Graph in execution order, and its outputs in row-major memory order.
 
     Raises UserError naming an op whose type is not known.
     """
-    fuser = Fuser(graph, software, fp8)
+    fuser = Fuser(graph, software)
     _run(fuser)
     outputs = []
     for id in graph.outputs:

@@ -108,16 +108,9 @@ def convert(fuser: Fuser, op: Op) -> None:
         fuser.values[op.outputs[0]] = value
 
 
-def fake_convert(fuser: Fuser, op: Op) -> None:
-    """FakeConvert to an 8-bit float, as FakeQuantize; where the DPU has none, what follows is computed in FP16."""
-    if fuser.fp8:
-        fake_quantize(fuser, op, fp8=True)
-    else:
-        fuser.values[op.outputs[0]] = fuser.values[op.inputs[0]]
-
-
-def fake_quantize(fuser: Fuser, op: Op, fp8: bool = False) -> None:
-    """FakeQuantize: the op before writes 8 bits, or a conversion does."""
+def fake_quantize(fuser: Fuser, op: Op) -> None:
+    """FakeQuantize, or FakeConvert to an 8-bit float: the op before writes 8 bits, or a conversion does."""
+    fp8 = op.type == "FakeConvert"
     source = op.inputs[0]
     value = fuser.values[source]
     node = fuser.producer(source)

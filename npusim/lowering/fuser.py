@@ -21,9 +21,8 @@ class Fuser:
     order. A handler leaves a value for each output of its op, and the nodes that compute it, if any.
     """
 
-    def __init__(self, graph: Graph, software: Software, fp8: bool = False) -> None:
-        """Start with the values of a Graph's inputs and constants; ``fp8``: the DPU computes with 8-bit floats."""
-        self.fp8 = fp8
+    def __init__(self, graph: Graph, software: Software) -> None:
+        """Start with the values of a Graph's inputs and constants."""
         self.graph = graph
         self.software = software
         self.index, self.matches, self.covered = find(graph, software.contract_multiply_reduce)

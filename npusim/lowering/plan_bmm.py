@@ -7,7 +7,7 @@ from dataclasses import replace
 from npusim.costs.dpu import choose_mode
 from npusim.costs.work import DmaWork, DpuWork, Work
 from npusim.hardware.schema import Hardware
-from npusim.lowering.conv_parts import CHANNELS, TABLE_BYTES, fold_rows, nth, store
+from npusim.lowering.conv_parts import CHANNELS, TABLE_BYTES, computed_bits, fold_rows, nth, store
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import CONSTANT, Load, Plan, Slice, cmx_capacity, load_value, odd_halves, transfer
 from npusim.lowering.plan_conv import Builder, Surroundings
@@ -50,7 +50,15 @@ def _grouped(node: Node, hw: Hardware, batch: int, m: int, k: int, n: int) -> Pl
     slices = ceil_div(groups[0], cmx_capacity(hw) // _group_bytes(m, k, n))
     mode = choose_mode(height, width, n16, hw)
     work = DpuWork(
-        "conv", height, width, n16, k16, mpe_mode=mode, in_bits=lhs.bits, out_bits=out.bits, fp8=lhs.fp8
+        "conv",
+        height,
+        width,
+        n16,
+        k16,
+        mpe_mode=mode,
+        in_bits=computed_bits(lhs, rhs),
+        out_bits=out.bits,
+        fp8=lhs.fp8,
     )
     parts = []
     for i in range(slices):

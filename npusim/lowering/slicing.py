@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import inf
 
 from npusim.hardware.schema import Hardware
@@ -27,6 +28,9 @@ ROOM_PATIENCE = {"rows": 5.0, "channels": 1.5}
 UNEQUAL_PATIENCE = 2
 #: Most slices that an op is cut into for the sake of pipelining alone, although it fits in one.
 PIPELINE_LIMIT = 3
+#: A step between slice counts that leave equal slices above which the compiler takes unequal ones: 661 units are cut in
+#: 221 of 3 (facts 3.2). The bound itself is a guess between 3 (15 and 5 x 3 are kept) and 661.
+DIVISOR_GAP = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +68,11 @@ class Cut:
 def divisors(units: int) -> list[int]:
     """Slice counts that leave equal slices, and 2 (1008 channels become 512 and 496: resnet50, mobilenet-v2).
 
-    Where there are hardly any, all that leave none empty.
+    Where there are hardly any, or gaps of more than ``DIVISOR_GAP`` (3,143 = 7 x 449), all that leave none empty.
     """
     even = [n for n in range(1, units + 1) if units % n == 0 or n == 2]
-    return even if len(even) > 3 or units < 8 else list(range(1, units + 1))
+    dense = len(even) > 3 and all(b <= DIVISOR_GAP * a for a, b in pairwise(even))
+    return even if dense or units < 8 else list(range(1, units + 1))
 
 
 def first_fit(

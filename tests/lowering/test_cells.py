@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from npusim.lowering.plan_depthwise import plan_activation, plan_depthwise, plan
 from npusim.lowering.plan_eltwise import is_runtime_scale, plan_add, plan_runtime_scale
 from npusim.lowering.plan_permute import plan_permute
 from npusim.lowering.plan_reduce import factor, plan_reduce
+from npusim.lowering.slicing import DIVISOR_GAP, divisors
 from npusim.lowering.values import Value
 
 CONFIGS = Path(__file__).parents[2] / "hwconfigs"
@@ -173,3 +175,10 @@ def test_permute_of_odd_rows_is_done_by_dma(hw: Hardware) -> None:
         Node("transpose", "t", "Transpose", [aligned], Value(1, aligned.shape, order=(0, 1, 3, 2))), hw
     )
     assert len(plan.slices) == 2
+
+
+@pytest.mark.parametrize("units", [3143, 661, 96, 785, 62])
+def test_slice_counts_have_no_large_gaps(units: int) -> None:
+    counts = divisors(units)
+    assert counts[0] == 1 and counts[-1] == units
+    assert all(after <= DIVISOR_GAP * before for before, after in pairwise(counts))

@@ -1,10 +1,11 @@
-"""Making nodes of a network in FP16, INT8, FP8 or with INT4 weights.
+"""Making nodes of a network in FP16, INT8, FP8, or with compressed weights.
 
 INT8 is what NNCF's post-training quantisation leaves in an IR (read off OpenVINO's own quantised ResNet-50 and
 BERT-base): weights are INT8 constants with a Convert and a Multiply by one scale an output channel; activations pass
 a FakeQuantize of 256 levels before everything that computes in INT8. FP8 is the same with E4M3 constants and
-FakeConvert. INT4 is NNCF's compression of weights: INT4 constants in groups of 128 of a row with a scale each
-(embeddings stay INT8), and activations as they are.
+FakeConvert; mixed is INT8 in every other layer. Compressed weights are the constants alone: INT8, or INT4 with one
+scale for 128 reduced channels where they divide so (MatMuls: NNCF compresses no 4-bit convolutions or embeddings,
+which get INT8).
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from workloads.scope import Value
 _PATTERN_ELEMENTS = 65521
 #: Weights of a row that share a scale in INT4.
 _GROUP = 128
+# E4M3 with all bits of exponent and fraction set is not a number; these are below two.
+_FP8_FINITE = np.int8(-65)
 
 
 class Maker:
@@ -37,6 +40,7 @@ class Maker:
         """A model of this name without nodes."""
         self.name = name
         self.precision = precision
+        self._kernels = 0
         self._parameters: list[Node] = []
         generator = np.random.default_rng(0)
         self._fp16 = (0.02 * generator.standard_normal(_PATTERN_ELEMENTS, np.float32)).astype(np.float16)
@@ -67,30 +71,40 @@ class Maker:
         return self._named(f"{name}.weight", op.convert(Constant(array, shared_memory=True), "f32"))
 
     def weight(self, name: str, shape: Shape, table: bool = False) -> Node:
-        """A kernel, output channels first, or the ``table`` of an embedding; with scales in a quantised model."""
-        if self.precision == "fp16":
+        """A kernel, output channels first, or the ``table`` of an embedding; with scales where it is stored narrow."""
+        self._kernels += 1
+        if self.precision == "fp16" or (self.precision == "mixed" and self._kernels % 2 == 0):
             return self.float_weight(name, shape)
-        if self.precision == "int4" and not table:
-            groups = (shape[0], shape[1] // _GROUP, _GROUP)
-            widened = op.convert(self._packed(groups, Type.i4), "f16")
-            scaled = op.multiply(widened, Constant(np.full((*groups[:2], 1), 1e-3, np.float16)))
-            whole = op.reshape(scaled, Constant(np.array(shape, np.int64)), special_zero=False)
-            return self._named(f"{name}.weight", op.convert(whole, "f32"))
-        scale = np.full((shape[0], *(1 for _ in shape[1:])), 1e-3, np.float32)
-        widened = op.convert(self._packed(shape, Type.f8e4m3 if self.precision == "fp8" else Type.i8), "f32")
-        return self._named(f"{name}.weight", op.multiply(widened, Constant(scale)))
+        if self.precision == "int4" and not table and len(shape) == 2 and shape[1] % _GROUP == 0:
+            grouped = self._scaled((shape[0], shape[1] // _GROUP, _GROUP), Type.i4, 2)
+            return self._named(f"{name}.weight", op.reshape(grouped, self.literal(shape), False))
+        return self._named(
+            f"{name}.weight", self._scaled(shape, Type.f8e4m3 if self.precision == "fp8" else Type.i8, 1)
+        )
+
+    def _scaled(self, shape: Shape, stored: Type, axes: int) -> Node:
+        """A constant of a narrow type, widened and multiplied by one scale for every index of its first axes."""
+        scale = np.full((*shape[:axes], *(1 for _ in shape[axes:])), 1e-3, np.float32)
+        return op.multiply(op.convert(self._packed(shape, stored), "f32"), Constant(scale))
 
     def _packed(self, shape: Shape, kind: Type) -> Node:
         """A constant of 8-bit or 4-bit elements."""
         size = math.prod(shape) * kind.bitwidth // 8
         self._bytes = _at_least(self._bytes, size)
         data = self._bytes[:size]
+        if kind == Type.f8e4m3:
+            data = data & _FP8_FINITE
         if kind == Type.i8:
             return Constant(data.reshape(shape), shared_memory=True)
         # Memory of its own: a Constant keeps a tensor alive, but not an array that the tensor is a view of.
         tensor = ov.Tensor(kind, ov.Shape(list(shape)))
         tensor.data.reshape(-1).view(np.int8)[:] = data
         return Constant(tensor)
+
+    @property
+    def quantises(self) -> bool:
+        """Whether activations are quantised, too."""
+        return self.precision in ("int8", "mixed", "fp8")
 
     # -- ops -----------------------------------------------------------------------------------------------------
 
@@ -103,14 +117,14 @@ class Maker:
         """``x`` behind the FakeQuantize or FakeConvert of a quantised model; ``x`` itself where it stays FP16."""
         if self.precision == "fp8":
             return self._named(f"{name}.quantised", op.fake_convert(x, Constant(np.array(1.0, np.float32))))
-        if self.precision != "int8":
+        if not self.quantises:
             return x
         limits = [Constant(np.array(value, np.float32)) for value in (-4.0, 3.96875, -4.0, 3.96875)]
         return self._named(f"{name}.quantised", op.fake_quantize(x, *limits, 256))
 
     def smoothed(self, name: str, x: Value, width: int) -> Value:
         """``x`` scaled by channel and quantised, as NNCF's SmoothQuant does; ``x`` itself where it stays FP16."""
-        if self.precision not in ("int8", "fp8"):
+        if not self.quantises:
             return x
         scale = Constant(np.linspace(0.5, 1.5, width, dtype=np.float32).reshape(1, 1, width))
         return self.quantised(name, self._named(f"{name}.smoothed", op.multiply(x, scale)))

@@ -1,0 +1,85 @@
+"""Quantised and compressed models: what moves is what is stored, what computes is what the DPU has."""
+
+from __future__ import annotations
+
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset15 as op
+
+import npusim
+from npusim.costs.dpu import cycles
+from npusim.costs.work import DmaWork, DpuWork
+from npusim.graph import from_openvino
+from npusim.lowering import lower
+from workloads.nets import PRECISIONS, Precision
+from workloads.nets.maker import Maker
+
+K, N = 1024, 2048
+
+
+def layers(precision: Precision) -> ov.Model:
+    """Two MatMuls, K -> N -> K, as the networks have them in a precision: 2*K*N weights."""
+    m = Maker("layers", precision)
+    y = m.quantised("x", m.input("x", (1, 64, K)))
+    y = m.quantised("up", m.linear("up", y, N))
+    return m.model(m.linear("down", y, K))
+
+
+def done(model: ov.Model, machine: str = "pantherlake.yaml") -> tuple[int, float, tuple[str, ...]]:
+    """DDR bytes read, DPU cycles summed over tasks, and notes."""
+    hw = npusim.load_hardware(machine)
+    program = lower(from_openvino(model), hw)
+    works = [task.work for task in program.tasks]
+    read = sum(work.ddr_read_bytes for work in works if isinstance(work, DmaWork))
+    return read, sum(cycles(work, hw) for work in works if isinstance(work, DpuWork)), program.notes
+
+
+@pytest.mark.parametrize("machine", ["meteorlake.yaml", "lunarlake.yaml", "pantherlake.yaml"])
+def test_what_moves_is_what_is_stored(machine: str) -> None:
+    fp16, int8, int4 = (done(layers(p), machine)[0] for p in ("fp16", "int8-weights", "int4"))
+    assert fp16 - int8 == pytest.approx(
+        2 * K * N, rel=0.15
+    )  # not exactly: fewer slices read activations less often
+    assert int8 - int4 == pytest.approx(K * N, rel=0.15)
+
+
+def test_compressed_weights_compute_in_fp16() -> None:
+    fp16, int8, int4 = (done(layers(p))[1] for p in ("fp16", "int8-weights", "int4"))
+    assert int8 == pytest.approx(fp16, rel=0.05)  # not exactly: fewer slices, fewer starts
+    assert int4 == pytest.approx(fp16, rel=0.05)
+
+
+def test_mixed_lies_between() -> None:
+    (fp16, slow, _), (mixed, middle, _), (int8, fast, _) = (
+        done(layers(p)) for p in ("fp16", "mixed", "int8")
+    )
+    assert int8 < mixed < fp16
+    assert fast < middle < slow
+
+
+def test_fp8_runs_as_int8_where_the_dpu_has_it() -> None:
+    assert done(layers("fp8"))[:2] == done(layers("int8"))[:2]
+
+
+@pytest.mark.parametrize("machine", ["meteorlake.yaml", "lunarlake.yaml"])
+def test_fp8_is_fp16_elsewhere_and_a_note_says_so(machine: str) -> None:
+    read, busy, notes = done(layers("fp8"), machine)
+    assert (read, busy) == done(layers("fp16"), machine)[:2]
+    assert any("no FP8" in note for note in notes)
+
+
+@pytest.mark.parametrize(("levels", "bits"), [(16, 4), (255, 8), (256, 8), (65536, 32)])
+def test_fake_quantised_weights_are_stored_narrow(levels: int, bits: int) -> None:
+    """Models quantised before their weights are compressed: FakeQuantize of an FP32 constant."""
+    x = op.parameter([1, 16, 64], np.float32, name="x")
+    limits = [np.float32(v) for v in (-1, 1, -1, 1)]
+    w = op.fake_quantize(op.constant(np.ones((32, 64), np.float32)), *limits, levels)
+    graph = from_openvino(ov.Model([op.result(op.matmul(x, w, False, True))], [x], "m"))
+    assert graph.tensors[graph.ops[0].inputs[1]].bytes == 32 * 64 * bits // 8
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_openvino_runs_every_precision(precision: Precision) -> None:
+    out = ov.Core().compile_model(layers(precision), "CPU")([np.ones((1, 64, K), np.float32)])[0]
+    assert np.isfinite(out).all()
