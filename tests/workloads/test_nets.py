@@ -95,3 +95,13 @@ def test_a_long_sequence_takes_no_memory_of_its_own() -> None:
     maker = Maker("", "fp16")
     first, second = (maker.float_weight("w", (1024, 1024)).input_value(0).get_node() for _ in range(2))
     assert np.shares_memory(first.data, second.data)
+
+
+def test_a_step_of_a_decoder_reads_every_weight_and_the_cache() -> None:
+    """Llama-2 7B has 6.74 G parameters (arXiv 2307.09288), of which 131 M are the embeddings, read on the host."""
+    model = workloads.build("llama-2-7b", tokens=256)
+    weights = sum(int(np.prod(node.shape)) for node in model.get_ops() if node.get_type_name() == "Constant")
+    assert weights == pytest.approx(6.738e9 - 32000 * 4096, rel=1e-3)
+    cached = sum(int(np.prod(one.shape)) for one in model.inputs[1:])
+    assert cached == 32 * 2 * 256 * 4096
+    assert [list(one.shape) for one in model.outputs[:3]] == [[1, 1, 32000], [1, 32, 1, 128], [1, 32, 1, 128]]
