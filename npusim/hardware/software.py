@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from npusim.hardware.base import Count, NonNegative, Section
+from npusim.hardware.base import Count, NonNegative, Positive, Section
 
 Activation = Literal[
     "Clamp", "ClampAny", "Elu", "Exp", "Gelu", "HSigmoid", "HSwish", "HardSigmoid", "LeakyRelu", "Mish", "PRelu",
@@ -118,6 +118,12 @@ class Software(Section):
     62 and 10 of 83, 122 and 20 µs in the three stems)."""
     halo_copies: bool = True
     """Rows that two tiles need are copied to both; else a tile reads them from its neighbour's CMX."""
+    rows_tolerance: Positive = 1.175
+    """A split over rows is chosen up to this multiple of the DPU time of one over channels (rows at 1.17 at most,
+    channels at 1.18 at least in the schedules of 2026; resnet50_int8 on 6 tiles)."""
+    neighbour_tolerance: Positive = 1.4
+    """The same for a convolution beside one whose tiles are rows, where channels would mean multicasting or spilling
+    (resnet50, mobilenet-v2 on 6 tiles: rows at 1.31 to 1.38, 16 of 20; channels at 1.42 to 3.0, 29 of 29)."""
     matmul_ties: Literal["rows", "channels"] = "rows"
     """How the tiles share a MatMul whose DPU time is the same for a split over rows and over output channels."""
     unsplit_kernels: tuple[str, ...] = ()

@@ -18,12 +18,6 @@ from npusim.lowering.values import ceil_div, even, round_up
 
 Split = Literal["rows", "channels", "repeated"]
 
-#: Splitting rows is chosen up to this multiple of the time of splitting channels (rows: 1.17 at most; channels: 1.18 at
-#: least, resnet50_int8 on 6 tiles; apart from those that slicing decides and one of 80 channels).
-ROWS_TOLERANCE = 1.175
-#: The same where a neighbour lies in rows, so that splitting channels would mean multicasting or spilling. On 6 tiles
-#: (resnet50 FP16 and INT8, mobilenet-v2) rows are taken at 1.31 to 1.38 (16 of 20), channels at 1.42 to 3.0 (29 of 29).
-NEIGHBOUR_TOLERANCE = 1.4
 #: Below this multiple rows win whatever the slices.
 ROWS_CLEAR = 0.9
 #: From this multiple on the two times count as equal where ``software.matmul_ties`` says channels.
@@ -93,9 +87,8 @@ def choose(node: Node, hw: Hardware, rows_before: bool = False, rows_behind: boo
     )
     over_rows = cycles(conv_work(even(height, hw.tiles)[0], width, n16, k16, node, mode, hw), hw)
     ratio = over_rows / over_channels
-    if ratio > (
-        NEIGHBOUR_TOLERANCE if (rows_before or rows_behind) and "kernel" in node.params else ROWS_TOLERANCE
-    ):
+    beside = (rows_before or rows_behind) and "kernel" in node.params
+    if ratio > (hw.software.neighbour_tolerance if beside else hw.software.rows_tolerance):
         return "channels"
     if ratio < ROWS_CLEAR:
         return "rows"

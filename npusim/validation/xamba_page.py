@@ -194,7 +194,7 @@ def _rates(found: Sequence[Speed], tokens: int) -> str:
     for one in found:
         by_model.setdefault(one.workload, []).append(one)
     header = ["model"]
-    for machine in MACHINES:
+    for machine in dict.fromkeys(one.machine for one in found):
         header += [_name(machine), "fixed", "by", "`auto`"]
     rows = []
     for model, machines in by_model.items():

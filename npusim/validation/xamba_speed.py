@@ -27,7 +27,9 @@ SHOWN = (NONE, "cumba", PAPER, ",".join(RULES))
 """Pipelines that a layer is shown with."""
 PROMPT = 256
 """Tokens of a prefill: one chunk of Mamba-2."""
-PHASES = ("decode", "prefill")
+PHASES = {"decode": MACHINES, "prefill": MACHINES[:2]}
+"""Machines that a phase is shown on: a stock prefill on Meteor Lake, whose compiler contracts nothing, takes up to five
+million tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,12 @@ class LayerSpeed:
 def speeds(
     workers: int | None = None, progress: Callable[[int, int], None] = lambda done, all: None
 ) -> tuple[list[Speed], list[LayerSpeed]]:
-    """All models on all machines, and their layers. ``progress`` is told how many of how many are done."""
+    """All models on the machines of PHASES, and their layers. ``progress`` is told how many of how many are done."""
     from workloads.config import PUBLISHED
 
-    asked = [(name, phase, machine) for phase in PHASES for name in PUBLISHED for machine in MACHINES]
+    asked = [
+        (name, phase, machine) for phase, shown in PHASES.items() for name in PUBLISHED for machine in shown
+    ]
     workers = min(workers or os.cpu_count() or 1, len(asked))
     # Started afresh: a fork of a process in which OpenVINO runs threads may hang. One job a process: the largest leave
     # gigabytes of unused memory behind.

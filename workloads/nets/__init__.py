@@ -52,10 +52,22 @@ _NETS = (
     Net("bert-base", "bert", "BERT-base", "12 layers, width 768, 12 heads", "arXiv 1810.04805, cased", 128),
     Net("yolov8n", "yolo", "YOLOv8n", "image of 640x640, 80 classes", "github ultralytics/ultralytics"),
     Net(
-        "llama-2-7b", "llama", "Llama-2 7B", "a step of decoding after a prompt", "arXiv 2307.09288", 1024, ()
+        "llama-2-7b",
+        "llama",
+        "Llama-2 7B",
+        "a step of decoding after a prompt",
+        "arXiv 2307.09288",
+        1024,
+        quantised=False,
     ),
     Net(
-        "phi-3-mini", "llama", "Phi-3-mini", "a step of decoding after a prompt", "arXiv 2404.14219", 1024, ()
+        "phi-3-mini",
+        "llama",
+        "Phi-3-mini",
+        "a step of decoding after a prompt",
+        "arXiv 2404.14219",
+        1024,
+        quantised=False,
     ),
     _operator("causal-attention", "Causal attention", "one head of 64, softmax"),
     _operator("retentive-attention", "Retentive attention", "one head of 64, scores times decay"),
