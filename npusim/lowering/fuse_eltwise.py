@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import prod
 
 from npusim.graph.ir import Op
-from npusim.lowering.fuse_outer import CHANNELS_LAST, channels_last_product, heads_last_order, settle
+from npusim.lowering.fuse_outer import CHANNELS_LAST, channels_last_product, heads_last_order, settle_layout
 from npusim.lowering.fuser import Fuser, padded
 from npusim.lowering.nodes import Node
 from npusim.lowering.patterns import Match
@@ -57,7 +57,7 @@ def unary(fuser: Fuser, op: Op) -> None:
     params = _unary_params(fuser, op)
     if node is not None and "batched" in node.params and "axis" not in params:
         params["repeated"] = node.params["batched"]
-    settle(fuser, op, fuser.emit("unary", op, [value], out, kernel=kernel, **params))
+    settle_layout(fuser, op, fuser.emit("unary", op, [value], out, kernel=kernel, **params))
 
 
 def _unary_params(fuser: Fuser, op: Op) -> dict[str, object]:
@@ -146,7 +146,7 @@ def eltwise(fuser: Fuser, op: Op) -> None:
     node = fuser.emit(
         "eltwise", op, inputs, out, kernel=op.type.lower(), **({"outer": True} if outer else {})
     )
-    settle(fuser, op, node)
+    settle_layout(fuser, op, node)
 
 
 def select(fuser: Fuser, op: Op) -> None:
@@ -268,7 +268,7 @@ def _with_constant(fuser: Fuser, op: Op, shape: tuple[int, ...]) -> bool:
         fuser.emit("scale", op, [value, factor], out, axis=axis, additive=additive)
     else:
         kernel = "add" if additive else "multiply"
-        settle(fuser, op, fuser.emit("eltwise", op, [value, factor], out, kernel=kernel))
+        settle_layout(fuser, op, fuser.emit("eltwise", op, [value, factor], out, kernel=kernel))
     return True
 
 

@@ -44,7 +44,7 @@ def heads_last_order(fuser: Fuser, small: Value, mask: Value, shape: tuple[int, 
     return (*(d for d in range(len(shape)) if d != heads), heads)
 
 
-def settle(fuser: Fuser, op: Op, node: Node) -> None:
+def settle_layout(fuser: Fuser, op: Op, node: Node) -> None:
     """Mark a node that works on such a product, and change the layout of its result once for all readers unless one of
     them can do without (Mul_4, Mul_5); of Exp_1 every Slice is reordered by itself, since Mul_5 takes its own as it
     is."""

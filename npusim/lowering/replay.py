@@ -146,7 +146,7 @@ class Replay:
         self.last = Boundary(mark, self._state(number, mark))
         if last is None or not more or last.state != self.last.state:
             return step
-        self._copy(number, last.mark, mark, more)
+        self._copy(last.mark, mark, more)
         self.last = None
         return step + more * self.steps
 
@@ -228,7 +228,7 @@ class Replay:
 
     # -- copying ------------------------------------------------------------------------------------------------
 
-    def _copy(self, number: int, start: Mark, end: Mark, more: int) -> None:
+    def _copy(self, start: Mark, end: Mark, more: int) -> None:
         """Emit ``more`` blocks as the one from ``start`` to ``end``, and leave the state as they would."""
         s, out, period = self.s, self.s.out, self.repeat.period
         by = Mark._make(b - a for a, b in zip(start, end, strict=True))
