@@ -8,7 +8,7 @@ from math import prod
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.cells import is_refolded
-from npusim.lowering.conv_parts import CHANNELS
+from npusim.lowering.conv_parts import CHANNELS, flattened, folded, is_stem
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import ALL_TILES, Load, Plan, load_value
 from npusim.lowering.plan_bmm import plan_bmm
@@ -91,18 +91,21 @@ class Placer:
     def _conv(self, node: Node) -> list[Plan]:
         before: list[Plan] = []
         if "kernel" in node.params:
+            if self.readers.get(node.output.storage) and is_stem(node) and node.inputs[0].bits > 8:
+                node = folded(node)
             before, source = channels_last(node, self.hw, node.inputs[0], self.fresh)
             if before:
                 self._remember(before)
                 params = node.params | {"k": max(node.params["k"], source.shape[1])}
                 node = replace(node, inputs=[source, *node.inputs[1:]], params=params)
+            node = flattened(node, self.hw.tiles)
         source = node.inputs[0]
         wants = self._wants(node)
         readers = self.readers.get(node.output.storage, [])
         alone = wants == "segments" and len(readers) == 1 and readers[0].params.get("axis") is None
         followed = readers[0].params["kernel"] if alone else ""
         sliced = source.storage in self.sliced
-        around = Surroundings(self.hint(source), sliced, wants, followed, bool(readers), bool(before))
+        around = Surroundings(self.hint(source), sliced, wants, followed, bool(before))
         return [*before, plan_conv(node, self.hw, around)]
 
     def _wants(self, node: Node) -> str:
@@ -392,7 +395,11 @@ class Placer:
 
     def _convert(self, node: Node) -> list[Plan]:
         if node.params.get("quantize"):
-            return [plan_quantize(node, self.hw)]
+            value, out = node.inputs[0], node.output
+            if out.order != value.order:
+                _, *planes = value.shape
+                return plan_reorder(node, self.hw, value, out, (planes[0], planes[1], planes[2]), self.fresh)
+            return [plan_quantize(node, self.hw, self.hint(value))]
         if not self.hw.software.dma_convert:
             return [plan_shave(node, self.hw, "convert", self.hint(node.inputs[0]))]
         return [plan_convert(node, self.hw)]

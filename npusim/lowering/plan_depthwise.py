@@ -58,7 +58,8 @@ def plan_depthwise(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
 
 def channels_last(node: Node, hw: Hardware, act: Value, fresh: Fresh) -> tuple[list[Plan], Value]:
     """The plans that bring the activation [1,C,H,W] of a convolution or pooling to channels last (C widened to a
-    multiple of 16), and it; none where it lies so already. One-dimensional data (W = 1) are transposed."""
+    multiple of 16, but for a convolution whose channels are folded pixels), and it; none where it lies so already.
+    One-dimensional data (W = 1) are transposed."""
     shape = act.shape
     channels, height = shape[1], shape[2]
     width = shape[3] if len(shape) > 3 else 1
@@ -69,7 +70,7 @@ def channels_last(node: Node, hw: Hardware, act: Value, fresh: Fresh) -> tuple[l
     moved = replace(fresh(act), order=order, stored_bits=min(act.stored_bits, act.bits))
     if width == 1 and height % CHANNELS and 2 * act.bytes <= cmx_capacity(hw):
         return [plan_permute_dma(replace(node, inputs=[act], output=moved), hw)], moved
-    wide = round_up(channels, CHANNELS)
+    wide = channels if "width" in node.params else round_up(channels, CHANNELS)
     target = moved if wide == channels else replace(moved, shape=(shape[0], wide, *shape[2:]))
     planes = (channels, 1, height) if width == 1 else (channels, height, width)
     copied = hw.software.halo_copies or node.kind != "conv"

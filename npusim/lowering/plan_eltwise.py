@@ -42,9 +42,9 @@ def plan_add(node: Node, hw: Hardware, hint: Dist | None = None, operands: int =
     return assemble(node, hw, inputs, [dist] * len(inputs), out, dist, slices, works, strategy, in_place=True)
 
 
-def plan_quantize(node: Node, hw: Hardware) -> Plan:
+def plan_quantize(node: Node, hw: Hardware, hint: Dist | None) -> Plan:
     """A change to 8 bits: an eltwise pass that writes the other type."""
-    return plan_add(node, hw, operands=1)
+    return plan_add(node, hw, hint, operands=1)
 
 
 def is_runtime_scale(node: Node) -> bool:
