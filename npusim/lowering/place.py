@@ -10,7 +10,7 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.cells import is_refolded
 from npusim.lowering.conv_parts import CHANNELS, flattened, folded, is_stem
 from npusim.lowering.nodes import Node
-from npusim.lowering.plan import ALL_TILES, Load, Plan, load_value
+from npusim.lowering.plan import ALL_TILES, Load, Plan, cmx_capacity, load_value
 from npusim.lowering.plan_bmm import plan_bmm
 from npusim.lowering.plan_chain import joins, plan_joined
 from npusim.lowering.plan_conv import Surroundings, multicast, plan_conv
@@ -119,7 +119,14 @@ class Placer:
         if splits - {"rows"}:
             return "whole"
         images = [n for n in readers if n.kind in ("eltwise", "pool") and len(n.output.shape) == 4]
-        return "rows" if splits or images else ""
+        if splits or any(n.kind == "pool" or not self._fits_whole(n) for n in images):
+            return "rows"
+        return "either" if images else ""
+
+    def _fits_whole(self, node: Node) -> bool:
+        """Whether every tile can hold all operands of a sum, which then takes them as they come (6 tiles, 512 x 28 x 28:
+        resnet50_int8 is split over channels before such a sum, resnet50 over rows)."""
+        return sum(value.bytes for value in node.inputs) <= cmx_capacity(self.hw)
 
     def _dwconv(self, node: Node) -> list[Plan]:
         plans = plan_depthwise(node, self.hw, self.fresh)

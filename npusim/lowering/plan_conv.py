@@ -46,7 +46,8 @@ class Surroundings:
     """What a convolution's neighbours ask of it.
 
     ``hint`` is how its activation lies in CMX, ``sliced_producer`` that the op before is sliced. ``wants`` says how the
-    readers want the result: whole on every tile, in rows, or as it comes (``segments``: a SHAVE op takes over any cut).
+    readers want the result: whole on every tile, in rows, either way, or as it comes (``segments``: a SHAVE op takes
+    over any cut).
     ``followed``: the elementwise kernel that is the only reader, which can be cut together with the convolution.
     ``reordered``: its activation has just been brought to channels last for it.
     """
@@ -61,7 +62,7 @@ class Surroundings:
 def plan_conv(node: Node, hw: Hardware, around: Surroundings = Surroundings()) -> Plan:
     """MatMul by constant weights, or a dense convolution."""
     before = around.hint is not None and not around.hint.whole and not around.reordered
-    split = choose(node, hw, before, around.wants == "rows" and not around.reordered)
+    split = choose(node, hw, before, "" if around.reordered else around.wants)
     return Builder(node, hw, split, around).build()
 
 

@@ -69,9 +69,9 @@ def slices(
     return cut(demand(node, hw, split, whole_output), hw, by_channels, sliced_producer, followed)
 
 
-def choose(node: Node, hw: Hardware, rows_before: bool = False, rows_behind: bool = False) -> Split:
-    """The split of a convolution. ``rows_before``: its activation lies in rows already, ``rows_behind``: its readers
-    want it so."""
+def choose(node: Node, hw: Hardware, rows_before: bool = False, wanted: str = "") -> Split:
+    """The split of a convolution. ``rows_before``: its activation lies in rows already; ``wanted``: how its readers want
+    the result (``plan_conv.Surroundings.wants``)."""
     height, width = geometry(node, hw)
     n16 = round_up(node.params["n"], CHANNELS)
     granules = n16 // CHANNELS
@@ -87,14 +87,14 @@ def choose(node: Node, hw: Hardware, rows_before: bool = False, rows_behind: boo
     )
     over_rows = cycles(conv_work(even(height, hw.tiles)[0], width, n16, k16, node, mode, hw), hw)
     ratio = over_rows / over_channels
-    beside = (rows_before or rows_behind) and "kernel" in node.params
+    beside = (rows_before or wanted == "rows") and "kernel" in node.params
     if ratio > (hw.software.neighbour_tolerance if beside else hw.software.rows_tolerance):
         return "channels"
     if ratio < ROWS_CLEAR:
         return "rows"
     by_channels = slices(node, hw, "channels", True, True)
     by_rows = slices(node, hw, "rows", False, True)
-    patience = 2 if rows_behind or (rows_before and ratio < 1) else 1
+    patience = 2 if wanted in ("rows", "either") or (rows_before and ratio < 1) else 1
     if by_channels.channels == 1 and by_channels.slices * patience < by_rows.slices:
         return "channels"
     wide = hw.software.matmul_ties == "channels" and n16 >= TIE_CHANNELS * hw.tiles
