@@ -87,6 +87,9 @@ class Software(Section):
     split_projections: bool = True
     """A MatMul by constant weights whose result is only read in slices of whole channel granules is cut: one MatMul a
     slice, and one a head before an attention."""
+    outlined_attention: bool = False
+    """An attention of floats that is cut per head is a function of its own: nothing is prefetched into it or out of it,
+    and what it reads and returns goes through DDR."""
     reduce_sum_engine: Literal["dpu", "shave"] = "dpu"
     """Where ReduceSum runs: as convolutions and pools on the DPU, or as a SHAVE kernel."""
     fused_activations: tuple[Activation, ...] = ("Relu", "Clamp", "LeakyRelu")

@@ -75,6 +75,12 @@ class Plan:
     op: int = -1
 
     @property
+    def function(self) -> str:
+        """The function of the model that it belongs to: what lies between two changes of this name is compiled apart
+        from the rest, so that nothing is prefetched or stays in CMX across (``attention.PerHead``)."""
+        return str(self.node.params.get("function", ""))
+
+    @property
     def resident_output(self) -> bool:
         """The whole output is in CMX at once when the plan has run."""
         return (len(self.slices) == 1 or self.gathered) and self.out_dist is not None

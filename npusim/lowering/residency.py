@@ -186,6 +186,8 @@ def _stays(
         return True
     if value.partial or not made.resident_output or plan.in_dists[operand] != made.out_dist:
         return False
+    if made.function != plan.function:
+        return False
     loads = [x for part in plan.slices for x in part.loads if x.operand == operand]
     if not plan.slices or (len(plan.slices) > 1 and any(not x.key for x in loads)):
         return False

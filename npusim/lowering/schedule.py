@@ -53,6 +53,7 @@ class Scheduler:
         self.moved_first: dict[int, int] = {}  # group of copies that wait for nothing -> their plan
         self.after_moves = 0  # the first group behind those
         self.done = 0  # plans up to here have had their copies
+        self.ended = _ended(plans)
 
     def home(self, storage: int) -> int:
         """The storage that holds a value in DDR (that of the Concat it is a piece of)."""
@@ -99,11 +100,18 @@ class Scheduler:
         value = plan.inputs[operand]
         return not value.constant and self.writers.get(self.home(value.storage), 0) > 0
 
-    def _sources(self, plan: Plan, operand: int) -> tuple[int, ...]:
-        """Groups that must end before an operand can be read from DDR."""
+    def fence(self, number: int) -> tuple[int, ...]:
+        """Groups that end the function before that of a plan; nothing of the plan starts earlier."""
+        last = self.ended[number]
+        return tuple(self.written[self.home(self.plans[last].output.storage)]) if last >= 0 else ()
+
+    def _sources(self, number: int, operand: int) -> tuple[int, ...]:
+        """Groups that must end before an operand of a plan can be read from DDR."""
+        plan, fence = self.plans[number], self.fence(number)
         if operand == CONSTANT or plan.inputs[operand].constant:
-            return ()
-        return tuple(self.written.get(self.home(plan.inputs[operand].storage), ()))
+            return fence
+        written = self.written.get(self.home(plan.inputs[operand].storage), ())
+        return tuple(dict.fromkeys((*written, *fence))) if fence else tuple(written)
 
     def _wrote(self, plan: Plan, group: int | None, last: bool) -> None:
         home = self.home(plan.output.storage)
@@ -121,7 +129,7 @@ class Scheduler:
         group = self.out.group() if plan.ddr_moves else None
         if group is not None:
             self.out.dma(
-                [(work, plan.op, self._sources(plan, k), group, "", None) for k, work in plan.ddr_moves]
+                [(work, plan.op, self._sources(number, k), group, "", None) for k, work in plan.ddr_moves]
             )
         self._wrote(plan, group, last=not plan.slices)
 
@@ -163,18 +171,19 @@ class Scheduler:
 
     def _loads(self, index: int) -> list[Transfer]:
         """All loads of a step that prefetch has not done."""
-        plan = self.plans[self.residency.steps[index].plan]
+        number = self.residency.steps[index].plan
         items: list[Transfer] = []
         for operand, loads in self.pending[index].items():
             fresh = self._fresh(index, loads)
             if fresh:
-                items.extend(self._load(index, operand, fresh, self._sources(plan, operand)))
+                items.extend(self._load(index, operand, fresh, self._sources(number, operand)))
         self.pending[index] = {}
         return items
 
     def _prefetch(self, index: int, until_us: float) -> None:
-        """Loads of later steps, in order, until one does not fit CMX or would start after ``until_us``, the end of what
-        this step computes; those of the next step are due by then, and so wait for nothing."""
+        """Loads of later steps of the same function, in order, until one does not fit CMX or would start after
+        ``until_us``, the end of what this step computes; those of the next step are due by then, and so wait for
+        nothing."""
         capacity = cmx_capacity(self.hw)
         room = capacity - self.level[index]
         here = self.residency.steps[index]
@@ -182,11 +191,13 @@ class Scheduler:
         for later in range(index + 1, min(len(self.pending), index + 1 + reach)):
             ahead = self.residency.steps[later]
             plan = self.plans[ahead.plan]
+            if plan.function != self.plans[here.plan].function:
+                return
             items: list[Transfer] = []
             for operand, loads in list(self.pending[later].items()):
                 if operand != CONSTANT and self._waits_for_data(plan, operand):
                     continue
-                sources = self._sources(plan, operand)
+                sources = self._sources(ahead.plan, operand)
                 fresh = self._fresh(later, loads)
                 size = (
                     load_bytes(fresh, self.hw.tiles)
@@ -313,6 +324,15 @@ class Scheduler:
             f"CMX has {has}, gap {gap}; levers: more tiles, a larger cmx.kib_per_tile, a smaller batch or fewer "
             "tokens, 8-bit weights"
         )
+
+
+def _ended(plans: list[Plan]) -> list[int]:
+    """For each plan the last one of the function before its own; -1 in the first function."""
+    ended: list[int] = []
+    for number, plan in enumerate(plans):
+        new = number > 0 and plan.function != plans[number - 1].function
+        ended.append(number - 1 if new else ended[-1] if ended else -1)
+    return ended
 
 
 def schedule(
