@@ -78,7 +78,7 @@ def cycles(work: DpuWork, hw: Hardware) -> float:
     """
     cost = _conv_cycles if work.kind == "conv" else _cell_cycles
     total = sum(
-        count * max(cost(work, channels, hw), _planes_cycles(work, channels, hw))
+        count * (cost(work, channels, hw) + _planes_cycles(work, channels, hw))
         for channels, count in workloads(work)
     )
     lut = hw.dpu.ppe.lut
@@ -86,11 +86,14 @@ def cycles(work: DpuWork, hw: Hardware) -> float:
 
 
 def _planes_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
-    """Least cycles of a workload whose result is written as planes."""
+    """What a workload takes longer because its result is written as planes."""
     row = hw.dpu.costs.planes
     if row is None or not work.planes:
         return 0.0
-    return row.startup_cycles + row.cycles_per_byte * work.height * work.width * channels * work.out_bits / 8
+    windowed = work.kernel_h * work.kernel_w > 1
+    per_cell = row.conv if work.kind == "conv" else row.window if windowed else row.k1
+    cells = _ceil(work.height, CELL_SIDE) * _ceil(work.width, CELL_SIDE)
+    return per_cell * cells * _ceil(channels, CELL_CHANNELS)
 
 
 def roofline_cycles(work: DpuWork, hw: Hardware) -> float:

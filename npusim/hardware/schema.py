@@ -96,12 +96,15 @@ class CellCost(Section):
 
 
 class PlanesCost(Section):
-    """Least DPU cycles of one workload that writes planes: ``startup_cycles + cycles_per_byte * output bytes``."""
+    """DPU cycles more that a workload takes to write planes, per granule of 16 channels and cell of 4x4 pixels, by what
+    it computes meanwhile."""
 
-    startup_cycles: NonNegative
-    """Cycles of a workload without output."""
-    cycles_per_byte: NonNegative
-    """Cycles per byte written."""
+    k1: NonNegative
+    """Poolings and depth-wise convolutions of 1x1."""
+    window: NonNegative
+    """Those of larger kernels."""
+    conv: NonNegative
+    """Dense convolutions."""
 
 
 class DpuCosts(Section):

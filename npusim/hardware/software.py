@@ -94,6 +94,8 @@ class Software(Section):
     bound of 0, ``ClampAny`` any bounds, ``LeakyRelu`` a PRelu with one slope. What is curved needs ``dpu.ppe.lut``."""
     eltwise_multiply_on_dpu: bool = False
     """Multiply of an activation by a broadcast activation runs on the DPU's eltwise path."""
+    upright_matrices: bool = True
+    """A matrix that the DPU permutes has its rows as height, over the tiles; else as width (3720)."""
     row_fold: Count = 4
     """Width that MatMul rows are folded to where it divides them."""
     dma_gather: bool = True

@@ -12,6 +12,7 @@ from npusim.lowering.cells import assemble, fit, workload_channels
 from npusim.lowering.conv_parts import CHANNELS
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import Load, Plan, Slice, Store, cmx_capacity, load_value, transfer
+from npusim.lowering.plan_eltwise import TASK_WORKLOADS
 from npusim.lowering.values import WHOLE, Dist, Value, along, ceil_div, even, round_up
 
 #: Gives a value a storage of its own.
@@ -97,31 +98,39 @@ def plan_two_passes(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
 
 
 def _permute_dpu(node: Node, hw: Hardware) -> Plan:
+    """A permuting pool over rows, or over columns where there are fewer rows than tiles. A matrix has its rows as height
+    and is cut in slices of channels, each of at most ``TASK_WORKLOADS`` workloads (bmm_b1_*: 4 of 4 on 4000 and 5010)."""
     value, out, tiles = node.inputs[0], node.output, hw.tiles
     dims = [value.shape[d] for d in value.memory_order]
     dims = [1] * (3 - len(dims)) + dims
     height, width, channels = prod(dims[:-2]), dims[-2], dims[-1]
+    upright = height == 1 and hw.software.upright_matrices
+    if upright:
+        height, width = width, 1
     by_rows = height >= tiles
-    cuts = even(
-        dims[0] if len(value.memory_order) > 2 and by_rows else width if not by_rows else height, tiles
-    )
+    by_outermost = by_rows and not upright and len(value.memory_order) > 2
+    cuts = even(dims[0] if by_outermost else height if by_rows else width, tiles)
     if len(cuts) < tiles:
         in_dist = out_dist = WHOLE
     else:
-        axis = value.memory_order[0] if by_rows else value.memory_order[-2]
+        axis = value.memory_order[0 if by_outermost else -2]
         in_dist, out_dist = _along_memory(value, axis, cuts), _along_memory(out, axis, cuts)
     c16 = round_up(channels, CHANNELS)
-    share = ceil_div(in_dist.elements(0, value.elements), 1) * value.bits // 8
-    slices = fit(hw, share, share, height * width)
-    turned = out.memory_order[-1:] != value.memory_order[-1:] and not node.params.get("reorder")
+    unit = workload_channels(c16)
+    share = in_dist.elements(0, value.elements) * value.bits // 8
+    slices = fit(hw, share, share, c16 // CHANNELS if upright else height * width)
+    if upright and slices > 1:
+        slices = max(slices, ceil_div(c16, unit * TASK_WORKLOADS))
+    deep = round_up(ceil_div(c16, slices), CHANNELS) if upright else c16
+    turned = width > 1 and out.memory_order[-1:] != value.memory_order[-1:] and not node.params.get("reorder")
 
     def works(tile: int, index: int) -> Iterable[Work]:
-        elements = ceil_div(in_dist.elements(tile, value.elements), slices)
+        elements = ceil_div(in_dist.elements(tile, value.elements), 1 if upright else slices)
         if elements:
             rows, columns = (max(1, elements // (width * channels)), width) if by_rows else (
                 height, max(1, elements // (height * channels)))  # fmt: skip
-            yield DpuWork("maxpool", rows, columns, c16, in_bits=value.bits, out_bits=out.bits,
-                          variant_channels=workload_channels(c16), planes=turned)  # fmt: skip
+            yield DpuWork("maxpool", rows, columns, deep, in_bits=value.bits, out_bits=out.bits,
+                          variant_channels=unit, planes=turned)  # fmt: skip
 
     return assemble(node, hw, [value], [in_dist], out, out_dist, slices, works, "permuting pool")
 
