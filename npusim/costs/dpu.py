@@ -90,8 +90,12 @@ def _planes_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
     row = hw.dpu.costs.planes
     if row is None or not work.planes:
         return 0.0
-    windowed = work.kernel_h * work.kernel_w > 1
-    per_cell = row.conv if work.kind == "conv" else row.window if windowed else row.k1
+    if work.kind == "conv":
+        per_cell = row.conv
+    elif work.kernel_h * work.kernel_w > 1:
+        per_cell = row.window
+    else:
+        per_cell = row.permute if work.kind == "maxpool" else row.k1
     cells = _ceil(work.height, CELL_SIDE) * _ceil(work.width, CELL_SIDE)
     return per_cell * cells * _ceil(channels, CELL_CHANNELS)
 

@@ -99,8 +99,10 @@ class PlanesCost(Section):
     """DPU cycles more that a workload takes to write planes, per granule of 16 channels and cell of 4x4 pixels, by what
     it computes meanwhile."""
 
+    permute: NonNegative
+    """Max-poolings of 1x1, which only change the order."""
     k1: NonNegative
-    """Poolings and depth-wise convolutions of 1x1."""
+    """Average poolings and depth-wise convolutions of 1x1."""
     window: NonNegative
     """Those of larger kernels."""
     conv: NonNegative

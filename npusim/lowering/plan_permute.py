@@ -8,7 +8,7 @@ from math import prod
 
 from npusim.costs.work import DmaWork, DpuWork, Work
 from npusim.hardware.schema import Hardware
-from npusim.lowering.cells import assemble, fit, workload_channels
+from npusim.lowering.cells import WORKLOAD, Image, assemble, fit, workload_channels
 from npusim.lowering.conv_parts import CHANNELS
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import Load, Plan, Slice, Store, cmx_capacity, load_value, transfer
@@ -99,7 +99,7 @@ def plan_two_passes(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
 
 def _permute_dpu(node: Node, hw: Hardware) -> Plan:
     """A permuting pool over rows, or over columns where there are fewer rows than tiles. A matrix has its rows as height
-    and is cut in slices of channels, each of at most ``TASK_WORKLOADS`` workloads (bmm_b1_*: 4 of 4 on 4000 and 5010)."""
+    (bmm_b1_*: 4 of 4 on 4000 and 5010)."""
     value, out, tiles = node.inputs[0], node.output, hw.tiles
     dims = [value.shape[d] for d in value.memory_order]
     dims = [1] * (3 - len(dims)) + dims
@@ -115,24 +115,41 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
     else:
         axis = value.memory_order[0 if by_outermost else -2]
         in_dist, out_dist = _along_memory(value, axis, cuts), _along_memory(out, axis, cuts)
-    c16 = round_up(channels, CHANNELS)
-    unit = workload_channels(c16)
+    image = Image(height if by_rows else 1, width, round_up(channels, CHANNELS))
     share = in_dist.elements(0, value.elements) * value.bits // 8
-    slices = fit(hw, share, share, c16 // CHANNELS if upright else height * width)
-    if upright and slices > 1:
-        slices = max(slices, ceil_div(c16, unit * TASK_WORKLOADS))
-    deep = round_up(ceil_div(c16, slices), CHANNELS) if upright else c16
     turned = width > 1 and out.memory_order[-1:] != value.memory_order[-1:] and not node.params.get("reorder")
+    cut = _permute_cut(image, share, turned, hw)
 
     def works(tile: int, index: int) -> Iterable[Work]:
-        elements = ceil_div(in_dist.elements(tile, value.elements), 1 if upright else slices)
-        if elements:
-            rows, columns = (max(1, elements // (width * channels)), width) if by_rows else (
-                height, max(1, elements // (height * channels)))  # fmt: skip
-            yield DpuWork("maxpool", rows, columns, deep, in_bits=value.bits, out_bits=out.bits,
-                          variant_channels=unit, planes=turned)  # fmt: skip
+        pixels = in_dist.elements(tile, value.elements) // channels
+        if pixels:
+            rows, columns = (pixels // width, width) if by_rows else (height, pixels // height)
+            deep = round_up(ceil_div(image.channels, cut.channels), CHANNELS)
+            yield DpuWork("maxpool", ceil_div(rows, cut.height), ceil_div(columns, cut.width), deep,
+                          in_bits=value.bits, out_bits=out.bits, planes=turned,
+                          variant_channels=workload_channels(deep))  # fmt: skip
 
+    slices = cut.height * cut.width * cut.channels
     return assemble(node, hw, [value], [in_dist], out, out_dist, slices, works, "permuting pool")
+
+
+def _permute_cut(image: Image, share: int, turned: bool, hw: Hardware) -> Image:
+    """Into how many slices a permuting pool is cut along height, width and channels.
+
+    Rows if equal many are left, else columns (cumba_b24, _b32 and _b80, transpose_0132 on 3720 and 4000: 7 of 8);
+    channels of a matrix, at most ``TASK_WORKLOADS`` workloads a slice (bmm_b1_*: 2 of 3), and where writing planes is
+    dear, so that no cell is begun twice (5010: 3 of 4).
+    """
+    rows = ceil_div(image.height, hw.tiles)
+    slices = fit(hw, share, share, image.height * image.width * image.channels)
+    if slices == 1:
+        return Image(1, 1, 1)
+    if image.width == 1:
+        return Image(1, 1, max(slices, ceil_div(image.channels, WORKLOAD * TASK_WORKLOADS)))
+    parts, rest = divmod(image.channels, WORKLOAD)
+    if turned and hw.dpu.costs.planes and not rest and slices <= parts:
+        return Image(1, 1, parts)
+    return Image(slices, 1, 1) if rows % slices == 0 or slices > image.width else Image(1, slices, 1)
 
 
 def _along_memory(value: Value, axis: int, cuts: tuple[int, ...]) -> Dist:
