@@ -190,6 +190,8 @@ def _cell_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
     granules, taps, cells = cell_terms(work, channels)
     per_granule = row.granule_cycles + row.granule_tap_cycles * taps
     per_cell = row.cell_cycles + row.tap_cycles * taps
+    if work.stride > 1 == work.kernel_w and work.height < CELL_SIDE and work.width > 2:
+        per_cell *= hw.dpu.costs.short_pools
     return row.startup_cycles + granules * (per_granule + cells * per_cell)
 
 

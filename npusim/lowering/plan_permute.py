@@ -184,7 +184,7 @@ def plan_reorder(
         plans, value = _padded_rows(node, hw, value, fresh, channels * height, width)
         width = round_up(width, CHANNELS)
     if by_channels:
-        cuts = even(channels, tiles)
+        cuts = even(channels, tiles, CHANNELS)
         in_dist, out_dist = Dist(1, tuple(c * height * width for c in cuts)), Dist(height * real, cuts)
     else:
         cuts = even(height, tiles)
