@@ -98,8 +98,8 @@ def plan_two_passes(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
 
 
 def _permute_dpu(node: Node, hw: Hardware) -> Plan:
-    """A permuting pool over rows, or over columns where there are fewer rows than tiles. A matrix has its rows as height
-    (bmm_b1_*: 4 of 4 on 4000 and 5010)."""
+    """A permuting pool over rows, or over columns where there are fewer rows than tiles. A matrix has its rows as
+    height (bmm_b1_*: 4 of 4 on 4000 and 5010)."""
     value, out, tiles = node.inputs[0], node.output, hw.tiles
     dims = [value.shape[d] for d in value.memory_order]
     dims = [1] * (3 - len(dims)) + dims

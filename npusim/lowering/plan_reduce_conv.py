@@ -47,7 +47,8 @@ def _ones(node: Node, hw: Hardware, value: Value, height: int, width: int, lengt
     mode = choose_mode(height, width, CHANNELS, hw)
 
     def works(tile: int, index: int) -> Iterable[Work]:
-        yield DpuWork("conv", ceil_div(rows[tile], slices), width, CHANNELS, k16, mpe_mode=mode)
+        yield DpuWork("conv", ceil_div(rows[tile], slices), width, CHANNELS, k16, mpe_mode=mode,
+                      skipped=hw.software.ones_saving)  # fmt: skip
 
     def constants(index: int) -> list[Load]:
         return [fused_constant(CHANNELS, k16, weights, hw, 0)]
