@@ -13,7 +13,7 @@ from npusim.lowering.conv_parts import CHANNELS, fused_constant
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import Load, Plan, cmx_capacity, output_stores
 from npusim.lowering.plan_permute import Fresh, plan_reorder
-from npusim.lowering.plan_reduce_conv import plan_sum_of_planes, plan_widen
+from npusim.lowering.plan_reduce_conv import WIDENING_SKIPS, plan_sum_of_planes, plan_widen
 from npusim.lowering.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up
 
 #: Largest pooling kernel (facts/npu_hardware.md section 1).
@@ -169,7 +169,8 @@ def _widened(chain: _Chain, value: Value, out: Value) -> Plan:
     weights = Value(-1, (CHANNELS * CHANNELS, CHANNELS), constant=True)
 
     def works(tile: int, index: int) -> Iterable[Work]:
-        yield DpuWork("conv", rows[tile], columns, CHANNELS * CHANNELS, CHANNELS, mpe_mode=mode)
+        yield DpuWork("conv", rows[tile], columns, CHANNELS * CHANNELS, CHANNELS, mpe_mode=mode,
+                      skipped=WIDENING_SKIPS)  # fmt: skip
         if not chain.across:
             yield from stages.works(tile, slices)
             return
