@@ -65,7 +65,8 @@ class ConvCost(Section):
     """One row of the additive conv model (facts/vendor_costs.md 4.3, refitted): DPU cycles of one workload.
 
     ``c0 + c_mac*mac + c_deep*deep + c_drain*max(mac, D*cells)
-    + (c_act*act + c_wt*wt + c_weights*weights + c_out*out)/100 + c_stencil*stencils + c_bound*max(mac, (act + wt)/read_bytes_per_cycle, D*cells)``, with the terms of
+    + (c_act*act + c_wt*wt + c_weights*weights + c_out*out)/100
+    + c_stencil*stencils + c_bound*max(mac, (act + wt)/read_bytes_per_cycle, D*cells)``, with the terms of
     ``npusim.costs.dpu.ConvTerms``. No coefficient is negative: within a row, more work never costs less.
     """
 
