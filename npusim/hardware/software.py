@@ -97,6 +97,8 @@ class Software(Section):
     bound of 0, ``ClampAny`` any bounds, ``LeakyRelu`` a PRelu with one slope. What is curved needs ``dpu.ppe.lut``."""
     eltwise_multiply_on_dpu: bool = False
     """Multiply of an activation by a broadcast activation runs on the DPU's eltwise path."""
+    upright_matrices: bool = True
+    """A matrix that the DPU permutes has its rows as height, over the tiles; else as width (3720)."""
     row_fold: Count = 4
     """Width that MatMul rows are folded to where it divides them."""
     dma_gather: bool = True
@@ -119,8 +121,11 @@ class Software(Section):
     """Share of the multiply-accumulates that the weights of a first convolution save, which are stored sparse (4000:
     43, 62 and 10 of 83, 122 and 20 µs in the three stems)."""
     compressed_saving: Annotated[float, Field(ge=0, lt=1)] = 0.25
-    """The same where the first convolution is of 8 bits, whose few input channels are compressed instead (resnet50_int8:
-    33 of 44 µs on 4000, 89 of 125 on 3720)."""
+    """The same where the first convolution is of 8 bits, whose few input channels are compressed instead
+    (resnet50_int8: 33 of 44 µs on 4000, 89 of 125 on 3720)."""
+    ones_saving: Annotated[float, Field(ge=0, lt=1)] = 0.33
+    """The same for the convolution with ones that ReduceSum becomes, of whose 16 output channels 15 are zero (14 unique
+    variants on 3720 and 4000: 0.28 to 0.38 with 128 channels and more, 0.4 to 0.55 with 16)."""
     halo_copies: bool = True
     """Rows that two tiles need are copied to both; else a tile reads them from its neighbour's CMX."""
     rows_tolerance: Positive = 1.175

@@ -18,9 +18,13 @@ from npusim.lowering.values import WHOLE, Dist, Value, canonical4, ceil_div, eve
 CHAIN_SHARE = 0.9
 
 
+#: Most channels of one depth-wise or pooling workload.
+WORKLOAD = 64
+
+
 def workload_channels(channels: int) -> int:
     """Channels of one depth-wise or pooling workload: 64, else 32, else 16 (facts/vendor_lowering.md section 5)."""
-    return 64 if channels % 64 == 0 or channels > 64 else 32 if channels > 16 else 16
+    return WORKLOAD if channels % WORKLOAD == 0 or channels > WORKLOAD else 32 if channels > 16 else 16
 
 
 def square(size: int) -> tuple[int, int]:

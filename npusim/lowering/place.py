@@ -124,8 +124,8 @@ class Placer:
         return "either" if images else ""
 
     def _fits_whole(self, node: Node) -> bool:
-        """Whether every tile can hold all operands of a sum, which then takes them as they come (6 tiles, 512 x 28 x 28:
-        resnet50_int8 is split over channels before such a sum, resnet50 over rows)."""
+        """Whether every tile can hold all operands of a sum, which then takes them as they come (6 tiles, 512 x 28 x
+        28: resnet50_int8 is split over channels before such a sum, resnet50 over rows)."""
         return sum(value.bytes for value in node.inputs) <= cmx_capacity(self.hw)
 
     def _dwconv(self, node: Node) -> list[Plan]:

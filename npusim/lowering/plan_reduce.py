@@ -13,7 +13,7 @@ from npusim.lowering.conv_parts import CHANNELS, fused_constant
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import Load, Plan, cmx_capacity, output_stores
 from npusim.lowering.plan_permute import Fresh, plan_reorder
-from npusim.lowering.plan_reduce_conv import plan_sum_of_planes, plan_widen
+from npusim.lowering.plan_reduce_conv import WIDENING_SKIPS, plan_sum_of_planes, plan_widen
 from npusim.lowering.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up
 
 #: Largest pooling kernel (facts/npu_hardware.md section 1).
@@ -146,11 +146,11 @@ def _whole_image(node: Node, hw: Hardware, value: Value, out: Value, sides: list
 
 
 def _by_channels(chain: _Chain) -> bool:
-    """Whether the tiles split the channels: few rows a tile, or none that a first kernel can be cut at."""
+    """Whether the tiles split the channels: few rows a tile, or at most one that a first kernel leaves."""
     tiles = chain.hw.tiles
     rows = chain.height if chain.across else chain.height // factor(chain.height)[0]
-    few = rows < FEW_ROWS * tiles if chain.across else rows < tiles
-    return chain.channels % (CHANNELS * tiles) == 0 and few
+    few = rows < FEW_ROWS * tiles if chain.across else rows <= tiles
+    return chain.channels >= CHANNELS * tiles and few
 
 
 def _widened(chain: _Chain, value: Value, out: Value) -> Plan:
@@ -169,7 +169,8 @@ def _widened(chain: _Chain, value: Value, out: Value) -> Plan:
     weights = Value(-1, (CHANNELS * CHANNELS, CHANNELS), constant=True)
 
     def works(tile: int, index: int) -> Iterable[Work]:
-        yield DpuWork("conv", rows[tile], columns, CHANNELS * CHANNELS, CHANNELS, mpe_mode=mode)
+        yield DpuWork("conv", rows[tile], columns, CHANNELS * CHANNELS, CHANNELS, mpe_mode=mode,
+                      skipped=WIDENING_SKIPS)  # fmt: skip
         if not chain.across:
             yield from stages.works(tile, slices)
             return
@@ -234,7 +235,7 @@ def _channel_chain(chain: _Chain, source: Value, out: Value, fresh: Fresh) -> li
     """A chain whose tiles split the channels. Along W it stays in CMX and leaves whole; down H each stage's result is
     multicast, and so goes through DDR to a next stage that wants its own channels (rmean_1x256x24x128_ax2)."""
     hw, tiles, node = chain.hw, chain.hw.tiles, chain.node
-    cuts = even(chain.channels, tiles)
+    cuts = even(chain.channels, tiles, CHANNELS)
     kernels = factor(chain.length)
     in_dist = Dist(source.elements // chain.channels, cuts)
     strategy = f"{chain.kind} chain {kernels}"

@@ -70,8 +70,8 @@ def slices(
 
 
 def choose(node: Node, hw: Hardware, rows_before: bool = False, wanted: str = "") -> Split:
-    """The split of a convolution. ``rows_before``: its activation lies in rows already; ``wanted``: how its readers want
-    the result (``plan_conv.Surroundings.wants``)."""
+    """The split of a convolution. ``rows_before``: its activation lies in rows already; ``wanted``: how its readers
+    want the result (``plan_conv.Surroundings.wants``)."""
     height, width = geometry(node, hw)
     n16 = round_up(node.params["n"], CHANNELS)
     granules = n16 // CHANNELS
