@@ -11,7 +11,7 @@ from typing import Literal
 
 from npusim.costs.dpu import choose_mode, cycles
 from npusim.hardware.schema import Hardware
-from npusim.lowering.conv_parts import CHANNELS, channel_bytes, conv_work, geometry
+from npusim.lowering.conv_parts import CHANNELS, TABLE_BYTES, channel_bytes, conv_work, geometry
 from npusim.lowering.nodes import Node
 from npusim.lowering.slicing import Cut, Demand, cut
 from npusim.lowering.values import ceil_div, even, round_up
@@ -37,15 +37,17 @@ def demand(node: Node, hw: Hardware, split: Split, whole_output: bool) -> Demand
     if split == "channels":
         granules = ceil_div(n16 // CHANNELS, hw.tiles)
         held = n16 if whole_output else granules * CHANNELS
-        weights = granules * CHANNELS * channel_bytes(node)
-        return Demand(_padded_act(node), weights, height * row * held, height, n16 // CHANNELS)
+        channels = granules * CHANNELS
+        weights, tables = channels * channel_bytes(node), channels * TABLE_BYTES
+        return Demand(_padded_act(node), weights, height * row * held, height, n16 // CHANNELS, tables)
     rows = height if split == "repeated" else ceil_div(height, hw.tiles)
     act_rows = min(act.shape[2] if "kernel" in node.params else height, _input_rows(node, rows))
     per_row = _padded_act(node) // (
         act.shape[2] if "kernel" in node.params and len(act.shape) > 2 else height
     )
     held = height if whole_output else rows
-    return Demand(act_rows * per_row, n16 * channel_bytes(node), held * row * n16, rows, n16 // CHANNELS)
+    weights, tables = n16 * channel_bytes(node), n16 * TABLE_BYTES
+    return Demand(act_rows * per_row, weights, held * row * n16, rows, n16 // CHANNELS, tables)
 
 
 def _padded_act(node: Node) -> int:
