@@ -116,8 +116,9 @@ def cut(
     patience = ROOM_PATIENCE["channels" if by_channels else "rows"]
     if roomy is not None and (channels is None or roomy <= patience * channels):
         channels = roomy
-    rows = _by_rows(demand, budget) if demand.act >= demand.weights - demand.tables or followed else None
-    if rows is not None and (channels is None or rows <= channels):
+    heavy = demand.act >= demand.weights - demand.tables
+    rows = _by_rows(demand, budget) if heavy or followed else None
+    if rows is not None and (channels is None or rows < channels + heavy):
         return Cut(rows=rows)
     if isolated == 1 and channels is not None and channels > PIPELINE_LIMIT:
         return Cut()
