@@ -25,8 +25,8 @@ def joins(node: Node, producer: Plan, sole: bool) -> bool:
     """Whether an elementwise kernel runs slice by slice behind the plan that makes its operand.
 
     A convolution whose tiles or slices are rows carries its kernel along (chain_ffn256, chain_4matmul_swish); one that
-    both tiles and slices cut by output channels only if its rows are few (Mamba's gates of 4 and 64 tokens, 10 of 10; not of one token, 3 of 3; not
-    the Gelu of bert's 128, 48 of 48 on 4 and 6 tiles).
+    both tiles and slices cut by output channels only if its rows are few (Mamba's gates of 4 and 64 tokens, 10 of 10;
+    not of one token, 3 of 3; not the Gelu of bert's 128, 48 of 48 on 4 and 6 tiles).
     """
     few = 1 < producer.node.params.get("m", 0) <= FEW_ROWS
     rows = bool(producer.in_dists) and producer.in_dists[0] is not None and not producer.in_dists[0].whole
