@@ -76,7 +76,8 @@ class Placer:
     def _overlap(self, plan: Plan) -> None:
         """An image cut into rows feeds a reader that needs other rows too: the producer writes those to both tiles
         (resnet50: 14 rows computed, 15 or 16 written; mobilenet-v2 on 6 tiles: strides)."""
-        if "kernel" not in plan.node.params or len(plan.inputs) != 1 or plan.in_dists[0] is None:
+        image = plan.node.kind in ("conv", "dwconv", "pool") and "kernel" in plan.node.params
+        if not image or len(plan.inputs) != 1 or plan.in_dists[0] is None:
             return
         hint, wanted = self.hint(plan.inputs[0]), plan.in_dists[0]
         if hint is not None and hint.outer == wanted.outer == 1 and len(hint.cuts) == len(wanted.cuts) > 1:
