@@ -123,6 +123,8 @@ class Software(Section):
     variants on 3720 and 4000: 0.28 to 0.38 with 128 channels and more, 0.4 to 0.55 with 16)."""
     halo_copies: bool = True
     """Rows that two tiles need are copied to both; else a tile reads them from its neighbour's CMX."""
+    padding_copies: bool = True
+    """Rows that are padded to a multiple of 16 elements are copied so in DDR; else the padding is loaded by itself."""
     rows_tolerance: Positive = 1.175
     """A split over rows is chosen up to this multiple of the DPU time of one over channels (rows at 1.17 at most,
     channels at 1.18 at least in the schedules of 2026; resnet50_int8 on 6 tiles)."""
