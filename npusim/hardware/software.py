@@ -125,6 +125,8 @@ class Software(Section):
     """Rows that two tiles need are copied to both; else a tile reads them from its neighbour's CMX."""
     padding_copies: bool = True
     """Rows that are padded to a multiple of 16 elements are copied so in DDR; else the padding is loaded by itself."""
+    halo_rows: Count = 8
+    """Rows a tile from which a convolution alone whose kernel has halo rows is split over rows."""
     rows_tolerance: Positive = 1.175
     """A split over rows is chosen up to this multiple of the DPU time of one over channels (rows at 1.17 at most,
     channels at 1.18 at least in the schedules of 2026; resnet50_int8 on 6 tiles)."""
@@ -132,7 +134,8 @@ class Software(Section):
     """The same for a convolution beside one whose tiles are rows, where channels would mean multicasting or spilling
     (resnet50, mobilenet-v2 on 6 tiles: rows at 1.31 to 1.38, 16 of 20; channels at 1.42 to 3.0, 29 of 29)."""
     matmul_ties: Literal["rows", "channels"] = "rows"
-    """How the tiles share a MatMul whose DPU time is the same for a split over rows and over output channels."""
+    """How the tiles share a MatMul whose DPU time is the same for a split over rows and over output channels, and a
+    depth-wise convolution alone whose channels they can only share unevenly."""
     unsplit_kernels: tuple[str, ...] = ()
     """SHAVE kernels that are not cut over the SHAVEs of a tile."""
     pipelined_kernels: tuple[str, ...] = ()

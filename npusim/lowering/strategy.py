@@ -24,7 +24,7 @@ ROWS_CLEAR = 0.9
 TIE = 0.97
 #: Channels a tile that such a split must leave (3720: 128 and 768 taken, 64 and 32 refused).
 TIE_CHANNELS = 128
-#: Rows a tile below which a kernel with halo rows is not split over rows (7 a tile are not; 14 are).
+#: Rows a tile below which a kernel with halo rows is not split over rows beside another one (7 a tile are not; 14 are).
 HALO_ROWS = 8
 
 
@@ -79,7 +79,8 @@ def choose(node: Node, hw: Hardware, rows_before: bool = False, rows_behind: boo
         return "repeated" if granules < hw.tiles else "channels"
     kernel = node.params.get("kernel", (1, 1))
     if kernel[0] > 1:
-        return "rows" if granules < hw.tiles or height / hw.tiles >= HALO_ROWS else "channels"
+        least = HALO_ROWS if rows_before or rows_behind else hw.software.halo_rows
+        return "rows" if granules < hw.tiles or height / hw.tiles >= least else "channels"
     k16 = round_up(node.params["k"], CHANNELS)
     mode = choose_mode(height, width, n16, hw)
     over_channels = cycles(
