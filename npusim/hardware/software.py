@@ -110,6 +110,8 @@ class Software(Section):
     """A product or a change of layout hands its result over in CMX to a sum that folds it to other dimensions."""
     fused_widening: bool = False
     """The convolution that gives one plane 16 channels runs in slices together with the poolings that reduce it."""
+    broadcast_by_planes: bool = False
+    """A broadcast along the innermost axis expands every plane by a transfer of its own; else all in one."""
     dma_split_bytes: Count = 77_000
     """A lone transfer above this size is cut in two, one an engine."""
     pipeline_share: Annotated[float, Field(gt=0, le=1)] = 0.85

@@ -280,20 +280,21 @@ class Scheduler:
     def _computes(self, index: int, waits: tuple[int, ...]) -> list[int]:
         """Emit the computes of a step and what is prefetched meanwhile; the numbers of the former.
 
-        A transfer among them (broadcast, gather) follows what stands before it, and on its queue what was prefetched: a
+        A transfer among them (broadcast, gather) follows the kernels before it, and on its queue what was prefetched: a
         gather waits behind all weights that CMX has room for (every SSM trace on 4000). Kernels without a duration
         (index conversion, RMS norm, CumSum) set prefetch no limit.
         """
         step = self.residency.steps[index]
         op, group = self.plans[step.plan].op, self.computed[index]
         made: list[int] = []
-        prefetched = False
+        prefetched = behind_transfer = False
         for tile, work in step.slice.computes:
             if isinstance(work, DmaWork):
                 if not prefetched:
                     self._prefetch(index, self._limit(group, made))
                     prefetched = True
-                waits = (*waits, self._regroup(group, made)) if made else waits
+                waits = (*waits, self._regroup(group, made)) if made and not behind_transfer else waits
+            behind_transfer = isinstance(work, DmaWork)
             first = self.out.count
             self.out.compute(tile, op, work, waits, group, step.slice.detail)
             made.extend(range(first, self.out.count))
