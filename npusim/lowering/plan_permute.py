@@ -252,6 +252,6 @@ def _padded_rows(
     full = replace(fresh(value), shape=(rows, wide), order=())
     moves = [
         (0, transfer("ddr", "ddr", elements, value.bits, hw))
-        for elements in (rows * width, rows * (wide - width))
+        for elements in (rows * (wide - width), rows * width)
     ]
     return [Plan(node, [value], [None], full, None, [], "rows padded in DDR", ddr_moves=moves)], full

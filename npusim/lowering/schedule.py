@@ -10,7 +10,7 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.assemble import finish
 from npusim.lowering.emit import Emitter, Transfer
 from npusim.lowering.memory import Booking, Pool
-from npusim.lowering.plan import CONSTANT, Load, Plan, cmx_capacity
+from npusim.lowering.plan import ALL_TILES, CONSTANT, Load, Plan, cmx_capacity
 from npusim.lowering.program import Program, ProgramOp
 from npusim.lowering.repeat import Repeat
 from npusim.lowering.replay import Replay
@@ -121,7 +121,7 @@ class Scheduler:
         group = self.out.group() if plan.ddr_moves else None
         if group is not None:
             self.out.dma(
-                [(work, plan.op, self._sources(plan, k), group, "", None) for k, work in plan.ddr_moves]
+                [(work, plan.op, self._sources(plan, k), group, "", None, -1) for k, work in plan.ddr_moves]
             )
         self._wrote(plan, group, last=not plan.slices)
 
@@ -142,7 +142,17 @@ class Scheduler:
             self.expiring.setdefault(last, []).append((booking, (self.loaded[index],)))
             booked.extend((load, booking) for load in group)
         self.has_loads[index] = True
-        return [(x.work, plan.op, waits, self.loaded[index], step.slice.detail, b) for x, b in booked]
+        engines = self._engines(loads)
+        return [
+            (x.work, plan.op, waits, self.loaded[index], step.slice.detail, b, engines.get(id(x), -1))
+            for x, b in booked
+        ]
+
+    def _engines(self, loads: list[Load]) -> dict[int, int]:
+        """The engines of loads that are one a tile: they alternate, however busy each engine is (matmul_m1_k1536_n80,
+        matmul_m256_k256_n256, conv_c1024_256_h14_k1s1 on all platforms)."""
+        own = [id(load) for load in loads if load.tile != ALL_TILES]
+        return {load: i % self.out.engines for i, load in enumerate(own)} if len(own) > 1 else {}
 
     def _by_last_use(self, index: int, loads: list[Load]) -> dict[int, list[Load]]:
         """Loads by the last step that uses them, which for kept ones is a later slice of the plan."""
@@ -233,7 +243,7 @@ class Scheduler:
             if not step.last and self.has_loads[index + 1] and not self.pending[index + 1]:
                 waits = (*waits, self.loaded[index + 1])
             self.out.dma(
-                [(s.work, plan.op, waits, store, step.slice.detail, None) for s in step.slice.stores]
+                [(s.work, plan.op, waits, store, step.slice.detail, None, -1) for s in step.slice.stores]
             )
             release.append(store)
             self._wrote(plan, store, step.last)

@@ -98,9 +98,17 @@ def choose(node: Node, hw: Hardware, rows_before: bool = False, rows_behind: boo
     patience = 2 if rows_behind or (rows_before and ratio < 1) else 1
     if by_channels.channels == 1 and by_channels.slices * patience < by_rows.slices:
         return "channels"
-    wide = hw.software.matmul_ties == "channels" and n16 >= TIE_CHANNELS * hw.tiles
-    tie = wide and "kernel" not in node.params and ratio > TIE
+    tie = "kernel" not in node.params and ratio > TIE and _channels_win_ties(node, n16, hw)
     return "channels" if tie and by_channels.slices == 1 else "rows"
+
+
+def _channels_win_ties(node: Node, n16: int, hw: Hardware) -> bool:
+    """Whether a MatMul is split over channels where that takes as long as over rows: on 3720 by constant weights with
+    ``TIE_CHANNELS`` a tile, and of a constant activation (cumba_*: 4 of 4), but not of two activations (bmm_*: 3 of 3).
+    """
+    activation, weights = (v.constant for v in node.inputs[:2])
+    wide = weights and n16 >= TIE_CHANNELS * hw.tiles
+    return hw.software.matmul_ties == "channels" and (wide or activation)
 
 
 def depthwise_split(node: Node, hw: Hardware) -> Split:
