@@ -192,6 +192,8 @@ class Scheduler:
         for later in range(index + 1, min(len(self.pending), index + 1 + reach)):
             ahead = self.residency.steps[later]
             plan = self.plans[ahead.plan]
+            if plan.ahead and ahead.index - (here.index if ahead.plan == here.plan else -1) > plan.ahead:
+                return
             items: list[Transfer] = []
             for operand, loads in list(self.pending[later].items()):
                 if operand != CONSTANT and self._waits_for_data(plan, operand):
