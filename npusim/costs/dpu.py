@@ -21,6 +21,8 @@ CELL_CHANNELS = 16
 CELL_OUTPUTS = CELL_SIDE * CELL_SIDE * CELL_CHANNELS
 #: Channels are read and written in granules of this many bytes.
 GRANULE_BYTES = 32
+#: Rows of cells, and channels, above which a narrow depth-wise or pooling workload costs more (``long_narrow``).
+NARROW_ROWS, NARROW_CHANNELS = 4, 32
 #: Reduced channels (times taps) from which MACs count as deep (``ConvCost.c_deep``): FP16 and INT8 workloads 4 wide in
 #: mode 16x16 are priced right up to 1,536 and 9 to 18 % low from 2,048 on (4000: 11 of 15 points).
 DEEP = 2048
@@ -162,13 +164,13 @@ def cell_keys(work: DpuWork, channels: int) -> tuple[str, ...]:
     return (*(f"{key} {channels}" for key in by_class), *by_class, by_type)
 
 
-def cell_terms(work: DpuWork, channels: int) -> CellTerms:
+def cell_terms(work: DpuWork, channels: int, hw: Hardware) -> CellTerms:
     """Terms of a workload of ``channels`` that is not a dense convolution."""
     taps = work.kernel_h * work.kernel_w
     granules = (
         _ceil(channels, CELL_CHANNELS) if taps == 1 else _ceil(channels * work.in_bits, 8 * GRANULE_BYTES)
     )
-    return CellTerms(granules, taps, _pixel_cells(work))
+    return CellTerms(granules, taps, _pixel_cells(work, channels, hw))
 
 
 def _conv_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
@@ -195,7 +197,7 @@ def _conv_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
 
 def _cell_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
     row = _lookup(hw.dpu.costs.cells, cell_keys(work, channels), hw)
-    granules, taps, cells = cell_terms(work, channels)
+    granules, taps, cells = cell_terms(work, channels, hw)
     per_granule = row.granule_cycles + row.granule_tap_cycles * taps
     per_cell = row.cell_cycles + row.tap_cycles * taps
     if work.stride > 1 == work.kernel_w and work.height < CELL_SIDE and work.width > 2:
@@ -203,18 +205,22 @@ def _cell_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
     return row.startup_cycles + granules * (per_granule + cells * per_cell)
 
 
-def _pixel_cells(work: DpuWork) -> float:
+def _pixel_cells(work: DpuWork, channels: int, hw: Hardware) -> float:
     """Cells of 4x4 pixels that a workload is charged for.
 
     Eltwise and permute pay by pixel above one cell. Pooled outputs of one or two columns do not pay for the whole
-    width of a cell: by pixel where the kernel is 1x1 (the output is the limit), half of it for larger ones.
+    width of a cell: by pixel where the kernel is 1x1 (the output is the limit), half of it for larger ones, and more
+    (``long_narrow``) in long ones of many channels.
     """
     if work.kind in ("eltwise", "permute"):
         return max(1.0, work.height / CELL_SIDE) * max(1.0, work.width / CELL_SIDE)
     rows = _ceil(work.height, CELL_SIDE)
     if work.width > 2:
         return rows * _ceil(work.width, CELL_SIDE)
-    return rows * (work.width / CELL_SIDE if work.kernel_h * work.kernel_w == 1 else 0.5)
+    if work.kernel_h * work.kernel_w == 1:
+        return rows * work.width / CELL_SIDE
+    long = max(0, rows - NARROW_ROWS) if channels > NARROW_CHANNELS else 0
+    return rows * 0.5 + long * hw.dpu.costs.long_narrow
 
 
 def workloads(work: DpuWork) -> list[tuple[int, int]]:

@@ -113,6 +113,8 @@ class Software(Section):
     """A product or a change of layout hands its result over in CMX to a sum that folds it to other dimensions."""
     fused_widening: bool = False
     """The convolution that gives one plane 16 channels runs in slices together with the poolings that reduce it."""
+    broadcast_by_planes: bool = False
+    """A broadcast along the innermost axis expands every plane by a transfer of its own; else all in one."""
     dma_split_bytes: Count = 77_000
     """A lone transfer above this size is cut in two, one an engine."""
     pipeline_share: Annotated[float, Field(gt=0, le=1)] = 0.85
@@ -128,6 +130,10 @@ class Software(Section):
     variants on 3720 and 4000: 0.28 to 0.38 with 128 channels and more, 0.4 to 0.55 with 16)."""
     halo_copies: bool = True
     """Rows that two tiles need are copied to both; else a tile reads them from its neighbour's CMX."""
+    padding_copies: bool = True
+    """Rows that are padded to a multiple of 16 elements are copied so in DDR; else the padding is loaded by itself."""
+    halo_rows: Count = 8
+    """Rows a tile from which a convolution alone whose kernel has halo rows is split over rows."""
     rows_tolerance: Positive = 1.175
     """A split over rows is chosen up to this multiple of the DPU time of one over channels (rows at 1.17 at most,
     channels at 1.18 at least in the schedules of 2026; resnet50_int8 on 6 tiles)."""
@@ -135,7 +141,8 @@ class Software(Section):
     """The same for a convolution beside one whose tiles are rows, where channels would mean multicasting or spilling
     (resnet50, mobilenet-v2 on 6 tiles: rows at 1.31 to 1.38, 16 of 20; channels at 1.42 to 3.0, 29 of 29)."""
     matmul_ties: Literal["rows", "channels"] = "rows"
-    """How the tiles share a MatMul whose DPU time is the same for a split over rows and over output channels."""
+    """How the tiles share a MatMul whose DPU time is the same for a split over rows and over output channels, and a
+    depth-wise convolution alone whose channels they can only share unevenly."""
     unsplit_kernels: tuple[str, ...] = ()
     """SHAVE kernels that are not cut over the SHAVEs of a tile."""
     pipelined_kernels: tuple[str, ...] = ()

@@ -101,7 +101,8 @@ def fit(
 
     ``ahead``: with the next slice's input beside it (pools and depth-wise ops: 2 x 524 KiB + 524 do not fit, so relu_l
     has 3 slices; eltwise and permute ops do without). ``equal``: only counts that divide ``units`` (channels:
-    [1024,2560] is scaled in 4 slices of 640). Where no unit fits, it is cut within units.
+    [1024,2560] is scaled in 4 slices of 640). Their constants (``fixed``) need room beside one slice alone (the
+    same on 3720, where then no load runs ahead). Where no unit fits, it is cut within units.
     """
     capacity = cmx_capacity(hw)
     if in_bytes + out_bytes + fixed <= capacity:
@@ -110,7 +111,9 @@ def fit(
         if equal and units % n:
             continue
         share = ceil_div(units, n) / units
-        if share * ((2 if ahead else 1) * in_bytes + out_bytes) + fixed <= capacity:
+        alone = share * (in_bytes + out_bytes) + fixed
+        both = share * ((2 if ahead else 1) * in_bytes + out_bytes) + (0 if equal else fixed)
+        if max(alone, both) <= capacity:
             return n
     return max(units, ceil_div(in_bytes + out_bytes, max(capacity - fixed, 1))) if fixed < capacity else units
 

@@ -68,6 +68,8 @@ class Plan:
     in_place: bool = False
     gathered: bool = False
     """The results of its slices may lie side by side in CMX (resnet50: a sliced convolution, then an Add)."""
+    ahead: int = 0
+    """How many of its slices are loaded ahead of the one that computes; 0: as ``software.prefetch_slices`` says."""
     chain: int = -1
     """Plans of equal slice counts with the same number run slice by slice together (vertical fusion, facts 4.3)."""
     ddr_moves: list[tuple[int, DmaWork]] = field(default_factory=list)

@@ -36,8 +36,9 @@ def plan_depthwise(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     channels, kernel, stride = out.shape[1], node.params["kernel"], node.params["stride"][0]
     image = Image(height, width, round_up(channels, CHANNELS))
     in_rows = act.shape[2] if len(act.shape) > 2 else height
-    over_channels = _over_channels(hw, image, kernel, act, out)
-    before, act = channels_last(node, hw, act, fresh)
+    before, last = channels_last(node, hw, act, fresh)
+    over_channels = _over_channels(hw, image, kernel, act, out, alone=bool(before))
+    act = last
     pads = node.params["pads"]
     rows = [p - kernel[0] // 2 for p in (pads[0], pads[len(pads) // 2]) if p > kernel[0] // 2]
     if rows and not over_channels:
@@ -48,7 +49,17 @@ def plan_depthwise(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
         before.append(Plan(node, [act], [None], joined, None, [], "rows concatenated", ddr_moves=moves))
         act = joined
     plan = _channelwise(
-        node, hw, act, out, image, "dwconv", kernel, stride, weights.stored_bits, in_rows=in_rows
+        node,
+        hw,
+        act,
+        out,
+        image,
+        "dwconv",
+        kernel,
+        stride,
+        weights.stored_bits,
+        in_rows=in_rows,
+        over_channels=over_channels,
     )
     if rows and over_channels:
         fill = [transfer("ddr", "cmx", channels * r, act.bits, hw) for r in rows]
@@ -131,14 +142,20 @@ def plan_planes(node: Node, hw: Hardware, kind: Kind, fresh: Fresh) -> list[Plan
     return [*before, _channelwise(node, hw, target, out, image, kind, planes=c)]
 
 
-def _over_channels(hw: Hardware, image: Image, kernel: tuple[int, int], act: Value, out: Value) -> bool:
-    """Split over channels (SOK): where every tile gets whole granules and both tensors fit each tile's CMX whole; 1x1
-    only where there are few rows (facts 2.2; rms_1x1x4x768, and rms_1x1x256x1536 and dwconv1d_c1792 on 3720 alone)."""
+def _over_channels(
+    hw: Hardware, image: Image, kernel: tuple[int, int], act: Value, out: Value, *, alone: bool = False
+) -> bool:
+    """Split over channels (SOK): where every tile gets equal many granules and both tensors fit each tile's CMX whole;
+    1x1 only where there are few rows (facts 2.2; rms_1x1x4x768, and rms_1x1x256x1536 and dwconv1d_c1792 on 3720 alone).
+
+    ``alone``: no convolution made the activation in rows; 3720 then splits uneven channels too (dwconv2d_c144_h56).
+    """
     tiles = hw.tiles
     copies = 1 if hw.software.broadcast_output else tiles
     if kernel == (1, 1) and image.height > max(tiles, hw.software.row_fold):
         return False
-    if image.channels % (CHANNELS * tiles):
+    uneven = image.channels % (CHANNELS * tiles) > 0
+    if uneven and not (alone and hw.software.matmul_ties == "channels"):
         return image.height < tiles and image.channels >= CHANNELS * tiles
     taps = round_up(kernel[0] * kernel[1], CHANNELS)
     constants = image.channels // tiles * (taps * 2 + TABLE_BYTES)
@@ -150,7 +167,7 @@ def _over_channels(hw: Hardware, image: Image, kernel: tuple[int, int], act: Val
 def _channelwise(
     node: Node, hw: Hardware, act: Value, out: Value, image: Image, kind: Kind = "dwconv",
     kernel: tuple[int, int] = (1, 1), stride: int = 1, weight_bits: int = 16, *,
-    in_rows: int = 0, planes: int = 0,
+    in_rows: int = 0, planes: int = 0, over_channels: bool | None = None,
 ) -> Plan:  # fmt: skip
     """One depth-wise or pooling op over channels or rows. ``planes`` > 0: the result is written as so many planes."""
     tiles, channels = hw.tiles, image.channels
@@ -160,7 +177,9 @@ def _channelwise(
     turned = planes > 0 or (node.kind in ("dwconv", "pool") and out.plain and image.width > 1)
     more = {"kernel_h": kernel[0], "kernel_w": kernel[1], "stride": stride, "in_bits": act.bits, "out_bits": out.bits,
             "planes": turned, "fp8": act.fp8}  # fmt: skip
-    if weighted and _over_channels(hw, image, kernel, act, out):
+    if over_channels is None:
+        over_channels = weighted and _over_channels(hw, image, kernel, act, out)
+    if over_channels:
         return _over_channel_tiles(node, hw, act, out, image, weights, more)
     rows = even(image.height, tiles)
     whole = len(rows) < tiles

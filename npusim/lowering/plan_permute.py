@@ -11,7 +11,7 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.cells import WORKLOAD, Image, assemble, fit, workload_channels
 from npusim.lowering.conv_parts import CHANNELS
 from npusim.lowering.nodes import Node
-from npusim.lowering.plan import Load, Plan, Slice, Store, cmx_capacity, load_value, transfer
+from npusim.lowering.plan import CONSTANT, Load, Plan, Slice, Store, cmx_capacity, load_value, transfer
 from npusim.lowering.plan_eltwise import TASK_WORKLOADS
 from npusim.lowering.values import WHOLE, Dist, Value, along, ceil_div, even, round_up
 
@@ -171,18 +171,21 @@ def plan_reorder(
 
     A reader with ``halo`` rows finds them in CMX only if the pixels are not folded.
     Where W is no multiple of 16 the pixels are folded to 16 x HW/16 (dwconv2d_c144_h56); if that can't be, each row is
-    first padded by copies in DDR (dwconv2d_c384_h14).
+    padded, by copies in DDR or while it is loaded (dwconv2d_c384_h14, conv_c1024_256_h14_k1s1, conv_c512_512_h14_k3s1).
     """
     channels, height, width = planes
     tiles, wide = hw.tiles, target.elements // (height * width)
     plans: list[Plan] = []
-    real = width
+    real, padded_loads = width, False
     fold = width % CHANNELS or height < tiles
     if fold and height * width % CHANNELS == 0:
         height, width = height * width // CHANNELS, CHANNELS
     elif width % CHANNELS:
-        plans, value = _padded_rows(node, hw, value, fresh, channels * height, width)
         width = round_up(width, CHANNELS)
+        if hw.software.padding_copies:
+            plans, value = _padded_rows(node, hw, value, fresh, channels * height, real)
+        else:
+            value, padded_loads = replace(value, shape=(channels * height, width), order=()), True
     if by_channels:
         cuts = even(channels, tiles, CHANNELS)
         in_dist, out_dist = Dist(1, tuple(c * height * width for c in cuts)), Dist(height * real, cuts)
@@ -219,7 +222,26 @@ def plan_reorder(
     plan = assemble(node, hw, [value], [in_dist], target, out_dist, slices, works, strategy)
     if halo and fold:
         plan.out_dist = None
+    if padded_loads:
+        for part in plan.slices:
+            part.loads = [x for load in part.loads for x in _padded_load(load, value, real, hw)]
     return [*plans, plan]
+
+
+def _padded_load(load: Load, value: Value, real: int, hw: Hardware) -> list[Load]:
+    """A load of padded rows as one of their ``real`` elements and one of the zeros behind them."""
+    width = value.shape[-1]
+    rows = load.cmx_bytes * 8 // value.bits // width
+    own, zeros = rows * real, rows * (width - real)
+    return [
+        replace(load, work=load_value(value, own, hw), cmx_bytes=ceil_div(own * value.bits, 8)),
+        Load(
+            CONSTANT,
+            load.tile,
+            transfer("ddr", "cmx", zeros, value.bits, hw),
+            ceil_div(zeros * value.bits, 8),
+        ),
+    ]
 
 
 def _padded_rows(
@@ -230,6 +252,6 @@ def _padded_rows(
     full = replace(fresh(value), shape=(rows, wide), order=())
     moves = [
         (0, transfer("ddr", "ddr", elements, value.bits, hw))
-        for elements in (rows * width, rows * (wide - width))
+        for elements in (rows * (wide - width), rows * width)
     ]
     return [Plan(node, [value], [None], full, None, [], "rows padded in DDR", ddr_moves=moves)], full

@@ -226,7 +226,7 @@ def _stays(
 
 def _converted_by_slice(made: Plan, plan: Plan) -> bool:
     """Whether a sliced kernel of several operands (a comparison) is read by a conversion in just the parts that it
-    would store: less_bcw and select_1x24x256x256 on 3720 and 5010, not less_bcc, whose SHAVEs' parts don't touch."""
+    would store: less_bcw and select_1x24x256x256 on 3720 and 5010, not less_bcc, whose SHAVEs' parts lie apart."""
     if (made.node.kind, plan.node.params.get("kernel")) != ("eltwise", "convert") or len(made.slices) == 1:
         return False
     stored = [sorted((x.tile, x.work.bytes) for x in part.stores) for part in made.slices]

@@ -24,7 +24,7 @@ ROWS_CLEAR = 0.9
 TIE = 0.97
 #: Channels a tile that such a split must leave (3720: 128 and 768 taken, 64 and 32 refused).
 TIE_CHANNELS = 128
-#: Rows a tile below which a kernel with halo rows is not split over rows (7 a tile are not; 14 are).
+#: Rows a tile below which a kernel with halo rows is not split over rows beside another one (7 a tile are not; 14 are).
 HALO_ROWS = 8
 
 
@@ -81,7 +81,8 @@ def choose(node: Node, hw: Hardware, rows_before: bool = False, wanted: str = ""
         return "repeated" if granules < hw.tiles else "channels"
     kernel = node.params.get("kernel", (1, 1))
     if kernel[0] > 1:
-        return "rows" if granules < hw.tiles or height / hw.tiles >= HALO_ROWS else "channels"
+        least = HALO_ROWS if rows_before or wanted in ("rows", "either") else hw.software.halo_rows
+        return "rows" if granules < hw.tiles or height / hw.tiles >= least else "channels"
     k16 = round_up(node.params["k"], CHANNELS)
     mode = choose_mode(height, width, n16, hw)
     over_channels = cycles(
@@ -99,9 +100,17 @@ def choose(node: Node, hw: Hardware, rows_before: bool = False, wanted: str = ""
     patience = 2 if wanted in ("rows", "either") or (rows_before and ratio < 1) else 1
     if by_channels.channels == 1 and by_channels.slices * patience < by_rows.slices:
         return "channels"
-    wide = hw.software.matmul_ties == "channels" and n16 >= TIE_CHANNELS * hw.tiles
-    tie = wide and "kernel" not in node.params and ratio > TIE
+    tie = "kernel" not in node.params and ratio > TIE and _channels_win_ties(node, n16, hw)
     return "channels" if tie and by_channels.slices == 1 else "rows"
+
+
+def _channels_win_ties(node: Node, n16: int, hw: Hardware) -> bool:
+    """Whether a MatMul is split over channels where that takes as long as over rows: on 3720 by constant weights with
+    ``TIE_CHANNELS`` a tile, and of a constant activation (cumba_*: 4 of 4), but not of two activations (bmm_*: 3 of 3).
+    """
+    activation, weights = (v.constant for v in node.inputs[:2])
+    wide = weights and n16 >= TIE_CHANNELS * hw.tiles
+    return hw.software.matmul_ties == "channels" and (wide or activation)
 
 
 def depthwise_split(node: Node, hw: Hardware) -> Split:

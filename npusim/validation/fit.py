@@ -91,7 +91,7 @@ def terms(work: DpuWork, hw: Hardware) -> dict[str, float]:
             "c_weights": conv.weight_bytes / 100,
             "c_out": conv.out_bytes / 100,
         }
-    granules, taps, cells = dpu.cell_terms(work, work.out_channels)
+    granules, taps, cells = dpu.cell_terms(work, work.out_channels, hw)
     per_tap = granules * taps
     return dict(zip(_CELL, (1.0, granules, per_tap, granules * cells, per_tap * cells), strict=True))
 
