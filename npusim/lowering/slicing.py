@@ -14,7 +14,7 @@ from math import inf
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.plan import cmx_capacity
-from npusim.lowering.values import ceil_div
+from npusim.lowering.values import ceil_div, round_up
 
 #: Share of CMX that the weights of an op may take before it is cut for pipelining (facts 3.2: 300 KiB no, 400 yes).
 LARGE_WEIGHTS = 0.25
@@ -28,6 +28,9 @@ ROOM_PATIENCE = {"rows": 5.0, "channels": 1.5}
 UNEQUAL_PATIENCE = 2
 #: Most slices that an op is cut into for the sake of pipelining alone, although it fits in one.
 PIPELINE_LIMIT = 3
+#: Rows of pixels that the DPU works on at once: slices of fewer leave a part of it idle, and weights that come in parts
+#: for slices of as many cost less. All row slices of the reference have 8 rows or more (facts 3.2).
+GRID_ROWS = 4
 #: A step between slice counts that leave equal slices above which the compiler takes unequal ones: 661 units are cut in
 #: 221 of 3 (facts 3.2). The bound itself is a guess between 3 (15 and 5 x 3 are kept) and 661.
 DIVISOR_GAP = 6
@@ -37,7 +40,8 @@ DIVISOR_GAP = 6
 class Demand:
     """What one tile holds of an op that is not sliced, bytes: activation, weights with their table, and output.
 
-    ``rows`` and ``units`` are the output rows and the channel granules of the whole op, along which it can be cut.
+    ``rows`` and ``units`` are the output rows and the channel granules of the whole op, along which it can be cut;
+    ``halo`` is the activation that every slice of rows needs besides its share, bytes; ``tiles`` share the granules.
     """
 
     act: int
@@ -45,6 +49,8 @@ class Demand:
     out: int
     rows: int
     units: int
+    halo: int = 0
+    tiles: int = 1
 
     @property
     def total(self) -> int:
@@ -117,7 +123,8 @@ def cut(
         channels = roomy
     rows = _by_rows(demand, budget) if demand.act >= demand.weights or followed else None
     if rows is not None and (channels is None or rows <= channels):
-        return Cut(rows=rows)
+        thin = demand.rows >= 2 * GRID_ROWS and ceil_div(demand.rows, rows) < GRID_ROWS
+        return (_nested(demand, budget) if thin else None) or Cut(rows=rows)
     if isolated == 1 and channels is not None and channels > PIPELINE_LIMIT:
         return Cut()
     if channels is not None:
@@ -139,14 +146,17 @@ def _by_rows(demand: Demand, budget: float) -> int | None:
 
 
 def _nested(demand: Demand, budget: float) -> Cut | None:
-    """Fewest slices along both axes."""
-    best: Cut | None = None
+    """Slices along both axes of which two fit, but for the activation: those that keep the DPU busy for the shortest
+    time, in its grid of rows and granules, and of these the fewest."""
+    found: list[tuple[int, int, Cut]] = []
+    whole = ceil_div(demand.units, demand.tiles)
     for rows in range(2, demand.rows + 1):
-        share = ceil_div(demand.rows, rows) / demand.rows
-        inner = Demand(int(demand.act * share), demand.weights, int(demand.out * share), 1, demand.units)
-        channels = first_fit(inner, budget, 1)
-        if channels is not None and (best is None or rows * channels < best.slices):
-            best = Cut(rows, channels)
-        if best is not None and rows > best.slices:
-            break
-    return best
+        each = ceil_div(demand.rows, rows)
+        share = each / demand.rows
+        room = budget - demand.act * share - demand.halo
+        granules = int(room / (2 * (demand.weights + demand.out * share)) * whole)
+        if granules > 0:
+            channels = ceil_div(demand.units, min(granules, whole) * demand.tiles)
+            busy = rows * round_up(each, GRID_ROWS) * channels * ceil_div(whole, channels)
+            found.append((busy, rows * channels, Cut(rows, channels)))
+    return min(found, default=(0, 0, None), key=lambda one: one[:2])[2]
