@@ -114,9 +114,11 @@ class Builder:
             self.cut = finer
 
     def _fits(self) -> bool:
-        """Whether the first slice, than which none is larger, fits CMX."""
-        part = self._slice(0, 0)
-        return booked_bytes(part.loads, self.hw.tiles) + max(part.out_bytes) <= cmx_capacity(self.hw)
+        """Whether the largest slice fits CMX: the first, or the second one of rows, which has more halo."""
+        parts = [self._slice(r, 0) for r in range(min(2, self.cut.rows))]
+        tiles = self.hw.tiles
+        most = max(booked_bytes(part.loads, tiles) + max(part.out_bytes) for part in parts)
+        return most <= cmx_capacity(self.hw)
 
     def _whole_output(self, wants: str) -> bool:
         if self.split == "rows":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, product
 from math import inf
 
 from npusim.hardware.schema import Hardware
@@ -42,6 +42,7 @@ class Demand:
 
     ``rows`` and ``units`` are the output rows and the channel granules of the whole op, along which it can be cut;
     ``halo`` is the activation that every slice of rows needs besides its share, bytes; ``tiles`` share the granules.
+    ``macs`` are the multiply-accumulates of the tile, with operands of ``bits``.
     """
 
     act: int
@@ -51,6 +52,8 @@ class Demand:
     units: int
     halo: int = 0
     tiles: int = 1
+    macs: int = 0
+    bits: int = 16
 
     @property
     def total(self) -> int:
@@ -124,12 +127,12 @@ def cut(
     rows = _by_rows(demand, budget) if demand.act >= demand.weights or followed else None
     if rows is not None and (channels is None or rows <= channels):
         thin = demand.rows >= 2 * GRID_ROWS and ceil_div(demand.rows, rows) < GRID_ROWS
-        return (_nested(demand, budget) if thin else None) or Cut(rows=rows)
+        return (_nested(demand, hw) if thin else None) or Cut(rows=rows)
     if isolated == 1 and channels is not None and channels > PIPELINE_LIMIT:
         return Cut()
     if channels is not None:
         return Cut(channels=channels)
-    return _nested(demand, budget) or Cut(demand.rows, demand.units)
+    return _nested(demand, hw) or Cut(demand.rows, demand.units)
 
 
 def _by_rows(demand: Demand, budget: float) -> int | None:
@@ -145,18 +148,31 @@ def _by_rows(demand: Demand, budget: float) -> int | None:
     return next((n for n in divisors(demand.rows)[1:] if least <= n <= 2 * least), least)
 
 
-def _nested(demand: Demand, budget: float) -> Cut | None:
-    """Slices along both axes of which two fit, but for the activation: those that keep the DPU busy for the shortest
-    time, in its grid of rows and granules, and of these the fewest."""
-    found: list[tuple[int, int, Cut]] = []
+def _nested(demand: Demand, hw: Hardware) -> Cut | None:
+    """Slices along both axes: those that take the shortest time, in the DPU's grid of rows and granules, and of these
+    the fewest. Two fit CMX, but for their activation, so that weights come while the DPU computes, or one does. Weights
+    that are cut come again for every slice of rows."""
+    found: list[tuple[float, int, Cut]] = []
     whole = ceil_div(demand.units, demand.tiles)
-    for rows in range(2, demand.rows + 1):
+    capacity = cmx_capacity(hw)
+    for rows, copies in product(range(1, demand.rows + 1), (1, 2)):
         each = ceil_div(demand.rows, rows)
         share = each / demand.rows
-        room = budget - demand.act * share - demand.halo
-        granules = int(room / (2 * (demand.weights + demand.out * share)) * whole)
+        budget = capacity if copies == 1 else hw.software.pipeline_share * capacity
+        room = budget - demand.act * share - (demand.halo if rows > 1 else 0)
+        granules = int(room / (copies * (demand.weights + demand.out * share)) * whole)
         if granules > 0:
             channels = ceil_div(demand.units, min(granules, whole) * demand.tiles)
-            busy = rows * round_up(each, GRID_ROWS) * channels * ceil_div(whole, channels)
-            found.append((busy, rows * channels, Cut(rows, channels)))
-    return min(found, default=(0, 0, None), key=lambda one: one[:2])[2]
+            grid = rows * round_up(each, GRID_ROWS) / demand.rows * channels * ceil_div(whole, channels) / whole
+            computed, moved = _times_us(demand, hw)
+            computed, moved = computed * grid, moved * (rows if channels > 1 else 1)
+            total = computed + moved if copies == 1 else max(computed, moved)
+            found.append((total, rows * channels, Cut(rows, channels)))
+    return min(found, default=(0.0, 0, None), key=lambda one: one[:2])[2]
+
+
+def _times_us(demand: Demand, hw: Hardware) -> tuple[float, float]:
+    """How long a tile computes at its full rate, and how long the weights of all tiles take to arrive, µs."""
+    rates = hw.dpu.macs_per_cycle
+    rate = rates.int8 if demand.bits == 8 else rates.fp16
+    return demand.macs / rate / hw.clocks.dpu_mhz, demand.weights * demand.tiles / hw.ddr.bandwidth_gbps / 1e3
