@@ -200,8 +200,9 @@ def _stays(
     between = range(begin + 1, reading[0])
     if any(result.level[s] + size > capacity for s in between):
         return False
-    more = max(0, size - load_bytes([x for x in plan.slices[0].loads if x.operand == operand], tiles))
-    if any(result.level[s] + more > capacity for s in reading):
+    loaded = ([x for x in result.steps[s].slice.loads if x.operand == operand] for s in reading)
+    more = [max(0, size - load_bytes(loads, tiles)) for loads in loaded]
+    if any(result.level[s] + extra > capacity for s, extra in zip(reading, more, strict=True)):
         return False
     if (made.in_place or made.gathered) and source not in result.widened:
         extra = size - result.output_bytes(made, source, made.slices[-1]) if made.gathered else size
@@ -212,8 +213,8 @@ def _stays(
         result.widened[source] = size
     for s in between:
         result.level[s] += size
-    for s in reading:
-        result.level[s] += more
+    for s, extra in zip(reading, more, strict=True):
+        result.level[s] += extra
     result.keep_until[source] = max(begin, reading[-1])
     result.resident[reader, operand] = source
     return True
