@@ -16,7 +16,7 @@ from npusim.lowering.values import Value
 KERNEL_OPS = frozenset(
     {
         "AdaptiveAvgPool", "AdaptiveMaxPool", "BatchToSpace", "Bucketize", "CTCGreedyDecoder",
-        "CTCGreedyDecoderSeqLen", "DFT", "DeformableConvolution", "DetectionOutput", "ExtractImagePatches", "GRN",
+        "CTCGreedyDecoderSeqLen", "DFT", "DeformableConvolution", "ExtractImagePatches", "GRN",
         "GatherElements", "GatherND", "GridSample", "IDFT", "IRDFT", "LRN", "MatrixNms", "MulticlassNms",
         "NonMaxSuppression", "NonZero", "OneHot", "PSROIPooling", "PriorBox", "PriorBoxClustered", "Proposal", "RDFT",
         "ROIAlign", "ROIPooling", "Range", "RegionYolo", "ReorgYolo", "Reverse", "ReverseSequence", "Roll",
@@ -37,6 +37,25 @@ def kernel(fuser: Fuser, op: Op) -> None:
             made = Value(fuser.storage(), tensor.shape, bits, bits)
             fuser.emit("unary", op, inputs, made, kernel=op.type.lower())
             fuser.values[output] = made
+
+
+def detection_output(fuser: Fuser, op: Op) -> None:
+    """DetectionOutput: the scores of every class are sorted, then the best boxes are picked (npu_compiler: the op
+    becomes a chain of kernels, of which detection_output_sort works on the scores and may be split over tiles and
+    SHAVEs by classes, which lie outermost for it)."""
+    boxes, scores = (fuser.plain(v, op) for v in fuser.operands(op)[:2])
+    batch, made = boxes.shape[0], fuser.fresh(op)
+    shared = bool(op.attrs.get("share_location", True))
+    classes = scores.elements // (boxes.elements // 4) if shared else int(op.attrs["num_classes"])
+    priors = scores.elements // (batch * classes)
+    by_class = replace(scores, shape=(batch, priors, classes)).transposed((0, 2, 1))
+    rows = replace(fuser.plain(by_class, op), shape=(1, 1, batch * classes, priors), order=())
+    ranked = Value(fuser.storage(), rows.shape, rows.bits, rows.bits)
+    fuser.emit("unary", op, [rows], ranked, kernel="detectionoutput", axis=3)
+    kept = min(priors, made.shape[2])
+    best = replace(ranked, shape=(1, 1, batch * classes, kept), partial=kept < priors)
+    fuser.emit("unary", op, [best, boxes], made, kernel="detectionoutput")
+    fuser.values[op.outputs[0]] = made
 
 
 def _data(fuser: Fuser, id: int) -> bool:

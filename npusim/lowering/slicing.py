@@ -163,7 +163,9 @@ def _nested(demand: Demand, hw: Hardware) -> Cut | None:
         granules = int(room / (copies * (demand.weights + demand.out * share)) * whole)
         if granules > 0:
             channels = ceil_div(demand.units, min(granules, whole) * demand.tiles)
-            grid = rows * round_up(each, GRID_ROWS) / demand.rows * channels * ceil_div(whole, channels) / whole
+            grid = (
+                rows * round_up(each, GRID_ROWS) / demand.rows * channels * ceil_div(whole, channels) / whole
+            )
             computed, moved = _times_us(demand, hw)
             computed, moved = computed * grid, moved * (rows if channels > 1 else 1)
             total = computed + moved if copies == 1 else max(computed, moved)
