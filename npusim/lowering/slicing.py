@@ -8,13 +8,14 @@ slices are resident at once and the transfers of one hide behind the computes of
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from math import inf
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.plan import cmx_capacity
-from npusim.lowering.values import ceil_div, round_up
+from npusim.lowering.values import ceil_div
 
 #: Share of CMX that the weights of an op may take before it is cut for pipelining (facts 3.2: 300 KiB no, 400 yes).
 LARGE_WEIGHTS = 0.25
@@ -42,7 +43,7 @@ class Demand:
 
     ``rows`` and ``units`` are the output rows and the channel granules of the whole op, along which it can be cut;
     ``halo`` is the activation that every slice of rows needs besides its share, bytes; ``tiles`` share the granules.
-    ``macs`` are the multiply-accumulates of the tile, with operands of ``bits``.
+    ``computes`` says how long a tile computes so many rows of so many granules, µs.
     """
 
     act: int
@@ -52,8 +53,7 @@ class Demand:
     units: int
     halo: int = 0
     tiles: int = 1
-    macs: int = 0
-    bits: int = 16
+    computes: Callable[[int, int], float] = lambda rows, granules: rows * granules
 
     @property
     def total(self) -> int:
@@ -149,9 +149,9 @@ def _by_rows(demand: Demand, budget: float) -> int | None:
 
 
 def _nested(demand: Demand, hw: Hardware) -> Cut | None:
-    """Slices along both axes: those that take the shortest time, in the DPU's grid of rows and granules, and of these
-    the fewest. Two fit CMX, but for their activation, so that weights come while the DPU computes, or one does. Weights
-    that are cut come again for every slice of rows."""
+    """Slices along both axes: those that take the shortest time, and of these the fewest. Two fit CMX, but for their
+    activation, so that weights come while the DPU computes, or one does. Weights that are cut come again for every
+    slice of rows."""
     found: list[tuple[float, int, Cut]] = []
     whole = ceil_div(demand.units, demand.tiles)
     capacity = cmx_capacity(hw)
@@ -163,18 +163,12 @@ def _nested(demand: Demand, hw: Hardware) -> Cut | None:
         granules = int(room / (copies * (demand.weights + demand.out * share)) * whole)
         if granules > 0:
             channels = ceil_div(demand.units, min(granules, whole) * demand.tiles)
-            grid = (
-                rows * round_up(each, GRID_ROWS) / demand.rows * channels * ceil_div(whole, channels) / whole
+            if channels == 1 and demand.weights > WEIGHTS_SHARE * capacity:
+                continue
+            computed = rows * channels * demand.computes(each, ceil_div(whole, channels))
+            moved = (
+                demand.weights * demand.tiles / hw.ddr.bandwidth_gbps / 1e3 * (rows if channels > 1 else 1)
             )
-            computed, moved = _times_us(demand, hw)
-            computed, moved = computed * grid, moved * (rows if channels > 1 else 1)
             total = computed + moved if copies == 1 else max(computed, moved)
             found.append((total, rows * channels, Cut(rows, channels)))
     return min(found, default=(0.0, 0, None), key=lambda one: one[:2])[2]
-
-
-def _times_us(demand: Demand, hw: Hardware) -> tuple[float, float]:
-    """How long a tile computes at its full rate, and how long the weights of all tiles take to arrive, µs."""
-    rates = hw.dpu.macs_per_cycle
-    rate = rates.int8 if demand.bits == 8 else rates.fp16
-    return demand.macs / rate / hw.clocks.dpu_mhz, demand.weights * demand.tiles / hw.ddr.bandwidth_gbps / 1e3

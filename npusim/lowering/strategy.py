@@ -7,7 +7,6 @@ Evidence: 62 distinct convolutions of the reference traces (facts/vendor_lowerin
 
 from __future__ import annotations
 
-from math import prod
 from typing import Literal
 
 from npusim.costs.dpu import choose_mode, cycles
@@ -39,21 +38,27 @@ def demand(node: Node, hw: Hardware, split: Split, whole_output: bool) -> Demand
     per_row = _padded_act(node) // in_rows
     stride = node.params.get("stride", (1, 1))[0]
     halo = max(0, _input_rows(node, 1) - stride) * per_row
-    reduced = round_up(node.params["k"], CHANNELS) * prod(node.params.get("kernel", (1, 1)))
+    k16 = round_up(node.params["k"], CHANNELS)
+
+    def computes(rows: int, granules: int) -> float:
+        channels = granules * CHANNELS
+        mode = choose_mode(rows * (hw.tiles if split == "rows" else 1), width, channels, hw)
+        return cycles(conv_work(rows, width, channels, k16, node, mode, hw), hw) / hw.clocks.dpu_mhz
+
     if split == "channels":
         granules = ceil_div(n16 // CHANNELS, hw.tiles)
         held = n16 if whole_output else granules * CHANNELS
         weights = granules * CHANNELS * channel_bytes(node)
         out_bytes = height * row * held
-        macs = height * width * granules * CHANNELS * reduced
-        units = n16 // CHANNELS
-        return Demand(_padded_act(node), weights, out_bytes, height, units, halo, hw.tiles, macs, act.bits)
+        return Demand(
+            _padded_act(node), weights, out_bytes, height, n16 // CHANNELS, halo, hw.tiles, computes
+        )
     rows = height if split == "repeated" else ceil_div(height, hw.tiles)
     act_rows = min(act.shape[2] if "kernel" in node.params else height, _input_rows(node, rows))
     held = height if whole_output else rows
     weights = n16 * channel_bytes(node)
-    macs, units = rows * width * n16 * reduced, n16 // CHANNELS
-    return Demand(act_rows * per_row, weights, held * row * n16, rows, units, halo, 1, macs, act.bits)
+    units = n16 // CHANNELS
+    return Demand(act_rows * per_row, weights, held * row * n16, rows, units, halo, 1, computes)
 
 
 def _padded_act(node: Node) -> int:
