@@ -42,7 +42,7 @@ _HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
     "Interpolate": fuse_matmul.interpolate,
     **dict.fromkeys(("ReadValue", "Assign"), fuse_views.view),
     **dict.fromkeys(fuse_other.KERNEL_OPS, fuse_other.kernel),
-    "TopK": fuse_other.kernel,
+    "DetectionOutput": fuse_other.detection_output,
     "DepthToSpace": fuse_other.depth_to_space,
     "SpaceToDepth": fuse_other.space_to_depth,
     "ShuffleChannels": fuse_other.shuffle_channels,

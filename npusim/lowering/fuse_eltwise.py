@@ -42,15 +42,17 @@ _MULTIPLICATIVE = ("Multiply", "Divide")
 
 
 def unary(fuser: Fuser, op: Op) -> None:
-    """An activation function, or a kernel along an axis: applied behind the DPU op before where the PPE can."""
+    """An activation function, or a kernel along an axis: applied behind the DPU op before where the PPE can. A PRelu
+    with one slope is a LeakyRelu (facts 1.4, own 8/8)."""
     source = op.inputs[0]
     value = fuser.values[source]
-    kernel = op.type.lower()
+    one_slope = op.type == "PRelu" and fuser.values[op.inputs[1]].elements == 1
+    kernel = "leakyrelu" if one_slope else op.type.lower()
     node = fuser.producer(source)
     if (
         node is not None
         and node.kind in ("conv", "dwconv", "scale", "bmm", "eltwise")
-        and _fusable(fuser, op, node)
+        and _fusable(fuser, replace(op, type="LeakyRelu") if one_slope else op, node)
     ):
         fuser.absorb(op, source)
         node.params["post"] = kernel

@@ -106,8 +106,8 @@ def convolution(fuser: Fuser, op: Op) -> None:
     strides = tuple(int(s) for s in op.attrs["strides"])
     kernel = w.shape[3:] if grouped else w.shape[2:]
     spatial = len(kernel)
-    _flat(op, spatial)
-    out = _channels_last(fuser.fresh(op), spatial)
+    flat(op, spatial)
+    out = channels_last(fuser.fresh(op), spatial)
     params = {
         "kernel": (*kernel, 1)[:2] if spatial == 1 else kernel,
         "stride": (*strides, 1)[:2] if spatial == 1 else strides,
@@ -124,12 +124,12 @@ def pool(fuser: Fuser, op: Op) -> None:
     """MaxPool and AvgPool, written channels last."""
     x = fuser.values[op.inputs[0]]
     kernel, strides = (tuple(int(v) for v in op.attrs[k]) for k in ("kernel", "strides"))
-    _flat(op, len(kernel))
+    flat(op, len(kernel))
     fuser.emit(
         "pool",
         op,
         [x],
-        _channels_last(fuser.fresh(op), len(x.shape) - 2),
+        channels_last(fuser.fresh(op), len(x.shape) - 2),
         pool="max" if op.type == "MaxPool" else "avg",
         kernel=(*kernel, 1)[:2],
         stride=(*strides, 1)[:2],
@@ -150,7 +150,7 @@ def interpolate(fuser: Fuser, op: Op) -> None:
         "pool",
         op,
         [x],
-        _channels_last(fuser.fresh(op), len(x.shape) - 2),
+        channels_last(fuser.fresh(op), len(x.shape) - 2),
         pool="avg",
         kernel=(*kernel, 1)[:2],
         stride=(1, 1),
@@ -158,7 +158,7 @@ def interpolate(fuser: Fuser, op: Op) -> None:
     )
 
 
-def _flat(op: Op, spatial: int) -> None:
+def flat(op: Op, spatial: int) -> None:
     """Refuse more than two spatial dimensions, which the DPU does not have."""
     if spatial > 2:
         raise UserError(
@@ -166,7 +166,7 @@ def _flat(op: Op, spatial: int) -> None:
         )
 
 
-def _channels_last(value: Value, spatial: int) -> Value:
+def channels_last(value: Value, spatial: int) -> Value:
     """An NC... value of so many spatial dimensions with its channels innermost in memory."""
     return replace(value, order=tuple(d for d in range(spatial + 2) if d != 1) + (1,))
 

@@ -8,17 +8,19 @@ from math import prod
 
 from npusim.errors import UserError
 from npusim.graph.ir import BITS, Op
-from npusim.lowering.fuse_matmul import batched
+from npusim.lowering import fuse_matmul
 from npusim.lowering.fuser import Fuser
 from npusim.lowering.values import Value
 
 #: Ops that one SHAVE kernel of the same name (in lower case) runs over all their operands.
 KERNEL_OPS = frozenset(
     {
-        "AdaptiveAvgPool", "AdaptiveMaxPool", "Bucketize", "DFT", "DeformableConvolution", "DetectionOutput",
-        "GatherElements", "GatherND", "GridSample", "IDFT", "IRDFT", "LRN", "NonMaxSuppression", "OneHot", "Proposal",
-        "RDFT", "ROIAlign", "ROIPooling", "ReverseSequence", "Roll", "ScatterElementsUpdate", "ScatterNDUpdate",
-        "ScatterUpdate",
+        "AdaptiveAvgPool", "AdaptiveMaxPool", "BatchToSpace", "Bucketize", "CTCGreedyDecoder",
+        "CTCGreedyDecoderSeqLen", "DFT", "DeformableConvolution", "ExtractImagePatches", "GRN",
+        "GatherElements", "GatherND", "GridSample", "IDFT", "IRDFT", "LRN", "MatrixNms", "MulticlassNms",
+        "NonMaxSuppression", "NonZero", "OneHot", "PSROIPooling", "PriorBox", "PriorBoxClustered", "Proposal", "RDFT",
+        "ROIAlign", "ROIPooling", "Range", "RegionYolo", "ReorgYolo", "Reverse", "ReverseSequence", "Roll",
+        "ScatterElementsUpdate", "ScatterNDUpdate", "ScatterUpdate", "SpaceToBatch", "TopK",
     }
 )  # fmt: skip
 
@@ -35,6 +37,25 @@ def kernel(fuser: Fuser, op: Op) -> None:
             made = Value(fuser.storage(), tensor.shape, bits, bits)
             fuser.emit("unary", op, inputs, made, kernel=op.type.lower())
             fuser.values[output] = made
+
+
+def detection_output(fuser: Fuser, op: Op) -> None:
+    """DetectionOutput: the scores of every class are sorted, then the best boxes are picked (npu_compiler: the op
+    becomes a chain of kernels, of which detection_output_sort works on the scores and may be split over tiles and
+    SHAVEs by classes, which lie outermost for it)."""
+    boxes, scores = (fuser.plain(v, op) for v in fuser.operands(op)[:2])
+    batch, made = boxes.shape[0], fuser.fresh(op)
+    shared = bool(op.attrs.get("share_location", True))
+    classes = scores.elements // (boxes.elements // 4) if shared else int(op.attrs["num_classes"])
+    priors = scores.elements // (batch * classes)
+    by_class = replace(scores, shape=(batch, priors, classes)).transposed((0, 2, 1))
+    rows = replace(fuser.plain(by_class, op), shape=(1, 1, batch * classes, priors), order=())
+    ranked = Value(fuser.storage(), rows.shape, rows.bits, rows.bits)
+    fuser.emit("unary", op, [rows], ranked, kernel="detectionoutput", axis=3)
+    kept = min(priors, made.shape[2])
+    best = replace(ranked, shape=(1, 1, batch * classes, kept), partial=kept < priors)
+    fuser.emit("unary", op, [best, boxes], made, kernel="detectionoutput")
+    fuser.values[op.outputs[0]] = made
 
 
 def _data(fuser: Fuser, id: int) -> bool:
@@ -113,33 +134,24 @@ def group_norm(fuser: Fuser, op: Op) -> None:
 
 
 def backprop(fuser: Fuser, op: Op) -> None:
-    """ConvolutionBackpropData and its grouped form: zeros between the pixels, then a convolution of stride 1."""
+    """ConvolutionBackpropData and its grouped form: a convolution of stride 1 over the image with zeros between its
+    pixels, which the DPU reads by a table of their addresses (C24 nce_invariant.cpp: a storage-element operation, as
+    Interpolate; nothing is written with zeros, and the cost of the table is not known and not charged)."""
     x, w = fuser.operands(op)[:2]
     grouped = op.type == "GroupConvolutionBackpropData"
-    out = fuser.fresh(op)
-    space = out.shape[2:]
     kernel = tuple(w.shape[3:] if grouped else w.shape[2:])
-    if len(space) > 2:
-        raise UserError(
-            f"op '{op.name}' ({op.type}) has {len(space)} spatial dimensions; npusim lowers one and two"
-        )
-    wide = Value(fuser.storage(), (*x.shape[:2], *space), x.bits, x.bits)
-    fuser.emit("broadcast", op, [fuser.plain(x, op)], wide)
-    out = replace(out, order=tuple(d for d in range(len(out.shape)) if d != 1) + (1,))
-    one = len(space) == 1
+    fuse_matmul.flat(op, len(kernel))
+    out = fuse_matmul.channels_last(fuser.fresh(op), len(kernel))
     params = {
-        "kernel": (*kernel, 1)[:2] if one else kernel, "stride": (1, 1),
-        "pads": tuple(k // 2 for k in kernel) * 2,
+        "kernel": (*kernel, 1)[:2], "stride": (1, 1), "pads": tuple(k // 2 for k in kernel) * 2,
+        "grown": int(op.attrs["strides"][0]),
     }  # fmt: skip
     if grouped and w.shape[1] == 1 and w.shape[2] == 1:
-        fuser.emit("dwconv", op, [wide, replace(w, shape=(w.shape[0], 1, 1, *kernel))], out, **params)
-    else:
-        turned = replace(w, shape=(out.shape[1], w.elements // (out.shape[1] * prod(kernel)), *kernel))
-        n = out.shape[1]
-        fuser.emit(
-            "conv", op, [wide, turned], out, m=out.elements // n, k=x.shape[1], n=n, bias=False, **params
-        )
-    fuser.values[op.outputs[0]] = out
+        fuser.emit("dwconv", op, [x, replace(w, shape=(w.shape[0], 1, 1, *kernel))], out, **params)
+        return
+    n = out.shape[1]
+    turned = replace(w, shape=(n, w.elements // (n * prod(kernel)), *kernel))
+    fuser.emit("conv", op, [x, turned], out, m=out.elements // n, k=x.shape[1], n=n, bias=False, **params)
 
 
 def recurrent(fuser: Fuser, op: Op) -> None:
@@ -212,7 +224,7 @@ def einsum(fuser: Fuser, op: Op) -> None:
 
     made = Value(fuser.storage(), (size["b"], size["m"], size["n"]), a.bits, a.bits)
     whole = (operand(a, names[0], rows, size["m"]), operand(b, names[1], columns, size["n"]))
-    batched(fuser, op, *whole, False, True, made)
+    fuse_matmul.batched(fuser, op, *whole, False, True, made)
     order = [*batch, *rows, *columns]
     seen = replace(made, shape=tuple(sizes[d] for d in order)).transposed(
         tuple(order.index(d) for d in right)

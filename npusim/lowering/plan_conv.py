@@ -28,10 +28,13 @@ from npusim.lowering.plan import (
     Plan,
     Slice,
     Store,
+    cmx_capacity,
+    held,
     load_value,
     odd_halves,
     output_stores,
 )
+from npusim.lowering.residency import booked_bytes
 from npusim.lowering.slicing import Cut
 from npusim.lowering.strategy import Split, choose, slices
 from npusim.lowering.values import WHOLE, Dist, Value, ceil_div, even, round_up
@@ -86,8 +89,31 @@ class Builder:
         if self.whole and split == "rows" and self.cut.slices > 1:
             self.whole = False
             self.cut = slices(node, hw, split, False, around.sliced_producer)
+        self._make_fit(around.sliced_producer)
         if around.followed and self.cut.slices == 1 and self._overlaps(around.followed):
             self.cut = Cut(rows=2)
+
+    def _make_fit(self, sliced_producer: bool) -> None:
+        """Where a slice is too large for CMX nevertheless (what is read or written whole was not counted so), give up
+        one thing after the other: the activation as it lies, the result on every tile, the size of slices."""
+        if not self._fits() and self.split == "rows":
+            self.from_whole = False
+        if not self._fits() and self.split == "rows" and self.whole:
+            self.whole = False
+            self.cut = slices(self.node, self.hw, self.split, False, sliced_producer)
+        rows = ceil_div(self.height, self.hw.tiles) if self.split == "rows" else self.height
+        while not self._fits() and self.cut != Cut(rows, self.n16 // CHANNELS):
+            finer = Cut(min(2 * self.cut.rows, rows), self.cut.channels)
+            if finer == self.cut:
+                finer = Cut(rows, min(2 * self.cut.channels, self.n16 // CHANNELS))
+            self.cut = finer
+
+    def _fits(self) -> bool:
+        """Whether the largest slice fits CMX: the first, or the second one of rows, which has more halo."""
+        parts = [self._slice(r, 0) for r in range(min(2, self.cut.rows))]
+        tiles = self.hw.tiles
+        most = max(booked_bytes(part.loads, tiles) + max(part.out_bytes) for part in parts)
+        return most <= cmx_capacity(self.hw)
 
     def _whole_output(self, wants: str) -> bool:
         if self.split == "rows":
@@ -119,8 +145,10 @@ class Builder:
         dists: list[Dist | None] = [in_dist]
         if not self.weights.constant:
             inputs, dists = [self.act, self.weights], [in_dist, None if self.split == "channels" else WHOLE]
-        gathered = self.cut.slices > 1 and "kernel" in self.node.params
-        return Plan(self.node, inputs, dists, self.out, self._out_dist(), parts, strategy, gathered=gathered)
+        out_dist = self._out_dist()
+        fits = max(held(self.out, out_dist, self.hw.tiles)) <= cmx_capacity(self.hw)
+        gathered = self.cut.slices > 1 and "kernel" in self.node.params and fits
+        return Plan(self.node, inputs, dists, self.out, out_dist, parts, strategy, gathered=gathered)
 
     def _out_dist(self) -> Dist:
         if self.whole:
@@ -186,15 +214,15 @@ class Builder:
         return ranges
 
     def _input_rows(self, begin: int, end: int) -> int:
-        """Input rows that output rows ``begin`` to ``end`` need, halo included, padding not."""
-        stride = self.node.params.get("stride", (1, 1))[0]
+        """Input rows that output rows ``begin`` to ``end`` need, halo included, padding and rows of zeros not."""
+        stride, grown = self.node.params.get("stride", (1, 1))[0], self.node.params.get("grown", 1)
         if "kernel" not in self.node.params or (
             not self.hw.software.halo_copies and end - begin < self.height
         ):
-            return min((end - begin) * stride, self.in_rows)
+            return min(ceil_div((end - begin) * stride, grown), self.in_rows)
         top = self.node.params["pads"][0]
         last = (end - 1) * stride - top + self.node.params["kernel"][0]
-        return min(last, self.in_rows) - max(begin * stride - top, 0)
+        return min(ceil_div(last, grown), self.in_rows) - max(begin * stride - top, 0) // grown
 
     def _act_load(self, tile: int, rows: int, key: tuple[int, ...]) -> Load:
         elements = rows * self.act.elements // self.in_rows
@@ -247,6 +275,8 @@ def multicast(plan: Plan, hw: Hardware) -> Plan:
     if len(plan.slices) != 1 or plan.out_dist is None or plan.out_dist.whole:
         return plan
     part = plan.slices[0]
+    if booked_bytes(part.loads, hw.tiles) + sum(part.out_bytes) > cmx_capacity(hw):
+        return plan
     plan.out_dist = WHOLE
     part.stores = output_stores(plan.output, WHOLE, hw.tiles, hw)
     part.out_bytes = (sum(part.out_bytes),) * hw.tiles

@@ -186,7 +186,8 @@ def _channelwise(
     rows = (image.height,) * tiles if whole else rows
     source_rows = in_rows or image.height
     in_dist = WHOLE if whole else row_split(act, source_rows, tiles)
-    halo = max(0, kernel[0] - stride) * (act.elements // source_rows) if not whole else 0
+    overlap = ceil_div(max(0, kernel[0] - stride), node.params.get("grown", 1))
+    halo = overlap * (act.elements // source_rows) if not whole else 0
     if whole:
         out_dist = WHOLE
     elif planes:

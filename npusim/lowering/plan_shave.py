@@ -44,7 +44,7 @@ from npusim.lowering.shave_tiling import (
 from npusim.lowering.values import Dist, Value, ceil_div
 
 #: Kernels that run along one axis.
-AXIS_KERNELS = frozenset({"softmax", "logsoftmax", "cumsum", "normalizel2"})
+AXIS_KERNELS = frozenset({"softmax", "logsoftmax", "cumsum", "normalizel2", "detectionoutput"})
 #: Storage of constants that the compiler adds itself (the gamma of an RMS norm, the ones of a reciprocal).
 ADDED_CONSTANT = -1
 

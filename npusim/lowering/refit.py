@@ -2,8 +2,9 @@
 
 The planners' own rules follow the vendor's compiler, and for some shapes (long prompts, one tile, small scratchpads)
 what they leave does not fit. Ops that work element by element or row by row can always be cut further along a
-dimension that every operand has; the bytes moved stay the same. Convolutions and MatMuls can't (what one part needs of
-the weights depends on the split), so they keep their planner's slices and the scheduler says what does not fit.
+dimension that every operand has (depth-wise ones and pools: channels); the bytes moved stay the same. Dense
+convolutions and MatMuls can't (what one part needs of the weights depends on the split), so they keep their planner's
+slices and the scheduler says what does not fit.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from npusim.lowering.residency import booked_bytes
 from npusim.lowering.values import ceil_div
 
 #: Kinds of nodes whose work can't be cut by cutting all operands alike.
-_WHOLE = frozenset({"conv", "dwconv", "bmm", "pool"})
+_WHOLE = frozenset({"conv", "bmm"})
 #: Most parts that one slice is cut into.
 _MOST_PARTS = 4096
 

@@ -85,7 +85,7 @@ def _once(plan: Plan) -> list[tuple[tuple[int, ...], Load]]:
 def make_steps(plans: list[Plan], tiles: int) -> tuple[list[Step], list[list[int]]]:
     """The steps of all plans in order, with their demand, and the numbers of each plan's steps.
 
-    The plans of a chain alternate. What a plan loads once and keeps (equal keys) counts in all its steps.
+    The plans of a chain alternate. What a plan loads once and keeps (equal keys) counts from its first use to its last.
     """
     made = [_plan_steps(number, plan, tiles) for number, plan in enumerate(plans)]
     steps: list[Step] = []
@@ -95,32 +95,33 @@ def make_steps(plans: list[Plan], tiles: int) -> tuple[list[Step], list[list[int
         end = done + 1
         while end < len(plans) and plans[end].chain >= 0 and plans[end].chain == plans[done].chain:
             end += 1
-        kept = sum(kept for _, kept in made[done:end])
-        for together in zip(*(own for own, _ in made[done:end]), strict=True):
-            for step in together:
-                step.demand += kept - made[step.plan][1]
+        for together in zip(*(zip(*own, strict=True) for own in made[done:end]), strict=True):
+            kept = sum(kept for _, kept in together)
+            for step, own in together:
+                step.demand += kept - own
                 steps_of[step.plan].append(len(steps))
                 steps.append(step)
         done = end
     return steps, steps_of
 
 
-def _plan_steps(number: int, plan: Plan, tiles: int) -> tuple[list[Step], int]:
-    """The steps of one plan, and the bytes that it keeps over all of them."""
-    uses: dict[tuple[int, ...], int] = defaultdict(int)
-    for part in plan.slices:
+def _plan_steps(number: int, plan: Plan, tiles: int) -> tuple[list[Step], list[int]]:
+    """The steps of one plan, and the bytes that it keeps at each for others of its steps."""
+    uses: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for i, part in enumerate(plan.slices):
         for load in part.loads:
             if load.key:
-                uses[load.key] += 1
-    count = len(plan.slices)
-    shared = [(k, x) for k, x in _once(plan) if count > 1 and uses[k] > 1]
-    kept = booked_bytes([x for _, x in shared], tiles)
-    steps = []
+                uses[load.key].append(i)
+    shared = [(uses[k][0], uses[k][-1], x) for k, x in _once(plan) if len(uses[k]) > 1]
+    last = len(plan.slices) - 1
+    steps, keeps = [], []
     for i, part in enumerate(plan.slices):
-        own = [x for x in part.loads if not (count > 1 and x.key and uses[x.key] > 1)]
+        kept = booked_bytes([x for begin, end, x in shared if begin <= i <= end], tiles)
+        own = [x for x in part.loads if len(uses[x.key]) < 2]
         demand = kept + booked_bytes(own, tiles) + max(part.out_bytes, default=0)
-        steps.append(Step(number, part, i, i == count - 1, demand))
-    return steps, kept
+        steps.append(Step(number, part, i, i == last, demand))
+        keeps.append(kept)
+    return steps, keeps
 
 
 def decide(plans: list[Plan], outputs: set[int], tiles: int, capacity: int) -> Residency:
@@ -205,8 +206,9 @@ def _stays(
     between = range(begin + 1, reading[0])
     if any(result.level[s] + size > capacity for s in between):
         return False
-    more = max(0, size - load_bytes([x for x in plan.slices[0].loads if x.operand == operand], tiles))
-    if any(result.level[s] + more > capacity for s in reading):
+    loaded = ([x for x in result.steps[s].slice.loads if x.operand == operand] for s in reading)
+    more = [max(0, size - load_bytes(loads, tiles)) for loads in loaded]
+    if any(result.level[s] + extra > capacity for s, extra in zip(reading, more, strict=True)):
         return False
     if (made.in_place or made.gathered) and source not in result.widened:
         extra = size - result.output_bytes(made, source, made.slices[-1]) if made.gathered else size
@@ -217,8 +219,8 @@ def _stays(
         result.widened[source] = size
     for s in between:
         result.level[s] += size
-    for s in reading:
-        result.level[s] += more
+    for s, extra in zip(reading, more, strict=True):
+        result.level[s] += extra
     result.keep_until[source] = max(begin, reading[-1])
     result.resident[reader, operand] = source
     return True

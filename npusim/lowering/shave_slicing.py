@@ -31,32 +31,36 @@ def slice_to_fit(
     pipelined = kernel in hw.software.pipelined_kernels
     if _footprint(tiling, kernel, operands, output, hw.tiles, True) <= capacity:
         return tiling
-    axis = _slice_axis(tiling, kernel, pipelined)
-    sliced = replace(tiling, slice_axis=axis)
-    limit = sliced.extent()
-    if tiling.axis is None and tiling.cuts:
-        least = replace(sliced, slices=limit)
+    axes = _slice_axes(tiling, kernel, pipelined)
+    flat = tiling.axis is None and bool(tiling.cuts)
+    if flat:
+        least = replace(tiling, slice_axis=axes[0], slices=prod(tiling.shape))
         if _footprint(least, kernel, operands, output, hw.tiles, True) > capacity:
             return tiling  # what is read whole is too large by itself: `refit` cuts all operands alike
         pipelined &= 2 * _footprint(least, kernel, operands, output, hw.tiles, False) <= capacity
-    for count in range(2, limit + 1):
-        tried = replace(sliced, slices=count)
-        if kernel == "select" and not _balanced(tried):
-            continue
-        if _footprint(tried, kernel, operands, output, hw.tiles, True) > capacity:
-            continue
-        if pipelined and 2 * _footprint(tried, kernel, operands, output, hw.tiles, False) > capacity:
-            continue
-        return tried
-    return replace(sliced, slices=max(limit, 1))
+    for sliced in (replace(tiling, slice_axis=axis) for axis in axes[: 1 if flat else None]):
+        for count in range(2, sliced.extent() + 1):
+            tried = replace(sliced, slices=count)
+            if sliced.slice_axis == sliced.axis and sliced.extent() // count < len(sliced.cuts):
+                break  # a tile would have nothing to do
+            if kernel == "select" and not _balanced(tried):
+                continue
+            if _footprint(tried, kernel, operands, output, hw.tiles, True) > capacity:
+                continue
+            if pipelined and 2 * _footprint(tried, kernel, operands, output, hw.tiles, False) > capacity:
+                continue
+            return tried
+    first = replace(tiling, slice_axis=axes[0])
+    return replace(first, slices=max(first.extent(), 1))
 
 
-def _slice_axis(tiling: Tiling, kernel: str, pipelined: bool) -> int:
+def _slice_axes(tiling: Tiling, kernel: str, pipelined: bool) -> list[int]:
+    """The axes along which a kernel may be sliced, that of the compiler first."""
     if tiling.slice_axis == N or tiling.shape[N] > 1:
-        return tiling.slice_axis
+        return [tiling.slice_axis]
     first, last = (C, H) if kernel in OUTER_SLICED_KERNELS and not pipelined else (H, C)
     order = (first, last) if tiling.lines else (first, W, last)
-    return next((d for d in order if tiling.shape[d] > 1 and d != tiling.locked), H)
+    return [d for d in order if tiling.shape[d] > 1 and d != tiling.locked] or [H]
 
 
 def _balanced(tiling: Tiling) -> bool:

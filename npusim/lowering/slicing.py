@@ -8,8 +8,9 @@ slices are resident at once and the transfers of one hide behind the computes of
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, product
 from math import inf
 
 from npusim.hardware.schema import Hardware
@@ -28,6 +29,9 @@ ROOM_PATIENCE = {"rows": 5.0, "channels": 1.5}
 UNEQUAL_PATIENCE = 2
 #: Most slices that an op is cut into for the sake of pipelining alone, although it fits in one.
 PIPELINE_LIMIT = 3
+#: Rows of pixels that the DPU works on at once: slices of fewer leave a part of it idle, and weights that come in parts
+#: for slices of as many cost less. All row slices of the reference have 8 rows or more (facts 3.2).
+GRID_ROWS = 4
 #: A step between slice counts that leave equal slices above which the compiler takes unequal ones: 661 units are cut in
 #: 221 of 3 (facts 3.2). The bound itself is a guess between 3 (15 and 5 x 3 are kept) and 661.
 DIVISOR_GAP = 6
@@ -37,7 +41,9 @@ DIVISOR_GAP = 6
 class Demand:
     """What one tile holds of an op that is not sliced, bytes: activation, weights with their ``tables``, and output.
 
-    ``rows`` and ``units`` are the output rows and the channel granules of the whole op, along which it can be cut.
+    ``rows`` and ``units`` are the output rows and the channel granules of the whole op, along which it can be cut;
+    ``halo`` is the activation that every slice of rows needs besides its share, bytes; ``tiles`` share the granules.
+    ``computes`` says how long a tile computes so many rows of so many granules, µs.
     """
 
     act: int
@@ -46,6 +52,9 @@ class Demand:
     rows: int
     units: int
     tables: int = 0
+    halo: int = 0
+    tiles: int = 1
+    computes: Callable[[int, int], float] = lambda rows, granules: rows * granules
 
     @property
     def total(self) -> int:
@@ -119,12 +128,13 @@ def cut(
     heavy = demand.act >= demand.weights - demand.tables
     rows = _by_rows(demand, budget) if heavy or followed else None
     if rows is not None and (channels is None or rows < channels + heavy):
-        return Cut(rows=rows)
+        thin = demand.rows >= 2 * GRID_ROWS and ceil_div(demand.rows, rows) < GRID_ROWS
+        return (_nested(demand, hw) if thin else None) or Cut(rows=rows)
     if isolated == 1 and channels is not None and channels > PIPELINE_LIMIT:
         return Cut()
     if channels is not None:
         return Cut(channels=channels)
-    return _nested(demand, budget) or Cut(demand.rows, demand.units)
+    return _nested(demand, hw) or Cut(demand.rows, demand.units)
 
 
 def _by_rows(demand: Demand, budget: float) -> int | None:
@@ -138,15 +148,27 @@ def _by_rows(demand: Demand, budget: float) -> int | None:
     return next((n for n in range(2, demand.rows + 1) if fits(n)), None)
 
 
-def _nested(demand: Demand, budget: float) -> Cut | None:
-    """Fewest slices along both axes."""
-    best: Cut | None = None
-    for rows in range(2, demand.rows + 1):
-        share = ceil_div(demand.rows, rows) / demand.rows
-        inner = Demand(int(demand.act * share), demand.weights, int(demand.out * share), 1, demand.units)
-        channels = first_fit(inner, budget, 1)
-        if channels is not None and (best is None or rows * channels < best.slices):
-            best = Cut(rows, channels)
-        if best is not None and rows > best.slices:
-            break
-    return best
+def _nested(demand: Demand, hw: Hardware) -> Cut | None:
+    """Slices along both axes: those that take the shortest time, and of these the fewest. Two fit CMX, but for their
+    activation, so that weights come while the DPU computes, or one does. Weights that are cut come again for every
+    slice of rows."""
+    found: list[tuple[float, int, Cut]] = []
+    whole = ceil_div(demand.units, demand.tiles)
+    capacity = cmx_capacity(hw)
+    for rows, copies in product(range(1, demand.rows + 1), (1, 2)):
+        each = ceil_div(demand.rows, rows)
+        share = each / demand.rows
+        budget = capacity if copies == 1 else hw.software.pipeline_share * capacity
+        room = budget - demand.act * share - (demand.halo if rows > 1 else 0)
+        granules = int(room / (copies * (demand.weights + demand.out * share)) * whole)
+        if granules > 0:
+            channels = ceil_div(demand.units, min(granules, whole) * demand.tiles)
+            if channels == 1 and demand.weights > WEIGHTS_SHARE * capacity:
+                continue
+            computed = rows * channels * demand.computes(each, ceil_div(whole, channels))
+            moved = (
+                demand.weights * demand.tiles / hw.ddr.bandwidth_gbps / 1e3 * (rows if channels > 1 else 1)
+            )
+            total = computed + moved if copies == 1 else max(computed, moved)
+            found.append((total, rows * channels, Cut(rows, channels)))
+    return min(found, default=(0.0, 0, None), key=lambda one: one[:2])[2]

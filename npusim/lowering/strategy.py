@@ -34,20 +34,31 @@ def demand(node: Node, hw: Hardware, split: Split, whole_output: bool) -> Demand
     n16 = round_up(node.params["n"], CHANNELS)
     act, out = node.inputs[0], node.output
     row = width * out.bits // 8
+    in_rows = act.shape[2] if "kernel" in node.params and len(act.shape) > 2 else height
+    per_row = _padded_act(node) // in_rows
+    stride = node.params.get("stride", (1, 1))[0]
+    halo = max(0, _input_rows(node, 1) - stride) * per_row
+    k16 = round_up(node.params["k"], CHANNELS)
+
+    def computes(rows: int, granules: int) -> float:
+        channels = granules * CHANNELS
+        mode = choose_mode(rows * (hw.tiles if split == "rows" else 1), width, channels, hw)
+        return cycles(conv_work(rows, width, channels, k16, node, mode, hw), hw) / hw.clocks.dpu_mhz
+
     if split == "channels":
         granules = ceil_div(n16 // CHANNELS, hw.tiles)
         held = n16 if whole_output else granules * CHANNELS
         channels = granules * CHANNELS
         weights, tables = channels * channel_bytes(node), channels * TABLE_BYTES
-        return Demand(_padded_act(node), weights, height * row * held, height, n16 // CHANNELS, tables)
+        return Demand(
+            _padded_act(node), weights, height * row * held, height, n16 // CHANNELS, tables, halo, hw.tiles,
+            computes,
+        )  # fmt: skip
     rows = height if split == "repeated" else ceil_div(height, hw.tiles)
     act_rows = min(act.shape[2] if "kernel" in node.params else height, _input_rows(node, rows))
-    per_row = _padded_act(node) // (
-        act.shape[2] if "kernel" in node.params and len(act.shape) > 2 else height
-    )
     held = height if whole_output else rows
-    weights, tables = n16 * channel_bytes(node), n16 * TABLE_BYTES
-    return Demand(act_rows * per_row, weights, held * row * n16, rows, n16 // CHANNELS, tables)
+    weights, tables, units = n16 * channel_bytes(node), n16 * TABLE_BYTES, n16 // CHANNELS
+    return Demand(act_rows * per_row, weights, held * row * n16, rows, units, tables, halo, 1, computes)
 
 
 def _padded_act(node: Node) -> int:
@@ -60,7 +71,8 @@ def _input_rows(node: Node, rows: int) -> int:
     """Input rows that so many output rows need, halo included."""
     if "kernel" not in node.params:
         return rows
-    return (rows - 1) * node.params["stride"][0] + node.params["kernel"][0]
+    needed = (rows - 1) * node.params["stride"][0] + node.params["kernel"][0]
+    return ceil_div(needed, int(node.params.get("grown", 1)))
 
 
 def slices(

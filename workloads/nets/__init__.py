@@ -41,6 +41,12 @@ class Net:
     quantised: bool = True
 
 
+def _detector(version: str, size: str) -> Net:
+    source = f"github ultralytics/ultralytics, cfg/models/{version}/yolo{version}.yaml"
+    summary = "image of 640x640, 80 classes"
+    return Net(f"yolo{version}{size}", "yolo11", f"YOLO{version}{size}", summary, source)
+
+
 def _operator(name: str, title: str, summary: str) -> Net:
     source = "arXiv 2509.25155, unrolled as its latencies suggest"
     return Net(name, "operators", title, summary, source, 512, quantised=False)
@@ -51,6 +57,33 @@ _NETS = (
     Net("mobilenet-v2", "mobilenet", "MobileNet-v2", "image of 224x224, 1001 classes", "arXiv 1801.04381"),
     Net("bert-base", "bert", "BERT-base", "12 layers, width 768, 12 heads", "arXiv 1810.04805, cased", 128),
     Net("yolov8n", "yolo", "YOLOv8n", "image of 640x640, 80 classes", "github ultralytics/ultralytics"),
+    *(_detector(version, size) for version in ("11", "26") for size in "nsmlx"),
+    Net(
+        "yolov3-tiny", "yolov3_tiny", "YOLOv3-tiny", "image of 416x416, 80 classes", "github pjreddie/darknet"
+    ),
+    Net(
+        "ssd-mobilenet-v1",
+        "ssd",
+        "SSD with MobileNet-v1",
+        "image of 300x300, 91 classes",
+        "github tensorflow/models, research/object_detection",
+    ),
+    Net(
+        "efficientdet-d0",
+        "efficientdet",
+        "EfficientDet-D0",
+        "image of 512x512, 90 classes",
+        "github google/automl, efficientdet",
+    ),
+    Net("unet-camvid", "unet", "U-Net", "image of 368x480, 12 classes", "arXiv 1505.04597"),
+    Net(
+        "bert-large-squad",
+        "bert_large",
+        "BERT-large",
+        "24 layers, width 1024, 16 heads",
+        "arXiv 1810.04805",
+        384,
+    ),
     Net(
         "llama-2-7b",
         "llama",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import openvino as ov
 from openvino import opset15 as op
 
-from workloads.nets.maker import Maker
+from workloads.nets.maker import Maker, shape_of
 from workloads.scope import Value
 
 
@@ -90,6 +90,6 @@ def _norm(m: Maker, name: str, x: Value) -> Value:
     """RMS norm with a gain."""
     square = m(op.reduce_mean, f"{name}.mean", m(op.power, f"{name}.square", x, 2.0), (-1,), keep_dims=True)
     root = m(op.sqrt, f"{name}.root", m(op.add, f"{name}.eps", square, 1e-5))
-    width = int(x.shape[-1]) if isinstance(x, ov.Node) else int(x.get_shape()[-1])
+    width = shape_of(x)[-1]
     scaled = m(op.divide, f"{name}.scaled", x, root)
     return m(op.multiply, name, scaled, m.float_weight(f"{name}.gain", (1, 1, width)))

@@ -141,6 +141,12 @@ class Maker:
         weight = self.weight(name, (_channels(x), 1, 1, kernel, kernel))
         return self._named(name, op.group_convolution(x, weight, *_geometry(kernel, stride, same_upper)))
 
+    def transposed_conv(self, name: str, x: Value, out: int, stride: int) -> Node:
+        """A transposed convolution whose kernel is as large as its stride."""
+        weight = self.weight(name, (_channels(x), out, stride, stride))
+        geometry = {"pads_begin": [0, 0], "pads_end": [0, 0], "dilations": [1, 1]}
+        return self._named(name, op.convolution_backprop_data(x, weight, [stride] * 2, **geometry))
+
     def linear(self, name: str, x: Value, out: int) -> Node:
         """``x`` times the weight [out, in] transposed."""
         weight = self.weight(name, (out, _channels(x, -1)))
@@ -177,9 +183,13 @@ def _at_least(pattern: np.ndarray, elements: int) -> np.ndarray:
     return pattern if len(pattern) >= elements else np.resize(pattern[:_PATTERN_ELEMENTS], elements)
 
 
+def shape_of(x: Value) -> list[int]:
+    """The dimensions of a node's only output, or of an output."""
+    return [int(d) for d in (x.shape if isinstance(x, Node) else x.get_shape())]
+
+
 def _channels(x: Value, axis: int = 1) -> int:
-    shape = x.shape if isinstance(x, Node) else x.get_shape()
-    return int(list(shape)[axis])
+    return shape_of(x)[axis]
 
 
 def _geometry(kernel: int, stride: int, same_upper: bool) -> tuple[list[int], ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import openvino as ov
 from openvino import opset15 as op
@@ -9,90 +11,104 @@ from openvino import opset15 as op
 from workloads.nets.maker import Maker
 from workloads.scope import Value
 
-_SIDE, _CLASSES, _BINS = 640, 80, 16
-_STRIDES = (8, 16, 32)
-_ANCHORS = sum((_SIDE // stride) ** 2 for stride in _STRIDES)
+SIDE, CLASSES, BINS = 640, 80, 16
+STRIDES = (8, 16, 32)
+ANCHORS = sum((SIDE // stride) ** 2 for stride in STRIDES)
 
 
 def build(m: Maker, *, batch: int, tokens: int) -> ov.Model:
     """Image [batch, 3, 640, 640] to boxes and class scores [batch, 84, 8400]."""
-    x = m.quantised("image", m.input("image", (batch, 3, _SIDE, _SIDE)))
-    x = _conv(m, "0", x, 16, 3, 2)
-    x = _c2f(m, "2", _conv(m, "1", x, 32, 3, 2), 32, 1, True)
-    p3 = _c2f(m, "4", _conv(m, "3", x, 64, 3, 2), 64, 2, True)
-    p4 = _c2f(m, "6", _conv(m, "5", p3, 128, 3, 2), 128, 2, True)
-    p5 = _sppf(m, "9", _c2f(m, "8", _conv(m, "7", p4, 256, 3, 2), 256, 1, True), 256)
+    x = m.quantised("image", m.input("image", (batch, 3, SIDE, SIDE)))
+    x = activated(m, "0", x, 16, 3, 2)
+    x = _c2f(m, "2", activated(m, "1", x, 32, 3, 2), 32, 1, True)
+    p3 = _c2f(m, "4", activated(m, "3", x, 64, 3, 2), 64, 2, True)
+    p4 = _c2f(m, "6", activated(m, "5", p3, 128, 3, 2), 128, 2, True)
+    p5 = sppf(m, "9", _c2f(m, "8", activated(m, "7", p4, 256, 3, 2), 256, 1, True), 256)
 
-    up4 = _c2f(m, "12", m.concat("11", [_doubled(m, "10", p5), p4], 1), 128, 1, False)
-    out3 = _c2f(m, "15", m.concat("14", [_doubled(m, "13", up4), p3], 1), 64, 1, False)
-    out4 = _c2f(m, "18", m.concat("17", [_conv(m, "16", out3, 64, 3, 2), up4], 1), 128, 1, False)
-    out5 = _c2f(m, "21", m.concat("20", [_conv(m, "19", out4, 128, 3, 2), p5], 1), 256, 1, False)
-    return m.model(_detect(m, "22", [out3, out4, out5], batch))
+    up4 = _c2f(m, "12", m.concat("11", [doubled(m, "10", p5), p4], 1), 128, 1, False)
+    out3 = _c2f(m, "15", m.concat("14", [doubled(m, "13", up4), p3], 1), 64, 1, False)
+    out4 = _c2f(m, "18", m.concat("17", [activated(m, "16", out3, 64, 3, 2), up4], 1), 128, 1, False)
+    out5 = _c2f(m, "21", m.concat("20", [activated(m, "19", out4, 128, 3, 2), p5], 1), 256, 1, False)
+    return m.model(detect(m, "22", [out3, out4, out5], batch, _box, _class_scores))
 
 
-def _conv(m: Maker, name: str, x: Value, out: int, kernel: int = 1, stride: int = 1) -> Value:
+def activated(m: Maker, name: str, x: Value, out: int, kernel: int = 1, stride: int = 1) -> Value:
+    """A convolution and swish."""
     return m.quantised(f"{name}.act", m.swish(f"{name}.act", m.conv(name, x, out, kernel, stride)))
 
 
 def _c2f(m: Maker, name: str, x: Value, out: int, blocks: int, shortcut: bool) -> Value:
     """A convolution whose second half goes through bottlenecks, every result of which is kept."""
     half = out // 2
-    both = m(op.split, f"{name}.split", _conv(m, f"{name}.cv1", x, out), 1, num_splits=2).outputs()
+    both = m(op.split, f"{name}.split", activated(m, f"{name}.cv1", x, out), 1, num_splits=2).outputs()
     parts: list[Value] = list(both)
     for block in range(blocks):
         inner = f"{name}.m.{block}"
-        y = _conv(m, f"{inner}.cv2", _conv(m, f"{inner}.cv1", parts[-1], half, 3), half, 3)
+        y = activated(m, f"{inner}.cv2", activated(m, f"{inner}.cv1", parts[-1], half, 3), half, 3)
         if shortcut:
             y = m.quantised(f"{inner}.add", m(op.add, f"{inner}.add", parts[-1], y))
         parts.append(y)
-    return _conv(m, f"{name}.cv2", m.concat(f"{name}.concat", parts, 1), out)
+    return activated(m, f"{name}.cv2", m.concat(f"{name}.concat", parts, 1), out)
 
 
-def _sppf(m: Maker, name: str, x: Value, out: int) -> Value:
+def sppf(m: Maker, name: str, x: Value, out: int) -> Value:
     """Three 5x5 poolings one behind another, with all that lies between."""
-    parts: list[Value] = [_conv(m, f"{name}.cv1", x, out // 2)]
+    parts: list[Value] = [activated(m, f"{name}.cv1", x, out // 2)]
     for i in range(3):
         pool = m(op.max_pool, f"{name}.pool.{i}", parts[-1], strides=[1, 1], dilations=[1, 1],
                  pads_begin=[2, 2], pads_end=[2, 2], kernel_shape=[5, 5])  # fmt: skip
         parts.append(pool.output(0))
-    return _conv(m, f"{name}.cv2", m.concat(f"{name}.concat", parts, 1), out)
+    return activated(m, f"{name}.cv2", m.concat(f"{name}.concat", parts, 1), out)
 
 
-def _doubled(m: Maker, name: str, x: Value) -> Value:
+def doubled(m: Maker, name: str, x: Value) -> Value:
     """Nearest neighbours, twice as high and wide."""
     scales = m.literal([2.0, 2.0], np.float32)
     return m(op.interpolate, name, x, scales, "nearest", "scales", coordinate_transformation_mode="asymmetric",
              nearest_mode="floor", axes=m.literal([2, 3]))  # fmt: skip
 
 
-def _detect(m: Maker, name: str, features: list[Value], batch: int) -> Value:
+Branch = Callable[[Maker, str, Value], Value]
+
+
+def detect(
+    m: Maker, name: str, features: list[Value], batch: int, box_of: Branch, classes_of: Branch
+) -> Value:
+    """Boxes, decoded from a distribution of every side, and scores of the classes, [batch, 84, 8400]."""
     maps = []
-    for i, (x, stride) in enumerate(zip(features, _STRIDES, strict=True)):
-        box = _branch(m, f"{name}.cv2.{i}", x, 64, 4 * _BINS)
-        classes = _branch(m, f"{name}.cv3.{i}", x, _CLASSES, _CLASSES)
+    for i, (x, stride) in enumerate(zip(features, STRIDES, strict=True)):
+        box = box_of(m, f"{name}.cv2.{i}", x)
+        classes = classes_of(m, f"{name}.cv3.{i}", x)
         both = m.concat(f"{name}.concat.{i}", [box, classes], 1)
-        maps.append(
-            m.reshape(f"{name}.flat.{i}", both, (batch, 4 * _BINS + _CLASSES, (_SIDE // stride) ** 2))
-        )
+        maps.append(m.reshape(f"{name}.flat.{i}", both, (batch, 4 * BINS + CLASSES, (SIDE // stride) ** 2)))
     joined = m.concat(f"{name}.all", maps, 2)
-    lengths = m.literal([4 * _BINS, _CLASSES])
+    lengths = m.literal([4 * BINS, CLASSES])
     box, classes = m(op.variadic_split, f"{name}.parts", joined, 1, lengths).outputs()
-    bins = m.reshape(f"{name}.bins", box, (batch, 4, _BINS, _ANCHORS))
+    bins = m.reshape(f"{name}.bins", box, (batch, 4, BINS, ANCHORS))
     bins = m(op.softmax, f"{name}.softmax", m.transpose(f"{name}.bins.first", bins, (0, 2, 1, 3)), axis=1)
-    kernel = m.float_weight(f"{name}.dfl", (1, _BINS, 1, 1))
+    kernel = m.float_weight(f"{name}.dfl", (1, BINS, 1, 1))
     mean = m(op.convolution, f"{name}.dfl", bins, kernel, [1, 1], [0, 0], [0, 0], [1, 1])
-    sides = m.reshape(f"{name}.sides", mean, (batch, 4, _ANCHORS))
+    sides = m.reshape(f"{name}.sides", mean, (batch, 4, ANCHORS))
     before, behind = m(op.split, f"{name}.corners", sides, 1, num_splits=2).outputs()
-    centres = m.float_weight(f"{name}.anchors", (1, 2, _ANCHORS))
+    centres = m.float_weight(f"{name}.anchors", (1, 2, ANCHORS))
     low = m(op.subtract, f"{name}.low", centres, before)
     high = m(op.add, f"{name}.high", centres, behind)
     centre = m(op.multiply, f"{name}.centre", m(op.add, f"{name}.sum", low, high), 0.5)
     size = m(op.subtract, f"{name}.size", high, low)
     boxes = m.concat(f"{name}.boxes", [centre, size], 1)
-    boxes = m(op.multiply, f"{name}.pixels", boxes, m.float_weight(f"{name}.strides", (1, 1, _ANCHORS)))
+    boxes = m(op.multiply, f"{name}.pixels", boxes, m.float_weight(f"{name}.strides", (1, 1, ANCHORS)))
     return m.concat(f"{name}.out", [boxes, m(op.sigmoid, f"{name}.scores", classes)], 1)
 
 
-def _branch(m: Maker, name: str, x: Value, width: int, out: int) -> Value:
-    y = _conv(m, f"{name}.1", _conv(m, f"{name}.0", x, width, 3), width, 3)
+def _box(m: Maker, name: str, x: Value) -> Value:
+    return branch(m, name, x, 64, 4 * BINS)
+
+
+def _class_scores(m: Maker, name: str, x: Value) -> Value:
+    return branch(m, name, x, CLASSES, CLASSES)
+
+
+def branch(m: Maker, name: str, x: Value, width: int, out: int) -> Value:
+    """Two 3x3 convolutions and a 1x1 one."""
+    y = activated(m, f"{name}.1", activated(m, f"{name}.0", x, width, 3), width, 3)
     return m.conv(f"{name}.2", y, out)
