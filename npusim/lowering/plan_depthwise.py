@@ -55,7 +55,8 @@ def plan_depthwise(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     if rows and not over_channels:
         joined = fresh(act)
         moves = [(0, transfer("ddr", "ddr", channels * r, act.bits, hw)) for r in rows]
-        if before and len(before[-1].slices) > 1:
+        apart = before and (len(before[-1].slices) > 1 or act.elements // channels % (CHANNELS * hw.tiles))
+        if apart:  # the rows that a tile has turned are not those that it convolves
             moves.append((0, transfer("ddr", "ddr", act.elements, act.bits, hw)))
         before.append(Plan(node, [act], [None], joined, None, [], "rows concatenated", ddr_moves=moves))
         act = joined
