@@ -200,8 +200,6 @@ def _cell_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
     granules, taps, cells = cell_terms(work, channels, hw)
     per_granule = row.granule_cycles + row.granule_tap_cycles * taps
     per_cell = row.cell_cycles + row.tap_cycles * taps
-    if work.stride > 1 == work.kernel_w and work.height < CELL_SIDE and work.width > 2:
-        per_cell *= hw.dpu.costs.short_pools
     return row.startup_cycles + granules * (per_granule + cells * per_cell)
 
 
@@ -216,7 +214,8 @@ def _pixel_cells(work: DpuWork, channels: int, hw: Hardware) -> float:
         return max(1.0, work.height / CELL_SIDE) * max(1.0, work.width / CELL_SIDE)
     rows = _ceil(work.height, CELL_SIDE)
     if work.width > 2:
-        return rows * _ceil(work.width, CELL_SIDE)
+        least = hw.dpu.costs.short_pools if work.stride > 1 == work.kernel_w else 1
+        return max(rows, least) * _ceil(work.width, CELL_SIDE)
     if work.kernel_h * work.kernel_w == 1:
         return rows * work.width / CELL_SIDE
     long = max(0, rows - NARROW_ROWS) if channels > NARROW_CHANNELS else 0
