@@ -23,6 +23,8 @@ CELL_OUTPUTS = CELL_SIDE * CELL_SIDE * CELL_CHANNELS
 GRANULE_BYTES = 32
 #: Rows of cells, and channels, above which a narrow depth-wise or pooling workload costs more (``long_narrow``).
 NARROW_ROWS, NARROW_CHANNELS = 4, 32
+#: Stride from which poolings of whole cells cost more (``long_strides``).
+LONG_STRIDE = 8
 #: Reduced channels (times taps) from which MACs count as deep (``ConvCost.c_deep``): FP16 and INT8 workloads 4 wide in
 #: mode 16x16 are priced right up to 1,536 and 9 to 18 % low from 2,048 on (4000: 11 of 15 points).
 DEEP = 2048
@@ -215,7 +217,8 @@ def _pixel_cells(work: DpuWork, channels: int, hw: Hardware) -> float:
     rows = _ceil(work.height, CELL_SIDE)
     if work.width > 2:
         least = hw.dpu.costs.short_pools if work.stride > 1 == work.kernel_w else 1
-        return max(rows, least) * _ceil(work.width, CELL_SIDE)
+        full = work.stride >= LONG_STRIDE and min(work.height, work.width) >= CELL_SIDE
+        return max(rows, least) * _ceil(work.width, CELL_SIDE) * (hw.dpu.costs.long_strides if full else 1)
     if work.kernel_h * work.kernel_w == 1:
         return rows * work.width / CELL_SIDE
     long = max(0, rows - NARROW_ROWS) if channels > NARROW_CHANNELS else 0

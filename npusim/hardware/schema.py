@@ -130,6 +130,8 @@ class DpuCosts(Section):
     long_narrow: NonNegative = 0
     """Part of a cell that a row of cells costs more in depth-wise and pooling workloads with a window, of 64 channels,
     one or two columns and more than 16 rows."""
+    long_strides: Positive = 1
+    """Cells that one whole cell of a pooling with a stride of 8 or more is charged for."""
     short_pools: Positive = 1
     """Rows of cells that strided poolings down the rows are charged for at least."""
     planes: PlanesCost | None = None
