@@ -23,6 +23,8 @@ CELL_OUTPUTS = CELL_SIDE * CELL_SIDE * CELL_CHANNELS
 GRANULE_BYTES = 32
 #: Rows of cells, and channels, above which a narrow depth-wise or pooling workload costs more (``long_narrow``).
 NARROW_ROWS, NARROW_CHANNELS = 4, 32
+#: Stride from which poolings of whole cells cost more (``long_strides``).
+LONG_STRIDE = 8
 #: Reduced channels (times taps) from which MACs count as deep (``ConvCost.c_deep``): FP16 and INT8 workloads 4 wide in
 #: mode 16x16 are priced right up to 1,536 and 9 to 18 % low from 2,048 on (4000: 11 of 15 points).
 DEEP = 2048
@@ -200,8 +202,6 @@ def _cell_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
     granules, taps, cells = cell_terms(work, channels, hw)
     per_granule = row.granule_cycles + row.granule_tap_cycles * taps
     per_cell = row.cell_cycles + row.tap_cycles * taps
-    if work.stride > 1 == work.kernel_w and work.height < CELL_SIDE and work.width > 2:
-        per_cell *= hw.dpu.costs.short_pools
     return row.startup_cycles + granules * (per_granule + cells * per_cell)
 
 
@@ -216,7 +216,9 @@ def _pixel_cells(work: DpuWork, channels: int, hw: Hardware) -> float:
         return max(1.0, work.height / CELL_SIDE) * max(1.0, work.width / CELL_SIDE)
     rows = _ceil(work.height, CELL_SIDE)
     if work.width > 2:
-        return rows * _ceil(work.width, CELL_SIDE)
+        least = hw.dpu.costs.short_pools if work.stride > 1 == work.kernel_w else 1
+        full = work.stride >= LONG_STRIDE and min(work.height, work.width) >= CELL_SIDE
+        return max(rows, least) * _ceil(work.width, CELL_SIDE) * (hw.dpu.costs.long_strides if full else 1)
     if work.kernel_h * work.kernel_w == 1:
         return rows * work.width / CELL_SIDE
     long = max(0, rows - NARROW_ROWS) if channels > NARROW_CHANNELS else 0

@@ -130,8 +130,10 @@ class DpuCosts(Section):
     long_narrow: NonNegative = 0
     """Part of a cell that a row of cells costs more in depth-wise and pooling workloads with a window, of 64 channels,
     one or two columns and more than 16 rows."""
+    long_strides: Positive = 1
+    """Cells that one whole cell of a pooling with a stride of 8 or more is charged for."""
     short_pools: Positive = 1
-    """What strided poolings down the rows with fewer output rows than a cell has cost, as a multiple per cell."""
+    """Rows of cells that strided poolings down the rows are charged for at least."""
     planes: PlanesCost | None = None
     """Writing results with the channels outermost; null: it costs nothing more."""
     cells: dict[str, CellCost]

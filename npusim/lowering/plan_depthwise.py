@@ -18,9 +18,20 @@ from npusim.lowering.conv_parts import (
     weights_load,
 )
 from npusim.lowering.nodes import Node
-from npusim.lowering.plan import ALL_TILES, CONSTANT, Load, Plan, Store, cmx_capacity, odd_halves, transfer
+from npusim.lowering.plan import (
+    ALL_TILES,
+    CONSTANT,
+    Load,
+    Plan,
+    Store,
+    cmx_capacity,
+    odd_halves,
+    output_stores,
+    transfer,
+)
 from npusim.lowering.plan_eltwise import depthwise_tasks
 from npusim.lowering.plan_permute import Fresh, plan_permute_dma, plan_reorder
+from npusim.lowering.plan_reduce_conv import plan_widen
 from npusim.lowering.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up
 
 #: Largest dimension of a DPU tensor (facts/npu_hardware.md section 1); more planes than that are refolded.
@@ -44,7 +55,8 @@ def plan_depthwise(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     if rows and not over_channels:
         joined = fresh(act)
         moves = [(0, transfer("ddr", "ddr", channels * r, act.bits, hw)) for r in rows]
-        if before and len(before[-1].slices) > 1:
+        apart = before and (len(before[-1].slices) > 1 or act.elements // channels % (CHANNELS * hw.tiles))
+        if apart:  # the rows that a tile has turned are not those that it convolves
             moves.append((0, transfer("ddr", "ddr", act.elements, act.bits, hw)))
         before.append(Plan(node, [act], [None], joined, None, [], "rows concatenated", ddr_moves=moves))
         act = joined
@@ -137,9 +149,29 @@ def plan_planes(node: Node, hw: Hardware, kind: Kind, fresh: Fresh) -> list[Plan
         c = n * c
     wide = round_up(c, CHANNELS)
     target = replace(fresh(value), shape=(h, w, wide), order=())
-    before = plan_reorder(node, hw, value, target, (c, h, w), fresh)
+    before = (_columns_to_channels if w == 1 < h and wide > c else plan_reorder)(
+        node, hw, value, target, (c, h, w), fresh
+    )
     image = Image(h, w, wide) if h >= hw.tiles else Image(h * w, 1, wide, flat=True)
     return [*before, _channelwise(node, hw, target, out, image, kind, planes=c)]
+
+
+def _columns_to_channels(
+    node: Node, hw: Hardware, value: Value, target: Value, planes: tuple[int, int, int], fresh: Fresh
+) -> list[Plan]:
+    """Planes of one column written channels last, where their number must be padded: the column is widened to 16, the
+    wide planes are turned, and one of their 16 columns is kept (bcast_1x24x256x1 on all platforms)."""
+    channels, height, _ = planes
+    if height % CHANNELS:
+        return plan_reorder(node, hw, value, target, planes, fresh)
+    widened = replace(fresh(value), shape=(channels, height, CHANNELS), order=())
+    turned = replace(target, shape=(height, CHANNELS, target.shape[-1]))
+    first = plan_widen(node, hw, value, widened)
+    last = plan_reorder(node, hw, widened, turned, (channels, height, CHANNELS), fresh)[-1]
+    slices = len(last.slices)
+    for i, part in enumerate(last.slices):
+        part.stores = output_stores(target, row_split(target, height, hw.tiles), hw.tiles, hw, slices, i)
+    return [replace(first, out_dist=None), replace(last, output=target, out_dist=None)]
 
 
 def _over_channels(
