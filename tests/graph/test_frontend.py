@@ -119,7 +119,15 @@ def test_shapes_that_depend_on_data_are_taken_at_their_largest() -> None:
         "op 'nms' (NonMaxSuppression) makes [..800,3], which depends on data" in note for note in graph.notes
     ] == [True]
     hw = load_hardware("lunarlake.yaml")
-    with pytest.raises(UserError, match="no cost for SHAVE kernel 'nonmaxsuppression'"):
+    assert hw.shave.kernels["nonmaxsuppression"].provenance == "guess"
+    assert api.simulate(api.lower(graph, hw), hw).latency_us > 0
+
+
+def test_a_kernel_that_nothing_is_known_of_is_named() -> None:
+    x = op.parameter([1, 64, 64, 2], np.float32)
+    graph = from_openvino(ov.Model([op.dft(x, np.array([1, 2]))], [x], "fourier"))
+    hw = load_hardware("lunarlake.yaml")
+    with pytest.raises(UserError, match="no cost for SHAVE kernel 'dft'"):
         api.simulate(api.lower(graph, hw), hw)
     assert api.simulate(api.lower(graph, hw), hw, allow_guess=True).latency_us > 0
 
