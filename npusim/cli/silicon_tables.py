@@ -15,6 +15,7 @@ from npusim.validation.silicon_score import (
     platform_speedups,
     precision_speedups,
     rank,
+    size_steps,
     vendor_median_error,
 )
 
@@ -39,7 +40,11 @@ def print_silicon(against: str, found: Sequence[Scored], engines: Sequence[Bottl
         ratios = [*precision_speedups(scored), *platform_speedups(scored)]
         if ratios:
             console.print()
-            console.print(_ratios(ratios))
+            console.print(_ratios("speed-up", ratios))
+    steps = size_steps(found)
+    if steps:
+        console.print()
+        console.print(_ratios("ms that a larger network takes more", steps))
     if trend:
         console.print(f"\nrank correlation over {len(trend)} rows of operators: {rank(trend):.3f}")
     if engines:
@@ -74,8 +79,8 @@ def _rows(found: Sequence[Scored]) -> Table:
     return table
 
 
-def _ratios(ratios: Sequence[Ratio]) -> Table:
-    table = _table(("speed-up",), ("measured", "npusim", "error"))
+def _ratios(what: str, ratios: Sequence[Ratio]) -> Table:
+    table = _table((what,), ("measured", "npusim", "error"))
     for one in ratios:
         table.add_row(one.what, f"{one.measured:.2f}", f"{one.predicted:.2f}", f"{one.error:+.0%}")
     return table

@@ -129,12 +129,13 @@ def _against_measured(
     from npusim.validation.silicon_document import silicon_document
     from npusim.validation.silicon_engines import bottlenecks
     from npusim.validation.silicon_rows import rows_of
-    from npusim.validation.silicon_score import HARDWARE, predict
+    from npusim.validation.silicon_score import HARDWARE, MACHINES, predict
 
     given = [load_hardware(file) for file in files]
     with new_file(markdown) if markdown else nullcontext() as write_page, progress() as step:
         step("reading")
-        hardware = {name: load_hardware(file) for name, file in HARDWARE.items()}
+        shipped = HARDWARE if given else {**HARDWARE, **MACHINES}
+        hardware = {name: load_hardware(file) for name, file in shipped.items()}
         hardware |= {one.platform: one for one in given}
         rows = rows_of(against, platform)
         found = predict(rows, hardware, lambda done: step(f"{done} of {len(rows)} rows"))

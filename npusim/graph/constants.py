@@ -39,3 +39,23 @@ def evaluate(node: Any, inputs: list[np.ndarray | None]) -> list[np.ndarray | No
         return [np.array(t.data) for t in outs]
     except RuntimeError:
         return unknown
+
+
+def with_widened_constants(model: Any) -> Any:
+    """A model whose shapes are all known; otherwise a copy of it in which small constants are stored in the type that
+    they are read in. OpenVINO infers no shape from scales and sizes that a model saved in FP16 widens again (the
+    Interpolate of a YOLO).
+    """
+    from openvino.op import Constant
+
+    if all(output.get_partial_shape().is_static for node in model.get_ops() for output in node.outputs()):
+        return model
+    copy = model.clone()
+    for node in copy.get_ordered_ops():
+        source = node.input_value(0).get_node() if node.get_type_name() == "Convert" else None
+        if source is not None and source.get_type_name() == "Constant":
+            (value,) = evaluate(node, [constant_value(source)])
+            if value is not None:
+                node.output(0).replace(Constant(value).output(0))
+    copy.validate_nodes_and_infer_types()
+    return copy

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from npusim.errors import UserError
-from npusim.graph.constants import constant_value, evaluate
+from npusim.graph.constants import constant_value, evaluate, with_widened_constants
 from npusim.graph.ir import BITS, Graph, Op, Tensor
 
 #: Floating types wider than what the NPU computes in.
@@ -24,10 +24,12 @@ _ATTRIBUTES = {
     "Concat": ("axis",),
     "Convert": ("destination_type",),
     "DepthToSpace": ("block_size", "mode"),
+    "DetectionOutput": ("num_classes", "share_location"),
     "Einsum": ("equation",),
     "FakeQuantize": ("levels",),
     "Gather": ("batch_dims",),
     "GroupConvolution": ("strides", "pads_begin", "pads_end", "dilations"),
+    "GroupConvolutionBackpropData": ("strides", "pads_begin", "pads_end", "dilations"),
     "GroupNormalization": ("num_groups",),
     "LogSoftmax": ("axis",),
     "MVN": ("normalize_variance", "eps"),
@@ -205,7 +207,7 @@ def from_openvino(model: Any, name: str = "") -> Graph:
     Sub-graphs of constants become one constant.
     """
     build = _Builder()
-    outputs = build.walk(model)
+    outputs = build.walk(with_widened_constants(model))
     return Graph(
         name=name or model.get_friendly_name(),
         tensors=tuple(build.tensors),

@@ -50,9 +50,11 @@ def folded(node: Node) -> Node:
     """A stem with groups of 16 pixels of a row as its input channels and those of 16 / stride pixels as its output
     channels (facts 1.2: 7x7 stride 2 over 3 channels becomes 7x3 over 48, 64 channels become 512)."""
     (height, width), stride, pads = node.params["kernel"], node.params["stride"], node.params["pads"]
+    if stride[1] == 1:
+        return node
     pixels = CHANNELS // stride[1]
     columns = node.output.shape[3]
-    if columns % pixels or CHANNELS % stride[1] or stride[1] == 1:
+    if columns % pixels or CHANNELS % stride[1]:
         return node
     left, right = -pads[1], (pixels - 1) * stride[1] - pads[1] + width - 1
     groups = right // CHANNELS - left // CHANNELS + 1

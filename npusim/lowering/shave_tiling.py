@@ -42,6 +42,9 @@ FULL_OPERAND_KERNELS = frozenset({"add", "subtract", "multiply", "square", "sele
 OUTER_SLICED_KERNELS = frozenset({"softmax", "logsoftmax", "select"})
 #: Elements of one granule of a flat vector.
 FLAT_GRANULE = 16
+#: How many times its fair share one tile may get before the tiles share another axis. The vendor's schedules have cuts
+#: up to 1.5 times uneven (4 channels on 3 tiles); that there is a bound is a guess: it compares costs.
+UNEVEN = 1.5
 #: Elements of a tile's part below which a kernel runs on one SHAVE (Where_4, Where_5 of mamba2: 24 to 80; results
 #: converted to FP32: 1,792 on one, 2,048 on two).
 SMALL = {"select": 128, "select_2in": 128, "convert": 2048}
@@ -221,8 +224,9 @@ def operand_part(part: Shape, operand: Shape, whole: Shape) -> int:
 
 
 def tile_axis(shape: Shape, kernel: str, tiles: int, locked: int | None) -> int | None:
-    """The axis that the tiles share: C (group B) or H (group A), the other where it is too short; a softmax may be cut
-    over W too (``SoftMaxOp::checkStrategyCompatibility`` of Intel's compiler), a running sum is not (cumsum_*_ax2)."""
+    """The axis that the tiles share: C (group B) or H (group A), the other where it is too short or much less even
+    (softmax of 8 heads on 6 tiles: 1, 1, 1, 1, 1 and 3 of them, or 171 or 170 rows); a softmax may be cut over W too
+    (``SoftMaxOp::checkStrategyCompatibility`` of Intel's compiler), a running sum is not (cumsum_*_ax2)."""
     if kernel in ROW_KERNELS:
         prefer = (H, C)
     elif locked == C:
@@ -231,7 +235,9 @@ def tile_axis(shape: Shape, kernel: str, tiles: int, locked: int | None) -> int 
         prefer = (C, W)
     else:
         prefer = (C, H)
-    return next((d for d in prefer if d != locked and shape[d] >= tiles), None)
+    found = [d for d in prefer if d != locked and shape[d] >= tiles]
+    even = [d for d in found if max(segments(shape[d], tiles)) * tiles <= UNEVEN * shape[d]]
+    return next(iter((*even, *found)), None)
 
 
 def shave_axis(part: Shape, kernel: str, locked: int | None) -> int | None:

@@ -20,6 +20,7 @@ from npusim.validation.silicon_score import (
     platform_speedups,
     precision_speedups,
     rank,
+    size_steps,
     vendor_median_error,
 )
 
@@ -40,7 +41,7 @@ def accuracy_page(
     calibrations: Sequence[Mapping[str, Any]],
     command: str,
 ) -> str:
-    """The page as Markdown, of rows of use ``score`` and ``trend``; ``command`` is what writes it again.
+    """The page as Markdown, of rows of use ``score``, ``steps`` and ``trend``; ``command`` is what writes it again.
 
     ``calibrations`` are documents of ``npusim calibrate --json``. What there is no row of is left out.
     """
@@ -59,6 +60,12 @@ def accuracy_page(
         ),
         *_ratios(
             "## Lunar Lake over Meteor Lake", "How much faster the newer NPU is.", platform_speedups(scored)
+        ),
+        *_ratios(
+            "## Larger networks",
+            "How many ms longer than the smallest of its family a network takes, measured by a Python harness that "
+            "adds the same few ms to all.",
+            size_steps(rows),
         ),
         *_operators([one for one in rows if one.row.use == "trend"], bottlenecks),
         *_calibrations(calibrations),

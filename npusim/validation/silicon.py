@@ -30,7 +30,8 @@ class Measurement:
     carries none; ``tokens`` the sequence length where there is one. ``metric`` says what ``measured_us`` is: the wall
     time of one synchronous inference (host included), or the time between results with several requests in flight.
     ``grade`` is the trust in the source, A to C. ``use`` says what the row is for: ``score`` (absolute error),
-    ``trend`` (order only), ``aside`` (a network that the project does not carry), or why it is of no use.
+    ``trend`` (order only), ``steps`` (how much longer than the smallest of its family it takes), ``aside`` (a single
+    call that the project does not carry), or why it is of no use.
     """
 
     model: str

@@ -14,6 +14,7 @@ from npusim.validation.silicon_score import (
     platform_speedups,
     precision_speedups,
     rank,
+    size_steps,
     vendor_median_error,
 )
 
@@ -38,6 +39,7 @@ def silicon_document(against: str, found: Sequence[Scored], engines: Sequence[Bo
             "vendor_median_error": _number(vendor_median_error(with_vendor)),
         },
         "speedups": [_ratio(one) for one in (*precision_speedups(scored), *platform_speedups(scored))],
+        "steps_ms": [_ratio(one) for one in size_steps(found)],
         "trend": {"rows": len(trend), "rank_correlation": _number(rank(trend))},
         "engines": [
             {

@@ -1,7 +1,8 @@
 """npusim against what real NPUs were measured to do, beside the vendor's own estimate where there is one.
 
 A row is predicted under the performance hint that it was measured with (`npusim.hints`), on the shipped file of its
-platform. Rows of use ``score`` count by their error, rows of use ``trend`` by their order.
+platform, or of the machine where that has one of its own. Rows of use ``score`` count by their error, rows of use
+``trend`` by their order, rows of use ``steps`` by how much longer than the smallest of its family a network takes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from npusim.validation.silicon import Measurement, Shares
 
 #: The shipped file that stands for the silicon of a platform.
 HARDWARE = {"3720": "meteorlake.yaml", "4000": "lunarlake.yaml", "5010": "pantherlake.yaml"}
+#: Shipped files of machines that run the NPU of their platform at another clock, by what their name contains.
+MACHINES = {"Arrow Lake-S": "arrowlake.yaml"}
 #: The same networks in the packaged reference schedules.
 CASES = {
     "resnet-50": "resnet50",
@@ -82,7 +85,8 @@ def predict(
     hardware: Mapping[str, Hardware],
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[Scored]:
-    """The rows with their predictions, in order; ``hardware`` by platform. ``progress`` hears how many are done.
+    """The rows with their predictions, in order; ``hardware`` by platform, and by the names of ``MACHINES`` where it
+    has them. ``progress`` hears how many are done.
 
     Raises UserError for a workload that cannot be lowered.
     """
@@ -90,9 +94,10 @@ def predict(
     vendor = vendor_estimates()
     found = []
     for done, row in enumerate(rows, 1):
-        hw = hardware[row.platform]
+        machine = next((name for name in MACHINES if name in row.device and name in hardware), row.platform)
+        hw = hardware[machine]
         source = row.model_source
-        key = (source.name, row.tokens, row.platform, row.metric)
+        key = (source.name, row.tokens, machine, row.metric)
         if key not in known:
             known[key] = seen(source.graph(), hw, row.metric, allow_guess=True)
         case = CASES.get(source.name, "")
@@ -135,6 +140,31 @@ def precision_speedups(found: Iterable[Scored]) -> list[Ratio]:
 def platform_speedups(found: Iterable[Scored]) -> list[Ratio]:
     """4000 over 3720, by network, precision and metric, within one release of the source."""
     return _ratios(found, lambda row: row.platform, ("3720", "4000"), "4000 / 3720")
+
+
+def size_steps(found: Iterable[Scored]) -> list[Ratio]:
+    """How much longer than the smallest of its family a network takes, ms, all else of a published table equal: a time
+    that is the same for all (a Python harness around the call) does not matter."""
+    groups: dict[tuple[str, ...], list[Scored]] = {}
+    for one in found:
+        if one.row.use == "steps":
+            row = one.row
+            key = (row.workload[:-1], row.precision, row.platform, row.device, row.openvino)
+            groups.setdefault(key, []).append(one)
+    steps = []
+    for (_, *same), members in groups.items():
+        first, *others = sorted(members, key=lambda one: one.row.measured_us)
+        for one in others:
+            what = f"{one.row.workload} - {first.row.workload}: {' '.join(same)}"
+            measured, predicted = (
+                (a - b) / 1e3
+                for a, b in (
+                    (one.row.measured_us, first.row.measured_us),
+                    (one.predicted_us, first.predicted_us),
+                )
+            )
+            steps.append(Ratio(what, measured, predicted))
+    return steps
 
 
 def _ratios(

@@ -91,6 +91,18 @@ def test_dynamic_shapes_are_the_users_to_give(tmp_path: Path) -> None:
         load_model(tmp_path / "m.xml", {"ids": [1, 255]})
 
 
+def test_a_model_saved_in_fp16_keeps_its_shapes(tmp_path: Path) -> None:
+    """The scales of an Interpolate are narrowed, too, and OpenVINO infers no shape from what widens them again."""
+    x = op.parameter([1, 16, 20, 20], np.float32, name="x")
+    scales, axes = op.constant(np.array([2.0, 2.0], np.float32)), op.constant(np.array([2, 3]))
+    wide = op.interpolate(op.relu(x), scales, "nearest", "scales", axes=axes)
+    model = ov.Model([op.result(wide)], [x], "wide")
+    ov.save_model(model, tmp_path / "wide.xml", compress_to_fp16=True)
+    loaded = load_model(tmp_path / "wide.xml")
+    assert [loaded.tensors[i].shape for i in loaded.outputs] == [(1, 16, 40, 40)]
+    assert [one.type for one in loaded.ops] == [one.type for one in from_openvino(model).ops]
+
+
 def test_shapes_that_depend_on_data_are_taken_at_their_largest() -> None:
     """A detector's end: at most 100 boxes of each of 8 classes are kept, and the rest of the model runs over them."""
     boxes, scores = op.parameter([1, 500, 4], np.float32), op.parameter([1, 8, 500], np.float32)
@@ -107,7 +119,15 @@ def test_shapes_that_depend_on_data_are_taken_at_their_largest() -> None:
         "op 'nms' (NonMaxSuppression) makes [..800,3], which depends on data" in note for note in graph.notes
     ] == [True]
     hw = load_hardware("lunarlake.yaml")
-    with pytest.raises(UserError, match="no cost for SHAVE kernel 'nonmaxsuppression'"):
+    assert hw.shave.kernels["nonmaxsuppression"].provenance == "guess"
+    assert api.simulate(api.lower(graph, hw), hw).latency_us > 0
+
+
+def test_a_kernel_that_nothing_is_known_of_is_named() -> None:
+    x = op.parameter([1, 64, 64, 2], np.float32)
+    graph = from_openvino(ov.Model([op.dft(x, np.array([1, 2]))], [x], "fourier"))
+    hw = load_hardware("lunarlake.yaml")
+    with pytest.raises(UserError, match="no cost for SHAVE kernel 'dft'"):
         api.simulate(api.lower(graph, hw), hw)
     assert api.simulate(api.lower(graph, hw), hw, allow_guess=True).latency_us > 0
 

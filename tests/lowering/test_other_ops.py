@@ -67,6 +67,13 @@ MODELS = {
         ),
         1, 64, 16, 16,
     ),
+    "GroupConvolutionBackpropData": _one(
+        lambda x: op.group_convolution_backprop_data(x, _c(64, 1, 1, 4, 4), [2, 2], None, [1, 1], [1, 1], [1, 1]),
+        1, 64, 16, 16,
+    ),
+    "one-dimensional Convolution of a wave": _one(
+        lambda x: op.relu(op.convolution(x, _c(64, 1, 10), [5], [0], [0], [1])), 1, 1, 16000
+    ),
     "GatherElements": _one(lambda x: op.gather_elements(x, op.constant(np.zeros((8, 4), np.int64)), 1), 8, 16),
 }  # fmt: skip
 

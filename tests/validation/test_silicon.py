@@ -31,6 +31,7 @@ from npusim.validation.silicon_score import (
     platform_speedups,
     precision_speedups,
     predict,
+    size_steps,
     vendor_estimates,
     vendor_median_error,
 )
@@ -48,8 +49,8 @@ def test_every_row_says_what_it_is() -> None:
         assert row.shows
         assert row.grade in ("A", "B+", "B", "C")
         assert row.platform in HARDWARE
-        assert row.use in ("score", "trend", "aside") or row.use.startswith("no: ")
-        if row.use in ("score", "trend"):
+        assert row.use in ("score", "trend", "steps", "aside") or row.use.startswith("no: ")
+        if row.use in ("score", "trend", "steps"):
             assert row.model_source.workload in workloads.names()
 
 
@@ -105,6 +106,23 @@ def test_cheap_rows_are_predicted_well() -> None:
     assert promised <= set(document["rows"][0])
     again = predict([one.row for one in found], hardware)
     assert json.dumps(document) == json.dumps(silicon_document("silicon", again, []))
+
+
+def test_larger_networks_are_compared_with_the_smallest_of_their_family() -> None:
+    """A constant that a harness adds to all does not matter; another release, machine or precision does."""
+    steps = rows(use="steps", platform="4000")
+    shifted = [Scored(row, row.measured_us - 5000.0, None) for row in steps]
+    found = size_steps(shifted)
+    assert len(found) == len(steps) // 5 * 4
+    assert all(one.error == pytest.approx(0, abs=1e-9) for one in found)
+    assert [one.measured for one in found if one.what.startswith("yolo11x")] == pytest.approx([35.58, 25.13])
+
+
+def test_arrow_lake_is_predicted_by_its_own_file() -> None:
+    row = rows(workload="yolo11n", device="Ultra 7 265K (Arrow Lake-S)", precision="FP16")[0]
+    hardware = {"3720": load_hardware("meteorlake.yaml"), "Arrow Lake-S": load_hardware("arrowlake.yaml")}
+    (own,), (platform,) = predict([row], hardware), predict([row], {"3720": hardware["3720"]})
+    assert own.predicted_us < platform.predicted_us
 
 
 def test_speedups_compare_equal_rows_only() -> None:
@@ -167,8 +185,8 @@ def test_a_row_has_the_precision_of_its_model(name: str, precision: str, tmp_pat
 
 
 def test_what_cannot_be_scored_is_refused() -> None:
-    with pytest.raises(UserError, match="--platform 5010: no such row in silicon; there is 3720, 4000"):
-        rows_of("silicon", "5010")
+    with pytest.raises(UserError, match="--platform 6000: no such row in silicon; there is 3720, 4000, 5010"):
+        rows_of("silicon", "6000")
     with pytest.raises(UserError, match="--against silicon and --tiles contradict"):
         CliRunner().invoke(app, ["validate", "--against", "silicon", "--tiles", "2"], catch_exceptions=False)
     with pytest.raises(UserError, match="--against vendor and --hw contradict"):

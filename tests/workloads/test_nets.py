@@ -54,6 +54,54 @@ def test_yolo_has_the_published_parameters() -> None:
     assert found["f16"] - 3 * 8400 == pytest.approx(3_151_904, rel=0.01)
 
 
+def macs(model: ov.Model) -> int:
+    """Multiply-accumulates of convolutions and MatMuls."""
+    total = 0
+    for node in model.get_ops():
+        kind = node.get_type_name()
+        if kind in ("Convolution", "GroupConvolution"):
+            kernel = list(node.input(1).get_shape())[1 if kind == "Convolution" else 2 :]
+            total += prod(node.get_output_shape(0)) * prod(kernel)
+        elif kind == "ConvolutionBackpropData":
+            total += prod(node.input(0).get_shape()) * prod(list(node.input(1).get_shape())[1:])
+        elif kind == "MatMul":
+            rows = list(node.input(0).get_shape())
+            total += prod(node.get_output_shape(0)) * rows[-2 if node.get_attributes()["transpose_a"] else -1]
+    return total
+
+
+PUBLISHED = {
+    # Millions of parameters, and GFLOPs of two operations a MAC: docs.ultralytics.com, models/yolo11 and models/yolo26.
+    "yolo11n": (2.6, 6.5), "yolo11s": (9.4, 21.5), "yolo11m": (20.1, 68.0), "yolo11l": (25.3, 86.9),
+    "yolo11x": (56.9, 194.9), "yolo26n": (2.4, 5.4), "yolo26s": (9.5, 20.7), "yolo26m": (20.4, 68.2),
+    "yolo26l": (24.8, 86.4), "yolo26x": (55.7, 193.9),
+    # The README files of the Open Model Zoo. Of EfficientDet-D0 it gives MACs, as the paper does.
+    "yolov3-tiny": (8.848, 5.582), "ssd-mobilenet-v1": (6.807, 2.494), "efficientdet-d0": (3.9, 2 * 2.54),
+    "unet-camvid": (31.03, 260.1), "bert-large-squad": (333.96, 246.93),
+}  # fmt: skip
+#: Constants that are no parameters: anchors and strides; prior boxes, and the convolutions that levels share but for
+#: their normalisation.
+ADDED = {"yolo11": 3 * 8400, "yolo26": 3 * 8400, "efficientdet": 2 * 4 * 49104 + 4 * (66432 + 16896)}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_network_has_the_published_parameters_and_operations(name: str) -> None:
+    parameters, gflops = PUBLISHED[name]  # biases and what normalises are folded and left out
+    model = workloads.build(name)
+    added = next((extra for start, extra in ADDED.items() if name.startswith(start)), 0)
+    assert (weights(model)["f16"] - added) / 1e6 == pytest.approx(parameters, rel=0.025)
+    assert 2 * macs(model) / 1e9 == pytest.approx(gflops, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["yolo26n", "yolov3-tiny"])
+def test_detectors_run(name: str) -> None:
+    """OpenVINO on the CPU takes them, quantised too."""
+    for precision in ("", "-int8"):
+        model = workloads.build(name + precision)
+        out = ov.Core().compile_model(model, "CPU")([np.zeros(list(model.input().shape), np.float32)])
+        assert out[0].shape == tuple(model.output(0).shape)
+
+
 @pytest.mark.parametrize("name", ["yolov8n", "mobilenet-v2"])
 def test_quantised_weights_are_stored_in_8_bits(name: str) -> None:
     plain, quantised = weights(workloads.build(name)), weights(workloads.build(f"{name}-int8"))
