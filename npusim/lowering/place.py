@@ -35,7 +35,7 @@ from npusim.lowering.plan_reduce import plan_reduce
 from npusim.lowering.plan_reduce_conv import plan_reduce_conv
 from npusim.lowering.plan_shave import ADDED_CONSTANT, plan_shave
 from npusim.lowering.strategy import choose, depthwise_split
-from npusim.lowering.values import Dist, Value, canonical4
+from npusim.lowering.values import WHOLE, Dist, Value, canonical4
 
 #: Rows from which a sum over a short innermost axis is a convolution with ones, its channels padded to 16: 1,536 and
 #: 1,792 rows of 4 are (Mamba's decode), 6 and 200 rows are pooled (facts/vendor_lowering.md 1.2).
@@ -151,7 +151,11 @@ class Placer:
             )
             back = replace(node, kind="transpose", inputs=[scaled.output], output=node.output)
             return [*self.place(permute), *plan_scale(scaled, self.hw, self.fresh), *self.place(back)]
-        return plan_scale(node, self.hw, self.fresh)
+        plans = plan_scale(node, self.hw, self.fresh)
+        hint = self.hint(value)
+        if len(plans) == 1 and plans[0].in_dists[0] == WHOLE and hint is not None and hint.outer > 1:
+            plans[0].in_dists[0] = hint  # a tile scales the channels that it has (the smoothing behind bert's Gelu)
+        return plans
 
     def _bmm(self, node: Node) -> list[Plan]:
         return [plan_dot(node, self.hw) if node.params.get("on") == "shave" else plan_bmm(node, self.hw)]
@@ -228,7 +232,7 @@ class Placer:
         spread = kernel not in hw.software.single_tile_kernels
         if producer is not None and spread and joins(node, producer, alone):
             return [plan_joined(node, hw, kernel, producer, self.chains)]
-        return [plan_shave(node, hw, kernel, self.hint(value))]
+        return [plan_shave(node, hw, kernel, self.hint(value) or _channel_cut(producer))]
 
     def _eltwise(self, node: Node) -> list[Plan]:
         kernel = node.params["kernel"]
@@ -411,3 +415,11 @@ class Placer:
         if not self.hw.software.dma_convert:
             return [plan_shave(node, self.hw, "convert", self.hint(node.inputs[0]))]
         return [plan_convert(node, self.hw)]
+
+
+def _channel_cut(producer: Plan | None) -> Dist | None:
+    """How a sliced convolution over output channels has cut what a kernel reads: it keeps to that, although it finds
+    the value in DDR (the Gelu of bert: 512 of 3,072 channels a tile on 6 tiles, 48 of 48)."""
+    conv = producer is not None and producer.node.kind == "conv"
+    dist = producer.out_dist if producer is not None and conv else None
+    return dist if dist is not None and dist.outer > 1 else None
