@@ -200,20 +200,3 @@ def test_loads_of_tiles_alternate_over_the_engines(tmp_path: Path) -> None:
     made = program(tmp_path, matmul_chain(1, (1536, 80)), hardware("3720"))
     engines = {t.work.bytes: made.queues[t.queue].unit for t in made.tasks if isinstance(t.work, DmaWork)}
     assert (engines[48 * 1536 * 2], engines[32 * 1536 * 2]) == (0, 1)
-
-
-@pytest.mark.parametrize(("platform", "ready"), [("4000", [1, 3, 3, 5, 5]), ("3720", [1, 2, 3, 4, 5])])
-def test_loads_of_another_op_are_held_until_the_next_are_judged(
-    tmp_path: Path, platform: str, ready: list[int]
-) -> None:
-    """As in bert-base: one op more is loaded ahead on 4000."""
-    tasks = program(tmp_path, matmul_chain(16, (256,) * 6), hardware(platform)).tasks
-    loaded: set[int] = set()
-    before: dict[int, int] = {}
-    for number, op_of in zip(tasks.work, tasks.op, strict=True):
-        work = tasks.works[number]
-        if isinstance(work, DmaWork) and work.src == "ddr":
-            loaded.add(op_of)
-        elif isinstance(work, DpuWork):
-            before.setdefault(op_of, len(loaded))
-    assert list(before.values()) == ready
