@@ -152,7 +152,3 @@ class Software(Section):
     prefetch_slices: Count = 9
     """How many slices ahead of the one that computes loads are issued, as far as CMX has room and they start while it
     computes."""
-    prefetch_holds: bool = True
-    """Whether the last loads of another op do not count yet when the next ones are judged to start in time: fused
-    weights of the MatMuls of bert-base on 4000 (3 of 4 closer, by 2 to 8 %), mamba blocks (4 of 5 closer); on 3720
-    bert-base INT8 and resnet50 lose 1.8 % and one block gains, so not there."""

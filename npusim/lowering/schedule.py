@@ -193,21 +193,18 @@ class Scheduler:
     def _prefetch(self, index: int, until_us: float) -> None:
         """Loads of later steps of the same function, in order, until one does not fit CMX or would start after
         ``until_us``, the end of what this step computes; those of the next step are due by then, and so wait for
-        nothing. Loads of another op are held until those that follow have been judged: one step more is prefetched
-        (``software.prefetch_holds``)."""
+        nothing."""
         capacity = cmx_capacity(self.hw)
         room = capacity - self.level[index]
         here = self.residency.steps[index]
         reach = self.hw.software.prefetch_slices
-        held: list[Transfer] = []
         for later in range(index + 1, min(len(self.pending), index + 1 + reach)):
             ahead = self.residency.steps[later]
             plan = self.plans[ahead.plan]
             far = plan.ahead and ahead.index - (here.index if ahead.plan == here.plan else -1) > plan.ahead
             if far or plan.function != self.plans[here.plan].function:
-                break
+                return
             items: list[Transfer] = []
-            full = False
             for operand, loads in list(self.pending[later].items()):
                 if operand != CONSTANT and self._waits_for_data(plan, operand):
                     continue
@@ -220,8 +217,8 @@ class Scheduler:
                 )
                 late = later > index + 1 and self.out.start_us(len(loads), sources) >= until_us
                 if late or size > room:
-                    full = True
-                    break
+                    self.out.dma(items)
+                    return
                 if fresh:
                     waits = sources
                     if here.plan == ahead.plan and operand != CONSTANT and self.has_loads[index]:
@@ -231,16 +228,8 @@ class Scheduler:
                 for s in range(index, later):
                     self.level[s] += size
                 room -= size
-            if items:
-                self.out.dma(held)
-                held = items
-            if plan.op == self.plans[here.plan].op or not self.hw.software.prefetch_holds:
-                self.out.dma(held)
-                held = []
-            if full:
-                break
+            self.out.dma(items)
             room = min(room, capacity - self.level[later])
-        self.out.dma(held)
 
     # -- steps --------------------------------------------------------------------------------------------------
 
