@@ -123,6 +123,10 @@ def _check_passes(passes: str, automatic: bool, hw: str | None, overrides: list[
         if hw is None:
             raise UserError(f"--passes {passes} chooses for one NPU: give it as --hw FILE")
         return
+    if any(rule.split("{")[0].strip() == "auto" for rule in passes.split(",")):
+        raise UserError(
+            f"--passes {passes}: auto chooses among all rules itself; give auto or auto{{approximate=yes}} alone"
+        )
     if hw is not None or overrides:
         option = "--hw" if hw is not None else "--set"
         raise UserError(f"{option} is for --passes auto: {passes} takes every site it can, whatever the NPU")

@@ -21,6 +21,13 @@ CELL_CHANNELS = 16
 CELL_OUTPUTS = CELL_SIDE * CELL_SIDE * CELL_CHANNELS
 #: Channels are read and written in granules of this many bytes.
 GRANULE_BYTES = 32
+#: Rows of cells, and channels, above which a narrow depth-wise or pooling workload costs more (``long_narrow``).
+NARROW_ROWS, NARROW_CHANNELS = 4, 32
+#: Stride from which poolings of whole cells cost more (``long_strides``).
+LONG_STRIDE = 8
+#: Reduced channels (times taps) from which MACs count as deep (``ConvCost.c_deep``): FP16 and INT8 workloads 4 wide in
+#: mode 16x16 are priced right up to 1,536 and 9 to 18 % low from 2,048 on (4000: 11 of 15 points).
+DEEP = 2048
 
 Row = TypeVar("Row", ConvCost, CellCost)
 
@@ -32,7 +39,8 @@ class NoDpuCost(ValueError):
 class ConvTerms(NamedTuple):
     """What a dense convolution does, as the terms of the cost formula.
 
-    ``cells`` of 4x4 pixels x 16 channels; ``mac`` DPU cycles of the MAC array, ``drain`` of writing the cells;
+    ``cells`` of 4x4 pixels x 16 channels; ``mac`` DPU cycles of the MAC array, ``deep`` the same where long sums are
+    made and else 0, ``drain`` of writing the cells;
     ``act_bytes`` and ``wt_bytes`` read from CMX (activations once per channel stencil, weights once per spatial
     stencil, of which part of one counts as part); ``weight_bytes`` of the kernel itself; ``stencils`` (whole ones);
     ``out_bytes``.
@@ -40,6 +48,7 @@ class ConvTerms(NamedTuple):
 
     cells: int
     mac: float
+    deep: float
     drain: float
     act_bytes: float
     wt_bytes: float
@@ -78,7 +87,7 @@ def cycles(work: DpuWork, hw: Hardware) -> float:
     """
     cost = _conv_cycles if work.kind == "conv" else _cell_cycles
     total = sum(
-        count * max(cost(work, channels, hw), _planes_cycles(work, channels, hw))
+        count * (cost(work, channels, hw) + _planes_cycles(work, channels, hw))
         for channels, count in workloads(work)
     )
     lut = hw.dpu.ppe.lut
@@ -86,11 +95,18 @@ def cycles(work: DpuWork, hw: Hardware) -> float:
 
 
 def _planes_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
-    """Least cycles of a workload whose result is written as planes."""
+    """What a workload takes longer because its result is written as planes."""
     row = hw.dpu.costs.planes
     if row is None or not work.planes:
         return 0.0
-    return row.startup_cycles + row.cycles_per_byte * work.height * work.width * channels * work.out_bits / 8
+    if work.kind == "conv":
+        per_cell = row.conv
+    elif work.kernel_h * work.kernel_w > 1:
+        per_cell = row.window
+    else:
+        per_cell = row.permute if work.kind == "maxpool" else row.k1
+    cells = _ceil(work.height, CELL_SIDE) * _ceil(work.width, CELL_SIDE)
+    return per_cell * cells * _ceil(channels, CELL_CHANNELS)
 
 
 def roofline_cycles(work: DpuWork, hw: Hardware) -> float:
@@ -119,9 +135,11 @@ def conv_terms(work: DpuWork, channels: int, hw: Hardware) -> ConvTerms:
     cells = _ceil(work.height, CELL_SIDE) * _ceil(work.width, CELL_SIDE) * _ceil(channels, CELL_CHANNELS)
     reduced = taps * 16 * _ceil(work.in_channels, 16)
     weight_bytes = channels * work.in_channels * taps * in_bytes
+    mac = cells * reduced * CELL_OUTPUTS / _macs_per_cycle(work, hw)
     return ConvTerms(
         cells=cells,
-        mac=cells * reduced * CELL_OUTPUTS / _macs_per_cycle(work, hw),
+        mac=mac,
+        deep=mac if reduced >= DEEP else 0.0,
         drain=cells * hw.dpu.costs.drain_cycles_per_cell[_type(work)],
         act_bytes=max(1.0, channels / grid_z) * pixels * work.in_channels * taps * in_bytes,
         wt_bytes=columns * max(1.0, work.height / grid_y) * weight_bytes,
@@ -148,13 +166,13 @@ def cell_keys(work: DpuWork, channels: int) -> tuple[str, ...]:
     return (*(f"{key} {channels}" for key in by_class), *by_class, by_type)
 
 
-def cell_terms(work: DpuWork, channels: int) -> CellTerms:
+def cell_terms(work: DpuWork, channels: int, hw: Hardware) -> CellTerms:
     """Terms of a workload of ``channels`` that is not a dense convolution."""
     taps = work.kernel_h * work.kernel_w
     granules = (
         _ceil(channels, CELL_CHANNELS) if taps == 1 else _ceil(channels * work.in_bits, 8 * GRANULE_BYTES)
     )
-    return CellTerms(granules, taps, _pixel_cells(work))
+    return CellTerms(granules, taps, _pixel_cells(work, channels, hw))
 
 
 def _conv_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
@@ -171,6 +189,7 @@ def _conv_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
     return (
         row.c0
         + row.c_mac * terms.mac
+        + row.c_deep * terms.deep
         + row.c_drain * max(terms.mac, terms.drain)
         + moved / 100
         + row.c_stencil * terms.stencils
@@ -180,24 +199,30 @@ def _conv_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
 
 def _cell_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
     row = _lookup(hw.dpu.costs.cells, cell_keys(work, channels), hw)
-    granules, taps, cells = cell_terms(work, channels)
+    granules, taps, cells = cell_terms(work, channels, hw)
     per_granule = row.granule_cycles + row.granule_tap_cycles * taps
     per_cell = row.cell_cycles + row.tap_cycles * taps
     return row.startup_cycles + granules * (per_granule + cells * per_cell)
 
 
-def _pixel_cells(work: DpuWork) -> float:
+def _pixel_cells(work: DpuWork, channels: int, hw: Hardware) -> float:
     """Cells of 4x4 pixels that a workload is charged for.
 
     Eltwise and permute pay by pixel above one cell. Pooled outputs of one or two columns do not pay for the whole
-    width of a cell: by pixel where the kernel is 1x1 (the output is the limit), half of it for larger ones.
+    width of a cell: by pixel where the kernel is 1x1 (the output is the limit), half of it for larger ones, and more
+    (``long_narrow``) in long ones of many channels.
     """
     if work.kind in ("eltwise", "permute"):
         return max(1.0, work.height / CELL_SIDE) * max(1.0, work.width / CELL_SIDE)
     rows = _ceil(work.height, CELL_SIDE)
     if work.width > 2:
-        return rows * _ceil(work.width, CELL_SIDE)
-    return rows * (work.width / CELL_SIDE if work.kernel_h * work.kernel_w == 1 else 0.5)
+        least = hw.dpu.costs.short_pools if work.stride > 1 == work.kernel_w else 1
+        full = work.stride >= LONG_STRIDE and min(work.height, work.width) >= CELL_SIDE
+        return max(rows, least) * _ceil(work.width, CELL_SIDE) * (hw.dpu.costs.long_strides if full else 1)
+    if work.kernel_h * work.kernel_w == 1:
+        return rows * work.width / CELL_SIDE
+    long = max(0, rows - NARROW_ROWS) if channels > NARROW_CHANNELS else 0
+    return rows * 0.5 + long * hw.dpu.costs.long_narrow
 
 
 def workloads(work: DpuWork) -> list[tuple[int, int]]:

@@ -64,13 +64,15 @@ class MacsPerCycle(Section):
 class ConvCost(Section):
     """One row of the additive conv model (facts/vendor_costs.md 4.3, refitted): DPU cycles of one workload.
 
-    ``c0 + c_mac*mac + c_drain*max(mac, D*cells) + (c_act*act + c_wt*wt + c_weights*weights + c_out*out)/100
+    ``c0 + c_mac*mac + c_deep*deep + c_drain*max(mac, D*cells)
+    + (c_act*act + c_wt*wt + c_weights*weights + c_out*out)/100
     + c_stencil*stencils + c_bound*max(mac, (act + wt)/read_bytes_per_cycle, D*cells)``, with the terms of
     ``npusim.costs.dpu.ConvTerms``. No coefficient is negative: within a row, more work never costs less.
     """
 
     c0: NonNegative
     c_mac: NonNegative = 0
+    c_deep: NonNegative = 0
     c_drain: NonNegative = 0
     c_act: NonNegative = 0
     c_wt: NonNegative = 0
@@ -96,12 +98,17 @@ class CellCost(Section):
 
 
 class PlanesCost(Section):
-    """Least DPU cycles of one workload that writes planes: ``startup_cycles + cycles_per_byte * output bytes``."""
+    """DPU cycles more that a workload takes to write planes, per granule of 16 channels and cell of 4x4 pixels, by what
+    it computes meanwhile."""
 
-    startup_cycles: NonNegative
-    """Cycles of a workload without output."""
-    cycles_per_byte: NonNegative
-    """Cycles per byte written."""
+    permute: NonNegative
+    """Max-poolings of 1x1, which only change the order."""
+    k1: NonNegative
+    """Average poolings and depth-wise convolutions of 1x1."""
+    window: NonNegative
+    """Those of larger kernels."""
+    conv: NonNegative
+    """Dense convolutions."""
 
 
 class DpuCosts(Section):
@@ -120,6 +127,13 @@ class DpuCosts(Section):
     conv: dict[str, ConvCost]
     """Key: ``TYPE``, or ``TYPE CLASS``, or ``TYPE CLASS MODE``, e.g. ``fp16 W4 16x16``; the longest that exists wins.
     Classes: output width up to 2 (``W1``), 5 (``W4``), 10 (``W8``), wider (``img1``), kernels over 1x1 (``img3``)."""
+    long_narrow: NonNegative = 0
+    """Part of a cell that a row of cells costs more in depth-wise and pooling workloads with a window, of 64 channels,
+    one or two columns and more than 16 rows."""
+    long_strides: Positive = 1
+    """Cells that one whole cell of a pooling with a stride of 8 or more is charged for."""
+    short_pools: Positive = 1
+    """Rows of cells that strided poolings down the rows are charged for at least."""
     planes: PlanesCost | None = None
     """Writing results with the channels outermost; null: it costs nothing more."""
     cells: dict[str, CellCost]

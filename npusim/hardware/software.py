@@ -87,6 +87,9 @@ class Software(Section):
     split_projections: bool = True
     """A MatMul by constant weights whose result is only read in slices of whole channel granules is cut: one MatMul a
     slice, and one a head before an attention."""
+    outlined_attention: bool = False
+    """An attention of floats that is cut per head is a function of its own: nothing is prefetched into it or out of it,
+    and what it reads and returns goes through DDR."""
     reduce_sum_engine: Literal["dpu", "shave"] = "dpu"
     """Where ReduceSum runs: as convolutions and pools on the DPU, or as a SHAVE kernel."""
     fused_activations: tuple[Activation, ...] = ("Relu", "Clamp", "LeakyRelu")
@@ -94,6 +97,8 @@ class Software(Section):
     bound of 0, ``ClampAny`` any bounds, ``LeakyRelu`` a PRelu with one slope. What is curved needs ``dpu.ppe.lut``."""
     eltwise_multiply_on_dpu: bool = False
     """Multiply of an activation by a broadcast activation runs on the DPU's eltwise path."""
+    upright_matrices: bool = True
+    """A matrix that the DPU permutes has its rows as height, over the tiles; else as width (3720)."""
     row_fold: Count = 4
     """Width that MatMul rows are folded to where it divides them."""
     dma_gather: bool = True
@@ -108,16 +113,27 @@ class Software(Section):
     """A product or a change of layout hands its result over in CMX to a sum that folds it to other dimensions."""
     fused_widening: bool = False
     """The convolution that gives one plane 16 channels runs in slices together with the poolings that reduce it."""
+    broadcast_by_planes: bool = False
+    """A broadcast along the innermost axis expands every plane by a transfer of its own; else all in one."""
     dma_split_bytes: Count = 77_000
     """A lone transfer above this size is cut in two, one an engine."""
     pipeline_share: Annotated[float, Field(gt=0, le=1)] = 0.85
     """Share of CMX that two slices of a convolution may take, so that one is loaded while the other computes."""
     sparse_saving: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Share of the multiply-accumulates that the weights of a first convolution save, which are stored sparse (4000:
-    43,
-    62 and 10 of 83, 122 and 20 µs in the three stems)."""
+    43, 62 and 10 of 83, 122 and 20 µs in the three stems)."""
+    compressed_saving: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """The same where the first convolution is of 8 bits, whose few input channels are compressed instead
+    (resnet50_int8: 33 of 44 µs on 4000, 89 of 125 on 3720)."""
+    ones_saving: Annotated[float, Field(ge=0, lt=1)] = 0.33
+    """The same for the convolution with ones that ReduceSum becomes, of whose 16 output channels 15 are zero (14 unique
+    variants on 3720 and 4000: 0.28 to 0.38 with 128 channels and more, 0.4 to 0.55 with 16)."""
     halo_copies: bool = True
     """Rows that two tiles need are copied to both; else a tile reads them from its neighbour's CMX."""
+    padding_copies: bool = True
+    """Rows that are padded to a multiple of 16 elements are copied so in DDR; else the padding is loaded by itself."""
+    halo_rows: Count = 8
+    """Rows a tile from which a convolution alone whose kernel has halo rows is split over rows."""
     rows_tolerance: Positive = 1.175
     """A split over rows is chosen up to this multiple of the DPU time of one over channels (rows at 1.17 at most,
     channels at 1.18 at least in the schedules of 2026; resnet50_int8 on 6 tiles)."""
@@ -125,7 +141,8 @@ class Software(Section):
     """The same for a convolution beside one whose tiles are rows, where channels would mean multicasting or spilling
     (resnet50, mobilenet-v2 on 6 tiles: rows at 1.31 to 1.38, 16 of 20; channels at 1.42 to 3.0, 29 of 29)."""
     matmul_ties: Literal["rows", "channels"] = "rows"
-    """How the tiles share a MatMul whose DPU time is the same for a split over rows and over output channels."""
+    """How the tiles share a MatMul whose DPU time is the same for a split over rows and over output channels, and a
+    depth-wise convolution alone whose channels they can only share unevenly."""
     unsplit_kernels: tuple[str, ...] = ()
     """SHAVE kernels that are not cut over the SHAVEs of a tile."""
     pipelined_kernels: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.fuse import fuse
 from npusim.lowering.nodes import Node
 from npusim.lowering.ones import fold_ones
+from npusim.lowering.orders import write_as_read
 from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Queue, Task, Tasks
 from npusim.lowering.refit import refit
 from npusim.lowering.replicate import place_all
@@ -80,7 +81,7 @@ def lower(graph: Graph, hw: Hardware) -> Program:
         nodes.append(Node("copy", graph.tensors[graph.outputs[0]].name, "Result", loose, loose[0]))
     homes = _write_in_place(nodes)
     returned = {value.storage for value in outputs}
-    placed, repeat = place_all(nodes, hw, returned)
+    placed, repeat = place_all(write_as_read(nodes, returned), hw, returned)
     plans = [refit(plan, hw) for plan in placed]
     ops: list[ProgramOp] = []
     index: dict[str, int] = {}

@@ -18,9 +18,13 @@ from npusim.lowering.values import WHOLE, Dist, Value, canonical4, ceil_div, eve
 CHAIN_SHARE = 0.9
 
 
+#: Most channels of one depth-wise or pooling workload.
+WORKLOAD = 64
+
+
 def workload_channels(channels: int) -> int:
     """Channels of one depth-wise or pooling workload: 64, else 32, else 16 (facts/vendor_lowering.md section 5)."""
-    return 64 if channels % 64 == 0 or channels > 64 else 32 if channels > 16 else 16
+    return WORKLOAD if channels % WORKLOAD == 0 or channels > WORKLOAD else 32 if channels > 16 else 16
 
 
 def square(size: int) -> tuple[int, int]:
@@ -97,7 +101,8 @@ def fit(
 
     ``ahead``: with the next slice's input beside it (pools and depth-wise ops: 2 x 524 KiB + 524 do not fit, so relu_l
     has 3 slices; eltwise and permute ops do without). ``equal``: only counts that divide ``units`` (channels:
-    [1024,2560] is scaled in 4 slices of 640). Where no unit fits, it is cut within units.
+    [1024,2560] is scaled in 4 slices of 640). Their constants (``fixed``) need room beside one slice alone (the
+    same on 3720, where then no load runs ahead). Where no unit fits, it is cut within units.
     """
     capacity = cmx_capacity(hw)
     if in_bytes + out_bytes + fixed <= capacity:
@@ -106,7 +111,9 @@ def fit(
         if equal and units % n:
             continue
         share = ceil_div(units, n) / units
-        if share * ((2 if ahead else 1) * in_bytes + out_bytes) + fixed <= capacity:
+        alone = share * (in_bytes + out_bytes) + fixed
+        both = share * ((2 if ahead else 1) * in_bytes + out_bytes) + (0 if equal else fixed)
+        if max(alone, both) <= capacity:
             return n
     return max(units, ceil_div(in_bytes + out_bytes, max(capacity - fixed, 1))) if fixed < capacity else units
 

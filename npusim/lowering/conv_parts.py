@@ -66,6 +66,17 @@ def folded(node: Node) -> Node:
     return replace(node, params=node.params | changed)
 
 
+def flattened(node: Node, tiles: int) -> Node:
+    """A 1x1 convolution with fewer rows than tiles as a MatMul over its pixels, whose rows are folded anew: the DPU
+    reads pixels one by one, and a row of more than 8,192 could not be one of its tensors' at all."""
+    params = node.params
+    plain = params["kernel"] == params["stride"] == (1, 1) and not any(params["pads"])
+    if not plain or node.output.shape[2] >= tiles or node.output.elements == params["n"]:
+        return node
+    kept = {name: value for name, value in params.items() if name not in ("kernel", "stride", "pads")}
+    return replace(node, params=kept)
+
+
 def weight_bytes(channels: int, k: int, bits: int) -> int:
     """Bytes of the weights of so many output channels, input channels padded."""
     return channels * k * bits // 8
@@ -73,13 +84,15 @@ def weight_bytes(channels: int, k: int, bits: int) -> int:
 
 def channel_bytes(node: Node) -> int:
     """Bytes of weights and weight table of one output channel; sparse weights are their non-zero values and a bit map,
-    each padded to 16 bytes (432 and 448 of conv_c3_64_h224_k7s2 and resnet50)."""
+    each padded to 16 bytes (432 and 448 of conv_c3_64_h224_k7s2 and resnet50), compressed ones of 8 bits have no map
+    (160 of resnet50_int8)."""
     kernel = node.params.get("kernel", (1, 1))
     reduced = round_up(node.params["k"], CHANNELS) * kernel[0] * kernel[1]
     weights = node.inputs[1]
     if is_stem(node):
         values = weights.elements // weights.shape[0] * weights.stored_bits // 8
-        return round_up(values, 16) + round_up(ceil_div(reduced, 8), 16) + TABLE_BYTES
+        bit_map = round_up(ceil_div(reduced, 8), 16) if node.inputs[0].bits > 8 else 0
+        return round_up(values, 16) + bit_map + TABLE_BYTES
     return weight_bytes(1, reduced, weights.stored_bits) + TABLE_BYTES
 
 
@@ -99,8 +112,15 @@ def conv_work(
         mpe_mode=mode,
         lut=fused_lut(node, hw),
         planes="kernel" in node.params and node.output.plain,
-        skipped=hw.software.sparse_saving if is_stem(node) else 0.0,
+        skipped=_skipped(node, hw),
     )  # fmt: skip
+
+
+def _skipped(node: Node, hw: Hardware) -> float:
+    """Share of its multiply-accumulates that a convolution of few input channels saves."""
+    if not is_stem(node):
+        return 0.0
+    return hw.software.sparse_saving if node.inputs[0].bits > 8 else hw.software.compressed_saving
 
 
 def computed_bits(activation: Value, weights: Value) -> int:

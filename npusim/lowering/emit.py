@@ -18,8 +18,8 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.memory import Booking
 from npusim.lowering.program import Indices, Lists, Queue
 
-#: Work, op, groups it waits for, its own group, what it is, and the CMX that it fills.
-Transfer = tuple[DmaWork, int, tuple[int, ...], int, str, Booking | None]
+#: Work, op, groups it waits for, its own group, what it is, the CMX that it fills, and its engine (-1: any).
+Transfer = tuple[DmaWork, int, tuple[int, ...], int, str, Booking | None, int]
 _TICKS_PER_US = 2.0**20
 
 
@@ -200,23 +200,25 @@ class Emitter:
     ) -> None:
         """Append a DPU or SHAVE task of a tile, or a transfer that is part of an op's body."""
         if isinstance(work, DmaWork):
-            self.dma([(work, op, waits, group, detail, None)])
+            self.dma([(work, op, waits, group, detail, None, -1)])
         else:
             first = self.first_dpu if isinstance(work, DpuWork) else self.first_shave
             self.put(first + tile, op, work, waits, group, detail)
 
     def dma(self, batch: list[Transfer]) -> None:
-        """Append transfers: each on the engine that can start it first; the last one of a batch is cut over the
-        engines where it is long and they are level (facts/vendor_lowering.md 3.1)."""
+        """Append transfers: each on its engine, or the one that can start it first; the last one of a batch is cut over
+        the engines where it is long and they are level (facts/vendor_lowering.md 3.1)."""
         known: tuple[int, ...] | None = None
         ready = 0.0
-        for position, (work, op, waits, group, detail, booking) in enumerate(batch):
+        for position, (work, op, waits, group, detail, booking, engine) in enumerate(batch):
             first = self.count
             base = 0 if work.src == "ddr" else self.first_dpu - self.engines
             if waits is not known:
                 known, ready = waits, self.ready(waits)
             starts = [max(self.free[base + e][0], ready) for e in range(self.engines)]
-            if position == len(batch) - 1 and self.splits(work, starts):
+            if engine >= 0:
+                self.put(base + engine, op, work, waits, group, detail)
+            elif position == len(batch) - 1 and self.splits(work, starts):
                 n = self.engines
                 half = DmaWork(
                     work.src, work.dst, -(-work.bytes // n), -(-work.counted_bytes // n), work.kind

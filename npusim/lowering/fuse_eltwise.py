@@ -31,6 +31,8 @@ ELTWISE_OPS = frozenset(
         "LogicalAnd", "LogicalOr", "LogicalXor",
     }
 )  # fmt: skip
+#: Channels that an image of fewer gets where it is quantised and brought to channels last (resnet50_int8: 3 to 4).
+QUANTISED_CHANNELS = 4
 #: Ops that are a bias or a scale where one operand is constant.
 _ADDITIVE = ("Add", "Subtract")
 _MULTIPLICATIVE = ("Multiply", "Divide")
@@ -77,7 +79,7 @@ def _fusable(fuser: Fuser, op: Op, node: Node) -> bool:
     """Whether the PPE applies this activation behind this node."""
     if "post" in node.params:
         return False
-    if node.kind == "eltwise" and (node.type != "Add" or not node.params.get("dpu", True)):
+    if node.kind == "eltwise" and node.type != "Add":
         return False
     if "pwl" in op.attrs:
         return bool(op.attrs["lut"])
@@ -111,18 +113,30 @@ def convert(fuser: Fuser, op: Op) -> None:
 
 
 def fake_quantize(fuser: Fuser, op: Op) -> None:
-    """FakeQuantize, or FakeConvert to an 8-bit float: the op before writes 8 bits, or a conversion does."""
+    """FakeQuantize, or FakeConvert to an 8-bit float: the DPU op before writes 8 bits, or a DPU pass of its own does
+    (SHAVE kernels work on floats: C26 fuse_quantized_ops.cpp), which also brings an image to channels last."""
     fp8 = op.type == "FakeConvert"
     source = op.inputs[0]
     value = fuser.values[source]
     node = fuser.producer(source)
-    if node is not None and node.kind in ("conv", "dwconv", "scale", "bmm", "eltwise", "pool", "unary"):
+    if node is not None and _writes_8_bits(node):
         node.fused = (*node.fused, op.name)
         node.output = replace(value, bits=8, stored_bits=8, fp8=fp8)
         fuser.values[op.outputs[0]] = node.output
         return
     out = replace(fuser.fresh(op), bits=8, stored_bits=8, order=value.order, fp8=fp8)
+    batch, *rest = value.shape
+    readers = fuser.readers.get(op.outputs[0], [])
+    image = len(rest) == 3 and batch == 1 and value.plain and rest[0] <= QUANTISED_CHANNELS
+    if image and readers and all(r.type == "Convolution" for r in readers):
+        out = replace(out, shape=(batch, QUANTISED_CHANNELS, *rest[1:]), order=CHANNELS_LAST)
     fuser.emit("convert", op, [value], out, quantize=True)
+
+
+def _writes_8_bits(node: Node) -> bool:
+    """Whether a node runs on the DPU, whose results leave it in any type."""
+    kernels = {"eltwise": ("add",), "unary": ("relu", "leakyrelu", "negative")}.get(node.kind, ())
+    return node.kind in ("conv", "dwconv", "scale", "bmm", "pool") or node.params.get("kernel") in kernels
 
 
 # -- several activations ----------------------------------------------------------------------------------------------

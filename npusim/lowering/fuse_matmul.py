@@ -53,7 +53,8 @@ def attention(fuser: Fuser, op: Op) -> None:
     operands = fuser.operands(op)[:3]
     parts = projections(fuser.index, op, operands, fuser.made) if fuser.software.split_projections else None
     if parts is not None:
-        nodes, joined = PerHead(op, parts, operands[0], fuser.storage).nodes(out)
+        outlined = fuser.software.outlined_attention
+        nodes, joined = PerHead(op, parts, operands[0], fuser.storage, outlined).nodes(out)
         kept = [n for n in fuser.nodes if not any(n is part for part in parts)]
         fuser.nodes = [*kept, *nodes]
         fuser.made[joined.storage] = nodes[-1]

@@ -8,9 +8,9 @@ from math import prod
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.cells import is_refolded
-from npusim.lowering.conv_parts import CHANNELS
+from npusim.lowering.conv_parts import CHANNELS, flattened, folded, is_stem
 from npusim.lowering.nodes import Node
-from npusim.lowering.plan import ALL_TILES, Load, Plan, load_value
+from npusim.lowering.plan import ALL_TILES, Load, Plan, cmx_capacity, load_value
 from npusim.lowering.plan_bmm import plan_bmm
 from npusim.lowering.plan_chain import joins, plan_joined
 from npusim.lowering.plan_conv import Surroundings, multicast, plan_conv
@@ -76,7 +76,8 @@ class Placer:
     def _overlap(self, plan: Plan) -> None:
         """An image cut into rows feeds a reader that needs other rows too: the producer writes those to both tiles
         (resnet50: 14 rows computed, 15 or 16 written; mobilenet-v2 on 6 tiles: strides)."""
-        if "kernel" not in plan.node.params or len(plan.inputs) != 1 or plan.in_dists[0] is None:
+        image = plan.node.kind in ("conv", "dwconv", "pool") and "kernel" in plan.node.params
+        if not image or len(plan.inputs) != 1 or plan.in_dists[0] is None:
             return
         hint, wanted = self.hint(plan.inputs[0]), plan.in_dists[0]
         if hint is not None and hint.outer == wanted.outer == 1 and len(hint.cuts) == len(wanted.cuts) > 1:
@@ -91,18 +92,21 @@ class Placer:
     def _conv(self, node: Node) -> list[Plan]:
         before: list[Plan] = []
         if "kernel" in node.params:
+            if self.readers.get(node.output.storage) and is_stem(node) and node.inputs[0].bits > 8:
+                node = folded(node)
             before, source = channels_last(node, self.hw, node.inputs[0], self.fresh)
             if before:
                 self._remember(before)
                 params = node.params | {"k": max(node.params["k"], source.shape[1])}
                 node = replace(node, inputs=[source, *node.inputs[1:]], params=params)
+            node = flattened(node, self.hw.tiles)
         source = node.inputs[0]
         wants = self._wants(node)
         readers = self.readers.get(node.output.storage, [])
         alone = wants == "segments" and len(readers) == 1 and readers[0].params.get("axis") is None
         followed = readers[0].params["kernel"] if alone else ""
         sliced = source.storage in self.sliced
-        around = Surroundings(self.hint(source), sliced, wants, followed, bool(readers), bool(before))
+        around = Surroundings(self.hint(source), sliced, wants, followed, bool(before))
         return [*before, plan_conv(node, self.hw, around)]
 
     def _wants(self, node: Node) -> str:
@@ -116,7 +120,14 @@ class Placer:
         if splits - {"rows"}:
             return "whole"
         images = [n for n in readers if n.kind in ("eltwise", "pool") and len(n.output.shape) == 4]
-        return "rows" if splits or images else ""
+        if splits or any(n.kind == "pool" or not self._fits_whole(n) for n in images):
+            return "rows"
+        return "either" if images else ""
+
+    def _fits_whole(self, node: Node) -> bool:
+        """Whether every tile can hold all operands of a sum, which then takes them as they come (6 tiles, 512 x 28 x
+        28: resnet50_int8 is split over channels before such a sum, resnet50 over rows)."""
+        return sum(value.bytes for value in node.inputs) <= cmx_capacity(self.hw)
 
     def _dwconv(self, node: Node) -> list[Plan]:
         plans = plan_depthwise(node, self.hw, self.fresh)
@@ -392,7 +403,11 @@ class Placer:
 
     def _convert(self, node: Node) -> list[Plan]:
         if node.params.get("quantize"):
-            return [plan_quantize(node, self.hw)]
+            value, out = node.inputs[0], node.output
+            if out.order != value.order:
+                _, *planes = value.shape
+                return plan_reorder(node, self.hw, value, out, (planes[0], planes[1], planes[2]), self.fresh)
+            return [plan_quantize(node, self.hw, self.hint(value))]
         if not self.hw.software.dma_convert:
             return [plan_shave(node, self.hw, "convert", self.hint(node.inputs[0]))]
         return [plan_convert(node, self.hw)]

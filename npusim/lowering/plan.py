@@ -68,11 +68,19 @@ class Plan:
     in_place: bool = False
     gathered: bool = False
     """The results of its slices may lie side by side in CMX (resnet50: a sliced convolution, then an Add)."""
+    ahead: int = 0
+    """How many of its slices are loaded ahead of the one that computes; 0: as ``software.prefetch_slices`` says."""
     chain: int = -1
     """Plans of equal slice counts with the same number run slice by slice together (vertical fusion, facts 4.3)."""
     ddr_moves: list[tuple[int, DmaWork]] = field(default_factory=list)
     """DDR to DDR copies: (operand, transfer)."""
     op: int = -1
+
+    @property
+    def function(self) -> str:
+        """The function of the model that it belongs to: what lies between two changes of this name is compiled apart
+        from the rest, so that nothing is prefetched or stays in CMX across (``attention.PerHead``)."""
+        return str(self.node.params.get("function", ""))
 
     @property
     def resident_output(self) -> bool:

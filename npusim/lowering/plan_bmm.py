@@ -16,6 +16,8 @@ from npusim.lowering.values import Dist, ceil_div, even, round_up
 
 #: Largest group (lhs + rhs + output, bytes) that runs grouped: 384 KiB seen, 648 not (facts/vendor_lowering.md 1.2).
 GROUP_BYTES = 512 * 1024
+#: Batch elements whose operands are loaded ahead of the one that computes, or of the permute before them.
+BATCHES_AHEAD = 2
 
 
 def plan_bmm(node: Node, hw: Hardware) -> Plan:
@@ -111,6 +113,6 @@ def _unrolled(node: Node, hw: Hardware, batch: int) -> Plan:
             for load in part.loads:
                 load.key = (*load.key, b)
     strategy = f"{batch} MatMuls, each {plans[0].strategy}"
-    return Plan(
-        node, [lhs, rhs], [None, None], out, None, [p for plan in plans for p in plan.slices], strategy
-    )
+    ahead = BATCHES_AHEAD * len(plans[0].slices)
+    parts = [part for plan in plans for part in plan.slices]
+    return Plan(node, [lhs, rhs], [None, None], out, None, parts, strategy, ahead=ahead)

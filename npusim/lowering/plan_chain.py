@@ -17,17 +17,21 @@ from npusim.lowering.values import ceil_div, even
 
 #: Elements of one granule of a SHAVE's share.
 GRANULE = 16
+#: Rows of a MatMul up to which a kernel joins it although it is cut by channels alone.
+FEW_ROWS = 64
 
 
 def joins(node: Node, producer: Plan, sole: bool) -> bool:
     """Whether an elementwise kernel runs slice by slice behind the plan that makes its operand.
 
     A convolution whose tiles or slices are rows carries its kernel along (chain_ffn256, chain_4matmul_swish); one that
-    both tiles and slices cut by output channels does not (the Gelu of bert, 48 of 48 on 4 and 6 tiles).
+    both tiles and slices cut by output channels only if its rows are few (Mamba's gates of 4 and 64 tokens, 10 of 10;
+    not of one token, 3 of 3; not the Gelu of bert's 128, 48 of 48 on 4 and 6 tiles).
     """
+    few = 1 < producer.node.params.get("m", 0) <= FEW_ROWS
     rows = bool(producer.in_dists) and producer.in_dists[0] is not None and not producer.in_dists[0].whole
     keys = [{x.key for x in part.loads if x.operand == 0} for part in producer.slices]
-    rows = rows or any(a != b for a, b in pairwise(keys))
+    rows = few or rows or any(a != b for a, b in pairwise(keys))
     return (
         sole
         and rows

@@ -12,10 +12,8 @@ from npusim.lowering.conv_parts import (
     CHANNELS,
     channel_bytes,
     conv_work,
-    folded,
     fused_load,
     geometry,
-    is_stem,
     nth,
     row_dist,
     store,
@@ -51,26 +49,23 @@ class Surroundings:
     """What a convolution's neighbours ask of it.
 
     ``hint`` is how its activation lies in CMX, ``sliced_producer`` that the op before is sliced. ``wants`` says how the
-    readers want the result: whole on every tile, in rows, or as it comes (``segments``: a SHAVE op takes over any cut).
+    readers want the result: whole on every tile, in rows, either way, or as it comes (``segments``: a SHAVE op takes
+    over any cut).
     ``followed``: the elementwise kernel that is the only reader, which can be cut together with the convolution.
-    ``readers``: the model goes on behind it (it does not return the result). ``reordered``: its activation has just
-    been brought to channels last for it.
+    ``reordered``: its activation has just been brought to channels last for it.
     """
 
     hint: Dist | None = None
     sliced_producer: bool = False
     wants: str = ""
     followed: str = ""
-    readers: bool = False
     reordered: bool = False
 
 
 def plan_conv(node: Node, hw: Hardware, around: Surroundings = Surroundings()) -> Plan:
     """MatMul by constant weights, or a dense convolution."""
-    if around.readers and is_stem(node) and node.inputs[0].bits > 8:
-        node = folded(node)
     before = around.hint is not None and not around.hint.whole and not around.reordered
-    split = choose(node, hw, before, around.wants == "rows" and not around.reordered)
+    split = choose(node, hw, before, "" if around.reordered else around.wants)
     return Builder(node, hw, split, around).build()
 
 

@@ -18,9 +18,20 @@ from npusim.lowering.conv_parts import (
     weights_load,
 )
 from npusim.lowering.nodes import Node
-from npusim.lowering.plan import ALL_TILES, CONSTANT, Load, Plan, Store, cmx_capacity, odd_halves, transfer
+from npusim.lowering.plan import (
+    ALL_TILES,
+    CONSTANT,
+    Load,
+    Plan,
+    Store,
+    cmx_capacity,
+    odd_halves,
+    output_stores,
+    transfer,
+)
 from npusim.lowering.plan_eltwise import depthwise_tasks
 from npusim.lowering.plan_permute import Fresh, plan_permute_dma, plan_reorder
+from npusim.lowering.plan_reduce_conv import plan_widen
 from npusim.lowering.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up
 
 #: Largest dimension of a DPU tensor (facts/npu_hardware.md section 1); more planes than that are refolded.
@@ -36,19 +47,31 @@ def plan_depthwise(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     channels, kernel, stride = out.shape[1], node.params["kernel"], node.params["stride"][0]
     image = Image(height, width, round_up(channels, CHANNELS))
     in_rows = act.shape[2] if len(act.shape) > 2 else height
-    over_channels = _over_channels(hw, image, kernel, act, out)
-    before, act = channels_last(node, hw, act, fresh)
+    before, last = channels_last(node, hw, act, fresh)
+    over_channels = _over_channels(hw, image, kernel, act, out, alone=bool(before))
+    act = last
     pads = node.params["pads"]
     rows = [p - kernel[0] // 2 for p in (pads[0], pads[len(pads) // 2]) if p > kernel[0] // 2]
     if rows and not over_channels:
         joined = fresh(act)
         moves = [(0, transfer("ddr", "ddr", channels * r, act.bits, hw)) for r in rows]
-        if before and len(before[-1].slices) > 1:
+        apart = before and (len(before[-1].slices) > 1 or act.elements // channels % (CHANNELS * hw.tiles))
+        if apart:  # the rows that a tile has turned are not those that it convolves
             moves.append((0, transfer("ddr", "ddr", act.elements, act.bits, hw)))
         before.append(Plan(node, [act], [None], joined, None, [], "rows concatenated", ddr_moves=moves))
         act = joined
     plan = _channelwise(
-        node, hw, act, out, image, "dwconv", kernel, stride, weights.stored_bits, in_rows=in_rows
+        node,
+        hw,
+        act,
+        out,
+        image,
+        "dwconv",
+        kernel,
+        stride,
+        weights.stored_bits,
+        in_rows=in_rows,
+        over_channels=over_channels,
     )
     if rows and over_channels:
         fill = [transfer("ddr", "cmx", channels * r, act.bits, hw) for r in rows]
@@ -58,7 +81,8 @@ def plan_depthwise(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
 
 def channels_last(node: Node, hw: Hardware, act: Value, fresh: Fresh) -> tuple[list[Plan], Value]:
     """The plans that bring the activation [1,C,H,W] of a convolution or pooling to channels last (C widened to a
-    multiple of 16), and it; none where it lies so already. One-dimensional data (W = 1) are transposed."""
+    multiple of 16, but for a convolution whose channels are folded pixels), and it; none where it lies so already.
+    One-dimensional data (W = 1) are transposed."""
     shape = act.shape
     channels, height = shape[1], shape[2]
     width = shape[3] if len(shape) > 3 else 1
@@ -69,7 +93,7 @@ def channels_last(node: Node, hw: Hardware, act: Value, fresh: Fresh) -> tuple[l
     moved = replace(fresh(act), order=order, stored_bits=min(act.stored_bits, act.bits))
     if width == 1 and height % CHANNELS and 2 * act.bytes <= cmx_capacity(hw):
         return [plan_permute_dma(replace(node, inputs=[act], output=moved), hw)], moved
-    wide = round_up(channels, CHANNELS)
+    wide = channels if "width" in node.params else round_up(channels, CHANNELS)
     target = moved if wide == channels else replace(moved, shape=(shape[0], wide, *shape[2:]))
     planes = (channels, 1, height) if width == 1 else (channels, height, width)
     copied = hw.software.halo_copies or node.kind != "conv"
@@ -125,19 +149,45 @@ def plan_planes(node: Node, hw: Hardware, kind: Kind, fresh: Fresh) -> list[Plan
         c = n * c
     wide = round_up(c, CHANNELS)
     target = replace(fresh(value), shape=(h, w, wide), order=())
-    before = plan_reorder(node, hw, value, target, (c, h, w), fresh)
+    before = (_columns_to_channels if w == 1 < h and wide > c else plan_reorder)(
+        node, hw, value, target, (c, h, w), fresh
+    )
     image = Image(h, w, wide) if h >= hw.tiles else Image(h * w, 1, wide, flat=True)
     return [*before, _channelwise(node, hw, target, out, image, kind, planes=c)]
 
 
-def _over_channels(hw: Hardware, image: Image, kernel: tuple[int, int], act: Value, out: Value) -> bool:
-    """Split over channels (SOK): where every tile gets whole granules and both tensors fit each tile's CMX whole; 1x1
-    only where there are few rows (facts 2.2; rms_1x1x4x768, and rms_1x1x256x1536 and dwconv1d_c1792 on 3720 alone)."""
+def _columns_to_channels(
+    node: Node, hw: Hardware, value: Value, target: Value, planes: tuple[int, int, int], fresh: Fresh
+) -> list[Plan]:
+    """Planes of one column written channels last, where their number must be padded: the column is widened to 16, the
+    wide planes are turned, and one of their 16 columns is kept (bcast_1x24x256x1 on all platforms)."""
+    channels, height, _ = planes
+    if height % CHANNELS:
+        return plan_reorder(node, hw, value, target, planes, fresh)
+    widened = replace(fresh(value), shape=(channels, height, CHANNELS), order=())
+    turned = replace(target, shape=(height, CHANNELS, target.shape[-1]))
+    first = plan_widen(node, hw, value, widened)
+    last = plan_reorder(node, hw, widened, turned, (channels, height, CHANNELS), fresh)[-1]
+    slices = len(last.slices)
+    for i, part in enumerate(last.slices):
+        part.stores = output_stores(target, row_split(target, height, hw.tiles), hw.tiles, hw, slices, i)
+    return [replace(first, out_dist=None), replace(last, output=target, out_dist=None)]
+
+
+def _over_channels(
+    hw: Hardware, image: Image, kernel: tuple[int, int], act: Value, out: Value, *, alone: bool = False
+) -> bool:
+    """Split over channels (SOK): where every tile gets equal many granules and both tensors fit each tile's CMX whole;
+    1x1 only where there are few rows (facts 2.2; rms_1x1x4x768, and rms_1x1x256x1536 and dwconv1d_c1792 on 3720 alone).
+
+    ``alone``: no convolution made the activation in rows; 3720 then splits uneven channels too (dwconv2d_c144_h56).
+    """
     tiles = hw.tiles
     copies = 1 if hw.software.broadcast_output else tiles
     if kernel == (1, 1) and image.height > max(tiles, hw.software.row_fold):
         return False
-    if image.channels % (CHANNELS * tiles):
+    uneven = image.channels % (CHANNELS * tiles) > 0
+    if uneven and not (alone and hw.software.matmul_ties == "channels"):
         return image.height < tiles and image.channels >= CHANNELS * tiles
     taps = round_up(kernel[0] * kernel[1], CHANNELS)
     constants = image.channels // tiles * (taps * 2 + TABLE_BYTES)
@@ -149,7 +199,7 @@ def _over_channels(hw: Hardware, image: Image, kernel: tuple[int, int], act: Val
 def _channelwise(
     node: Node, hw: Hardware, act: Value, out: Value, image: Image, kind: Kind = "dwconv",
     kernel: tuple[int, int] = (1, 1), stride: int = 1, weight_bits: int = 16, *,
-    in_rows: int = 0, planes: int = 0,
+    in_rows: int = 0, planes: int = 0, over_channels: bool | None = None,
 ) -> Plan:  # fmt: skip
     """One depth-wise or pooling op over channels or rows. ``planes`` > 0: the result is written as so many planes."""
     tiles, channels = hw.tiles, image.channels
@@ -159,7 +209,9 @@ def _channelwise(
     turned = planes > 0 or (node.kind in ("dwconv", "pool") and out.plain and image.width > 1)
     more = {"kernel_h": kernel[0], "kernel_w": kernel[1], "stride": stride, "in_bits": act.bits, "out_bits": out.bits,
             "planes": turned, "fp8": act.fp8}  # fmt: skip
-    if weighted and _over_channels(hw, image, kernel, act, out):
+    if over_channels is None:
+        over_channels = weighted and _over_channels(hw, image, kernel, act, out)
+    if over_channels:
         return _over_channel_tiles(node, hw, act, out, image, weights, more)
     rows = even(image.height, tiles)
     whole = len(rows) < tiles

@@ -35,7 +35,8 @@ def plan_copy(node: Node, hw: Hardware) -> Plan:
 
 def plan_broadcast(node: Node, hw: Hardware) -> Plan:
     """Into CMX once, expanded there, out again; in slices along its outermost axis where the result does not fit
-    (bcast_1x1x256x128: 2 slices, the input kept; bcast_1x24x1x256: 3, with their part of the input each)."""
+    (bcast_1x1x256x128: 2 slices, the input kept; bcast_1x24x1x256: 3, with their part of the input each). 3720 expands
+    rows plane by plane, on all engines (add_bcw, bcast_1x24x256x1: 12 planes a slice)."""
     output = node.output
     value = node.inputs[0]
     shape, (operand,) = four(output, [value])
@@ -47,6 +48,8 @@ def plan_broadcast(node: Node, hw: Hardware) -> Plan:
     fixed = 0 if varies else value.bytes
     extent = shape[axis]
     count = next((n for n in range(1, extent) if _fits(extent, n, line + source, fixed, capacity)), extent)
+    along_rows = operand is not None and operand[3] == 1 < shape[3]
+    by_planes = hw.software.broadcast_by_planes and along_rows and varies and axis == 1
     parts = []
     for lines in even(extent, count):
         moved = lines * line
@@ -61,8 +64,10 @@ def plan_broadcast(node: Node, hw: Hardware) -> Plan:
             )
         ]
         store = Store(0, transfer("cmx", "ddr", output.elements * lines // shape[axis], output.bits, hw))
-        expand = DmaWork("cmx", "cmx", moved, moved, "resize")
-        parts.append(Slice(loads, [(0, expand)], [store], (moved,) + (0,) * (hw.tiles - 1)))
+        planes = lines if by_planes else 1
+        expand = DmaWork("cmx", "cmx", moved // planes, moved // planes, "resize")
+        computes: list[tuple[int, Work]] = [(0, expand)] * planes
+        parts.append(Slice(loads, computes, [store], (moved,) + (0,) * (hw.tiles - 1)))
     return Plan(node, [value], [None], output, None, parts, "expanded in CMX")
 
 

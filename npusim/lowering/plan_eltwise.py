@@ -42,9 +42,9 @@ def plan_add(node: Node, hw: Hardware, hint: Dist | None = None, operands: int =
     return assemble(node, hw, inputs, [dist] * len(inputs), out, dist, slices, works, strategy, in_place=True)
 
 
-def plan_quantize(node: Node, hw: Hardware) -> Plan:
+def plan_quantize(node: Node, hw: Hardware, hint: Dist | None) -> Plan:
     """A change to 8 bits: an eltwise pass that writes the other type."""
-    return plan_add(node, hw, operands=1)
+    return plan_add(node, hw, hint, operands=1)
 
 
 def is_runtime_scale(node: Node) -> bool:
@@ -60,6 +60,8 @@ def is_runtime_scale(node: Node) -> bool:
 def plan_runtime_scale(node: Node, hw: Hardware) -> Plan:
     """A product as a depth-wise 1x1 convolution of one pixel: every element a channel, the second factor written into
     weight rows of 16 values whose rest is zero (pow2_u; facts/vendor_lowering.md 1.2)."""
+    if hw.software.eltwise_multiply_on_dpu:
+        return _product_of_pixels(node, hw)
     value, factor, out, tiles = node.inputs[0], node.inputs[-1], node.output, hw.tiles
     cuts = even(out.elements, tiles, CHANNELS)
     loads = [Load(0, ALL_TILES, load_value(value, value.elements, hw), value.bytes)]
@@ -82,6 +84,22 @@ def plan_runtime_scale(node: Node, hw: Hardware) -> Plan:
     inputs = [value] if operand == 0 else [value, factor]
     dists: list[Dist | None] = [None] * len(inputs)
     return Plan(node, inputs, dists, out, dist, [part], "product as a depth-wise convolution")
+
+
+def _product_of_pixels(node: Node, hw: Hardware) -> Plan:
+    """The same on the eltwise path (5010: pow2_u, Mul_6 and Mul_9 of the decodes, Mul_1 of mamba2: 5 of 5)."""
+    out = node.output
+    inputs = list({v.storage: v for v in node.inputs}.values())
+    cuts = even(out.elements, hw.tiles, CHANNELS)
+    dist = Dist(1, cuts)
+
+    def works(tile: int, index: int) -> Iterable[Work]:
+        if tile < len(cuts):
+            yield DpuWork("eltwise", 1, 1, cuts[tile], in_bits=inputs[0].bits, out_bits=out.bits,
+                          mpe_mode="8x16", fp8=inputs[0].fp8)  # fmt: skip
+
+    strategy = f"eltwise over channels on {len(cuts)} tiles"
+    return assemble(node, hw, inputs, [dist] * len(inputs), out, dist, 1, works, strategy)
 
 
 def depthwise_tasks(image: Image, rows: int, columns: int, channels: int, **more: int) -> list[Work]:

@@ -8,10 +8,11 @@ from math import prod
 
 from npusim.costs.work import DmaWork, DpuWork, Work
 from npusim.hardware.schema import Hardware
-from npusim.lowering.cells import assemble, fit, workload_channels
+from npusim.lowering.cells import WORKLOAD, Image, assemble, fit, workload_channels
 from npusim.lowering.conv_parts import CHANNELS
 from npusim.lowering.nodes import Node
-from npusim.lowering.plan import Load, Plan, Slice, Store, cmx_capacity, load_value, transfer
+from npusim.lowering.plan import CONSTANT, Load, Plan, Slice, Store, cmx_capacity, load_value, transfer
+from npusim.lowering.plan_eltwise import TASK_WORKLOADS
 from npusim.lowering.values import WHOLE, Dist, Value, along, ceil_div, even, round_up
 
 #: Gives a value a storage of its own.
@@ -97,33 +98,58 @@ def plan_two_passes(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
 
 
 def _permute_dpu(node: Node, hw: Hardware) -> Plan:
+    """A permuting pool over rows, or over columns where there are fewer rows than tiles. A matrix has its rows as
+    height (bmm_b1_*: 4 of 4 on 4000 and 5010)."""
     value, out, tiles = node.inputs[0], node.output, hw.tiles
     dims = [value.shape[d] for d in value.memory_order]
     dims = [1] * (3 - len(dims)) + dims
     height, width, channels = prod(dims[:-2]), dims[-2], dims[-1]
+    upright = height == 1 and hw.software.upright_matrices
+    if upright:
+        height, width = width, 1
     by_rows = height >= tiles
-    cuts = even(
-        dims[0] if len(value.memory_order) > 2 and by_rows else width if not by_rows else height, tiles
-    )
+    by_outermost = by_rows and not upright and len(value.memory_order) > 2
+    cuts = even(dims[0] if by_outermost else height if by_rows else width, tiles)
     if len(cuts) < tiles:
         in_dist = out_dist = WHOLE
     else:
-        axis = value.memory_order[0] if by_rows else value.memory_order[-2]
+        axis = value.memory_order[0 if by_outermost else -2]
         in_dist, out_dist = _along_memory(value, axis, cuts), _along_memory(out, axis, cuts)
-    c16 = round_up(channels, CHANNELS)
-    share = ceil_div(in_dist.elements(0, value.elements), 1) * value.bits // 8
-    slices = fit(hw, share, share, height * width)
-    turned = out.memory_order[-1:] != value.memory_order[-1:] and not node.params.get("reorder")
+    image = Image(height if by_rows else 1, width, round_up(channels, CHANNELS))
+    share = in_dist.elements(0, value.elements) * value.bits // 8
+    turned = width > 1 and out.memory_order[-1:] != value.memory_order[-1:] and not node.params.get("reorder")
+    cut = _permute_cut(image, share, turned, hw)
 
     def works(tile: int, index: int) -> Iterable[Work]:
-        elements = ceil_div(in_dist.elements(tile, value.elements), slices)
-        if elements:
-            rows, columns = (max(1, elements // (width * channels)), width) if by_rows else (
-                height, max(1, elements // (height * channels)))  # fmt: skip
-            yield DpuWork("maxpool", rows, columns, c16, in_bits=value.bits, out_bits=out.bits,
-                          variant_channels=workload_channels(c16), planes=turned)  # fmt: skip
+        pixels = in_dist.elements(tile, value.elements) // channels
+        if pixels:
+            rows, columns = (pixels // width, width) if by_rows else (height, pixels // height)
+            deep = round_up(ceil_div(image.channels, cut.channels), CHANNELS)
+            yield DpuWork("maxpool", ceil_div(rows, cut.height), ceil_div(columns, cut.width), deep,
+                          in_bits=value.bits, out_bits=out.bits, planes=turned,
+                          variant_channels=workload_channels(deep))  # fmt: skip
 
+    slices = cut.height * cut.width * cut.channels
     return assemble(node, hw, [value], [in_dist], out, out_dist, slices, works, "permuting pool")
+
+
+def _permute_cut(image: Image, share: int, turned: bool, hw: Hardware) -> Image:
+    """Into how many slices a permuting pool is cut along height, width and channels.
+
+    Rows if equal many are left, else columns (cumba_b24, _b32 and _b80, transpose_0132 on 3720 and 4000: 7 of 8);
+    channels of a matrix, at most ``TASK_WORKLOADS`` workloads a slice (bmm_b1_*: 2 of 3), and where writing planes is
+    dear, so that no cell is begun twice (5010: 3 of 4).
+    """
+    rows = ceil_div(image.height, hw.tiles)
+    slices = fit(hw, share, share, image.height * image.width * image.channels)
+    if slices == 1:
+        return Image(1, 1, 1)
+    if image.width == 1:
+        return Image(1, 1, max(slices, ceil_div(image.channels, WORKLOAD * TASK_WORKLOADS)))
+    parts, rest = divmod(image.channels, WORKLOAD)
+    if turned and hw.dpu.costs.planes and not rest and slices <= parts:
+        return Image(1, 1, parts)
+    return Image(slices, 1, 1) if rows % slices == 0 or slices > image.width else Image(1, slices, 1)
 
 
 def _along_memory(value: Value, axis: int, cuts: tuple[int, ...]) -> Dist:
@@ -145,20 +171,23 @@ def plan_reorder(
 
     A reader with ``halo`` rows finds them in CMX only if the pixels are not folded.
     Where W is no multiple of 16 the pixels are folded to 16 x HW/16 (dwconv2d_c144_h56); if that can't be, each row is
-    first padded by copies in DDR (dwconv2d_c384_h14).
+    padded, by copies in DDR or while it is loaded (dwconv2d_c384_h14, conv_c1024_256_h14_k1s1, conv_c512_512_h14_k3s1).
     """
     channels, height, width = planes
     tiles, wide = hw.tiles, target.elements // (height * width)
     plans: list[Plan] = []
-    real = width
+    real, padded_loads = width, False
     fold = width % CHANNELS or height < tiles
     if fold and height * width % CHANNELS == 0:
         height, width = height * width // CHANNELS, CHANNELS
     elif width % CHANNELS:
-        plans, value = _padded_rows(node, hw, value, fresh, channels * height, width)
         width = round_up(width, CHANNELS)
+        if hw.software.padding_copies:
+            plans, value = _padded_rows(node, hw, value, fresh, channels * height, real)
+        else:
+            value, padded_loads = replace(value, shape=(channels * height, width), order=()), True
     if by_channels:
-        cuts = even(channels, tiles)
+        cuts = even(channels, tiles, CHANNELS)
         in_dist, out_dist = Dist(1, tuple(c * height * width for c in cuts)), Dist(height * real, cuts)
     else:
         cuts = even(height, tiles)
@@ -193,7 +222,26 @@ def plan_reorder(
     plan = assemble(node, hw, [value], [in_dist], target, out_dist, slices, works, strategy)
     if halo and fold:
         plan.out_dist = None
+    if padded_loads:
+        for part in plan.slices:
+            part.loads = [x for load in part.loads for x in _padded_load(load, value, real, hw)]
     return [*plans, plan]
+
+
+def _padded_load(load: Load, value: Value, real: int, hw: Hardware) -> list[Load]:
+    """A load of padded rows as one of their ``real`` elements and one of the zeros behind them."""
+    width = value.shape[-1]
+    rows = load.cmx_bytes * 8 // value.bits // width
+    own, zeros = rows * real, rows * (width - real)
+    return [
+        replace(load, work=load_value(value, own, hw), cmx_bytes=ceil_div(own * value.bits, 8)),
+        Load(
+            CONSTANT,
+            load.tile,
+            transfer("ddr", "cmx", zeros, value.bits, hw),
+            ceil_div(zeros * value.bits, 8),
+        ),
+    ]
 
 
 def _padded_rows(
@@ -204,6 +252,6 @@ def _padded_rows(
     full = replace(fresh(value), shape=(rows, wide), order=())
     moves = [
         (0, transfer("ddr", "ddr", elements, value.bits, hw))
-        for elements in (rows * width, rows * (wide - width))
+        for elements in (rows * (wide - width), rows * width)
     ]
     return [Plan(node, [value], [None], full, None, [], "rows padded in DDR", ddr_moves=moves)], full

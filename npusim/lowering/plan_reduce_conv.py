@@ -15,6 +15,10 @@ from npusim.lowering.plan import Load, Plan
 from npusim.lowering.plan_permute import Fresh, plan_reorder
 from npusim.lowering.values import Value, canonical4, ceil_div, even, round_up
 
+#: Share of the weights of a widening convolution that are zero, and saved: each of 256 outputs reads one of 16 inputs
+#: (6 of 7 unique variants on three platforms come closer, by 5 to 34 %).
+WIDENING_SKIPS = 15 / 16
+
 
 def plan_reduce_conv(node: Node, hw: Hardware) -> Plan:
     """ReduceSum over the innermost axis as a 1x1 convolution with 16 output channels of ones."""
@@ -47,7 +51,8 @@ def _ones(node: Node, hw: Hardware, value: Value, height: int, width: int, lengt
     mode = choose_mode(height, width, CHANNELS, hw)
 
     def works(tile: int, index: int) -> Iterable[Work]:
-        yield DpuWork("conv", ceil_div(rows[tile], slices), width, CHANNELS, k16, mpe_mode=mode)
+        yield DpuWork("conv", ceil_div(rows[tile], slices), width, CHANNELS, k16, mpe_mode=mode,
+                      skipped=hw.software.ones_saving)  # fmt: skip
 
     def constants(index: int) -> list[Load]:
         return [fused_constant(CHANNELS, k16, weights, hw, 0)]
@@ -72,7 +77,8 @@ def plan_widen(node: Node, hw: Hardware, value: Value, target: Value) -> Plan:
     mode = choose_mode(height, width, out_channels, hw)
 
     def works(tile: int, index: int) -> Iterable[Work]:
-        yield DpuWork("conv", rows[tile], ceil_div(width, slices), out_channels, CHANNELS, mpe_mode=mode)
+        yield DpuWork("conv", rows[tile], ceil_div(width, slices), out_channels, CHANNELS, mpe_mode=mode,
+                      skipped=WIDENING_SKIPS)  # fmt: skip
 
     def constants(index: int) -> list[Load]:
         return [fused_constant(out_channels, CHANNELS, weights, hw, index)]

@@ -213,6 +213,7 @@ class Replay:
             ),
             sorted((p - mark.plan, key, group(g)) for (p, key), g in s.kept.items() if p >= mark.plan),
             operands,
+            [group(g) for i in block if s.ended[i] < block.start for g in s.fence(i)],
         )  # fmt: skip
 
     def _relative(self, g: int, mark: Mark) -> tuple[int, int]:

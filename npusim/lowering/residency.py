@@ -24,7 +24,8 @@ class Step:
 class Residency:
     """``resident[(reader plan, operand)]`` is the plan whose output is read in CMX. ``keep_until`` is the last step
     that reads a plan's output there, ``level`` the CMX demand of every step with all that stays across it, and
-    ``stored`` the plans whose output must also reach DDR. ``chained`` is the reader of a plan in the same chain."""
+    ``stored`` the plans whose output must also reach DDR. ``chained`` is the reader of a plan that
+    takes it slice by slice."""
 
     steps: list[Step]
     steps_of: list[list[int]]
@@ -185,7 +186,11 @@ def _stays(
         for step in (*result.steps_of[source], *result.steps_of[reader]):
             result.level[step] += both  # the slice before is still being read and stored
         return True
+    if _converted_by_slice(made, plan) and not value.partial:
+        return _slices_stay(result, plans, source, reader, tiles, capacity)
     if value.partial or not made.resident_output or plan.in_dists[operand] != made.out_dist:
+        return False
+    if made.function != plan.function:
         return False
     loads = [x for part in plan.slices for x in part.loads if x.operand == operand]
     if not plan.slices or (len(plan.slices) > 1 and any(not x.key for x in loads)):
@@ -218,4 +223,34 @@ def _stays(
         result.level[s] += extra
     result.keep_until[source] = max(begin, reading[-1])
     result.resident[reader, operand] = source
+    return True
+
+
+def _converted_by_slice(made: Plan, plan: Plan) -> bool:
+    """Whether a sliced kernel of several operands (a comparison) is read by a conversion in just the parts that it
+    would store: less_bcw and select_1x24x256x256 on 3720 and 5010, not less_bcc, whose SHAVEs' parts lie apart."""
+    if (made.node.kind, plan.node.params.get("kernel")) != ("eltwise", "convert") or len(made.slices) == 1:
+        return False
+    stored = [sorted((x.tile, x.work.bytes) for x in part.stores) for part in made.slices]
+    return stored == [sorted((x.tile, x.work.bytes) for x in part.loads) for part in plan.slices]
+
+
+def _slices_stay(
+    result: Residency, plans: list[Plan], source: int, reader: int, tiles: int, capacity: int
+) -> bool:
+    """Decide whether the slices of a result wait in CMX, each for the slice of the reader that takes it."""
+    more: dict[int, int] = defaultdict(int)
+    for part, begin, end in zip(
+        plans[source].slices, result.steps_of[source], result.steps_of[reader], strict=True
+    ):
+        size = max(part.out_bytes)
+        for step in range(begin + 1, end):
+            more[step] += size
+        more[end] += max(0, size - load_bytes(result.steps[end].slice.loads, tiles))
+    if any(result.level[step] + extra > capacity for step, extra in more.items()):
+        return False
+    for step, extra in more.items():
+        result.level[step] += extra
+    result.resident[reader, 0] = source
+    result.chained[source] = reader
     return True

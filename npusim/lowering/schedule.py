@@ -10,7 +10,7 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.assemble import finish
 from npusim.lowering.emit import Emitter, Transfer
 from npusim.lowering.memory import Booking, Pool
-from npusim.lowering.plan import CONSTANT, Load, Plan, cmx_capacity
+from npusim.lowering.plan import ALL_TILES, CONSTANT, Load, Plan, cmx_capacity
 from npusim.lowering.program import Program, ProgramOp
 from npusim.lowering.repeat import Repeat
 from npusim.lowering.replay import Replay
@@ -53,6 +53,7 @@ class Scheduler:
         self.moved_first: dict[int, int] = {}  # group of copies that wait for nothing -> their plan
         self.after_moves = 0  # the first group behind those
         self.done = 0  # plans up to here have had their copies
+        self.ended = _ended(plans)
 
     def home(self, storage: int) -> int:
         """The storage that holds a value in DDR (that of the Concat it is a piece of)."""
@@ -99,11 +100,18 @@ class Scheduler:
         value = plan.inputs[operand]
         return not value.constant and self.writers.get(self.home(value.storage), 0) > 0
 
-    def _sources(self, plan: Plan, operand: int) -> tuple[int, ...]:
-        """Groups that must end before an operand can be read from DDR."""
+    def fence(self, number: int) -> tuple[int, ...]:
+        """Groups that end the function before that of a plan; nothing of the plan starts earlier."""
+        last = self.ended[number]
+        return tuple(self.written[self.home(self.plans[last].output.storage)]) if last >= 0 else ()
+
+    def _sources(self, number: int, operand: int) -> tuple[int, ...]:
+        """Groups that must end before an operand of a plan can be read from DDR."""
+        plan, fence = self.plans[number], self.fence(number)
         if operand == CONSTANT or plan.inputs[operand].constant:
-            return ()
-        return tuple(self.written.get(self.home(plan.inputs[operand].storage), ()))
+            return fence
+        written = self.written.get(self.home(plan.inputs[operand].storage), ())
+        return tuple(dict.fromkeys((*written, *fence))) if fence else tuple(written)
 
     def _wrote(self, plan: Plan, group: int | None, last: bool) -> None:
         home = self.home(plan.output.storage)
@@ -121,7 +129,7 @@ class Scheduler:
         group = self.out.group() if plan.ddr_moves else None
         if group is not None:
             self.out.dma(
-                [(work, plan.op, self._sources(plan, k), group, "", None) for k, work in plan.ddr_moves]
+                [(work, plan.op, self._sources(number, k), group, "", None, -1) for k, work in plan.ddr_moves]
             )
         self._wrote(plan, group, last=not plan.slices)
 
@@ -142,7 +150,17 @@ class Scheduler:
             self.expiring.setdefault(last, []).append((booking, (self.loaded[index],)))
             booked.extend((load, booking) for load in group)
         self.has_loads[index] = True
-        return [(x.work, plan.op, waits, self.loaded[index], step.slice.detail, b) for x, b in booked]
+        engines = self._engines(loads)
+        return [
+            (x.work, plan.op, waits, self.loaded[index], step.slice.detail, b, engines.get(id(x), -1))
+            for x, b in booked
+        ]
+
+    def _engines(self, loads: list[Load]) -> dict[int, int]:
+        """The engines of loads that are one a tile: they alternate, however busy each engine is (matmul_m1_k1536_n80,
+        matmul_m256_k256_n256, conv_c1024_256_h14_k1s1 on all platforms)."""
+        own = [id(load) for load in loads if load.tile != ALL_TILES]
+        return {load: i % self.out.engines for i, load in enumerate(own)} if len(own) > 1 else {}
 
     def _by_last_use(self, index: int, loads: list[Load]) -> dict[int, list[Load]]:
         """Loads by the last step that uses them, which for kept ones is a later slice of the plan."""
@@ -163,18 +181,19 @@ class Scheduler:
 
     def _loads(self, index: int) -> list[Transfer]:
         """All loads of a step that prefetch has not done."""
-        plan = self.plans[self.residency.steps[index].plan]
+        number = self.residency.steps[index].plan
         items: list[Transfer] = []
         for operand, loads in self.pending[index].items():
             fresh = self._fresh(index, loads)
             if fresh:
-                items.extend(self._load(index, operand, fresh, self._sources(plan, operand)))
+                items.extend(self._load(index, operand, fresh, self._sources(number, operand)))
         self.pending[index] = {}
         return items
 
     def _prefetch(self, index: int, until_us: float) -> None:
-        """Loads of later steps, in order, until one does not fit CMX or would start after ``until_us``, the end of what
-        this step computes; those of the next step are due by then, and so wait for nothing."""
+        """Loads of later steps of the same function, in order, until one does not fit CMX or would start after
+        ``until_us``, the end of what this step computes; those of the next step are due by then, and so wait for
+        nothing."""
         capacity = cmx_capacity(self.hw)
         room = capacity - self.level[index]
         here = self.residency.steps[index]
@@ -182,11 +201,14 @@ class Scheduler:
         for later in range(index + 1, min(len(self.pending), index + 1 + reach)):
             ahead = self.residency.steps[later]
             plan = self.plans[ahead.plan]
+            far = plan.ahead and ahead.index - (here.index if ahead.plan == here.plan else -1) > plan.ahead
+            if far or plan.function != self.plans[here.plan].function:
+                return
             items: list[Transfer] = []
             for operand, loads in list(self.pending[later].items()):
                 if operand != CONSTANT and self._waits_for_data(plan, operand):
                     continue
-                sources = self._sources(plan, operand)
+                sources = self._sources(ahead.plan, operand)
                 fresh = self._fresh(later, loads)
                 size = (
                     load_bytes(fresh, self.hw.tiles)
@@ -214,6 +236,8 @@ class Scheduler:
     def _step(self, index: int) -> None:
         step = self.residency.steps[index]
         number, plan = step.plan, self.plans[step.plan]
+        if self._behind_copies(index):
+            self._prefetch(index, 0.0)
         items = self._loads(index)
         self.out.dma(items)
         waits = self._compute_waits(index, number, plan)
@@ -231,7 +255,7 @@ class Scheduler:
             if not step.last and self.has_loads[index + 1] and not self.pending[index + 1]:
                 waits = (*waits, self.loaded[index + 1])
             self.out.dma(
-                [(s.work, plan.op, waits, store, step.slice.detail, None) for s in step.slice.stores]
+                [(s.work, plan.op, waits, store, step.slice.detail, None, -1) for s in step.slice.stores]
             )
             release.append(store)
             self._wrote(plan, store, step.last)
@@ -244,6 +268,13 @@ class Scheduler:
             self._release(booking, tuple(release))
         for old, groups in self.expiring.pop(index, ()):
             self._release(old, (*groups, *(release if plan.in_place else release[:1])))
+
+    def _behind_copies(self, index: int) -> bool:
+        """Whether a step must wait for DDR to DDR copies that waited for nothing: the weights of the next one are then
+        issued first (conv_c1024_256_h14_k1s1, conv_c512_512_h14_k3s1, dwconv2d_c384_h14 on 4000 and 5010: 6 of 6)."""
+        number = self.residency.steps[index].plan
+        sources = [group for operand in self.pending[index] for group in self._sources(number, operand)]
+        return len(self.plans[number].slices) == 1 and any(group in self.moved_first for group in sources)
 
     def _release(self, booking: Booking, groups: tuple[int, ...]) -> None:
         self.pool.release(booking, groups, self.out.ready(groups))
@@ -271,20 +302,21 @@ class Scheduler:
     def _computes(self, index: int, waits: tuple[int, ...]) -> list[int]:
         """Emit the computes of a step and what is prefetched meanwhile; the numbers of the former.
 
-        A transfer among them (broadcast, gather) follows what stands before it, and on its queue what was prefetched: a
+        A transfer among them (broadcast, gather) follows the kernels before it, and on its queue what was prefetched: a
         gather waits behind all weights that CMX has room for (every SSM trace on 4000). Kernels without a duration
         (index conversion, RMS norm, CumSum) set prefetch no limit.
         """
         step = self.residency.steps[index]
         op, group = self.plans[step.plan].op, self.computed[index]
         made: list[int] = []
-        prefetched = False
+        prefetched = behind_transfer = False
         for tile, work in step.slice.computes:
             if isinstance(work, DmaWork):
                 if not prefetched:
                     self._prefetch(index, self._limit(group, made))
                     prefetched = True
-                waits = (*waits, self._regroup(group, made)) if made else waits
+                waits = (*waits, self._regroup(group, made)) if made and not behind_transfer else waits
+            behind_transfer = isinstance(work, DmaWork)
             first = self.out.count
             self.out.compute(tile, op, work, waits, group, step.slice.detail)
             made.extend(range(first, self.out.count))
@@ -313,6 +345,15 @@ class Scheduler:
             f"CMX has {has}, gap {gap}; levers: more tiles, a larger cmx.kib_per_tile, a smaller batch or fewer "
             "tokens, 8-bit weights"
         )
+
+
+def _ended(plans: list[Plan]) -> list[int]:
+    """For each plan the last one of the function before its own; -1 in the first function."""
+    ended: list[int] = []
+    for number, plan in enumerate(plans):
+        new = number > 0 and plan.function != plans[number - 1].function
+        ended.append(number - 1 if new else ended[-1] if ended else -1)
+    return ended
 
 
 def schedule(

@@ -225,11 +225,14 @@ def operand_part(part: Shape, operand: Shape, whole: Shape) -> int:
 
 def tile_axis(shape: Shape, kernel: str, tiles: int, locked: int | None) -> int | None:
     """The axis that the tiles share: C (group B) or H (group A), the other where it is too short or much less even
-    (softmax of 8 heads on 6 tiles: 1, 1, 1, 1, 1 and 3 of them, or 171 or 170 rows)."""
+    (softmax of 8 heads on 6 tiles: 1, 1, 1, 1, 1 and 3 of them, or 171 or 170 rows); a softmax may be cut over W too
+    (``SoftMaxOp::checkStrategyCompatibility`` of Intel's compiler), a running sum is not (cumsum_*_ax2)."""
     if kernel in ROW_KERNELS:
         prefer = (H, C)
     elif locked == C:
         prefer = (H, W)
+    elif locked == H and kernel in ("softmax", "logsoftmax"):
+        prefer = (C, W)
     else:
         prefer = (C, H)
     found = [d for d in prefer if d != locked and shape[d] >= tiles]

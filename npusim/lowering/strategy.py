@@ -11,7 +11,7 @@ from typing import Literal
 
 from npusim.costs.dpu import choose_mode, cycles
 from npusim.hardware.schema import Hardware
-from npusim.lowering.conv_parts import CHANNELS, channel_bytes, conv_work, geometry
+from npusim.lowering.conv_parts import CHANNELS, TABLE_BYTES, channel_bytes, conv_work, geometry
 from npusim.lowering.nodes import Node
 from npusim.lowering.slicing import Cut, Demand, cut
 from npusim.lowering.values import ceil_div, even, round_up
@@ -24,7 +24,7 @@ ROWS_CLEAR = 0.9
 TIE = 0.97
 #: Channels a tile that such a split must leave (3720: 128 and 768 taken, 64 and 32 refused).
 TIE_CHANNELS = 128
-#: Rows a tile below which a kernel with halo rows is not split over rows (7 a tile are not; 14 are).
+#: Rows a tile below which a kernel with halo rows is not split over rows beside another one (7 a tile are not; 14 are).
 HALO_ROWS = 8
 
 
@@ -48,17 +48,17 @@ def demand(node: Node, hw: Hardware, split: Split, whole_output: bool) -> Demand
     if split == "channels":
         granules = ceil_div(n16 // CHANNELS, hw.tiles)
         held = n16 if whole_output else granules * CHANNELS
-        weights = granules * CHANNELS * channel_bytes(node)
-        out_bytes = height * row * held
+        channels = granules * CHANNELS
+        weights, tables = channels * channel_bytes(node), channels * TABLE_BYTES
         return Demand(
-            _padded_act(node), weights, out_bytes, height, n16 // CHANNELS, halo, hw.tiles, computes
-        )
+            _padded_act(node), weights, height * row * held, height, n16 // CHANNELS, tables, halo, hw.tiles,
+            computes,
+        )  # fmt: skip
     rows = height if split == "repeated" else ceil_div(height, hw.tiles)
     act_rows = min(act.shape[2] if "kernel" in node.params else height, _input_rows(node, rows))
     held = height if whole_output else rows
-    weights = n16 * channel_bytes(node)
-    units = n16 // CHANNELS
-    return Demand(act_rows * per_row, weights, held * row * n16, rows, units, halo, 1, computes)
+    weights, tables, units = n16 * channel_bytes(node), n16 * TABLE_BYTES, n16 // CHANNELS
+    return Demand(act_rows * per_row, weights, held * row * n16, rows, units, tables, halo, 1, computes)
 
 
 def _padded_act(node: Node) -> int:
@@ -83,9 +83,9 @@ def slices(
     return cut(demand(node, hw, split, whole_output), hw, by_channels, sliced_producer, followed)
 
 
-def choose(node: Node, hw: Hardware, rows_before: bool = False, rows_behind: bool = False) -> Split:
-    """The split of a convolution. ``rows_before``: its activation lies in rows already, ``rows_behind``: its readers
-    want it so."""
+def choose(node: Node, hw: Hardware, rows_before: bool = False, wanted: str = "") -> Split:
+    """The split of a convolution. ``rows_before``: its activation lies in rows already; ``wanted``: how its readers
+    want the result (``plan_conv.Surroundings.wants``)."""
     height, width = geometry(node, hw)
     n16 = round_up(node.params["n"], CHANNELS)
     granules = n16 // CHANNELS
@@ -93,7 +93,8 @@ def choose(node: Node, hw: Hardware, rows_before: bool = False, rows_behind: boo
         return "repeated" if granules < hw.tiles else "channels"
     kernel = node.params.get("kernel", (1, 1))
     if kernel[0] > 1:
-        return "rows" if granules < hw.tiles or height / hw.tiles >= HALO_ROWS else "channels"
+        least = HALO_ROWS if rows_before or wanted in ("rows", "either") else hw.software.halo_rows
+        return "rows" if granules < hw.tiles or height / hw.tiles >= least else "channels"
     k16 = round_up(node.params["k"], CHANNELS)
     mode = choose_mode(height, width, n16, hw)
     over_channels = cycles(
@@ -101,19 +102,27 @@ def choose(node: Node, hw: Hardware, rows_before: bool = False, rows_behind: boo
     )
     over_rows = cycles(conv_work(even(height, hw.tiles)[0], width, n16, k16, node, mode, hw), hw)
     ratio = over_rows / over_channels
-    beside = (rows_before or rows_behind) and "kernel" in node.params
+    beside = (rows_before or wanted == "rows") and "kernel" in node.params
     if ratio > (hw.software.neighbour_tolerance if beside else hw.software.rows_tolerance):
         return "channels"
     if ratio < ROWS_CLEAR:
         return "rows"
     by_channels = slices(node, hw, "channels", True, True)
     by_rows = slices(node, hw, "rows", False, True)
-    patience = 2 if rows_behind or (rows_before and ratio < 1) else 1
+    patience = 2 if wanted in ("rows", "either") or (rows_before and ratio < 1) else 1
     if by_channels.channels == 1 and by_channels.slices * patience < by_rows.slices:
         return "channels"
-    wide = hw.software.matmul_ties == "channels" and n16 >= TIE_CHANNELS * hw.tiles
-    tie = wide and "kernel" not in node.params and ratio > TIE
+    tie = "kernel" not in node.params and ratio > TIE and _channels_win_ties(node, n16, hw)
     return "channels" if tie and by_channels.slices == 1 else "rows"
+
+
+def _channels_win_ties(node: Node, n16: int, hw: Hardware) -> bool:
+    """Whether a MatMul is split over channels where that takes as long as over rows: on 3720 by constant weights with
+    ``TIE_CHANNELS`` a tile, and of a constant activation (cumba_*: 4 of 4), but not of two activations (bmm_*: 3 of 3).
+    """
+    activation, weights = (v.constant for v in node.inputs[:2])
+    wide = weights and n16 >= TIE_CHANNELS * hw.tiles
+    return hw.software.matmul_ties == "channels" and (wide or activation)
 
 
 def depthwise_split(node: Node, hw: Hardware) -> Split:

@@ -31,7 +31,7 @@ HARDWARE_OF_PLATFORM = {"3720": "meteorlake-vpunn", "4000": "lunarlake-vpunn", "
 #: schedules did not improve what was left out).
 SCHEDULE_WEIGHT = {"3720": 9.0, "4000": 9.0, "5010": 30.0}
 _PACKAGED = Path(__file__).parent / "data" / "vendor_schedules"
-_CONV = ("c0", "c_mac", "c_drain", "c_act", "c_wt", "c_weights", "c_out")
+_CONV = ("c0", "c_mac", "c_deep", "c_drain", "c_act", "c_wt", "c_weights", "c_out")
 _CELL = ("startup_cycles", "granule_cycles", "granule_tap_cycles", "cell_cycles", "tap_cycles")
 _CELL_OF_CLASS = {
     "k1": ("startup_cycles", "granule_cycles", "cell_cycles"),
@@ -84,13 +84,14 @@ def terms(work: DpuWork, hw: Hardware) -> dict[str, float]:
         return {
             "c0": 1.0,
             "c_mac": conv.mac,
+            "c_deep": conv.deep,
             "c_drain": max(conv.mac, conv.drain),
             "c_act": conv.act_bytes / 100,
             "c_wt": conv.wt_bytes / 100,
             "c_weights": conv.weight_bytes / 100,
             "c_out": conv.out_bytes / 100,
         }
-    granules, taps, cells = dpu.cell_terms(work, work.out_channels)
+    granules, taps, cells = dpu.cell_terms(work, work.out_channels, hw)
     per_tap = granules * taps
     return dict(zip(_CELL, (1.0, granules, per_tap, granules * cells, per_tap * cells), strict=True))
 

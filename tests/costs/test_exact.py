@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from npusim.costs import dma
+from npusim.costs import dma, dpu
 from npusim.costs.price import work_us
 from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.hardware.load import load_hardware
@@ -76,3 +76,27 @@ def test_a_fetch_costs_the_latency_of_an_empty_transfer(name, us):
 def test_dpu_variants_are_within_a_sixth_of_the_vendors(name, work, cycles):
     hw = hardware(name)
     assert work_us(work, hw) * hw.clocks.dpu_mhz == pytest.approx(cycles, rel=1 / 6)
+
+
+@pytest.mark.parametrize(
+    ("name", "work", "cycles"),
+    [
+        # a result written as planes: relu_l, bmm_b24_m256_k256_n64, dwconv2d_c144_h56, conv_c64_64_h56_k3s1
+        ("pantherlake", DpuWork("avgpool", 85, 64, 32, variant_channels=32, planes=True), 37187),
+        ("pantherlake", DpuWork("maxpool", 8, 256, 64, variant_channels=64, planes=True), 32500),
+        ("pantherlake", DpuWork("dwconv", 56, 56, 32, 1, 3, 3, variant_channels=32, planes=True), 17764),
+        ("pantherlake", DpuWork("conv", 18, 56, 64, 64, 3, 3, mpe_mode="8x16", planes=True), 29222),
+        # few rows of a pooling chain: rmean_1x24x256x256_ax1, rsum_1x64x256x128_ax1
+        ("pantherlake", DpuWork("avgpool", 1, 4096, 16, 1, 8, 1, 8, variant_channels=16), 49673),
+        ("pantherlake", DpuWork("avgpool", 3, 410, 16, 1, 8, 1, 8, variant_channels=16), 4977),
+        # long columns of 64 channels: dwconv1d_c1792_t1024_k4
+        ("lunarlake", DpuWork("dwconv", 256, 1, 64, 1, 4, 1, variant_channels=64), 5476),
+        ("pantherlake", DpuWork("dwconv", 341, 1, 64, 1, 4, 1, variant_channels=64), 3646),
+        # long sums: matmul_m512_k2560_n10576, matmul_m256_k3072_n768, bert-base_s128_int8
+        ("lunarlake", DpuWork("conv", 32, 4, 48, 2560), 25693),
+        ("meteorlake", DpuWork("conv", 32, 4, 64, 3072), 40066),
+        ("lunarlake", DpuWork("conv", 32, 4, 96, 3072, in_bits=8, out_bits=8), 27027),
+    ],
+)
+def test_a_dpu_workload_costs_about_what_its_schedule_says(name, work, cycles):
+    assert dpu.cycles(work, hardware(name)) == pytest.approx(cycles, rel=0.11)

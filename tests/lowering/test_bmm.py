@@ -15,7 +15,11 @@ from npusim.graph import load_model
 from npusim.hardware import load_hardware
 from npusim.lowering import Program, lower
 
-PLATFORMS = {"4000": ("lunarlake-vpunn", 4), "3720": ("meteorlake-vpunn", 2)}
+PLATFORMS = {
+    "3720": ("meteorlake-vpunn", 2),
+    "4000": ("lunarlake-vpunn", 4),
+    "5010": ("pantherlake-vpunn", 3),
+}
 
 
 def program(folder: Path, batch: int, m: int, k: int, n: int, platform: str, mask: bool = False) -> Program:
@@ -51,6 +55,31 @@ def test_tasks(
     tmp_path: Path, batch: int, m: int, k: int, n: int, platform: str, tasks: dict[tuple[int, ...], int]
 ) -> None:
     assert convolutions(program(tmp_path, batch, m, k, n, platform)) == tasks
+
+
+@pytest.mark.parametrize(
+    ("m", "k", "n", "platform", "tasks"),
+    [
+        pytest.param(256, 256, 6144, "5010", {(86, 1, 1024): 6, (85, 1, 1024): 12}, id="n6144 on 5010"),
+        pytest.param(256, 256, 6144, "4000", {(64, 1, 1024): 24}, id="n6144 on 4000: 8 of 768 there"),
+        pytest.param(1024, 1024, 1024, "4000", {(256, 1, 1024): 4}, id="m1024 on 4000: one slice"),
+    ],
+)
+def test_a_permuted_matrix_stands_upright(
+    tmp_path: Path, m: int, k: int, n: int, platform: str, tasks: dict[tuple[int, ...], int]
+) -> None:
+    """Its rows are the height that the tiles share; slices are of channels, at most 16 workloads each."""
+    works = [t.work for t in program(tmp_path, 1, m, k, n, platform).tasks]
+    pools = (w for w in works if isinstance(w, DpuWork) and w.kind == "maxpool")
+    assert Counter((w.height, w.width, w.out_channels) for w in pools) == tasks
+
+
+def test_batches_are_loaded_two_ahead(tmp_path: Path) -> None:
+    """bmm_b24_m256_k128_n256 on 3720: during the permute of the second operand, rows of two batch elements only."""
+    made = program(tmp_path, 24, 256, 128, 256, "3720")
+    rows = [i for i, t in enumerate(made.tasks) if t.work == DmaWork("ddr", "cmx", 32768, 32768)]
+    stored = next(i for i, t in enumerate(made.tasks) if isinstance(t.work, DmaWork) and t.work.src == "cmx")
+    assert sum(i < stored for i in rows) == 2 * 2
 
 
 def test_mask_is_never_grouped(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openvino import opset15 as op
 
-from npusim.costs.work import DpuWork, ShaveWork
+from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.graph import load_model
 from npusim.hardware import Hardware, load_hardware
 from npusim.lowering import Program, lower
@@ -193,3 +193,10 @@ def test_rows_fold_to_a_rectangle(m: int, width: int) -> None:
     height, columns = fold_rows(m, width)
     assert m <= height * columns < m + 4
     assert height >= columns
+
+
+def test_loads_of_tiles_alternate_over_the_engines(tmp_path: Path) -> None:
+    """matmul_m1_k1536_n80 on 3720: the weights of tile 0 wait on engine 0 for the activation, engine 1 idles."""
+    made = program(tmp_path, matmul_chain(1, (1536, 80)), hardware("3720"))
+    engines = {t.work.bytes: made.queues[t.queue].unit for t in made.tasks if isinstance(t.work, DmaWork)}
+    assert (engines[48 * 1536 * 2], engines[32 * 1536 * 2]) == (0, 1)

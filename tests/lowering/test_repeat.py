@@ -19,6 +19,7 @@ CASES = {
     "much CMX": ("mamba2-130m", {"tokens": 64, "layers": 9}, "lunarlake.yaml", ("cmx.kib_per_tile=9000",)),
     "other software": ("mamba2-130m", {"tokens": 256, "layers": 9}, "lunarlake-2025.yaml", ()),
     "bert": ("bert-base-int8", {}, "lunarlake.yaml", ()),
+    "bert of functions": ("bert-base", {}, "lunarlake.yaml", ()),
     "resnet": ("resnet-50", {}, "meteorlake.yaml", ()),
 }
 

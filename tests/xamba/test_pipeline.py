@@ -168,6 +168,10 @@ def test_ranges_are_observed_on_the_inputs_given(folder: Path) -> None:
     [
         (("transform", "model.xml", "--passes", "cumb"), "did you mean 'cumba'"),
         (("transform", "model.xml"), "--passes is missing"),
+        (
+            ("transform", "model.xml", "--passes", "auto,actiba", "--hw", "lunarlake.yaml"),
+            "auto{approximate=yes} alone",
+        ),
         (("transform", "--passes", "cumba"), "--workload NAME"),
         (("transform", "model.xml", "--workload", "mamba2-130m", "--passes", "cumba"), "contradict"),
         (("transform", "--workload", "mamba2-13m", "--passes", "cumba"), "did you mean mamba2-130m"),

@@ -1,0 +1,80 @@
+"""Images at the start of a network, and 8-bit results of SHAVE kernels."""
+
+from __future__ import annotations
+
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset15 as op
+
+from npusim.costs.work import DpuWork, ShaveWork
+from npusim.graph import from_openvino
+from npusim.hardware import load_hardware
+from npusim.lowering import Program, lower
+
+SIDE = 640
+
+
+def quantised(x: ov.Output | ov.Node) -> ov.Node:
+    low, high = op.constant(np.float16(-1.0)), op.constant(np.float16(1.0))
+    return op.fake_quantize(x, low, high, low, high, 256)
+
+
+def stem(x: ov.Output | ov.Node, bits: int) -> ov.Node:
+    """3x3 stride 2 over 3 channels, as in MobileNet and YOLO, and a convolution behind it."""
+    if bits == 8:
+        x = quantised(x)
+    weights = op.constant(np.ones((16, 3, 3, 3), np.float16))
+    first = op.convolution(x, quantised(weights) if bits == 8 else weights, [2, 2], [1, 1], [1, 1], [1, 1])
+    second = np.ones((16, 16, 3, 3), np.float16)
+    return op.convolution(first, second, [1, 1], [1, 1], [1, 1], [1, 1])
+
+
+def made(result: ov.Node, start: ov.Node, platform: str = "lunarlake") -> Program:
+    return lower(from_openvino(ov.Model([op.result(result)], [start], "image")), load_hardware(platform))
+
+
+@pytest.mark.parametrize("bits", [16, 8])
+def test_an_image_of_three_channels_is_not_widened_in_ddr(bits: int) -> None:
+    """Brought to channels last it is as large as it was (mobilenet-v2: [224, 3, 56] of each tile), or 4 of 8 bits for 3
+    of 16 (resnet50_int8): no 16 channels are written."""
+    x = op.parameter([1, 3, SIDE, SIDE], np.float16)
+    program = made(stem(x, bits), x)
+    turned = [t.work for t in program.tasks if isinstance(t.work, DpuWork) and t.work.kind == "permute"]
+    assert turned
+    assert {(work.in_bits, work.out_bits) for work in turned} == {(16, bits)}
+    image = SIDE * SIDE * 3 * 2
+    first = program.ops[0].name
+    written = sum(
+        getattr(t.work, "ddr_write_bytes", 0) for t in program.tasks if program.ops[t.op].name == first
+    )
+    assert written <= image
+
+
+def test_a_kernel_writes_floats_and_the_dpu_quantises_them() -> None:
+    x = op.parameter([1, 32, 80, 80], np.float16)
+    conv = op.convolution(quantised(x), np.ones((32, 32, 3, 3), np.float16), [1, 1], [1, 1], [1, 1], [1, 1])
+    program = made(quantised(op.swish(conv, op.constant(np.float16(1.0)))), x)
+    works = [task.work for task in program.tasks]
+    passes = [w for w in works if isinstance(w, DpuWork) and w.kind == "eltwise"]
+    assert any(isinstance(w, ShaveWork) and w.kernel == "swish" for w in works)
+    assert {(w.in_bits, w.out_bits) for w in passes} >= {(16, 8)}
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_a_softmax_over_short_planes_uses_all_tiles(axis: int) -> None:
+    """The box bins of YOLOv8: 16 of them, for 4 sides of 8,400 boxes; no axis but the last is as long as the tiles are
+    many."""
+    shape = [1, 16, 4, 8400] if axis == 1 else [1, 4, 16, 8400]
+    x = op.parameter(shape, np.float16)
+    program = made(op.softmax(x, axis), x)
+    kernels = [t.work for t in program.tasks if isinstance(t.work, ShaveWork) and t.work.kernel == "softmax"]
+    assert sum(work.out_elements for work in kernels) == 16 * 4 * 8400
+
+
+def test_a_pointwise_convolution_over_few_rows_is_shared_by_all_tiles() -> None:
+    x = op.parameter([1, 16, 4, 8400], np.float16)
+    program = made(op.convolution(x, np.ones((1, 16, 1, 1), np.float16), [1, 1], [0, 0], [0, 0], [1, 1]), x)
+    works = [t.work for t in program.tasks if isinstance(t.work, DpuWork) and t.work.kind == "conv"]
+    assert 4 * 8400 <= sum(work.height * work.width for work in works) < 1.1 * 4 * 8400
+    assert max(work.width for work in works) <= 8192
