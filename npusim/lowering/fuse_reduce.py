@@ -26,10 +26,11 @@ def reduce(fuser: Fuser, op: Op) -> None:
     out = fuser.fresh(op)
     if not value.plain:
         kept = [d for d in value.memory_order if d not in axes]
-        if len(out.shape) == len(value.shape):
-            out = replace(out, order=full_order(out, kept))
-        else:
-            value = fuser.plain(value, op)
+        if len(out.shape) < len(value.shape):
+            dropped = fuser.axes(op.inputs[1], len(value.shape))
+            left = [d for d in range(len(value.shape)) if d not in dropped]
+            kept = [left.index(d) for d in kept]
+        out = replace(out, order=full_order(out, kept))
     fuser.emit("reduce", op, [value], out, reduce=REDUCE_OPS[op.type], axes=axes)
 
 
