@@ -7,10 +7,10 @@ from itertools import count
 from math import prod
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.cells import is_refolded
+from npusim.lowering.cells import image_split, is_refolded
 from npusim.lowering.conv_parts import CHANNELS
 from npusim.lowering.nodes import Node
-from npusim.lowering.plan import ALL_TILES, Load, Plan, load_value
+from npusim.lowering.plan import ALL_TILES, Load, Plan, load_value, portion
 from npusim.lowering.plan_bmm import plan_bmm
 from npusim.lowering.plan_chain import joins, plan_joined
 from npusim.lowering.plan_conv import Surroundings, multicast, plan_conv
@@ -34,6 +34,7 @@ from npusim.lowering.plan_permute import is_two_pass, plan_permute, plan_reorder
 from npusim.lowering.plan_reduce import plan_reduce
 from npusim.lowering.plan_reduce_conv import plan_reduce_conv
 from npusim.lowering.plan_shave import ADDED_CONSTANT, plan_shave
+from npusim.lowering.plan_spread import plan_spread, spread_factor
 from npusim.lowering.strategy import choose, depthwise_split
 from npusim.lowering.values import Dist, Value, canonical4
 
@@ -45,9 +46,13 @@ MANY_ROWS = 512
 class Placer:
     """Makes plans of nodes in order. ``hints`` are the Dists in which values lie in CMX already, by storage."""
 
-    def __init__(self, hw: Hardware, storages: int, readers: dict[int, list[Node]]) -> None:
-        """Start with nothing in CMX."""
+    def __init__(
+        self, hw: Hardware, storages: int, readers: dict[int, list[Node]], outputs: set[int]
+    ) -> None:
+        """Start with nothing in CMX. ``readers`` are the nodes that read a storage, ``outputs`` the storages that the
+        model returns."""
         self.hw = hw
+        self.outputs = outputs
         self.storages = storages
         self.readers = readers
         self.hints: dict[int, Dist] = {}
@@ -68,6 +73,7 @@ class Placer:
     def _remember(self, plans: list[Plan]) -> None:
         for plan in plans:
             self._overlap(plan)
+            self._trim(plan)
             if plan.resident_output and plan.out_dist is not None:
                 self.hints[plan.output.storage] = plan.out_dist
             if len(plan.slices) > 1:
@@ -81,6 +87,20 @@ class Placer:
         hint, wanted = self.hint(plan.inputs[0]), plan.in_dists[0]
         if hint is not None and hint.outer == wanted.outer == 1 and len(hint.cuts) == len(wanted.cuts) > 1:
             plan.in_dists[0] = hint
+
+    def _trim(self, plan: Plan) -> None:
+        """A result that is in CMX at once, and of which one Slice is all that is read, leaves it as that Slice
+        (conv1d, ReduceSum_2 and Mul_10 of Mamba-2: 3,072 B a tile of 196,608)."""
+        whole = plan.output
+        parts = [
+            v for n in self.readers.get(whole.storage, ()) for v in n.inputs if v.storage == whole.storage
+        ]
+        if len(parts) != 1 or not parts[0].partial or len(plan.slices) != 1 or whole.storage in self.outputs:
+            return
+        plan.slices[0].stores = [
+            replace(store, work=portion(store.work, parts[0].elements, whole.elements))
+            for store in plan.slices[0].stores
+        ]
 
     def hint(self, value: Value) -> Dist | None:
         """How a value lies in CMX, if all of it does."""
@@ -212,6 +232,11 @@ class Placer:
             pooled = replace(node, output=self.fresh(node.output))
             clamped = replace(node, inputs=[pooled.output])
             return [*plan_activation(pooled, hw, self.fresh), plan_shave(clamped, hw, kernel)]
+        image = image_split(value, hw.tiles) if kernel == "clamp" else None
+        if image is not None:
+            seen = [replace(v, shape=(image.outer, CHANNELS), order=()) for v in (value, node.output)]
+            plan = plan_shave(replace(node, inputs=seen[:1], output=seen[1]), hw, kernel, image)
+            return [replace(plan, node=node, inputs=[value], output=node.output)]
         producer = self.sliced.get(value.storage)
         alone = len(self.readers.get(value.storage, ())) == 1
         spread = kernel not in hw.software.single_tile_kernels
@@ -252,6 +277,9 @@ class Placer:
         if self._row_factor(node):
             return self._scale_rows(node)
         hint = self._outer_hint(node) if node.params.get("outer") else self._common_hint(node)
+        small = spread_factor(node)
+        if small is not None:
+            return plan_spread(node, self.hw, kernel, small, self.fresh)
         return [self._apart(plan_shave(node, self.hw, kernel, hint))]
 
     def _apart(self, plan: Plan) -> Plan:
@@ -329,7 +357,8 @@ class Placer:
         """A depth-wise 1x1 convolution whose weights are computed: the factor is one more load."""
         factor = min(node.inputs, key=lambda v: v.elements)
         value = max(node.inputs, key=lambda v: v.elements)
-        scale = replace(node, kind="scale", inputs=[value, factor], params={"axis": axis, "additive": False})
+        params = {"axis": axis, "additive": False, "post": node.params.get("post", "")}
+        scale = replace(node, kind="scale", inputs=[value, factor], params=params)
         plans = self._scale(scale)
         plan = next(p for p in reversed(plans) if p.slices and p.node.kind == "scale")
         load = Load(len(plan.inputs), ALL_TILES, load_value(factor, factor.elements, self.hw), factor.bytes)

@@ -13,6 +13,7 @@ from npusim.lowering.conv_parts import (
     CHANNELS,
     TABLE_BYTES,
     fused_constant,
+    fused_lut,
     geometry,
     table_load,
     weights_load,
@@ -158,7 +159,7 @@ def _channelwise(
     weighted = kind == "dwconv"
     turned = planes > 0 or (node.kind in ("dwconv", "pool") and out.plain and image.width > 1)
     more = {"kernel_h": kernel[0], "kernel_w": kernel[1], "stride": stride, "in_bits": act.bits, "out_bits": out.bits,
-            "planes": turned, "fp8": act.fp8}  # fmt: skip
+            "planes": turned, "fp8": act.fp8, "lut": fused_lut(node, hw)}  # fmt: skip
     if weighted and _over_channels(hw, image, kernel, act, out):
         return _over_channel_tiles(node, hw, act, out, image, weights, more)
     rows = even(image.height, tiles)
