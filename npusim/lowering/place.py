@@ -25,6 +25,7 @@ from npusim.lowering.plan_dma import plan_broadcast, plan_convert, plan_copy, pl
 from npusim.lowering.plan_dot import plan_dot
 from npusim.lowering.plan_eltwise import (
     RUNTIME_WEIGHTS,
+    is_row,
     is_runtime_scale,
     plan_add,
     plan_quantize,
@@ -36,7 +37,7 @@ from npusim.lowering.plan_reduce_conv import plan_reduce_conv
 from npusim.lowering.plan_shave import ADDED_CONSTANT, plan_shave
 from npusim.lowering.plan_spread import plan_spread, spread_factor
 from npusim.lowering.strategy import choose, depthwise_split
-from npusim.lowering.values import Dist, Value, canonical4
+from npusim.lowering.values import WHOLE, Dist, Value, canonical4
 
 #: Rows from which a sum over a short innermost axis is a convolution with ones, its channels padded to 16: 1,536 and
 #: 1,792 rows of 4 are (Mamba's decode), 6 and 200 rows are pooled (facts/vendor_lowering.md 1.2).
@@ -248,7 +249,7 @@ class Placer:
         kernel = node.params["kernel"]
         same = all(v.elements == node.output.elements for v in node.inputs)
         if kernel == "add" and same:
-            return [plan_add(node, self.hw, self._sum_hint(node))]
+            return [plan_add(node, self.hw, WHOLE if is_row(node.output) else self._sum_hint(node))]
         if kernel == "subtract" and same:
             negated = replace(node, inputs=[node.inputs[1]], output=self.fresh(node.inputs[1]))
             total = replace(node, inputs=[node.inputs[0], negated.output])
@@ -336,9 +337,7 @@ class Placer:
     @staticmethod
     def _row_product(node: Node) -> bool:
         """A product of two rows [1, K]: K is its channels (mamba and mamba2 decode, 8/8)."""
-        shape = node.output.shape
-        row = len(shape) == 2 and shape[0] == 1 and shape[1] % CHANNELS == 0 and shape[1] <= RUNTIME_WEIGHTS
-        return row and all(v.elements == node.output.elements and not v.constant for v in node.inputs)
+        return is_row(node.output) and all(v.elements == node.output.elements and not v.constant for v in node.inputs)
 
     def _channel_factor(self, node: Node) -> int | None:
         """The axis of a product with a computed [1, C, 1, 1], [1, M, 1] or [1, 1, K] (facts 1.2, own 4/4); on 5010
