@@ -337,7 +337,9 @@ class Placer:
     @staticmethod
     def _row_product(node: Node) -> bool:
         """A product of two rows [1, K]: K is its channels (mamba and mamba2 decode, 8/8)."""
-        return is_row(node.output) and all(v.elements == node.output.elements and not v.constant for v in node.inputs)
+        return is_row(node.output) and all(
+            v.elements == node.output.elements and not v.constant for v in node.inputs
+        )
 
     def _channel_factor(self, node: Node) -> int | None:
         """The axis of a product with a computed [1, C, 1, 1], [1, M, 1] or [1, 1, K] (facts 1.2, own 4/4); on 5010
