@@ -124,7 +124,10 @@ class Placer:
         followed = readers[0].params["kernel"] if alone else ""
         sliced = source.storage in self.sliced
         around = Surroundings(self.hint(source), sliced, wants, followed, bool(readers), bool(before))
-        return [*before, plan_conv(node, self.hw, around)]
+        plan = plan_conv(node, self.hw, around)
+        if len(plan.slices) > 1 and len(readers) == 1 and readers[0].params.get("kernel") == "add":
+            plan.gathered |= is_row(readers[0].output)  # 8 of 8 decodes: the residual sum finds out_proj in CMX
+        return [*before, plan]
 
     def _wants(self, node: Node) -> str:
         """How the readers of a convolution's result want it to lie (``Surroundings.wants``)."""
