@@ -46,6 +46,18 @@ class Fuser:
                     stored_bits=BITS[tensor.stored_dtype],
                     constant=tensor.constant,
                 )
+        if not software.dma_convert:
+            self._convert_inputs()
+
+    def _convert_inputs(self) -> None:
+        """Inputs that are wider than they are executed get kernels that narrow them, where transfers do not
+        (onnx::Mul_2 of Mamba-2's single token on 3720)."""
+        for id in self.graph.inputs:
+            value, tensor = self.values[id], self.graph.tensors[id]
+            if value.stored_bits > value.bits:
+                wide = replace(value, bits=value.stored_bits)
+                self.values[id] = replace(value, storage=self.storage(), stored_bits=value.bits)
+                self.add(Node("convert", tensor.name, "Parameter", [wide], self.values[id]))
 
     # -- the graph --------------------------------------------------------------------------------------------------
 

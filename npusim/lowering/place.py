@@ -7,7 +7,7 @@ from itertools import count
 from math import prod
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.cells import image_split, is_refolded
+from npusim.lowering.cells import image_split, is_refolded, refold, row_split
 from npusim.lowering.conv_parts import CHANNELS
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import ALL_TILES, Load, Plan, load_value, portion
@@ -126,7 +126,9 @@ class Placer:
         around = Surroundings(self.hint(source), sliced, wants, followed, bool(readers), bool(before))
         plan = plan_conv(node, self.hw, around)
         if len(plan.slices) > 1 and len(readers) == 1 and readers[0].params.get("kernel") == "add":
-            plan.gathered |= is_row(readers[0].output)  # 8 of 8 decodes: the residual sum finds out_proj in CMX
+            plan.gathered |= is_row(
+                readers[0].output
+            )  # 8 of 8 decodes: the residual sum finds out_proj in CMX
         return [*before, plan]
 
     def _wants(self, node: Node) -> str:
@@ -267,9 +269,13 @@ class Placer:
 
     def _sum_hint(self, node: Node) -> Dist | None:
         """How the first operand of a sum lies in CMX; whole on every tile only if the others lie so too (the residual
-        sums of ResNet's last stages stay, that of bert's attention with an operand in DDR is split)."""
+        sums of ResNet's last stages stay, that of bert's attention with an operand in DDR is split). On 5010 a sum is
+        cut by itself where an operand lies so (the new states of Mamba and Mamba-2)."""
         hints = [self.hint(v) for v in node.inputs]
         first = hints[0]
+        natural = row_split(node.output, refold(node.output.physical).height, self.hw.tiles)
+        if self.hw.software.refold_in_cmx and natural in hints:
+            return None
         return None if first is not None and first.whole and any(h != first for h in hints) else first
 
     def _multiply(self, node: Node, kernel: str) -> list[Plan]:
