@@ -11,6 +11,7 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.conv_parts import CHANNELS
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import Load, Plan, Slice, cmx_capacity, held, operand_loads, output_stores
+from npusim.lowering.shave_tiling import segments
 from npusim.lowering.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up
 
 #: Share of CMX that a chain of DPU ops (or an op that widens its data) may take with two slices resident: 6 slices for
@@ -71,6 +72,15 @@ def is_refolded(value: Value) -> bool:
     """Whether a shape-free DPU op sees a value in other dimensions than those it has in memory."""
     n, c, _, w = canonical4(value.physical)
     return w % CHANNELS > 0 or n * c == 1
+
+
+def image_split(value: Value, tiles: int) -> Dist | None:
+    """How a clamp cuts a value that it sees as an image of 16 channels with fewer rows than tiles: over the channels
+    (Clip of Mamba-2, 4 x 24 on 4, 5 and 6 tiles)."""
+    if not is_refolded(value) or value.elements % CHANNELS:
+        return None
+    height, width = square(value.elements // CHANNELS)
+    return Dist(height * width, segments(CHANNELS, tiles)) if height < tiles <= CHANNELS else None
 
 
 def borrow_channels(shape: tuple[int, ...], tiles: int) -> Image | None:

@@ -230,6 +230,10 @@ class Emitter:
             if booking is not None:
                 booking.writers.extend(range(first, self.count))
 
+    def queues_with_loads(self, work: DmaWork) -> bool:
+        """Whether a transfer is on the queue of loads from DDR."""
+        return work.src == "ddr" or self.hw.dma.channels == 1
+
     def splits(self, work: DmaWork, starts: list[float]) -> bool:
         """Whether a lone transfer is cut over the engines."""
         if self.engines == 1 or work.kind not in ("copy", "convert"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
+import numpy as np
+
 from npusim.graph.ir import Op
 from npusim.lowering.fuse_outer import CHANNELS_LAST, channels_last_product, heads_last_order, settle_layout
 from npusim.lowering.fuser import Fuser, padded
@@ -45,7 +47,7 @@ def unary(fuser: Fuser, op: Op) -> None:
     """An activation function, or a kernel along an axis: applied behind the DPU op before where the PPE can. A PRelu
     with one slope is a LeakyRelu (facts 1.4, own 8/8)."""
     source = op.inputs[0]
-    value = fuser.values[source]
+    value = fuser.moved(fuser.values[source], op)
     one_slope = op.type == "PRelu" and fuser.values[op.inputs[1]].elements == 1
     kernel = "leakyrelu" if one_slope else op.type.lower()
     node = fuser.producer(source)
@@ -79,7 +81,7 @@ def _fusable(fuser: Fuser, op: Op, node: Node) -> bool:
     """Whether the PPE applies this activation behind this node."""
     if "post" in node.params:
         return False
-    if node.kind == "eltwise" and node.type != "Add":
+    if node.kind == "eltwise" and node.type != "Add" and not node.params.get("scaled"):
         return False
     if "pwl" in op.attrs:
         return bool(op.attrs["lut"])
@@ -154,14 +156,14 @@ def eltwise(fuser: Fuser, op: Op) -> None:
         fuser.emit("eltwise", op, [inputs[0], inputs[0]], out, kernel="square")
         return
     inputs = [padded(v, len(shape)) for v in inputs]
-    inputs = _channels_innermost(fuser, op, inputs, shape)
+    channels = _channels_innermost(fuser, op, inputs, shape)
+    scaled, inputs = channels != inputs, channels
     outer = op.type == "Multiply" and channels_last_product(inputs, shape)
     order = CHANNELS_LAST if outer else _common_order(fuser, inputs, shape)
     inputs = [v if v.constant else fuser.ordered(v, order, op) for v in inputs]
     out = replace(fuser.fresh(op), order=order)
-    node = fuser.emit(
-        "eltwise", op, inputs, out, kernel=op.type.lower(), **({"outer": True} if outer else {})
-    )
+    params = {"outer": True} if outer else {"scaled": True} if scaled else {}
+    node = fuser.emit("eltwise", op, inputs, out, kernel=op.type.lower(), **params)
     settle_layout(fuser, op, node)
 
 
@@ -178,6 +180,7 @@ def select(fuser: Fuser, op: Op) -> None:
         and second.elements < size
     ):
         order = heads_last_order(fuser, second, mask, shape)
+        second = second if order else fuser.plain(second, op)
         out = replace(fuser.fresh(op), order=order)
         fuser.emit("eltwise", op, [second, mask], out, kernel="select_2in", outer=bool(order))
         return
@@ -229,22 +232,10 @@ def _channels_innermost(fuser: Fuser, op: Op, inputs: list[Value], shape: tuple[
 
 def _turned(fuser: Fuser, op: Op, value: Value) -> Value:
     rank = len(value.shape)
-    turned = replace(value, order=(0, *range(2, rank), 1))
+    order = (0, *range(2, rank), 1)
     if value.constant:
-        return turned
-    node = fuser.made.get(value.storage)
-    alone = value.plain and node is not None and node.output == value and _reads(fuser, op, value) == 1
-    if node is None or not alone or node.kind != "eltwise":
-        return value
-    if any(v.elements == value.elements or not v.plain for v in node.inputs):
-        return value
-    node.output = turned
-    return turned
-
-
-def _reads(fuser: Fuser, op: Op, value: Value) -> int:
-    """How often the operand of an op that is this value is read."""
-    return max(fuser.index.readers[i] for i in op.inputs if fuser.values[i].storage == value.storage)
+        return replace(value, order=order)
+    return fuser.written(value, order, op) or value
 
 
 # -- an activation and a constant -------------------------------------------------------------------------------------
@@ -259,7 +250,9 @@ def by_scalar(fuser: Fuser, op: Op) -> bool:
 
 
 def _with_constant(fuser: Fuser, op: Op, shape: tuple[int, ...]) -> bool:
-    """Bias and scale by a constant: fused behind a DPU op, or a depth-wise 1x1 convolution of its own."""
+    """Bias and scale by a constant: nothing where all of it is one (D of Mamba-2 as it is initialised: no trace has a
+    task for it), fused behind a DPU op, or a depth-wise 1x1 convolution of its own. A sum over an innermost dimension
+    that can't be channels adds the constant at full size (Add of Mamba-2, 24 heads, every trace)."""
     split = fuser.index.split_constant(op)
     if split is None or fuser.values[split[0]].elements != prod(shape):
         return False
@@ -268,6 +261,10 @@ def _with_constant(fuser: Fuser, op: Op, shape: tuple[int, ...]) -> bool:
     if op.type == "Divide" and constant == op.inputs[0]:
         return False
     additive = op.type in _ADDITIVE
+    number = fuser.graph.tensors[split[1]].value
+    if not additive and number is not None and np.all(np.asarray(number) == 1):
+        fuser.values[op.outputs[0]] = fuser.values[source]
+        return True
     node = fuser.producer(source)
     varying = [d for d, s in enumerate(factor.shape) if s > 1]
     if node is not None and node.kind == "broadcast" and not varying:
@@ -279,7 +276,10 @@ def _with_constant(fuser: Fuser, op: Op, shape: tuple[int, ...]) -> bool:
             node.params["bias"] = node.params.get("bias") or bias
             return fuser.absorb(op, source)
     out = replace(fuser.fresh(op), order=value.order)
-    if len(varying) <= 1:
+    if additive and tuple(varying) == value.memory_order[-1:] and factor.elements % 16:
+        full = replace(factor, shape=value.shape, order=value.order)
+        fuser.emit("eltwise", op, [value, full], out, kernel="add")
+    elif len(varying) <= 1:
         axis = varying[0] if varying else None
         fuser.emit("scale", op, [value, factor], out, axis=axis, additive=additive)
     else:

@@ -43,7 +43,8 @@ def batched(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: V
     if not a.constant and a.memory_order[-1:] != (a_axis,) and k > 1:
         a = fuser.move(a, full_order(a, [*lead, a_rows, a_axis]), op)
     if not b.constant and b.memory_order[-1:] != (b_axis,) and k > 1:
-        b = fuser.move(b, full_order(b, [*lead, b_columns, b_axis]), op)
+        order = full_order(b, [*lead, b_columns, b_axis])
+        b = fuser.written(b, order, op) or fuser.move(b, order, op)
     return fuser.emit("bmm", op, [a, b], out, batch=batch, m=m, n=n, k=k)
 
 

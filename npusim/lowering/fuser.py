@@ -30,7 +30,9 @@ class Fuser:
         self.values: dict[int, Value] = {}
         self.made: dict[int, Node] = {}
         self._storages = 0
-        self._moved: dict[tuple[int, tuple[int, ...], tuple[int, ...]], Value] = {}
+        self._moved: dict[
+            tuple[int, tuple[int, ...], tuple[int, ...]], tuple[Node, list[tuple[int, ...]]]
+        ] = {}
         self.readers: dict[int, list[Op]] = {}
         for op in graph.ops:
             for id in dict.fromkeys(op.inputs):
@@ -44,6 +46,18 @@ class Fuser:
                     stored_bits=BITS[tensor.stored_dtype],
                     constant=tensor.constant,
                 )
+        if not software.dma_convert:
+            self._convert_inputs()
+
+    def _convert_inputs(self) -> None:
+        """Inputs that are wider than they are executed get kernels that narrow them, where transfers do not
+        (onnx::Mul_2 of Mamba-2's single token on 3720)."""
+        for id in self.graph.inputs:
+            value, tensor = self.values[id], self.graph.tensors[id]
+            if value.stored_bits > value.bits:
+                wide = replace(value, bits=value.stored_bits)
+                self.values[id] = replace(value, storage=self.storage(), stored_bits=value.bits)
+                self.add(Node("convert", tensor.name, "Parameter", [wide], self.values[id]))
 
     # -- the graph --------------------------------------------------------------------------------------------------
 
@@ -121,26 +135,57 @@ class Fuser:
         return value if value.plain else self.move(value, tuple(range(len(value.shape))), op)
 
     def move(self, value: Value, order: tuple[int, ...], op: Op) -> Value:
-        """The value with its dimensions in memory as ``order`` says; one transpose serves all who ask for the same."""
-        target = replace(value, order=order)
-        if target.memory_order == value.memory_order:
+        """The value with its dimensions in memory as ``order`` says; one transpose serves all who ask for the same,
+        whatever shape they see it in, and stores it once for each shape (X of Mamba-2, which ReduceSum_2 and
+        ReduceSum_3 read: 4000 with 1 to 6 tiles, 5010)."""
+        if replace(value, order=order).memory_order == value.memory_order:
             return value
-        key = (value.storage, value.shape, order)
+        key = _way(value, order)
         if key in self._moved:
-            return self._moved[key]
+            node, shapes = self._moved[key]
+            if value.shape not in shapes:
+                shapes.append(value.shape)
+                node.params["copies"] = len(shapes)
+            return replace(node.output, shape=value.shape, order=order)
         moved = Value(self.storage(), value.shape, value.bits, value.bits, order=order)
         maker = self.made.get(value.storage)
         params: dict[str, object] = {"reorder": True} if maker and maker.params.get("outer") else {}
-        self.add(Node("transpose", op.name, op.type, [value], moved, params))
+        node = self.add(Node("transpose", op.name, op.type, [value], moved, params))
         if not value.partial:  # parts of one storage are not told apart
-            self._moved[key] = moved
+            self._moved[key] = node, [value.shape]
         return moved
+
+    def written(self, value: Value, order: tuple[int, ...], op: Op) -> Value | None:
+        """The value with its dimensions in memory as ``order`` says, if an outer product makes it, which can write it
+        so for its only reader ``op`` (Mul_2, Mul_3 and Mul_4 of Mamba's single token, Where_1 of Mamba-2 before CumBA,
+        9 of 9; with two chunks, which are a fourth dimension, it is moved)."""
+        node = self.made.get(value.storage)
+        reads = [self.index.readers[i] for i in op.inputs if self.values[i].storage == value.storage]
+        if node is None or node.kind != "eltwise" or not value.plain or node.output != value or reads != [1]:
+            return None
+        if len(value.memory_order) > 3:
+            return None
+        if any(v.elements == value.elements or not v.plain for v in node.inputs):
+            return None
+        node.output = replace(value, order=order)
+        return node.output
+
+    def moved(self, value: Value, op: Op) -> Value:
+        """The value in row-major order if somebody has had it moved there (CumSum of Mamba-2 behind Where_1)."""
+        known = not value.plain and _way(value, tuple(range(len(value.shape)))) in self._moved
+        return self.plain(value, op) if known else value
 
     def ordered(self, value: Value, order: tuple[int, ...], op: Op) -> Value:
         """The value with its dimensions in memory as those of another one, moved there where they are not."""
         if same_order(value, order):
             return value
         return self.move(value, order or tuple(range(len(value.shape))), op)
+
+
+def _way(value: Value, order: tuple[int, ...]) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+    """What a move of a value to an order does to its storage: extents as they lie, and where each of them goes."""
+    before, after = value.memory_order, replace(value, order=order).memory_order
+    return value.storage, tuple(value.shape[d] for d in before), tuple(before.index(d) for d in after)
 
 
 def padded(value: Value, rank: int) -> Value:

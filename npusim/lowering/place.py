@@ -7,10 +7,10 @@ from itertools import count
 from math import prod
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.cells import is_refolded
+from npusim.lowering.cells import image_split, is_refolded, refold, row_split
 from npusim.lowering.conv_parts import CHANNELS, flattened, folded, is_stem
 from npusim.lowering.nodes import Node
-from npusim.lowering.plan import ALL_TILES, Load, Plan, cmx_capacity, load_value
+from npusim.lowering.plan import ALL_TILES, Load, Plan, cmx_capacity, load_value, portion
 from npusim.lowering.plan_bmm import plan_bmm
 from npusim.lowering.plan_chain import joins, plan_joined
 from npusim.lowering.plan_conv import Surroundings, multicast, plan_conv
@@ -25,6 +25,7 @@ from npusim.lowering.plan_dma import plan_broadcast, plan_convert, plan_copy, pl
 from npusim.lowering.plan_dot import plan_dot
 from npusim.lowering.plan_eltwise import (
     RUNTIME_WEIGHTS,
+    is_row,
     is_runtime_scale,
     plan_add,
     plan_quantize,
@@ -34,6 +35,7 @@ from npusim.lowering.plan_permute import is_two_pass, plan_permute, plan_reorder
 from npusim.lowering.plan_reduce import plan_reduce
 from npusim.lowering.plan_reduce_conv import plan_reduce_conv
 from npusim.lowering.plan_shave import ADDED_CONSTANT, plan_shave
+from npusim.lowering.plan_spread import plan_spread, spread_factor
 from npusim.lowering.strategy import choose, depthwise_split
 from npusim.lowering.values import WHOLE, Dist, Value, canonical4
 
@@ -45,9 +47,13 @@ MANY_ROWS = 512
 class Placer:
     """Makes plans of nodes in order. ``hints`` are the Dists in which values lie in CMX already, by storage."""
 
-    def __init__(self, hw: Hardware, storages: int, readers: dict[int, list[Node]]) -> None:
-        """Start with nothing in CMX."""
+    def __init__(
+        self, hw: Hardware, storages: int, readers: dict[int, list[Node]], outputs: set[int]
+    ) -> None:
+        """Start with nothing in CMX. ``readers`` are the nodes that read a storage, ``outputs`` the storages that the
+        model returns."""
         self.hw = hw
+        self.outputs = outputs
         self.storages = storages
         self.readers = readers
         self.hints: dict[int, Dist] = {}
@@ -68,6 +74,7 @@ class Placer:
     def _remember(self, plans: list[Plan]) -> None:
         for plan in plans:
             self._overlap(plan)
+            self._trim(plan)
             if plan.resident_output and plan.out_dist is not None:
                 self.hints[plan.output.storage] = plan.out_dist
             if len(plan.slices) > 1:
@@ -82,6 +89,20 @@ class Placer:
         hint, wanted = self.hint(plan.inputs[0]), plan.in_dists[0]
         if hint is not None and hint.outer == wanted.outer == 1 and len(hint.cuts) == len(wanted.cuts) > 1:
             plan.in_dists[0] = hint
+
+    def _trim(self, plan: Plan) -> None:
+        """A result that is in CMX at once, and of which one Slice is all that is read, leaves it as that Slice
+        (conv1d, ReduceSum_2 and Mul_10 of Mamba-2: 3,072 B a tile of 196,608)."""
+        whole = plan.output
+        parts = [
+            v for n in self.readers.get(whole.storage, ()) for v in n.inputs if v.storage == whole.storage
+        ]
+        if len(parts) != 1 or not parts[0].partial or len(plan.slices) != 1 or whole.storage in self.outputs:
+            return
+        plan.slices[0].stores = [
+            replace(store, work=portion(store.work, parts[0].elements, whole.elements))
+            for store in plan.slices[0].stores
+        ]
 
     def hint(self, value: Value) -> Dist | None:
         """How a value lies in CMX, if all of it does."""
@@ -107,7 +128,12 @@ class Placer:
         followed = readers[0].params["kernel"] if alone else ""
         sliced = source.storage in self.sliced
         around = Surroundings(self.hint(source), sliced, wants, followed, bool(before))
-        return [*before, plan_conv(node, self.hw, around)]
+        plan = plan_conv(node, self.hw, around)
+        if len(plan.slices) > 1 and len(readers) == 1 and readers[0].params.get("kernel") == "add":
+            plan.gathered |= is_row(
+                readers[0].output
+            )  # 8 of 8 decodes: the residual sum finds out_proj in CMX
+        return [*before, plan]
 
     def _wants(self, node: Node) -> str:
         """How the readers of a convolution's result want it to lie (``Surroundings.wants``)."""
@@ -154,7 +180,9 @@ class Placer:
         plans = plan_scale(node, self.hw, self.fresh)
         hint = self.hint(value)
         if len(plans) == 1 and plans[0].in_dists[0] == WHOLE and hint is not None and hint.outer > 1:
-            plans[0].in_dists[0] = hint  # a tile scales the channels that it has (the smoothing behind bert's Gelu)
+            plans[0].in_dists[0] = (
+                hint  # a tile scales the channels that it has (the smoothing behind bert's Gelu)
+            )
         return plans
 
     def _bmm(self, node: Node) -> list[Plan]:
@@ -227,6 +255,11 @@ class Placer:
             pooled = replace(node, output=self.fresh(node.output))
             clamped = replace(node, inputs=[pooled.output])
             return [*plan_activation(pooled, hw, self.fresh), plan_shave(clamped, hw, kernel)]
+        image = image_split(value, hw.tiles) if kernel == "clamp" else None
+        if image is not None:
+            seen = [replace(v, shape=(image.outer, CHANNELS), order=()) for v in (value, node.output)]
+            plan = plan_shave(replace(node, inputs=seen[:1], output=seen[1]), hw, kernel, image)
+            return [replace(plan, node=node, inputs=[value], output=node.output)]
         producer = self.sliced.get(value.storage)
         alone = len(self.readers.get(value.storage, ())) == 1
         spread = kernel not in hw.software.single_tile_kernels
@@ -238,7 +271,7 @@ class Placer:
         kernel = node.params["kernel"]
         same = all(v.elements == node.output.elements for v in node.inputs)
         if kernel == "add" and same:
-            return [plan_add(node, self.hw, self._sum_hint(node))]
+            return [plan_add(node, self.hw, WHOLE if is_row(node.output) else self._sum_hint(node))]
         if kernel == "subtract" and same:
             negated = replace(node, inputs=[node.inputs[1]], output=self.fresh(node.inputs[1]))
             total = replace(node, inputs=[node.inputs[0], negated.output])
@@ -253,9 +286,13 @@ class Placer:
 
     def _sum_hint(self, node: Node) -> Dist | None:
         """How the first operand of a sum lies in CMX; whole on every tile only if the others lie so too (the residual
-        sums of ResNet's last stages stay, that of bert's attention with an operand in DDR is split)."""
+        sums of ResNet's last stages stay, that of bert's attention with an operand in DDR is split). On 5010 a sum is
+        cut by itself where an operand lies so (the new states of Mamba and Mamba-2)."""
         hints = [self.hint(v) for v in node.inputs]
         first = hints[0]
+        natural = row_split(node.output, refold(node.output.physical).height, self.hw.tiles)
+        if self.hw.software.refold_in_cmx and natural in hints:
+            return None
         return None if first is not None and first.whole and any(h != first for h in hints) else first
 
     def _multiply(self, node: Node, kernel: str) -> list[Plan]:
@@ -267,6 +304,9 @@ class Placer:
         if self._row_factor(node):
             return self._scale_rows(node)
         hint = self._outer_hint(node) if node.params.get("outer") else self._common_hint(node)
+        small = spread_factor(node)
+        if small is not None:
+            return plan_spread(node, self.hw, kernel, small, self.fresh)
         return [self._apart(plan_shave(node, self.hw, kernel, hint))]
 
     def _apart(self, plan: Plan) -> Plan:
@@ -323,9 +363,9 @@ class Placer:
     @staticmethod
     def _row_product(node: Node) -> bool:
         """A product of two rows [1, K]: K is its channels (mamba and mamba2 decode, 8/8)."""
-        shape = node.output.shape
-        row = len(shape) == 2 and shape[0] == 1 and shape[1] % CHANNELS == 0 and shape[1] <= RUNTIME_WEIGHTS
-        return row and all(v.elements == node.output.elements and not v.constant for v in node.inputs)
+        return is_row(node.output) and all(
+            v.elements == node.output.elements and not v.constant for v in node.inputs
+        )
 
     def _channel_factor(self, node: Node) -> int | None:
         """The axis of a product with a computed [1, C, 1, 1], [1, M, 1] or [1, 1, K] (facts 1.2, own 4/4); on 5010
@@ -344,7 +384,8 @@ class Placer:
         """A depth-wise 1x1 convolution whose weights are computed: the factor is one more load."""
         factor = min(node.inputs, key=lambda v: v.elements)
         value = max(node.inputs, key=lambda v: v.elements)
-        scale = replace(node, kind="scale", inputs=[value, factor], params={"axis": axis, "additive": False})
+        params = {"axis": axis, "additive": False, "post": node.params.get("post", "")}
+        scale = replace(node, kind="scale", inputs=[value, factor], params=params)
         plans = self._scale(scale)
         plan = next(p for p in reversed(plans) if p.slices and p.node.kind == "scale")
         load = Load(len(plan.inputs), ALL_TILES, load_value(factor, factor.elements, self.hw), factor.bytes)

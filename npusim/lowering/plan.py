@@ -154,6 +154,12 @@ def _piece(item: _Transfer, count: int, index: int) -> _Transfer:
     return part
 
 
+def portion(work: DmaWork, part: int, whole: int) -> DmaWork:
+    """A transfer of ``part`` elements out of the ``whole`` that it was for."""
+    size, counted_bytes = (ceil_div(n * part, whole) for n in (work.bytes, work.counted_bytes))
+    return replace(work, bytes=size, counted_bytes=counted_bytes)
+
+
 def slice_part(total: int, slices: int, index: int) -> int:
     """Share of slice ``index`` of ``total`` cut evenly in ``slices``."""
     base, extra = divmod(total, slices)

@@ -101,6 +101,9 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
     """A permuting pool over rows, or over columns where there are fewer rows than tiles. A matrix has its rows as
     height (bmm_b1_*: 4 of 4 on 4000 and 5010)."""
     value, out, tiles = node.inputs[0], node.output, hw.tiles
+    rows = _same_rows(value, out)
+    if rows and rows[0] < tiles:
+        return _permute_rows(node, hw, *rows)
     dims = [value.shape[d] for d in value.memory_order]
     dims = [1] * (3 - len(dims)) + dims
     height, width, channels = prod(dims[:-2]), dims[-2], dims[-1]
@@ -130,7 +133,35 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
                           variant_channels=workload_channels(deep))  # fmt: skip
 
     slices = cut.height * cut.width * cut.channels
-    return assemble(node, hw, [value], [in_dist], out, out_dist, slices, works, "permuting pool")
+    plan = assemble(node, hw, [value], [in_dist], out, out_dist, slices, works, "permuting pool")
+    for part in plan.slices:
+        part.stores *= node.params.get("copies", 1)
+    return plan
+
+
+def _same_rows(value: Value, out: Value) -> tuple[int, int, int] | None:
+    """A value as [A, B, row], if a transpose only swaps A and B, and the rows are more than one dimension."""
+    before, after = value.memory_order, out.memory_order
+    if len(before) < 4 or before[2:] != after[2:]:
+        return None
+    return value.shape[before[0]], value.shape[before[1]], prod(value.shape[d] for d in before[2:])
+
+
+def _permute_rows(node: Node, hw: Hardware, height: int, width: int, channels: int) -> Plan:
+    """Whole rows are swapped: they are the channels, cut over the tiles, each of which gets all and writes to all, in
+    slices of which two fit (Transpose_14 of Mamba-2: 4 slices of 2,048 channels, 8 of 1,024 for 80 heads)."""
+    value, out = node.inputs[0], node.output
+    units = channels // CHANNELS
+    fits = (n for n in range(1, units + 1) if units % n == 0 and 4 * value.bytes <= n * cmx_capacity(hw))
+    slices = next(fits, units)
+    cuts = even(channels // slices, hw.tiles, CHANNELS)
+
+    def works(tile: int, _: int) -> Iterable[Work]:
+        if tile < len(cuts):
+            yield DpuWork("maxpool", height, width, cuts[tile], in_bits=value.bits, out_bits=out.bits,
+                          variant_channels=workload_channels(cuts[tile]))  # fmt: skip
+
+    return assemble(node, hw, [value], [WHOLE], out, WHOLE, slices, works, "rows swapped over channels")
 
 
 def _permute_cut(image: Image, share: int, turned: bool, hw: Hardware) -> Image:

@@ -121,6 +121,7 @@ class Replay:
             ]  # fmt: skip
             rows.append((
                 operands, number in residency.stored, residency.widened.get(number), plan.op - s.plans[first].op,
+                [(c.step - step, c.operand, c.bytes, c.until - step) for c in residency.copies.get(number, ())],
                 _less(residency.keep_until.get(number), step), _less(residency.chained.get(number), first),
                 [n - step for n in residency.steps_of[number]], s.writers[s.home(plan.output.storage)],
                 number in s.moved,
@@ -212,6 +213,7 @@ class Replay:
                 for n, held in s.expiring.items()
             ),
             sorted((p - mark.plan, key, group(g)) for (p, key), g in s.kept.items() if p >= mark.plan),
+            [object() for n in (*s.spills, *(n for n, _ in s.copied if n >= mark.step))],  # copies are not shifted
             operands,
             [group(g) for i in block if s.ended[i] < block.start for g in s.fence(i)],
         )  # fmt: skip

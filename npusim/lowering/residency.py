@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from npusim.costs.work import ShaveWork
 from npusim.lowering.plan import ALL_TILES, Load, Plan, Slice, held
 from npusim.lowering.values import WHOLE, Dist
 
@@ -18,6 +19,18 @@ class Step:
     index: int
     last: bool
     demand: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The part of a result that one slice of its reader needs, copied within CMX: ``step`` is that slice, ``operand``
+    which of its operands, ``bytes`` its size on the fullest tile. It is spilled to DDR before the step ``until``, or
+    found by the slice where that is ``step``."""
+
+    step: int
+    operand: int
+    bytes: int
+    until: int
 
 
 @dataclass(slots=True)
@@ -38,6 +51,8 @@ class Residency:
     """(reader plan, operand) -> the (plan, operand) whose loads from DDR it finds in CMX."""
     shared_until: dict[tuple[int, int], int] = field(default_factory=dict)
     """The last step that reads what a (plan, operand) has loaded, where other plans do."""
+    copies: dict[int, list[Copy]] = field(default_factory=dict)
+    """Plan -> the copies of its output, for the first slice of its reader first."""
     widened: dict[int, int] = field(default_factory=dict)
     """Bytes of outputs that could have been in place but stay in CMX for a later reader."""
 
@@ -132,20 +147,64 @@ def decide(plans: list[Plan], outputs: set[int], tiles: int, capacity: int) -> R
     readers: dict[int, int] = defaultdict(int)
     through_ddr: set[int] = set()
     loaded: dict[tuple[int, Dist], tuple[int, int]] = {}
+    copied: dict[int, tuple[int, int]] = {}
     for index, plan in enumerate(plans):
         for operand, value in enumerate(plan.inputs):
             source = maker.get(value.storage)
             if source is None or value.constant:
                 continue
             readers[source] += 1
-            if not _stays(result, plans, source, index, operand, tiles, capacity):
+            if _is_copied(plans, source, index, operand, tiles, capacity):
+                copied[source] = index, operand
+            elif not _stays(result, plans, source, index, operand, tiles, capacity):
                 through_ddr.add(source)
                 _share(result, plans, loaded, index, operand, tiles, capacity)
         maker[plan.output.storage] = index
+    for source, (reader, operand) in copied.items():
+        if readers[source] == 1 and plans[source].output.storage not in outputs:
+            _copy(result, plans, source, reader, operand, tiles, capacity)
+        else:
+            through_ddr.add(source)
     for index, plan in enumerate(plans):
         if plan.output.storage in outputs or index in through_ddr or not readers[index]:
             result.stored.add(index)
     return result
+
+
+def _is_copied(plans: list[Plan], source: int, reader: int, operand: int, tiles: int, capacity: int) -> bool:
+    """Whether a SHAVE kernel in slices finds what the DPU has made in CMX, where all of it and its parts fit beside
+    each other (Mul_5 of Mamba-2 on 5 and 6 tiles, base and CumBA; on fewer its MatMul is sliced too)."""
+    made, plan, value = plans[source], plans[reader], plans[reader].inputs[operand]
+    if len(plan.slices) < 2 or len(made.slices) != 1 or made.in_place or plan.chain >= 0 or value.partial:
+        return False
+    if not _on_shave(plan) or _on_shave(made):
+        return False
+    if (
+        made.out_dist is None
+        or plan.in_dists[operand] != made.out_dist
+        or made.output.elements != value.elements
+    ):
+        return False
+    loads = [x for part in plan.slices for x in part.loads if x.operand == operand]
+    size = max(made.slices[0].out_bytes)
+    return not any(x.key for x in loads) and size + load_bytes(loads, tiles) <= capacity
+
+
+def _copy(
+    result: Residency, plans: list[Plan], source: int, reader: int, operand: int, tiles: int, capacity: int
+) -> None:
+    """Keep copies of a result for the slices of its reader until a step needs their room, the last of them longest."""
+    begin, total = result.steps_of[source][-1] + 1, max(plans[source].slices[0].out_bytes)
+    copies: list[Copy] = []
+    for step in reversed(result.steps_of[reader]):
+        size = load_bytes([x for x in result.steps[step].slice.loads if x.operand == operand], tiles)
+        until = next((s for s in range(begin, step) if result.level[s] + size > capacity), step)
+        for s in range(begin, until):
+            result.level[s] += size
+        copies.insert(0, Copy(step, operand, size, until))
+        total += size
+    result.copies[source] = copies
+    result.level[begin - 1] = max(result.level[begin - 1], total)
 
 
 def _share(
@@ -173,6 +232,16 @@ def _share(
     loaded[key] = reader, operand
 
 
+def _on_shave(plan: Plan) -> bool:
+    return any(isinstance(work, ShaveWork) for part in plan.slices[:1] for _, work in part.computes)
+
+
+def _permutes(plan: Plan) -> bool:
+    """Whether a plan is a permuting pool, which reads what a SHAVE kernel has made from DDR (facts 4.2; Mul_1 and Mul_7
+    of Mamba-2, 21 of 21 on 4000 and 5010). A channels-last product is found in CMX by the change of its layout."""
+    return plan.node.kind == "transpose" and not plan.node.params.get("reorder")
+
+
 def _stays(
     result: Residency, plans: list[Plan], source: int, reader: int, operand: int, tiles: int, capacity: int
 ) -> bool:
@@ -190,7 +259,7 @@ def _stays(
         return _slices_stay(result, plans, source, reader, tiles, capacity)
     if value.partial or not made.resident_output or plan.in_dists[operand] != made.out_dist:
         return False
-    if made.function != plan.function:
+    if made.function != plan.function or (_permutes(plan) and _on_shave(made)):
         return False
     loads = [x for part in plan.slices for x in part.loads if x.operand == operand]
     if not plan.slices or (len(plan.slices) > 1 and any(not x.key for x in loads)):

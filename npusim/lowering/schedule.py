@@ -14,7 +14,7 @@ from npusim.lowering.plan import ALL_TILES, CONSTANT, Load, Plan, cmx_capacity
 from npusim.lowering.program import Program, ProgramOp
 from npusim.lowering.repeat import Repeat
 from npusim.lowering.replay import Replay
-from npusim.lowering.residency import Residency, decide, load_bytes
+from npusim.lowering.residency import Copy, Residency, decide, load_bytes
 
 
 class Scheduler:
@@ -35,6 +35,8 @@ class Scheduler:
         self.loaded = [self.out.group() for _ in steps]
         self.computed = [self.out.group() for _ in steps]
         self.has_loads = [False] * len(steps)
+        copies = [copy for group in residency.copies.values() for copy in group]
+        self.found = {(copy.step, copy.operand) for copy in copies if copy.until == copy.step}  # not spilled
         self.pending: list[dict[int, list[Load]]] = [self._own_loads(i) for i in range(len(steps))]
         self.sizes = [{k: load_bytes(x, hw.tiles) for k, x in p.items()} for p in self.pending]
         self.last_use: dict[tuple[int, tuple[int, ...]], int] = {
@@ -49,7 +51,11 @@ class Scheduler:
         for plan in plans:
             home = self.home(plan.output.storage)
             self.writers[home] = self.writers.get(home, 0) + 1
+        # step -> copies that are spilled before it, each with its booking, its group and the plan that made it
+        self.spills: dict[int, list[tuple[Copy, Booking, int, int]]] = {}
+        self.copied: dict[tuple[int, int], int] = {}  # (step, operand) -> group of the copy that it finds
         self.moved: set[int] = set()
+        self.filled: dict[int, set[int]] = {}  # plan -> operands whose copies wait for nothing
         self.moved_first: dict[int, int] = {}  # group of copies that wait for nothing -> their plan
         self.after_moves = 0  # the first group behind those
         self.done = 0  # plans up to here have had their copies
@@ -67,6 +73,8 @@ class Scheduler:
         loads: dict[int, list[Load]] = {}
         for load in step.slice.loads:
             found = step.plan, load.operand
+            if (index, load.operand) in self.found:
+                continue
             if found not in self.residency.resident and found not in self.residency.shared:
                 loads.setdefault(load.operand, []).append(load)
         return loads
@@ -74,9 +82,8 @@ class Scheduler:
     def run(self, repeat: Repeat | None) -> None:
         """Emit everything. Of blocks of plans that ``repeat``, those that would come out alike are copied."""
         for number, plan in enumerate(self.plans):
-            if plan.ddr_moves and not any(self._waits_for_data(plan, k) for k in range(len(plan.inputs))):
-                self.moved_first[len(self.out.ends)] = number
-                self._moves(number)
+            if any(not self._waits_for_data(plan, k) for k, _ in plan.ddr_moves):
+                self._fill(number)
         self.after_moves = len(self.out.ends)
         replay = Replay(self, repeat) if repeat else None
         index = 0
@@ -120,16 +127,29 @@ class Scheduler:
         if last:
             self.writers[home] -= 1
 
+    def _fill(self, number: int) -> None:
+        """The copies of a plan that wait for nothing, before all else (the zeros of every Pad and Concat of Mamba-2, of
+        all four layers, before the gather: 4000, 5010)."""
+        plan = self.plans[number]
+        free = [(k, work) for k, work in plan.ddr_moves if not self._waits_for_data(plan, k)]
+        group = self.out.group()
+        self.moved_first[group] = number
+        self.filled[number] = {k for k, _ in free}
+        self.out.dma([(work, plan.op, (), group, "", None, -1) for _, work in free])
+        self.written.setdefault(self.home(plan.output.storage), []).append(group)
+
     def _moves(self, number: int) -> None:
-        """The DDR to DDR copies of a plan; those that wait for nothing have been emitted before all else."""
+        """The DDR to DDR copies of a plan, but for those that have been emitted before all else."""
         plan = self.plans[number]
         if number in self.moved or (plan.slices and not plan.ddr_moves):
             return
         self.moved.add(number)
-        group = self.out.group() if plan.ddr_moves else None
+        filled = self.filled.get(number, ())
+        moves = [(k, work) for k, work in plan.ddr_moves if k not in filled]
+        group = self.out.group() if moves else None
         if group is not None:
             self.out.dma(
-                [(work, plan.op, self._sources(number, k), group, "", None, -1) for k, work in plan.ddr_moves]
+                [(work, plan.op, self._sources(number, k), group, "", None, -1) for k, work in moves]
             )
         self._wrote(plan, group, last=not plan.slices)
 
@@ -236,17 +256,15 @@ class Scheduler:
     def _step(self, index: int) -> None:
         step = self.residency.steps[index]
         number, plan = step.plan, self.plans[step.plan]
+        self._spill(index)
         if self._behind_copies(index):
             self._prefetch(index, 0.0)
         items = self._loads(index)
         self.out.dma(items)
         waits = self._compute_waits(index, number, plan)
         size = self.residency.output_bytes(plan, number, step.slice)
-        taken = self.pool.take(size)
-        if taken is None:
-            raise UserError(self._overflow(index))
+        booking, taken = self._book(index, size)
         waits = tuple(dict.fromkeys((*waits, *taken)))
-        booking = self.pool.book(size)
         booking.writers.extend(self._computes(index, waits))
         release = [self.computed[index]]
         if number in self.residency.stored:
@@ -259,15 +277,62 @@ class Scheduler:
             )
             release.append(store)
             self._wrote(plan, store, step.last)
-        elif step.last:
+        elif step.last and number not in self.residency.copies:
             self._wrote(plan, None, True)
         keep = self.residency.keep_step(index)
+        copied = step.last and number in self.residency.copies
         if keep > index:
             self.expiring.setdefault(keep, []).append((booking, tuple(release)))
-        else:
+        elif not copied:
             self._release(booking, tuple(release))
         for old, groups in self.expiring.pop(index, ()):
             self._release(old, (*groups, *(release if plan.in_place else release[:1])))
+        if copied:
+            self._release(booking, (*release, *self._copy(index)))
+
+    def _book(self, index: int, size: int) -> tuple[Booking, tuple[int, ...]]:
+        """A booking for what a step makes, and the groups that must end before."""
+        taken = self.pool.take(size)
+        if taken is None:
+            raise UserError(self._overflow(index))
+        return self.pool.book(size), taken
+
+    def _copy(self, index: int) -> list[int]:
+        """Copy what a step has made for the slices of its reader, within CMX; the groups of the copies."""
+        made, groups = self.residency.steps[index].plan, []
+        for copy in self.residency.copies[made]:
+            reader = self.residency.steps[copy.step]
+            booking, waits = self._book(index, copy.bytes)
+            group = self.out.group()
+            works = [x.work for x in reader.slice.loads if x.operand == copy.operand]
+            moves = [DmaWork("cmx", "cmx", work.bytes, work.counted_bytes) for work in works]
+            waits = (self.computed[index], *waits)
+            op = self.plans[reader.plan].op
+            self.out.dma([(work, op, waits, group, reader.slice.detail, booking, -1) for work in moves])
+            groups.append(group)
+            if copy.until == copy.step:
+                self.copied[copy.step, copy.operand] = group
+                self.expiring.setdefault(copy.step, []).append((booking, (group,)))
+            else:
+                self.spills.setdefault(copy.until, []).append((copy, booking, group, made))
+        if all(copy.until == copy.step for copy in self.residency.copies[made]):
+            self._wrote(self.plans[made], None, True)
+        return groups
+
+    def _spill(self, index: int) -> None:
+        """Write copies to DDR whose room a step needs."""
+        spilled = self.spills.pop(index, [])
+        for copy, booking, group, made in spilled:
+            reader, store = self.residency.steps[copy.step], self.out.group()
+            works = [x.work for x in reader.slice.loads if x.operand == copy.operand]
+            moves = [DmaWork("cmx", "ddr", work.bytes, work.counted_bytes) for work in works]
+            op = self.plans[reader.plan].op
+            self.out.dma([(work, op, (group,), store, reader.slice.detail, None, -1) for work in moves])
+            self._release(booking, (store,))
+            self._wrote(self.plans[made], store, False)
+        left = {made for pending in self.spills.values() for _, _, _, made in pending}
+        for made in sorted({made for _, _, _, made in spilled} - left):
+            self._wrote(self.plans[made], None, True)
 
     def _behind_copies(self, index: int) -> bool:
         """Whether a step must wait for DDR to DDR copies that waited for nothing: the weights of the next one are then
@@ -294,6 +359,9 @@ class Scheduler:
             source = self.residency.resident.get((number, operand))
             if source is not None:
                 waits.append(self.computed[self.residency.maker_step(source, index)])
+            copy = self.copied.get((index, operand))
+            if copy is not None:
+                waits.append(copy)
             first = self.residency.shared.get((number, operand))
             if first is not None:
                 waits.append(self.loaded[self.residency.steps_of[first[0]][0]])
@@ -303,20 +371,21 @@ class Scheduler:
         """Emit the computes of a step and what is prefetched meanwhile; the numbers of the former.
 
         A transfer among them (broadcast, gather) follows the kernels before it, and on its queue what was prefetched: a
-        gather waits behind all weights that CMX has room for (every SSM trace on 4000). Kernels without a duration
-        (index conversion, RMS norm, CumSum) set prefetch no limit.
+        gather waits behind all weights that CMX has room for (every SSM trace on 4000). Kernels behind a transfer
+        follow it. Kernels without a duration (index conversion, RMS norm, CumSum) set prefetch no limit.
         """
         step = self.residency.steps[index]
         op, group = self.plans[step.plan].op, self.computed[index]
         made: list[int] = []
-        prefetched = behind_transfer = False
+        prefetched = moved = False
         for tile, work in step.slice.computes:
-            if isinstance(work, DmaWork):
-                if not prefetched:
-                    self._prefetch(index, self._limit(group, made))
-                    prefetched = True
-                waits = (*waits, self._regroup(group, made)) if made and not behind_transfer else waits
-            behind_transfer = isinstance(work, DmaWork)
+            moves = isinstance(work, DmaWork)
+            if isinstance(work, DmaWork) and self.out.queues_with_loads(work) and not prefetched:
+                self._prefetch(index, self._limit(group, made))
+                prefetched = True
+            if made and moves != moved:
+                waits = (*waits, self._regroup(group, made))
+            moved = moves
             first = self.out.count
             self.out.compute(tile, op, work, waits, group, step.slice.detail)
             made.extend(range(first, self.out.count))

@@ -48,6 +48,14 @@ def chain(timeline: Timeline) -> list[int]:
     return path
 
 
+def critical(path: list[int], timeline: Timeline) -> bool:
+    """Whether each task of a chain starts when the next one in it ends, and the first one last of all (one of several
+    chains that are as long, as two queues of equal transfers make them)."""
+    waited = np.append(timeline.end_us[path[1:]], timeline.start_us[path[-1]])
+    late = np.append(timeline.start_us[path] - waited, timeline.latency_us - timeline.end_us[path[0]])
+    return bool((np.abs(late) <= ROUNDING_US).all())
+
+
 def transfer_times(timeline: Timeline, prices: Prices) -> np.ndarray:
     """Arrivals and landings of the transfers that touch DDR, µs."""
     arrival = timeline.start_us + np.minimum(prices.latency_us, prices.duration_us)
@@ -58,7 +66,7 @@ def same_course(result: Result, prices: Prices, timeline: Timeline) -> bool:
     """Whether the critical path and the order of arrivals and landings are those of ``result``."""
     order = np.argsort(transfer_times(result.timeline, result.prices), kind="stable")
     in_order = (np.diff(transfer_times(timeline, prices)[order]) >= -ROUNDING_US).all()
-    return bool(in_order) and chain(timeline) == chain(result.timeline)
+    return bool(in_order) and critical(chain(result.timeline), timeline)
 
 
 def test_agrees_with_finite_differences(result: Result) -> None:

@@ -69,7 +69,7 @@ def test_what_is_taken_pays_and_computes_the_same() -> None:
 
 
 def test_approximations_are_taken_only_if_asked_for_and_where_the_dpu_has_tables() -> None:
-    stock = workloads.build(MAMBA, phase="decode", layers=1, lm_head=False)
+    stock = workloads.build(MAMBA, phase="decode", layers=2, lm_head=False)
     tables = load_hardware(
         "pantherlake.yaml", ("dpu.ppe.lut={functions: [swish, softplus, exp], segments: 32}",)
     )

@@ -18,6 +18,7 @@ CASES = {
     "little CMX": ("mamba2-130m", {"tokens": 256, "layers": 9}, "lunarlake.yaml", ("cmx.kib_per_tile=700",)),
     "much CMX": ("mamba2-130m", {"tokens": 64, "layers": 9}, "lunarlake.yaml", ("cmx.kib_per_tile=9000",)),
     "other software": ("mamba2-130m", {"tokens": 256, "layers": 9}, "lunarlake-2025.yaml", ()),
+    "copies in CMX": ("mamba2-130m", {"tokens": 4, "layers": 9}, "lunarlake-vpunn.yaml", ("tiles=6",)),
     "bert": ("bert-base-int8", {}, "lunarlake.yaml", ()),
     "bert of functions": ("bert-base", {}, "lunarlake.yaml", ()),
     "resnet": ("resnet-50", {}, "meteorlake.yaml", ()),

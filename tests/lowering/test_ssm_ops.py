@@ -8,7 +8,7 @@ import pytest
 from openvino import opset15 as op
 
 from npusim import api
-from npusim.costs.work import DpuWork, ShaveWork
+from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.graph import from_openvino
 from npusim.hardware import load_hardware
 from npusim.lowering import lower
@@ -65,3 +65,102 @@ def test_causal_convolution_fits_with_its_weights(name: str, tokens: int, hardwa
     hw = load_hardware(hardware, [f"tiles={tiles}"])
     made = lower(api.build_workload(name, tokens=tokens, layers=1), hw)
     check_cmx(made, api.simulate(made, hw, engine="fast", allow_guess=True).timeline)
+
+
+def moved(made: Program, src: str, dst: str, name: str = "") -> list[DmaWork]:
+    """Transfers from one memory to another, of ops whose name has a part."""
+    works = ((t.work, made.ops[t.op].name) for t in made.tasks)
+    return [
+        w
+        for w, op in works
+        if isinstance(w, DmaWork) and w.bytes and (w.src, w.dst) == (src, dst) and name in op
+    ]
+
+
+@pytest.mark.parametrize(("tiles", "copied"), [(4, False), (5, True), (6, True)])
+def test_a_sliced_product_finds_copies_of_what_fits(tiles: int, copied: bool) -> None:
+    """Mul_5 of mamba2-130m_l1_t4_base: what its slices read is copied when it is made, and spilled when room is short;
+    on 4 tiles the MatMul before it is sliced too."""
+    hw = load_hardware("lunarlake-vpunn.yaml", [f"tiles={tiles}"])
+    made = lower(api.build_workload("mamba2-130m", tokens=4, layers=1), hw)
+    check_barriers(made)
+    check_cmx(made, api.simulate(made, hw, engine="fast", allow_guess=True).timeline)
+    size = 24 * 256 * 256 * 2
+    assert sum(w.bytes for w in moved(made, "cmx", "cmx", "masked")) == (size if copied else 0)
+
+
+def test_zeros_of_pads_come_before_all_else() -> None:
+    """Every fill of mamba2-130m_l4_t4_base precedes the gather, whatever its layer."""
+    made = lower(api.build_workload("mamba2-130m", tokens=4, layers=3), load_hardware("lunarlake-vpunn.yaml"))
+    works = [t.work for t in made.tasks]
+    gather = next(i for i, w in enumerate(works) if isinstance(w, DmaWork) and w.kind == "gather")
+    fills = [
+        i
+        for i, w in enumerate(works)
+        if isinstance(w, DmaWork) and w.src == w.dst == "ddr" and w.bytes > 2**19
+    ]
+    assert len(fills) >= 3 * 3
+    assert max(fills) < gather
+
+
+@pytest.mark.parametrize(("factor", "expanded"), [([24, 2, 1, 1], True), ([24, 2, 64, 1], False)])
+def test_a_factor_that_lacks_two_dimensions_is_expanded(factor: list[int], expanded: bool) -> None:
+    """Mul_10 of mamba2: [24, 2, 64, 128] times [24, 2, 1, 1]."""
+    value = op.parameter([24, 2, 64, 128], np.float16, name="value")
+    small = op.parameter(factor, np.float16, name="small")
+    made = program([op.multiply(small, value).output(0)], [value, small], "lunarlake-vpunn.yaml", 4)
+    check_barriers(made)
+    kinds = [w.kind for w in moved(made, "cmx", "cmx")]
+    assert kinds == (["resize", "resize", "copy"] if expanded else [])
+    kernels = [t.work for t in made.tasks if isinstance(t.work, ShaveWork)]
+    assert sum(w.out_elements for w in kernels) == 24 * 2 * 64 * 128
+
+
+def test_a_pool_that_permutes_reads_a_kernels_result_from_ddr() -> None:
+    """Mul_7 of mamba2, and Exp before a Transpose: stored and loaded although both lie alike over the tiles."""
+    value = op.parameter([1, 256, 32, 128], np.float16, name="value")
+    turned = op.transpose(op.sqrt(value), np.array([0, 3, 1, 2]))
+    made = program([turned.output(0)], [value], "lunarlake-vpunn.yaml", 4)
+    size = 256 * 32 * 128 * 2
+    assert sum(w.bytes for w in moved(made, "cmx", "ddr", "Sqrt")) == size
+
+
+def test_one_transpose_serves_two_contractions_and_is_stored_for_each() -> None:
+    """X of mamba2: one permuting pool, whose result is written to DDR twice."""
+    x = op.parameter([1, 256, 24, 64], np.float16, name="x")
+    left = op.parameter([1, 256, 256, 24, 1], np.float16, name="left")
+    right = op.parameter([1, 24, 256, 128, 1], np.float16, name="right")
+    inner = op.reduce_sum(op.multiply(left, op.unsqueeze(x, np.array([1]))), np.array([2]))
+    heads = op.unsqueeze(op.transpose(x, np.array([0, 2, 1, 3])), np.array([3]))
+    outer = op.reduce_sum(op.multiply(right, heads), np.array([2]))
+    made = program([inner.output(0), outer.output(0)], [x, left, right], "lunarlake-vpunn.yaml", 4)
+    check_barriers(made)
+    pools = [
+        t
+        for t in made.tasks
+        if isinstance(t.work, DpuWork) and t.work.kind == "maxpool" and t.work.width == 24
+    ]
+    stores = [w for w in moved(made, "cmx", "ddr") if w.bytes == 256 * 24 * 64 * 2 // 4]
+    assert len({t.op for t in pools}) == 1
+    assert len(stores) >= 2 * 4
+
+
+def test_only_the_slice_that_is_read_is_stored() -> None:
+    """Slice_3 of mamba2: 4 of 7 rows of the causal convolution leave CMX."""
+    value = op.parameter([1, 64, 32, 32], np.float16, name="value")
+    made = program(
+        [op.softmax(op.slice(op.exp(value), [0], [16], [1], [1]), 3).output(0)],
+        [value],
+        "lunarlake-vpunn.yaml",
+        4,
+    )
+    assert sum(w.bytes for w in moved(made, "cmx", "ddr", "Exp")) == 16 * 32 * 32 * 2
+
+
+def test_pieces_of_a_concat_are_copied() -> None:
+    """The results of Mamba's steps, and of bert's heads are copied within DDR (64 of 64, 144 of 144)."""
+    value = op.parameter([1, 64, 64], np.float16, name="value")
+    made = program(
+        [op.concat([op.exp(value), op.sqrt(value)], 1).output(0)], [value], "lunarlake-vpunn.yaml", 4
+    )
+    assert sum(w.bytes for w in moved(made, "ddr", "ddr")) == 2 * 64 * 64 * 2
