@@ -143,6 +143,7 @@ def decide(plans: list[Plan], outputs: set[int], tiles: int, capacity: int) -> R
     """What stays in CMX. ``outputs`` are the storages that the model returns."""
     steps, steps_of = make_steps(plans, tiles)
     result = Residency(steps, steps_of, level=[s.demand for s in steps])
+    _run_in_step(result, plans)
     maker: dict[int, int] = {}
     readers: dict[int, int] = defaultdict(int)
     through_ddr: set[int] = set()
@@ -207,6 +208,22 @@ def _copy(
     result.level[begin - 1] = max(result.level[begin - 1], total)
 
 
+def _run_in_step(result: Residency, plans: list[Plan]) -> None:
+    """Plans of a chain find in CMX what the one before them makes; the slice before is still being read and stored."""
+    maker: dict[int, int] = {}
+    for reader, plan in enumerate(plans):
+        for operand, value in enumerate(plan.inputs):
+            source = maker.get(value.storage)
+            if source is None or value.constant or not 0 <= plans[source].chain == plan.chain:
+                continue
+            result.resident[reader, operand] = source
+            result.chained[source] = reader
+            both = max(plans[source].slices[0].out_bytes) + max(plan.slices[0].out_bytes)
+            for step in (*result.steps_of[source], *result.steps_of[reader]):
+                result.level[step] += both
+        maker[plan.output.storage] = reader
+
+
 def _share(
     result: Residency, plans: list[Plan], loaded: dict[tuple[int, Dist], tuple[int, int]], reader: int, operand: int,
     tiles: int, capacity: int,
@@ -248,12 +265,7 @@ def _stays(
     """Decide one edge; where it stays in CMX, account for it."""
     value, plan = plans[reader].inputs[operand], plans[reader]
     made = plans[source]
-    if made.chain >= 0 and made.chain == plan.chain:
-        result.resident[reader, operand] = source
-        result.chained[source] = reader
-        both = max(made.slices[0].out_bytes) + max(plan.slices[0].out_bytes)
-        for step in (*result.steps_of[source], *result.steps_of[reader]):
-            result.level[step] += both  # the slice before is still being read and stored
+    if (reader, operand) in result.resident:
         return True
     if _converted_by_slice(made, plan) and not value.partial:
         return _slices_stay(result, plans, source, reader, tiles, capacity)
@@ -275,9 +287,11 @@ def _stays(
     between = range(begin + 1, reading[0])
     if any(result.level[s] + size > capacity for s in between):
         return False
-    loaded = ([x for x in result.steps[s].slice.loads if x.operand == operand] for s in reading)
-    more = [max(0, size - load_bytes(loads, tiles)) for loads in loaded]
-    if any(result.level[s] + extra > capacity for s, extra in zip(reading, more, strict=True)):
+    more = dict.fromkeys(range(reading[0], reading[-1] + 1), size)  # the steps of others of its chain, too
+    for s in reading:
+        loads = [x for x in result.steps[s].slice.loads if x.operand == operand]
+        more[s] = max(0, size - load_bytes(loads, tiles))
+    if any(result.level[s] + extra > capacity for s, extra in more.items()):
         return False
     if (made.in_place or made.gathered) and source not in result.widened:
         extra = size - result.output_bytes(made, source, made.slices[-1]) if made.gathered else size
@@ -288,7 +302,7 @@ def _stays(
         result.widened[source] = size
     for s in between:
         result.level[s] += size
-    for s, extra in zip(reading, more, strict=True):
+    for s, extra in more.items():
         result.level[s] += extra
     result.keep_until[source] = max(begin, reading[-1])
     result.resident[reader, operand] = source
