@@ -87,6 +87,9 @@ class Software(Section):
     split_projections: bool = True
     """A MatMul by constant weights whose result is only read in slices of whole channel granules is cut: one MatMul a
     slice, and one a head before an attention."""
+    joined_rows: Annotated[int, Field(ge=0)] = 64
+    """Rows of a MatMul up to which an elementwise kernel runs slice by slice behind it although tiles and slices cut
+    its output channels (4000: Mamba's gates of 4 and 64 tokens do, 10 of 10, bert's Gelu of 128 does not, 48 of 48)."""
     outlined_attention: bool = False
     """An attention of floats that is cut per head is a function of its own: nothing is prefetched into it or out of it,
     and what it reads and returns goes through DDR."""

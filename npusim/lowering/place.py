@@ -12,7 +12,7 @@ from npusim.lowering.conv_parts import CHANNELS, flattened, folded, is_stem
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import ALL_TILES, Load, Plan, cmx_capacity, load_value, portion
 from npusim.lowering.plan_bmm import plan_bmm
-from npusim.lowering.plan_chain import joins, plan_joined
+from npusim.lowering.plan_chain import joins, plan_joined, plan_scaled
 from npusim.lowering.plan_conv import Surroundings, multicast, plan_conv
 from npusim.lowering.plan_depthwise import (
     channels_last,
@@ -177,6 +177,9 @@ class Placer:
             )
             back = replace(node, kind="transpose", inputs=[scaled.output], output=node.output)
             return [*self.place(permute), *plan_scale(scaled, self.hw, self.fresh), *self.place(back)]
+        chained = self._scaled_in_chain(node)
+        if chained is not None:
+            return [chained]
         plans = plan_scale(node, self.hw, self.fresh)
         hint = self.hint(value)
         if len(plans) == 1 and plans[0].in_dists[0] == WHOLE and hint is not None and hint.outer > 1:
@@ -184,6 +187,16 @@ class Placer:
                 hint  # a tile scales the channels that it has (the smoothing behind bert's Gelu)
             )
         return plans
+
+    def _scaled_in_chain(self, node: Node) -> Plan | None:
+        """The plan of a scale along the channels that goes on a chain of a convolution and a kernel."""
+        value = node.inputs[0]
+        kernel = self.sliced.get(value.storage)
+        conv = self.sliced.get(kernel.inputs[0].storage) if kernel is not None and kernel.chain >= 0 else None
+        along = value.memory_order[-1:] == (node.params.get("axis"),)
+        if kernel is None or conv is None or not along or len(self.readers.get(value.storage, ())) != 1:
+            return None
+        return plan_scaled(node, self.hw, kernel, conv) if conv.chain == kernel.chain else None
 
     def _bmm(self, node: Node) -> list[Plan]:
         return [plan_dot(node, self.hw) if node.params.get("on") == "shave" else plan_bmm(node, self.hw)]
@@ -263,7 +276,7 @@ class Placer:
         producer = self.sliced.get(value.storage)
         alone = len(self.readers.get(value.storage, ())) == 1
         spread = kernel not in hw.software.single_tile_kernels
-        if producer is not None and spread and joins(node, producer, alone):
+        if producer is not None and spread and joins(node, hw, producer, alone):
             return [plan_joined(node, hw, kernel, producer, self.chains)]
         return [plan_shave(node, hw, kernel, self.hint(value) or _channel_cut(producer))]
 

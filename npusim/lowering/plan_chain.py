@@ -11,24 +11,24 @@ from itertools import count, pairwise
 
 from npusim.costs.work import DmaWork, ShaveWork, Work
 from npusim.hardware.schema import Hardware
+from npusim.lowering.cells import Image
+from npusim.lowering.conv_parts import CHANNELS, geometry, table_load, weights_load
 from npusim.lowering.nodes import Node
-from npusim.lowering.plan import Plan, Slice
-from npusim.lowering.values import ceil_div, even
+from npusim.lowering.plan import ALL_TILES, CONSTANT, Plan, Slice, cmx_capacity
+from npusim.lowering.plan_eltwise import depthwise_tasks
+from npusim.lowering.values import Value, ceil_div, even
 
 #: Elements of one granule of a SHAVE's share.
 GRANULE = 16
-#: Rows of a MatMul up to which a kernel joins it although it is cut by channels alone.
-FEW_ROWS = 64
 
 
-def joins(node: Node, producer: Plan, sole: bool) -> bool:
+def joins(node: Node, hw: Hardware, producer: Plan, sole: bool) -> bool:
     """Whether an elementwise kernel runs slice by slice behind the plan that makes its operand.
 
     A convolution whose tiles or slices are rows carries its kernel along (chain_ffn256, chain_4matmul_swish); one that
-    both tiles and slices cut by output channels only if its rows are few (Mamba's gates of 4 and 64 tokens, 10 of 10;
-    not of one token, 3 of 3; not the Gelu of bert's 128, 48 of 48 on 4 and 6 tiles).
+    both tiles and slices cut by output channels only if its rows are few (``software.joined_rows``), but not one.
     """
-    few = 1 < producer.node.params.get("m", 0) <= FEW_ROWS
+    few = 1 < producer.node.params.get("m", 0) <= hw.software.joined_rows
     rows = bool(producer.in_dists) and producer.in_dists[0] is not None and not producer.in_dists[0].whole
     keys = [{x.key for x in part.loads if x.operand == 0} for part in producer.slices]
     rows = few or rows or any(a != b for a, b in pairwise(keys))
@@ -62,6 +62,51 @@ def plan_joined(node: Node, hw: Hardware, kernel: str, producer: Plan, numbers: 
         parts.append(Slice([], computes, stores, held_bytes, part.detail))
     strategy = f"{kernel}, cut with the op before it in {len(parts)} slices"
     return Plan(node, [node.inputs[0]], [None], output, None, parts, strategy, chain=producer.chain)
+
+
+def plan_scaled(node: Node, hw: Hardware, kernel: Plan, conv: Plan) -> Plan | None:
+    """The slices of a scale by constants along the channels (a depth-wise 1x1 convolution) behind those of ``kernel``,
+    which is chained to ``conv``; None where the slices are not channels or two of them do not fit (bert-base INT8 on
+    3720: the smoothing behind the Gelu, 12 of 12)."""
+    pixels = conv.out_dist.outer if conv.out_dist is not None else 1
+    height, width = geometry(conv.node, hw)
+    if pixels == 1 or pixels != height * width or kernel.output.elements != node.output.elements:
+        return None
+    output, value = node.output, kernel.output
+    weights = Value(-1, (1, CHANNELS), 16, 16, constant=True)
+    parts = []
+    for number, part in enumerate(kernel.slices):
+        channels = [held * 8 // value.bits // pixels for held in part.out_bytes]
+        image = Image(height, width, max(channels))
+        more = {"in_bits": value.bits, "out_bits": output.bits}
+        computes = [
+            (t, work)
+            for t, c in enumerate(channels)
+            if c
+            for work in depthwise_tasks(image, height, width, c, **more)
+        ]
+        loads = [
+            weights_load(CONSTANT, t, c, CHANNELS, weights, hw, (number,))
+            for t, c in enumerate(channels)
+            if c
+        ]
+        loads += [table_load(t, c, hw, (number,)) for t, c in enumerate(channels) if c]
+        stores = [replace(store, work=_as_wide(store.work, output.bits, value.bits)) for store in part.stores]
+        held_bytes = tuple(c * pixels * output.bits // 8 for c in channels)
+        parts.append(Slice(loads, computes, stores, held_bytes, part.detail))
+    if any(
+        _twice(*together) > cmx_capacity(hw)
+        for together in zip(conv.slices, kernel.slices, parts, strict=True)
+    ):
+        return None
+    strategy = f"depth-wise, cut with the ops before it in {len(parts)} slices"
+    return Plan(node, [node.inputs[0]], [None], output, None, parts, strategy, chain=kernel.chain)
+
+
+def _twice(*parts: Slice) -> int:
+    """CMX bytes of the first tile for two slices of a chain side by side."""
+    loaded = sum(load.cmx_bytes for part in parts for load in part.loads if load.tile in (0, ALL_TILES))
+    return 2 * (loaded + sum(max(part.out_bytes, default=0) for part in parts))
 
 
 def _as_wide(work: DmaWork, bits: int, was: int) -> DmaWork:

@@ -113,7 +113,7 @@ def choose(node: Node, hw: Hardware, rows_before: bool = False, wanted: str = ""
     if by_channels.channels == 1 and by_channels.slices * patience < by_rows.slices:
         return "channels"
     tie = "kernel" not in node.params and ratio > TIE and _channels_win_ties(node, n16, hw)
-    return "channels" if tie and by_channels.slices == 1 else "rows"
+    return "channels" if tie and by_channels.slices <= by_rows.slices else "rows"
 
 
 def _channels_win_ties(node: Node, n16: int, hw: Hardware) -> bool:
