@@ -9,6 +9,7 @@ from math import prod
 from npusim.hardware.schema import Hardware
 from npusim.lowering.cells import image_split, is_refolded, refold, row_split
 from npusim.lowering.conv_parts import CHANNELS, flattened, folded, is_stem
+from npusim.lowering.factors import channel_factor, divides_by_smaller, has_row_factor, is_row_product
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import ALL_TILES, Load, Plan, cmx_capacity, load_value, portion
 from npusim.lowering.plan_bmm import plan_bmm
@@ -24,7 +25,6 @@ from npusim.lowering.plan_depthwise import (
 from npusim.lowering.plan_dma import plan_broadcast, plan_convert, plan_copy, plan_gather
 from npusim.lowering.plan_dot import plan_dot
 from npusim.lowering.plan_eltwise import (
-    RUNTIME_WEIGHTS,
     is_row,
     is_runtime_scale,
     plan_add,
@@ -291,7 +291,7 @@ class Placer:
             return [*plan_scale(negated, self.hw, self.fresh, any_order=True), plan_add(total, self.hw)]
         if kernel == "add":
             return self._broadcast_add(node)
-        if kernel == "divide" and self.hw.software.reciprocal_divide and self._by_smaller(node):
+        if kernel == "divide" and self.hw.software.reciprocal_divide and divides_by_smaller(node):
             return self._reciprocal(node)
         if kernel in ("multiply", "square"):
             return self._multiply(node, kernel)
@@ -309,12 +309,12 @@ class Placer:
         return None if first is not None and first.whole and any(h != first for h in hints) else first
 
     def _multiply(self, node: Node, kernel: str) -> list[Plan]:
-        if is_runtime_scale(node) or self._row_product(node):
+        if is_runtime_scale(node) or is_row_product(node):
             return [plan_runtime_scale(node, self.hw)]
-        axis = self._channel_factor(node)
+        axis = channel_factor(node, self.hw)
         if axis is not None:
             return self._scale_by_activation(node, axis)
-        if self._row_factor(node):
+        if has_row_factor(node, self.hw):
             return self._scale_rows(node)
         hint = self._outer_hint(node) if node.params.get("outer") else self._common_hint(node)
         small = spread_factor(node)
@@ -343,22 +343,6 @@ class Placer:
                 return hint
         return None
 
-    def _row_factor(self, node: Node) -> bool:
-        """On 5010, a product of more than four dimensions whose computed factor varies over all but the last, [M, K]
-        with [M, 1], if a DPU tensor may have M channels (Mul_7 and Mul_12 of mamba2, 4 of 4 traces; of four
-        dimensions, as Mul_1 and mul_bcw, it stays with the SHAVEs: 4 of 4)."""
-        wanted = self.hw.software.eltwise_multiply_on_dpu and len(node.output.shape) > 4
-        if not wanted or len(node.inputs) != 2 or any(v.constant for v in node.inputs):
-            return False
-        *leading, width = node.output.physical
-        rows = prod(leading)
-        last = min(node.inputs, key=lambda v: v.elements).physical[-1]
-        return (
-            rows <= RUNTIME_WEIGHTS
-            and last == 1 < width
-            and {v.elements for v in node.inputs} == {rows, rows * width}
-        )
-
     def _scale_rows(self, node: Node) -> list[Plan]:
         """[M, K] scaled by [M, 1]: M becomes the channels, and the result is stored with them last, as its readers
         permute it anyway (PermuteQuantize and as_scaleshift of Mul_7)."""
@@ -372,26 +356,6 @@ class Placer:
         )
         plans = self._scale_by_activation(scaled, 2)
         return [*before, *plans[:-1], replace(plans[-1], node=node, output=node.output, out_dist=None)]
-
-    @staticmethod
-    def _row_product(node: Node) -> bool:
-        """A product of two rows [1, K]: K is its channels (mamba and mamba2 decode, 8/8)."""
-        return is_row(node.output) and all(
-            v.elements == node.output.elements and not v.constant for v in node.inputs
-        )
-
-    def _channel_factor(self, node: Node) -> int | None:
-        """The axis of a product with a computed [1, C, 1, 1], [1, M, 1] or [1, 1, K] (facts 1.2, own 4/4); on 5010
-        [1, 1, 1, W] too (facts 7)."""
-        shape = node.output.shape
-        small = [v for v in node.inputs if v.elements < node.output.elements]
-        if len(small) != 1 or small[0].constant or len(shape) not in (3, 4) or shape[0] != 1:
-            return None
-        varying = [d for d, extent in enumerate(small[0].shape) if extent > 1]
-        last = (3,) if self.hw.software.eltwise_multiply_on_dpu else ()
-        allowed = (1, *last) if len(shape) == 4 else (1, 2)
-        fits = len(small[0].shape) == len(shape) and small[0].elements <= RUNTIME_WEIGHTS
-        return varying[0] if fits and len(varying) == 1 and varying[0] in allowed else None
 
     def _scale_by_activation(self, node: Node, axis: int) -> list[Plan]:
         """A depth-wise 1x1 convolution whose weights are computed: the factor is one more load."""
@@ -407,12 +371,6 @@ class Placer:
         for part in plan.slices:
             part.loads.append(replace(load, key=(load.operand,)) if len(plan.slices) > 1 else load)
         return plans
-
-    @staticmethod
-    def _by_smaller(node: Node) -> bool:
-        """Division of an activation by a smaller one."""
-        dividend, divisor = node.inputs
-        return dividend.elements == node.output.elements > divisor.elements > 1 and not divisor.constant
 
     def _reciprocal(self, node: Node) -> list[Plan]:
         """x / y with y broadcast: 1 / y on the small operand, then a Multiply (facts 1.2, public 2/2, own 7/7)."""
