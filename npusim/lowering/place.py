@@ -58,6 +58,7 @@ class Placer:
         self.readers = readers
         self.hints: dict[int, Dist] = {}
         self.sliced: dict[int, Plan] = {}
+        self.latest: Plan | None = None
         self.chains = count()
 
     def fresh(self, value: Value) -> Value:
@@ -79,6 +80,7 @@ class Placer:
                 self.hints[plan.output.storage] = plan.out_dist
             if len(plan.slices) > 1:
                 self.sliced[plan.output.storage] = plan
+            self.latest = plan
 
     def _overlap(self, plan: Plan) -> None:
         """An image cut into rows feeds a reader that needs other rows too: the producer writes those to both tiles
@@ -130,9 +132,8 @@ class Placer:
         around = Surroundings(self.hint(source), sliced, wants, followed, bool(before))
         plan = plan_conv(node, self.hw, around)
         if len(plan.slices) > 1 and len(readers) == 1 and readers[0].params.get("kernel") == "add":
-            plan.gathered |= is_row(
-                readers[0].output
-            )  # 8 of 8 decodes: the residual sum finds out_proj in CMX
+            # The residual sum of a single token finds out_proj in CMX (8 of 8 decodes).
+            plan.gathered |= is_row(readers[0].output)
         return [*before, plan]
 
     def _wants(self, node: Node) -> str:
@@ -183,18 +184,19 @@ class Placer:
         plans = plan_scale(node, self.hw, self.fresh)
         hint = self.hint(value)
         if len(plans) == 1 and plans[0].in_dists[0] == WHOLE and hint is not None and hint.outer > 1:
-            plans[0].in_dists[0] = (
-                hint  # a tile scales the channels that it has (the smoothing behind bert's Gelu)
-            )
+            plans[0].in_dists[0] = hint  # a tile scales its own channels (the smoothing behind bert's Gelu)
         return plans
 
     def _scaled_in_chain(self, node: Node) -> Plan | None:
-        """The plan of a scale along the channels that goes on a chain of a convolution and a kernel."""
+        """The plan of a scale by constants along the channels that goes on a chain of a convolution and a kernel, which
+        must have been placed just before it: plans of a chain run in step."""
         value = node.inputs[0]
         kernel = self.sliced.get(value.storage)
         conv = self.sliced.get(kernel.inputs[0].storage) if kernel is not None and kernel.chain >= 0 else None
         along = value.memory_order[-1:] == (node.params.get("axis"),)
-        if kernel is None or conv is None or not along or len(self.readers.get(value.storage, ())) != 1:
+        if kernel is None or conv is None or kernel is not self.latest or not along:
+            return None
+        if len(self.readers.get(value.storage, ())) != 1 or not all(v.constant for v in node.inputs[1:]):
             return None
         return plan_scaled(node, self.hw, kernel, conv) if conv.chain == kernel.chain else None
 
@@ -274,7 +276,7 @@ class Placer:
             plan = plan_shave(replace(node, inputs=seen[:1], output=seen[1]), hw, kernel, image)
             return [replace(plan, node=node, inputs=[value], output=node.output)]
         producer = self.sliced.get(value.storage)
-        alone = len(self.readers.get(value.storage, ())) == 1
+        alone = len(self.readers.get(value.storage, ())) == 1 and producer is self.latest
         spread = kernel not in hw.software.single_tile_kernels
         if producer is not None and spread and joins(node, hw, producer, alone):
             return [plan_joined(node, hw, kernel, producer, self.chains)]

@@ -110,7 +110,7 @@ class Scheduler:
     def fence(self, number: int) -> tuple[int, ...]:
         """Groups that end the function before that of a plan; nothing of the plan starts earlier."""
         last = self.ended[number]
-        return tuple(self.written[self.home(self.plans[last].output.storage)]) if last >= 0 else ()
+        return tuple(self.written.get(self.home(self.plans[last].output.storage), ())) if last >= 0 else ()
 
     def _sources(self, number: int, operand: int) -> tuple[int, ...]:
         """Groups that must end before an operand of a plan can be read from DDR."""
