@@ -122,10 +122,10 @@ class Software(Section):
     """A lone transfer above this size is cut in two, one an engine."""
     pipeline_share: Annotated[float, Field(gt=0, le=1)] = 0.85
     """Share of CMX that two slices of a convolution may take, so that one is loaded while the other computes."""
-    sparse_saving: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """Share of the multiply-accumulates that the weights of a first convolution save, which are stored sparse (4000:
-    43, 62 and 10 of 83, 122 and 20 µs in the three stems)."""
-    compressed_saving: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    sparse_saving: Annotated[float, Field(ge=0, lt=1)] = 0.58
+    """Share of the multiply-accumulates that the weights of a first convolution save, which are stored sparse, but in
+    its first 16 output channels."""
+    compressed_saving: Annotated[float, Field(ge=0, lt=1)] = 0.35
     """The same where the first convolution is of 8 bits, whose few input channels are compressed instead
     (resnet50_int8: 33 of 44 µs on 4000, 89 of 125 on 3720)."""
     ones_saving: Annotated[float, Field(ge=0, lt=1)] = 0.33

@@ -106,7 +106,7 @@ def table_points(tables: Path, platform: str, hw: Hardware) -> list[Point]:
 def _is_dense(sample: trace_work.Sample, case: str, platform: str) -> bool:
     if sample.work.kind != "conv":
         return True
-    padded = sample.work.in_channels <= 16 and "expand" in sample.name
+    padded = sample.folded or (sample.work.in_channels <= 16 and "expand" in sample.name)
     ones = "Reduce" in sample.name or "gconv" in sample.name
     return not padded and not ones and not (platform == "5010" and case.startswith("conv_"))
 

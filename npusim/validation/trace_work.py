@@ -23,7 +23,6 @@ from npusim.hardware.schema import Hardware
 
 _TENSOR = re.compile(r"(?P<dims>(?:\d+x)*)(?P<type>\w+)")
 _CLUSTER = re.compile(r"/cluster_\d+")
-_SLICE = re.compile(r"/output tile \[\d+, (\d+), \d+, \d+\]")
 _TYPE_BITS = {"f16": 16, "bf16": 16, "f32": 32, "i8": 8, "ui8": 8, "si8": 8, "i4": 4, "si32": 32}
 
 
@@ -37,11 +36,15 @@ class TensorShape:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One DPU variant of a trace: its work and the cycles that the estimator gives it. ``name`` is the task's."""
+    """One DPU variant of a trace: its work and the cycles that the estimator gives it. ``name`` is the task's.
+
+    ``folded``: a stem with pixels folded into its channels, whose weights are mostly zeros.
+    """
 
     name: str
     work: DpuWork
     cycles: int
+    folded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +100,20 @@ def model_ops(path: Path) -> dict[str, ModelOp]:
 def dpu_samples(trace: Mapping[str, Any], ops: Mapping[str, ModelOp], hw: Hardware) -> Iterator[Sample]:
     """Every DPU variant of a trace as work. ``ops`` are those of the model it was compiled from."""
     layers = defaultdict(list)
-    slices: dict[str, set[int]] = defaultdict(set)
     for task in _tasks(trace):
         layers[_CLUSTER.sub("", task.name)].append(task)
-        slices[_layer(task.name)] |= {int(found[1]) for found in _SLICE.finditer(task.name)}
     for tasks in layers.values():
         for task in tasks:
             op = ops.get(task.name.split("?t_")[0].split("/output tile")[0], ModelOp(""))
-            work = _work(task, tasks, op)
+            work, folded = _work(task, tasks, op), False
             if work.kind == "conv":
-                starts = sorted(slices[_layer(task.name)])
-                slice_channels = starts[1] - starts[0] if len(starts) > 1 else op.channels
-                height, width, channels = _unsplit(task, tasks, slice_channels)
+                channels, height, width = task.output.dims[-3:]
                 work = replace(work, mpe_mode=dpu.choose_mode(height, width, channels, hw))
+                folded = op.type == "Convolution" and task.inputs[1].dims[0] > max(op.channels, 16)
             for variant in task.variants:
                 across, down, deep = variant.box
-                yield Sample(
-                    task.name, replace(work, height=down, width=across, out_channels=deep), variant.cycles
-                )
+                done = replace(work, height=down, width=across, out_channels=deep)
+                yield Sample(task.name, done, variant.cycles, folded)
 
 
 def _tasks(trace: Mapping[str, Any]) -> Iterator[_Task]:
@@ -217,27 +216,6 @@ def _reads(task: _Task) -> tuple[int, int]:
         1 if height == whole_height else max(1, round(height / down)),
         1 if width == whole_width else max(1, round(width / across)),
     )
-
-
-def _unsplit(task: _Task, tasks: Sequence[_Task], slice_channels: int) -> tuple[int, int, int]:
-    """Height, width and channels of the slice's output before its split over tiles, as far as the trace shows it.
-
-    The tiles split its channels where they write different ones, or where together they have as many as the slice;
-    its height where each has all channels of the slice.
-    """
-    tiles = {one.tile: one for one in tasks if one.variants}
-    across, down, deep = _extent(task)
-    together = sum(_extent(one)[2] for one in tiles.values())
-    if len({one.variants[0].first_channel for one in tiles.values()}) > 1 or together == slice_channels:
-        return down, across, together
-    if deep == slice_channels:
-        return sum(_extent(one)[1] for one in tiles.values()), across, deep
-    return down, across, deep
-
-
-def _layer(name: str) -> str:
-    """The name of a task without slice and tile."""
-    return _SLICE.sub("", _CLUSTER.sub("", name))
 
 
 def _extent(task: _Task) -> tuple[int, int, int]:
