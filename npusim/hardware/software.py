@@ -122,6 +122,10 @@ class Software(Section):
     """A lone transfer above this size is cut in two, one an engine."""
     pipeline_share: Annotated[float, Field(gt=0, le=1)] = 0.85
     """Share of CMX that two slices of a convolution may take, so that one is loaded while the other computes."""
+    barrier_workloads: Count = 64
+    """Workloads that one barrier counts; a depth-wise op with more than half as many on a tile is cut for it."""
+    task_workloads: Count = 16
+    """Workloads that one depth-wise task may have; more are a second task on the same tile."""
     sparse_saving: Annotated[float, Field(ge=0, lt=1)] = 0.58
     """Share of the multiply-accumulates that the weights of a first convolution save, which are stored sparse, but in
     its first 16 output channels."""

@@ -24,8 +24,26 @@ WORKLOAD = 64
 
 
 def workload_channels(channels: int) -> int:
-    """Channels of one depth-wise or pooling workload: 64, else 32, else 16 (facts/vendor_lowering.md section 5)."""
-    return WORKLOAD if channels % WORKLOAD == 0 or channels > WORKLOAD else 32 if channels > 16 else 16
+    """Channels of one depth-wise or pooling workload: 64, 32 or 16, of which the last one may be as small as 32 or 16
+    (608 are nine of 64 and one of 32; 1,712 have 48 beyond 64s, so they are 53 of 32 and one of 16)."""
+    wide = round_up(channels, CHANNELS)
+    units = (unit for unit in (WORKLOAD, 32) if wide >= unit and wide % unit in (0, 16, 32))
+    return next(units, CHANNELS)
+
+
+def workload_slices(channels: int, hw: Hardware) -> int:
+    """Into how many equal slices along channels a depth-wise or pooling op over rows is cut for the number of its
+    workloads alone: not for half of what a barrier counts on a tile, else to fewer than that on all tiles together
+    (64 on 4000 and 5010: 2,304 to 5,376 channels of dwconv1d_*, 13 of 13; 1,536 and 1,792 are not cut)."""
+
+    def workloads(share: int) -> int:
+        return ceil_div(share, workload_channels(share))
+
+    slots, units = hw.software.barrier_workloads, channels // CHANNELS
+    if 2 * workloads(channels) <= slots:
+        return 1
+    divisors = (n for n in range(2, units + 1) if units % n == 0)
+    return next((n for n in divisors if workloads(channels // n) * hw.tiles < slots), units)
 
 
 def square(size: int) -> tuple[int, int]:
@@ -106,18 +124,20 @@ def fit(
     fixed: int = 0,
     ahead: bool = True,
     equal: bool = False,
+    least: int = 1,
 ) -> int:
     """Into how many slices an op is cut so that each fits one tile's CMX.
 
     ``ahead``: with the next slice's input beside it (pools and depth-wise ops: 2 x 524 KiB + 524 do not fit, so relu_l
     has 3 slices; eltwise and permute ops do without). ``equal``: only counts that divide ``units`` (channels:
     [1024,2560] is scaled in 4 slices of 640). Their constants (``fixed``) need room beside one slice alone (the
-    same on 3720, where then no load runs ahead). Where no unit fits, it is cut within units.
+    same on 3720, where then no load runs ahead). ``least`` slices it has in any case. Where no unit fits, it is cut
+    within units.
     """
     capacity = cmx_capacity(hw)
-    if in_bytes + out_bytes + fixed <= capacity:
+    if in_bytes + out_bytes + fixed <= capacity and least == 1:
         return 1
-    for n in range(2, units + 1):
+    for n in range(max(2, least), units + 1):
         if equal and units % n:
             continue
         share = ceil_div(units, n) / units

@@ -117,8 +117,8 @@ def conv_work(
 
 
 def _skipped(node: Node, channels: int, hw: Hardware) -> float:
-    """Share of its multiply-accumulates that a convolution of few input channels saves: none of the first granule of its
-    output channels (2 % of 16 channels, 29 of 32, 38 of 48, 48 of 64 and 50 to 58 of 128 to 512 on 3720 and 4000)."""
+    """Share of its multiply-accumulates that a convolution of few input channels saves: none of the first granule of
+    its output channels (2 % of 16 channels, 29 of 32, 38 of 48, 48 of 64, 50 to 58 of 128 to 512 on 3720 and 4000)."""
     if not is_stem(node):
         return 0.0
     saving = hw.software.sparse_saving if node.inputs[0].bits > 8 else hw.software.compressed_saving

@@ -157,6 +157,12 @@ class Placer:
         return sum(value.bytes for value in node.inputs) <= cmx_capacity(self.hw)
 
     def _dwconv(self, node: Node) -> list[Plan]:
+        value, weights = node.inputs[:2]
+        single = value.elements == node.output.elements == node.output.shape[1]
+        if single and len(node.inputs) == 2 and not node.params.get("post"):
+            # One pixel meets one tap: a product of channels (dwconv1d_*_t1: 5 of 5 on 3720, 4000 and 5010).
+            factors = replace(weights, shape=node.output.shape, order=())
+            return [plan_shave(replace(node, inputs=[value, factors]), self.hw, "multiply", self.hint(value))]
         plans = plan_depthwise(node, self.hw, self.fresh)
         readers = self.readers.get(node.output.storage, [])
         if depthwise_split(node, self.hw) == "channels" and any(

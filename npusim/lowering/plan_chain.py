@@ -83,7 +83,7 @@ def plan_scaled(node: Node, hw: Hardware, kernel: Plan, conv: Plan) -> Plan | No
             (t, work)
             for t, c in enumerate(channels)
             if c
-            for work in depthwise_tasks(image, height, width, c, **more)
+            for work in depthwise_tasks(image, height, width, c, hw, **more)
         ]
         loads = [
             weights_load(CONSTANT, t, c, CHANNELS, weights, hw, (number,))

@@ -6,9 +6,19 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
 
+from npusim.costs.price import work_us
 from npusim.costs.work import Work
 from npusim.hardware.schema import Hardware
-from npusim.lowering.cells import Image, assemble, borrow_channels, fit, refold, row_split, workload_channels
+from npusim.lowering.cells import (
+    Image,
+    assemble,
+    borrow_channels,
+    fit,
+    refold,
+    row_split,
+    workload_channels,
+    workload_slices,
+)
 from npusim.lowering.conv_parts import (
     CHANNELS,
     TABLE_BYTES,
@@ -38,6 +48,9 @@ from npusim.lowering.values import WHOLE, Dist, Value, canonical4, ceil_div, eve
 
 #: Largest dimension of a DPU tensor (facts/npu_hardware.md section 1); more planes than that are refolded.
 MAX_DIMENSION = 8192
+#: Share of the time of reading an activation, at the bandwidth of DDR, that counts where splits are compared
+#: (dwconv1d_*: up to 0.44 on 4000 and 0.52 on 5010 leave rows, 0.73 and 0.84 and more do not).
+READ_SHARE = 0.62
 #: What a channel-wise op computes: a depth-wise convolution, or a pooling.
 Kind = Literal["dwconv", "avgpool", "maxpool"]
 
@@ -50,7 +63,9 @@ def plan_depthwise(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     image = Image(height, width, round_up(channels, CHANNELS))
     in_rows = act.shape[2] if len(act.shape) > 2 else height
     before, last = channels_last(node, hw, act, fresh)
-    over_channels = _over_channels(hw, image, kernel, act, out, alone=bool(before))
+    over_channels = _over_channels(hw, image, kernel, act, out)
+    if (before and width > 1) or (kernel != (1, 1) and width == 1 and hw.software.broadcast_output):
+        over_channels = _channels_are_cheaper(hw, image, "dwconv", kernel, stride, last, out)
     act = last
     pads = node.params["pads"]
     rows = [p - kernel[0] // 2 for p in (pads[0], pads[len(pads) // 2]) if p > kernel[0] // 2]
@@ -93,7 +108,7 @@ def channels_last(node: Node, hw: Hardware, act: Value, fresh: Fresh) -> tuple[l
         return [], act
     order = tuple(d for d in range(len(shape)) if d != 1) + (1,)
     moved = replace(fresh(act), order=order, stored_bits=min(act.stored_bits, act.bits))
-    if width == 1 and height % CHANNELS and 2 * act.bytes <= cmx_capacity(hw):
+    if width == 1 and height % CHANNELS:
         return [plan_permute_dma(replace(node, inputs=[act], output=moved), hw)], moved
     wide = channels if "width" in node.params else round_up(channels, CHANNELS)
     target = moved if wide == channels else replace(moved, shape=(shape[0], wide, *shape[2:]))
@@ -179,26 +194,65 @@ def _columns_to_channels(
     return [replace(first, out_dist=None), replace(last, output=target, out_dist=None)]
 
 
-def _over_channels(
-    hw: Hardware, image: Image, kernel: tuple[int, int], act: Value, out: Value, *, alone: bool = False
-) -> bool:
+def _over_channels(hw: Hardware, image: Image, kernel: tuple[int, int], act: Value, out: Value) -> bool:
     """Split over channels (SOK): where every tile gets equal many granules and both tensors fit each tile's CMX whole;
     1x1 only where there are few rows (facts 2.2; rms_1x1x4x768, and rms_1x1x256x1536 and dwconv1d_c1792 on 3720 alone).
-
-    ``alone``: no convolution made the activation in rows; 3720 then splits uneven channels too (dwconv2d_c144_h56).
     """
     tiles = hw.tiles
-    copies = 1 if hw.software.broadcast_output else tiles
     if kernel == (1, 1) and image.height > max(tiles, hw.software.row_fold):
         return False
-    uneven = image.channels % (CHANNELS * tiles) > 0
-    if uneven and not (alone and hw.software.matmul_ties == "channels"):
+    if image.channels % (CHANNELS * tiles):
         return image.height < tiles and image.channels >= CHANNELS * tiles
+    return image.height < tiles or _fits_whole(hw, image, kernel, act, out)
+
+
+def _fits_whole(hw: Hardware, image: Image, kernel: tuple[int, int], act: Value, out: Value) -> bool:
+    """Whether a tile can hold the whole activation, its padding and the result, or its part of it."""
+    copies = 1 if hw.software.broadcast_output else hw.tiles
     taps = round_up(kernel[0] * kernel[1], CHANNELS)
-    constants = image.channels // tiles * (taps * 2 + TABLE_BYTES)
+    constants = image.channels // hw.tiles * (taps * 2 + TABLE_BYTES)
     padding = (kernel[0] - 1) * image.width * image.channels * act.bits // 8
-    demand = act.bytes + padding + out.bytes // copies + constants
-    return image.height < tiles or demand <= cmx_capacity(hw)
+    return act.bytes + padding + out.bytes // copies + constants <= cmx_capacity(hw)
+
+
+def _channels_are_cheaper(
+    hw: Hardware, image: Image, kind: Kind, kernel: tuple[int, int], stride: int, act: Value, out: Value
+) -> bool:
+    """Whether an image that a pass before it brings to channels last is split over channels (SOK): where that takes the
+    DPU less long than rows do, and both tensors fit each tile's CMX whole.
+
+    Rows need not leave CMX where that pass works on the image itself, which it does where rows are multiples of 16
+    pixels: then rows it is (23 of 25 of dwconv2d_* and pools; of the others the shorter split in 88 of 101). Data of
+    one dimension, which come from DDR with their padding, are read by one engine for all tiles or by all engines in
+    parts (dwconv1d_* on 4000 and 5010: 25 of 26).
+    """
+    tiles = hw.tiles
+    if image.channels < CHANNELS * tiles or not _fits_whole(hw, image, kernel, act, out):
+        return False
+    if image.height < tiles:
+        return True
+    flat = image.width == 1
+    if not flat and kernel[0] > 1 and act.shape[2] >= tiles and act.shape[3] % CHANNELS == 0:
+        return False
+    more = {
+        "kernel_h": kernel[0],
+        "kernel_w": kernel[1],
+        "stride": stride,
+        "in_bits": act.bits,
+        "out_bits": out.bits,
+    }
+    read = READ_SHARE * act.bytes / hw.ddr.bandwidth_gbps / 1e3 if flat else 0.0
+
+    def time(rows: int, channels: int) -> float:
+        if kind == "dwconv":
+            works = depthwise_tasks(image, rows, image.width, channels, hw, **more)
+        else:
+            unit = workload_channels(channels)
+            works = [image.work(kind, rows, image.width, channels, variant_channels=unit, **more)]
+        return sum(work_us(work, hw) for work in works)
+
+    by_channels = time(image.height, even(image.channels, tiles, CHANNELS)[0]) + read
+    return by_channels < time(even(image.height, tiles)[0], image.channels) + read / hw.dma.engines
 
 
 def _channelwise(
@@ -217,7 +271,7 @@ def _channelwise(
     if over_channels is None:
         over_channels = weighted and _over_channels(hw, image, kernel, act, out)
     if over_channels:
-        return _over_channel_tiles(node, hw, act, out, image, weights, more)
+        return _over_channel_tiles(node, hw, act, out, image, kind, weights, more)
     rows = even(image.height, tiles)
     whole = len(rows) < tiles
     rows = (image.height,) * tiles if whole else rows
@@ -235,8 +289,10 @@ def _channelwise(
     per_row = image.width * channels * 2
     in_bytes = (in_dist.elements(0, act.elements) + halo) * act.bits // 8
     by_channels = image.width == 1 or image.flat or (weighted and image.height <= hw.software.row_fold)
+    needed = workload_slices(channels, hw)
+    by_channels |= needed > 1
     units = channels // CHANNELS if by_channels else image.width
-    slices = fit(hw, in_bytes, rows[0] * per_row, units, fixed=fixed, equal=by_channels)
+    slices = fit(hw, in_bytes, rows[0] * per_row, units, fixed=fixed, equal=by_channels, least=needed)
     if slices >= units > 1 and not by_channels:
         by_channels, units = True, channels // CHANNELS
         slices = fit(hw, in_bytes + fixed, rows[0] * per_row, units, equal=True)
@@ -245,7 +301,7 @@ def _channelwise(
         columns = image.width if by_channels else ceil_div(image.width, slices)
         share = channels // slices if by_channels else channels
         if weighted:
-            return depthwise_tasks(image, rows[tile], columns, share, **more)
+            return depthwise_tasks(image, rows[tile], columns, share, hw, **more)
         return [
             image.work(kind, rows[tile], columns, share, variant_channels=workload_channels(share), **more)
         ]
@@ -279,7 +335,14 @@ def _with_halo(
 
 
 def _over_channel_tiles(
-    node: Node, hw: Hardware, act: Value, out: Value, image: Image, weights: Value, more: dict[str, int]
+    node: Node,
+    hw: Hardware,
+    act: Value,
+    out: Value,
+    image: Image,
+    kind: Kind,
+    weights: Value,
+    more: dict[str, int],
 ) -> Plan:
     """Each tile computes its own channels of the whole activation. Results reach every tile, but images written as
     planes (dwconv2d_c384_h14) and everything where results are not multicast stay cut; the latter leaves in one
@@ -291,17 +354,22 @@ def _over_channel_tiles(
     whole = hw.software.broadcast_output and (image.flat or image.width == 1 or not out.plain)
 
     def works(tile: int, index: int) -> Iterable[Work]:
-        return (
-            depthwise_tasks(image, image.height, image.width, cuts[tile], **more) if tile < len(cuts) else []
-        )
+        if tile >= len(cuts):
+            return []
+        if kind == "dwconv":
+            return depthwise_tasks(image, image.height, image.width, cuts[tile], hw, **more)
+        unit = workload_channels(cuts[tile])
+        return [image.work(kind, image.height, image.width, cuts[tile], variant_channels=unit, **more)]
 
     def constants(index: int) -> list[Load]:
+        if kind != "dwconv":
+            return []
         loads = [weights_load(-1, t, c, taps, weights, hw, ()) for t, c in enumerate(cuts)]
         tables = [table_load(t, c, hw, ()) for t, c in enumerate(cuts)]
         return [*odd_halves(loads, hw), *odd_halves(tables, hw)]
 
     dist = WHOLE if whole else segments
-    strategy = "depth-wise over channels (SOK)"
+    strategy = f"{'depth-wise' if kind == 'dwconv' else kind} over channels (SOK)"
     plan = assemble(node, hw, [act], [WHOLE], out, dist, 1, works, strategy, constants)
     if not hw.software.broadcast_output:
         stored = transfer("cmx", "ddr", out.elements, out.stored_bits, hw)
@@ -318,7 +386,12 @@ def plan_pool(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     before, act = channels_last(node, hw, act, fresh)
     image = Image(height, width, round_up(channels, CHANNELS))
     kernel, stride = node.params["kernel"], node.params["stride"]
-    plan = _channelwise(node, hw, act, out, image, kind, kernel, stride[0], in_rows=act.shape[2])
+    over_channels = (
+        bool(before) and width > 1 and _channels_are_cheaper(hw, image, kind, kernel, stride[0], act, out)
+    )
+    plan = _channelwise(
+        node, hw, act, out, image, kind, kernel, stride[0], in_rows=act.shape[2], over_channels=over_channels
+    )
     return [*before, plan]
 
 

@@ -14,9 +14,6 @@ from npusim.lowering.values import WHOLE, Dist, Value, canonical4, ceil_div, eve
 
 #: Largest tensor whose product with another of its shape runs as a depth-wise convolution (facts 1.2, own 37/37).
 RUNTIME_WEIGHTS = 8192
-#: Workloads that one depth-wise task may have; more are a second task on the same tile (1536 channels: 16 + 8,
-#: 1792: 16 + 12).
-TASK_WORKLOADS = 16
 
 
 def plan_add(node: Node, hw: Hardware, hint: Dist | None = None, operands: int = 2) -> Plan:
@@ -83,7 +80,7 @@ def plan_runtime_scale(node: Node, hw: Hardware) -> Plan:
         Load(CONSTANT, t, transfer("ddr", "cmx", c * TABLE_BYTES // 4, 32, hw), c * TABLE_BYTES)
         for t, c in enumerate(cuts)
     ]
-    computes = [(t, w) for t, c in enumerate(cuts) for w in depthwise_tasks(Image(1, 1, c), 1, 1, c)]
+    computes = [(t, w) for t, c in enumerate(cuts) for w in depthwise_tasks(Image(1, 1, c), 1, 1, c, hw)]
     whole = hw.software.broadcast_output
     dist = WHOLE if whole else Dist(1, cuts)
     stores = [Store(ALL_TILES, transfer("cmx", "ddr", out.elements, out.stored_bits, hw))]
@@ -110,10 +107,12 @@ def _product_of_pixels(node: Node, hw: Hardware) -> Plan:
     return assemble(node, hw, inputs, [dist] * len(inputs), out, dist, 1, works, strategy)
 
 
-def depthwise_tasks(image: Image, rows: int, columns: int, channels: int, **more: int) -> list[Work]:
-    """The depth-wise tasks of one tile: one for each ``TASK_WORKLOADS`` workloads."""
+def depthwise_tasks(
+    image: Image, rows: int, columns: int, channels: int, hw: Hardware, **more: int
+) -> list[Work]:
+    """The depth-wise tasks of one tile: one for each ``software.task_workloads`` workloads."""
     unit = workload_channels(channels)
-    limit = unit * TASK_WORKLOADS
+    limit = unit * hw.software.task_workloads
     return [
         image.work("dwconv", rows, columns, min(limit, channels - done), variant_channels=unit, **more)
         for done in range(0, channels, limit)

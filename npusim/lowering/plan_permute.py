@@ -12,9 +12,10 @@ from npusim.lowering.cells import WORKLOAD, Image, assemble, fit, workload_chann
 from npusim.lowering.conv_parts import CHANNELS
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import CONSTANT, Load, Plan, Slice, Store, cmx_capacity, load_value, transfer
-from npusim.lowering.plan_eltwise import TASK_WORKLOADS
 from npusim.lowering.values import WHOLE, Dist, Value, along, ceil_div, even, round_up
 
+#: Workloads of one slice of a permuting pool.
+SLICE_WORKLOADS = 16
 #: Gives a value a storage of its own.
 Fresh = Callable[[Value], Value]
 
@@ -60,16 +61,22 @@ def _reorder_channels(node: Node, hw: Hardware, hint: Dist | None) -> Plan | Non
 
 
 def plan_permute_dma(node: Node, hw: Hardware) -> Plan:
-    """Into one tile's CMX, permuted there by one transfer an engine, and out (dwconv1d_c1536_t4: 2 of 0.195 us)."""
+    """Into one tile's CMX, permuted there by one transfer an engine, and out (dwconv1d_c1536_t4: 2 of 0.195 us); in
+    slices where both forms do not fit (dwconv1d_c4096_t100: 2)."""
     value, out, engines = node.inputs[0], node.output, hw.dma.engines
-    work: list[tuple[int, Work]] = [
-        (0, DmaWork("cmx", "cmx", part * value.bits // 8, part * value.bits // 8, "resize"))
-        for part in even(value.elements, engines)
-    ]
-    load = Load(0, 0, load_value(value, value.elements, hw), value.bytes)
-    used = (out.bytes,) + (0,) * (hw.tiles - 1)
-    part = Slice([load], work, [Store(0, transfer("cmx", "ddr", out.elements, out.stored_bits, hw))], used)
-    return Plan(node, [value], [None], out, None, [part], "permuted by DMA")
+    slices = ceil_div(value.bytes + out.bytes, cmx_capacity(hw))
+    parts = []
+    for own, elements in zip(even(value.elements, slices), even(out.elements, slices), strict=True):
+        work: list[tuple[int, Work]] = [
+            (0, DmaWork("cmx", "cmx", part * value.bits // 8, part * value.bits // 8, "resize"))
+            for part in even(own, engines)
+        ]
+        load = Load(0, 0, load_value(value, own, hw), own * value.bits // 8)
+        used = (elements * out.bits // 8,) + (0,) * (hw.tiles - 1)
+        parts.append(
+            Slice([load], work, [Store(0, transfer("cmx", "ddr", elements, out.stored_bits, hw))], used)
+        )
+    return Plan(node, [value], [None], out, None, parts, "permuted by DMA")
 
 
 def is_two_pass(node: Node) -> bool:
@@ -168,7 +175,7 @@ def _permute_cut(image: Image, share: int, turned: bool, hw: Hardware) -> Image:
     """Into how many slices a permuting pool is cut along height, width and channels.
 
     Rows if equal many are left, else columns (cumba_b24, _b32 and _b80, transpose_0132 on 3720 and 4000: 7 of 8);
-    channels of a matrix, at most ``TASK_WORKLOADS`` workloads a slice (bmm_b1_*: 2 of 3), and where writing planes is
+    channels of a matrix, at most ``SLICE_WORKLOADS`` workloads a slice (bmm_b1_*: 2 of 3), and where writing planes is
     dear, so that no cell is begun twice (5010: 3 of 4).
     """
     rows = ceil_div(image.height, hw.tiles)
@@ -176,7 +183,7 @@ def _permute_cut(image: Image, share: int, turned: bool, hw: Hardware) -> Image:
     if slices == 1:
         return Image(1, 1, 1)
     if image.width == 1:
-        return Image(1, 1, max(slices, ceil_div(image.channels, WORKLOAD * TASK_WORKLOADS)))
+        return Image(1, 1, max(slices, ceil_div(image.channels, WORKLOAD * SLICE_WORKLOADS)))
     parts, rest = divmod(image.channels, WORKLOAD)
     if turned and hw.dpu.costs.planes and not rest and slices <= parts:
         return Image(1, 1, parts)
