@@ -242,10 +242,13 @@ def _share(
     key = value.storage, dist
     first = loaded.get(key)
     if first is not None:
-        size = load_bytes([x for x in plans[first[0]].slices[0].loads if x.operand == first[1]], tiles)
+        size, own = (
+            load_bytes([x for x in plans[p].slices[0].loads if x.operand == k], tiles)
+            for p, k in (first, (reader, operand))
+        )
         begin = result.shared_until.get(first, result.steps_of[first[0]][0])
         end = result.steps_of[reader][0]
-        if all(result.level[s] + size <= capacity for s in range(begin + 1, end)):
+        if size == own and all(result.level[s] + size <= capacity for s in range(begin + 1, end)):
             for s in range(begin + 1, end):
                 result.level[s] += size
             result.shared[reader, operand] = first
