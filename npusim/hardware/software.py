@@ -122,6 +122,8 @@ class Software(Section):
     """A lone transfer above this size is cut in two, one an engine."""
     pipeline_share: Annotated[float, Field(gt=0, le=1)] = 0.85
     """Share of CMX that two slices of a convolution may take, so that one is loaded while the other computes."""
+    channel_patience: Annotated[float, Field(ge=1)] = 1.0
+    """A depth-wise image or pool is split over channels while that takes so many times as long as rows do."""
     barrier_workloads: Count = 64
     """Workloads that one barrier counts; a depth-wise op with more than half as many on a tile is cut for it."""
     task_workloads: Count = 16

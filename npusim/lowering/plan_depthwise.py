@@ -113,9 +113,8 @@ def channels_last(node: Node, hw: Hardware, act: Value, fresh: Fresh) -> tuple[l
     wide = channels if "width" in node.params else round_up(channels, CHANNELS)
     target = moved if wide == channels else replace(moved, shape=(shape[0], wide, *shape[2:]))
     planes = (channels, 1, height) if width == 1 else (channels, height, width)
-    copied = hw.software.halo_copies or node.kind != "conv"
-    halo = copied and width > 1 and node.params.get("kernel", (1, 1))[0] > 1
-    return plan_reorder(node, hw, act, target, planes, fresh, halo=halo), target
+    halo = hw.software.halo_copies and node.params["kernel"][0] > node.params["stride"][0]
+    return plan_reorder(node, hw, act, target, planes, fresh, reader="halo" if halo else "rows"), target
 
 
 def plan_scale(node: Node, hw: Hardware, fresh: Fresh, any_order: bool = False) -> list[Plan]:
@@ -252,7 +251,8 @@ def _channels_are_cheaper(
         return sum(work_us(work, hw) for work in works)
 
     by_channels = time(image.height, even(image.channels, tiles, CHANNELS)[0]) + read
-    return by_channels < time(even(image.height, tiles)[0], image.channels) + read / hw.dma.engines
+    by_rows = time(even(image.height, tiles)[0], image.channels) + read / hw.dma.engines
+    return by_channels < hw.software.channel_patience * by_rows
 
 
 def _channelwise(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from math import prod
+from typing import Literal
 
 from npusim.costs.work import DmaWork, DpuWork, Work
 from npusim.hardware.schema import Hardware
@@ -201,13 +202,15 @@ def _along_memory(value: Value, axis: int, cuts: tuple[int, ...]) -> Dist:
 
 def plan_reorder(
     node: Node, hw: Hardware, value: Value, target: Value, planes: tuple[int, int, int], fresh: Fresh,
-    *, by_channels: bool = False, halo: bool = False,
+    *, by_channels: bool = False, reader: Literal["", "rows", "halo"] = "",
 ) -> list[Plan]:  # fmt: skip
     """``value`` [C,H,W] written channels-last into ``target`` [H,W,C'], C' >= C: a DPU eltwise op of the value with
     itself whose view has W as channels and C as height (facts/vendor_lowering.md 1.1). It is cut over H like the
     pool or convolution that reads it, or over C (``by_channels``), and in slices along W, or C where W is too short.
 
-    A reader with ``halo`` rows finds them in CMX only if the pixels are not folded.
+    A reader of image rows finds them in CMX unless the pixels are folded, and then if every tile has folded its own
+    rows and it needs no ``halo`` (110 of 112 convolutions and pools over rows on 3720, 4000 and 5010; not if rows are
+    padded while they are loaded).
     Where W is no multiple of 16 the pixels are folded to 16 x HW/16 (dwconv2d_c144_h56); if that can't be, each row is
     padded, by copies in DDR or while it is loaded (dwconv2d_c384_h14, conv_c1024_256_h14_k1s1, conv_c512_512_h14_k3s1).
     """
@@ -258,8 +261,11 @@ def plan_reorder(
 
     strategy = "to channels last" + (f", {channels} widened to {wide}" if wide != channels else "")
     plan = assemble(node, hw, [value], [in_dist], target, out_dist, slices, works, strategy)
-    if halo and fold:
-        plan.out_dist = None
+    own_rows = tuple(rows * real for rows in even(planes[1], tiles))
+    aligned = height == planes[1] or tuple(c * width for c in cuts) == own_rows
+    plan.out_dist = (
+        None if reader and fold and (reader == "halo" or padded_loads or not aligned) else out_dist
+    )
     if padded_loads:
         for part in plan.slices:
             part.loads = [x for load in part.loads for x in _padded_load(load, value, real, hw)]
