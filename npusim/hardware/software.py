@@ -108,8 +108,9 @@ class Software(Section):
     """Gather of rows runs as one DMA; else on SHAVE."""
     dma_convert: bool = True
     """Convert f32 to f16 runs as a DMA; else on SHAVE."""
-    reciprocal_divide: bool = True
-    """Division by a smaller activation computes 1/y first and multiplies; else it is one SHAVE Divide."""
+    reciprocal_ratio: Count = 1
+    """How many times smaller a divisor is from which 1/y is computed first, and multiplied with; else one SHAVE kernel
+    divides."""
     broadcast_output: bool = True
     """A MatMul split over output channels multicasts its result to all tiles; else every tile keeps its part."""
     refold_in_cmx: bool = True

@@ -7,6 +7,10 @@ from math import prod
 from npusim.hardware.schema import Hardware
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan_eltwise import RUNTIME_WEIGHTS, is_row
+from npusim.lowering.values import Value
+
+#: Elements of a quotient from which a reciprocal of a smaller divisor is computed first.
+WORTH_INVERTING = 4096
 
 
 def is_row_product(node: Node) -> bool:
@@ -47,7 +51,18 @@ def has_row_factor(node: Node, hw: Hardware) -> bool:
     )
 
 
-def divides_by_smaller(node: Node) -> bool:
-    """Division of an activation by a smaller one."""
+def is_channel_vector(value: Value, whole: Value) -> bool:
+    """A scalar, [1, C, 1, 1] or [1, M, 1] beside something larger: the SHAVE adds it as it is (facts 1.2, own 3/3,
+    add_i on three platforms); everything else is expanded first."""
+    shape = value.shape
+    ranked = len(shape) == len(whole.shape) and len(shape) in (3, 4)
+    return value.elements == 1 or (ranked and value.elements == shape[1] < whole.elements)
+
+
+def divides_by_smaller(node: Node, hw: Hardware) -> bool:
+    """Division of an activation by a smaller one that is worth a reciprocal of that
+    (``convert_divide_to_multiply_benefit_strategy.cpp`` of Intel's compiler; 8 of 8 on three platforms)."""
     dividend, divisor = node.inputs
-    return dividend.elements == node.output.elements > divisor.elements > 1 and not divisor.constant
+    size = node.output.elements
+    worth = size >= max(WORTH_INVERTING, hw.software.reciprocal_ratio * divisor.elements)
+    return worth and dividend.elements == size > divisor.elements and not divisor.constant

@@ -9,7 +9,13 @@ from math import prod
 from npusim.hardware.schema import Hardware
 from npusim.lowering.cells import image_split, is_refolded, refold, row_split
 from npusim.lowering.conv_parts import CHANNELS, flattened, folded, is_stem
-from npusim.lowering.factors import channel_factor, divides_by_smaller, has_row_factor, is_row_product
+from npusim.lowering.factors import (
+    channel_factor,
+    divides_by_smaller,
+    has_row_factor,
+    is_channel_vector,
+    is_row_product,
+)
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import ALL_TILES, Load, Plan, cmx_capacity, load_value, portion
 from npusim.lowering.plan_bmm import plan_bmm
@@ -22,7 +28,7 @@ from npusim.lowering.plan_depthwise import (
     plan_pool,
     plan_scale,
 )
-from npusim.lowering.plan_dma import plan_broadcast, plan_convert, plan_copy, plan_gather
+from npusim.lowering.plan_dma import plan_broadcast, plan_convert, plan_copy, plan_expand, plan_gather
 from npusim.lowering.plan_dot import plan_dot
 from npusim.lowering.plan_eltwise import (
     is_row,
@@ -39,9 +45,9 @@ from npusim.lowering.plan_spread import plan_spread, spread_factor
 from npusim.lowering.strategy import choose, depthwise_split
 from npusim.lowering.values import WHOLE, Dist, Value, canonical4
 
-#: Rows from which a sum over a short innermost axis is a convolution with ones, its channels padded to 16: 1,536 and
-#: 1,792 rows of 4 are (Mamba's decode), 6 and 200 rows are pooled (facts/vendor_lowering.md 1.2).
-MANY_ROWS = 512
+#: Elements from which a sum over the innermost axis is a convolution with ones (``convert_reduce_sum_to_conv.cpp`` of
+#: Intel's compiler; 1,536 rows of 4 are, 4,000 in one row are pooled).
+WORTH_CONVOLVING = 4096
 
 
 class Placer:
@@ -230,7 +236,7 @@ class Placer:
             return [self._sum_on_shave(node)]
         if kind == "min":
             return self._reduce_min(node)
-        if kind == "sum" and view[2] == 1 and (view[1] >= CHANNELS or view[0] >= MANY_ROWS):
+        if kind == "sum" and view[2] == 1 and value.elements >= WORTH_CONVOLVING:
             return [plan_reduce_conv(node, self.hw)]
         return plan_reduce(node, self.hw, self.fresh)
 
@@ -299,7 +305,7 @@ class Placer:
             return [*plan_scale(negated, self.hw, self.fresh, any_order=True), plan_add(total, self.hw)]
         if kernel == "add":
             return self._broadcast_add(node)
-        if kernel == "divide" and self.hw.software.reciprocal_divide and divides_by_smaller(node):
+        if kernel == "divide" and divides_by_smaller(node, self.hw):
             return self._reciprocal(node)
         if kernel in ("multiply", "square"):
             return self._multiply(node, kernel)
@@ -399,17 +405,18 @@ class Placer:
 
     def _broadcast_add(self, node: Node) -> list[Plan]:
         small = [v for v in node.inputs if v.elements != node.output.elements and not v.constant]
-        if not small or any(v.elements == 1 for v in node.inputs):
+        if not small or any(is_channel_vector(v, node.output) for v in node.inputs):
             return [plan_shave(node, self.hw, "add", self._common_hint(node))]
+        inputs = [v if v.elements == node.output.elements else self.fresh(node.output) for v in node.inputs]
+        total = plan_add(replace(node, inputs=inputs), self.hw)
         plans = []
-        inputs = []
-        for value in node.inputs:
-            full = value
-            if value.elements != node.output.elements:
-                full = self.fresh(node.output)
-                plans.append(plan_broadcast(replace(node, inputs=[value], output=full), self.hw))
-            inputs.append(full)
-        return [*plans, plan_add(replace(node, inputs=inputs), self.hw)]
+        for value, full, dist in zip(node.inputs, inputs, total.in_dists, strict=True):
+            if value is not full:
+                expand = replace(node, inputs=[value], output=full)
+                alone = len(total.slices) == 1 and dist is not None
+                within = plan_expand(expand, self.hw, dist) if alone and dist is not None else None
+                plans.append(within or plan_broadcast(expand, self.hw))
+        return [*plans, total]
 
     # -- movement -----------------------------------------------------------------------------------------------
 

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from npusim.costs.work import DmaWork, ShaveWork, Work
 from npusim.hardware.schema import Hardware
 from npusim.lowering.nodes import Node
-from npusim.lowering.plan import ALL_TILES, Load, Plan, Slice, Store, cmx_capacity, load_value, transfer
+from npusim.lowering.plan import (
+    ALL_TILES,
+    Load,
+    Plan,
+    Slice,
+    Store,
+    cmx_capacity,
+    held,
+    load_value,
+    output_stores,
+    transfer,
+)
 from npusim.lowering.shave_tiling import four
-from npusim.lowering.values import WHOLE, Value, ceil_div, even
+from npusim.lowering.values import WHOLE, Dist, Value, ceil_div, even
 
 #: Longest row that one gather transfer takes (4,096 B in one, 5,120 B in two: mamba-1.3b and mamba2-2.7b).
 GATHER_ROW_BYTES = 4096
@@ -69,6 +82,22 @@ def plan_broadcast(node: Node, hw: Hardware) -> Plan:
         computes: list[tuple[int, Work]] = [(0, expand)] * planes
         parts.append(Slice(loads, computes, [store], (moved,) + (0,) * (hw.tiles - 1)))
     return Plan(node, [value], [None], output, None, parts, "expanded in CMX")
+
+
+def plan_expand(node: Node, hw: Hardware, dist: Dist) -> Plan | None:
+    """A broadcast that stays in CMX: expanded on one tile, from where every tile copies its part (``dist``) of it; None
+    where the whole and a part do not fit there beside each other. Nothing is loaded ahead meanwhile: it has all of CMX
+    (add_d and add_f on three platforms: 6 of 6)."""
+    value, out, capacity = node.inputs[0], node.output, cmx_capacity(hw)
+    own = dist.elements(0, out.elements) * out.bits // 8
+    if hw.tiles == 1 or dist.whole or out.bytes + own > capacity:
+        return None
+    parts = output_stores(out, dist, hw.tiles, hw)
+    work: list[tuple[int, Work]] = [(0, DmaWork("cmx", "cmx", out.bytes, out.bytes, "resize"))]
+    work += [(0, replace(store.work, dst="cmx")) for store in parts]
+    load = Load(0, 0, load_value(value, value.elements, hw), capacity - own)
+    part = Slice([load], work, output_stores(out, dist, hw.tiles, hw), held(out, dist, hw.tiles))
+    return Plan(node, [value], [None], out, dist, [part], "expanded in CMX for all tiles")
 
 
 def _fits(extent: int, slices: int, line: int, fixed: int, capacity: int) -> bool:

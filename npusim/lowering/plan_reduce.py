@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from math import gcd
 
 from npusim.costs.dpu import choose_mode
 from npusim.costs.work import DpuKind, DpuWork, Work
@@ -18,6 +19,8 @@ from npusim.lowering.values import WHOLE, Dist, Value, canonical4, ceil_div, eve
 
 #: Largest pooling kernel (facts/npu_hardware.md section 1).
 MAX_KERNEL = 11
+#: Longest stride of a pooling kernel of a chain.
+MAX_STRIDE = 8
 #: Rows a tile below which a chain along W is split over channels instead (24 rows on 4 tiles are, 12 a tile are not).
 FEW_ROWS = 8
 #: Pixels that the first convolution of a folded mean averages, and the share of its weights that is zero and saved
@@ -28,14 +31,17 @@ MAX_EXTENT = 8192
 
 
 def factor(length: int) -> list[int]:
-    """Kernels of a pooling chain that reduces ``length``: 8 first, each at most 11 (facts/vendor_lowering.md 1.2)."""
+    """Kernels of a pooling chain that reduces ``length``: as long as more than 11 are left, the largest divisor up to
+    the longest stride, 8 (100: 5, 5 and 4); of the next larger length that has one, where at most half a kernel is
+    padding (``handle_kernels_utils.cpp`` of Intel's compiler)."""
     kernels: list[int] = []
     while length > MAX_KERNEL:
-        for k in (8, *range(MAX_KERNEL, 1, -1)):
-            if length % k == 0:
-                break
-        else:
-            return [*kernels, length]
+        k, length = next(
+            (k, length + padding)
+            for padding in range(length)
+            for k in range(MAX_STRIDE, 1, -1)
+            if (length + padding) % k == 0 and padding <= k // 2
+        )
         kernels.append(k)
         length //= k
     return [*kernels, length] if length > 1 else kernels
@@ -88,7 +94,7 @@ def plan_reduce(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     kind: DpuKind = "maxpool" if node.params["reduce"] == "max" else "avgpool"
     dims = len(value.memory_order)
     if before == 1 and dims == 3:
-        if node.params["reduce"] == "sum" and length % CHANNELS:
+        if node.params["reduce"] == "sum" and _sums_with_ones(value, out):
             return plan_sum_of_planes(node, hw, fresh)
         wide = CHANNELS if after % CHANNELS == 0 else round_up(after, CHANNELS)
         chain = _Chain(node, hw, kind, length, ceil_div(after, wide), wide, across=False)
@@ -100,10 +106,12 @@ def plan_reduce(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     else:
         channels, height, width = before, length, after
     wide = round_up(channels, CHANNELS)
-    if across and kind == "avgpool" and 1 < channels < wide and _folds(width):
+    if across and kind == "avgpool" and channels < wide and _folds(width, channels):
+        chain = _Chain(node, hw, kind, height, width, channels, across)
+        if channels == 1:
+            return _folded(chain, value, out, fresh)
         folded = replace(fresh(value), shape=(height, width, channels), order=())
         plans = plan_reorder(node, hw, value, folded, (channels, height, width), fresh)
-        chain = _Chain(node, hw, kind, height, width, channels, across)
         return [*plans, *_folded(chain, folded, out, fresh)]
     target = replace(fresh(value), shape=(height, width, wide), order=())
     chain = _Chain(node, hw, kind, height, width, wide, across)
@@ -121,21 +129,33 @@ def plan_reduce(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     return [*plans, *(_across(chain, target, out) if across else _down(chain, target, out, fresh))]
 
 
-def _folds(width: int) -> bool:
-    """Whether rows can be folded to 16 pixels each, of which a first kernel takes 8."""
-    return width % CHANNELS == 0 and len(factor(width)) > 1 and factor(width)[0] == FOLDED_KERNEL
+def _sums_with_ones(value: Value, out: Value) -> bool:
+    """Whether planes are added up by a convolution with ones: where their rows are no multiple of 16, and the result
+    keeps the dimension (``convert_reduce_sum_to_conv.cpp``; [1,24,256,256] and six smaller ones are pooled)."""
+    return len(out.shape) == len(value.shape) == 4 and value.shape[-1] % CHANNELS > 0
+
+
+def _pixels(channels: int) -> int:
+    """How many pixels that a folding convolution makes have a multiple of 16 channels (2 of 24 channels, 16 of 1)."""
+    return CHANNELS // gcd(CHANNELS, channels)
+
+
+def _folds(width: int, channels: int) -> bool:
+    """Whether rows can be folded so that a convolution averages 8 pixels each, and more remain to be averaged."""
+    return width % (FOLDED_KERNEL * _pixels(channels)) == 0 and width > FOLDED_KERNEL
 
 
 def _folded(chain: _Chain, source: Value, out: Value, fresh: Fresh) -> list[Plan]:
-    """A mean along W of channels that are no multiple of 16: 16 pixels are folded into the channels, a convolution
-    averages 8 each, a second one pads the channels, and poolings do the rest; over the channels, if the tiles can share
-    them (rmean_1x24x256x256_ax3: 3 of 3)."""
+    """A mean along W of channels that are no multiple of 16: pixels are folded into the channels (16 of 24 channels,
+    128 of 1), a convolution averages 8 each, a second one pads the channels, and poolings do the rest; over the
+    channels, if the tiles can share them (rmean_1x24x256x256_ax3, [1,1,256,768] and [1,1,256,1536]: 9 of 9)."""
     hw, tiles, channels = chain.hw, chain.hw.tiles, chain.channels
     in_dist = row_split(source, chain.height, tiles)
     rows = even(chain.height, tiles) if not in_dist.whole else (chain.height,) * tiles
     kernels, wide = factor(chain.width)[1:], round_up(channels, CHANNELS)
-    columns, pairs = chain.width // CHANNELS, CHANNELS // FOLDED_KERNEL
-    shapes = ((pairs * channels, CHANNELS * channels), (pairs * wide, pairs * channels))
+    pairs = _pixels(channels)
+    columns = chain.width // (FOLDED_KERNEL * pairs)
+    shapes = ((pairs * channels, FOLDED_KERNEL * pairs * channels), (pairs * wide, pairs * channels))
     in_bytes = in_dist.elements(0, source.elements) * 2
     slices = fit(hw, in_bytes, ceil_div(in_bytes, FOLDED_KERNEL), rows[0], ahead=False)
     apart = wide % (CHANNELS * tiles) == 0

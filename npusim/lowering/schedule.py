@@ -370,16 +370,18 @@ class Scheduler:
     def _computes(self, index: int, waits: tuple[int, ...]) -> list[int]:
         """Emit the computes of a step and what is prefetched meanwhile; the numbers of the former.
 
-        A transfer among them (broadcast, gather) follows the kernels before it, and on its queue what was prefetched: a
-        gather waits behind all weights that CMX has room for (every SSM trace on 4000). Kernels behind a transfer
-        follow it. Kernels without a duration (index conversion, RMS norm, CumSum) set prefetch no limit.
+        A transfer among them (broadcast, gather) follows the kernels before it, and on its queue what was prefetched:
+        a gather waits behind all weights that CMX has room for (every SSM trace on 4000). Kernels behind a transfer
+        follow it, and so do copies behind an expansion. Kernels without a duration (index conversion, RMS norm,
+        CumSum) set prefetch no limit.
         """
         step = self.residency.steps[index]
         op, group = self.plans[step.plan].op, self.computed[index]
         made: list[int] = []
-        prefetched = moved = False
+        prefetched = False
+        moved: str = ""
         for tile, work in step.slice.computes:
-            moves = isinstance(work, DmaWork)
+            moves = work.kind if isinstance(work, DmaWork) else ""
             if isinstance(work, DmaWork) and self.out.queues_with_loads(work) and not prefetched:
                 self._prefetch(index, self._limit(group, made))
                 prefetched = True

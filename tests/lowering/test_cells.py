@@ -82,6 +82,8 @@ def test_kernels_of_a_chain() -> None:
     assert factor(256) == [8, 8, 4]
     assert factor(24) == [8, 3]
     assert factor(1536) == [8, 8, 8, 3]
+    assert factor(100) == [5, 5, 4]
+    assert factor(97) == [7, 7, 2]  # padded to 98
     assert workload_channels(96) == 64
     assert workload_channels(24) == 32
 
