@@ -287,12 +287,24 @@ class Placer:
             seen = [replace(v, shape=(image.outer, CHANNELS), order=()) for v in (value, node.output)]
             plan = plan_shave(replace(node, inputs=seen[:1], output=seen[1]), hw, kernel, image)
             return [replace(plan, node=node, inputs=[value], output=node.output)]
+        if kernel == "convert" and self._is_column(value):
+            column = [replace(v, shape=(1, v.elements, 1, 1), order=()) for v in (value, node.output)]
+            plan = plan_shave(
+                replace(node, inputs=column[:1], output=column[1]), hw, kernel, self.hint(value)
+            )
+            return [replace(plan, node=node, inputs=[value], output=node.output)]
         producer = self.sliced.get(value.storage)
         alone = len(self.readers.get(value.storage, ())) == 1 and producer is self.latest
         spread = kernel not in hw.software.single_tile_kernels
         if producer is not None and spread and joins(node, hw, producer, alone):
             return [plan_joined(node, hw, kernel, producer, self.chains)]
         return [plan_shave(node, hw, kernel, self.hint(value) or _channel_cut(producer))]
+
+    def _is_column(self, value: Value) -> bool:
+        """Whether a row is what the DPU has just made, with its elements as channels (93 of Mamba's decode)."""
+        plan = self.latest
+        made = plan is not None and plan.output.storage == value.storage and plan.node.kind == "eltwise"
+        return made and is_row(value)
 
     def _eltwise(self, node: Node) -> list[Plan]:
         kernel = node.params["kernel"]

@@ -18,14 +18,19 @@ from npusim.lowering.plan import (
     odd_halves,
     transfer,
 )
-from npusim.lowering.shave_slicing import needed_elements, slice_to_fit
-from npusim.lowering.shave_tiling import (
+from npusim.lowering.shave_kernels import (
+    AGNOSTIC_KERNELS,
+    ALIGNED_KERNELS,
+    BALANCED_KERNELS,
     DENSE_KERNELS,
-    FLAT_GRANULE,
-    FLAT_KERNELS,
     LINE_KERNELS,
     ROW_KERNELS,
     SMALL,
+    WIDE_KERNELS,
+)
+from npusim.lowering.shave_slicing import needed_elements, slice_to_fit
+from npusim.lowering.shave_tiling import (
+    FLAT_GRANULE,
     C,
     H,
     N,
@@ -45,6 +50,8 @@ from npusim.lowering.values import Dist, Value, ceil_div
 
 #: Kernels that run along one axis.
 AXIS_KERNELS = frozenset({"softmax", "logsoftmax", "cumsum", "normalizel2", "detectionoutput"})
+#: Bytes of one line of CMX.
+CMX_LINE = 32
 #: Storage of constants that the compiler adds itself (the gamma of an RMS norm, the ones of a reciprocal).
 ADDED_CONSTANT = -1
 
@@ -70,6 +77,7 @@ def plan_shave(node: Node, hw: Hardware, kernel: str, hint: Dist | None = None) 
         aligned = [_batched_operand(a, shape, tiling.shape) for a in aligned]
     else:
         tiling = split(shape, kernel, _locked(node, kernel, shape), hw, hint)
+        tiling = replace(tiling, granule=_granule(tiling, kernel, output))
     tiling = slice_to_fit(tiling, kernel, list(zip(operands, aligned, strict=True)), output, hw)
     return _build(node, hw, kernel, operands, aligned, tiling)
 
@@ -160,37 +168,44 @@ def split(shape: Shape, kernel: str, locked: int | None, hw: Hardware, hint: Dis
     elif hint is not None and not hint.whole and locked is None and hint.outer == 1:
         return Tiling(shape, None, hint.cuts, None, _shaves(kernel, max(hint.cuts), hw))
     else:
-        picked = tile_axis(shape, kernel, tiles, locked)
+        picked = tile_axis(shape, kernel, tiles, hw.shave.per_tile, locked)
         if picked is None:
             return _short(shape, kernel, locked, tiles, hw)
         axis = picked
         cuts = segments(shape[axis], tiles)
         if kernel == "softmax" and axis == H and shape[H] % tiles:
             cuts = filled(shape[H], tiles, FLAT_GRANULE)
-    part = [*shape]
-    part[axis] = cuts[0]
-    block = (part[0], part[1], part[2], part[3])
-    uneven = len(set(cuts)) > 1
-    inner = axis if kernel in ROW_KERNELS and uneven and cuts[0] > 1 else shave_axis(block, kernel, locked)
-    flat = kernel in FLAT_KERNELS and (inner is None or uneven or block[inner] % hw.shave.per_tile > 0)
-    shaves = _shaves(kernel, total // len(cuts), hw)
-    if inner is None and not flat:
-        shaves = 1
     lines = kernel in LINE_KERNELS and locked == W
-    return Tiling(shape, axis, cuts, None if flat else inner, shaves, lines, locked)
+    inner = shave_axis(shape, kernel, locked, axis, cuts)
+    shaves = _shaves(kernel, max(cuts) * total // shape[axis], hw)
+    extents = cuts if inner == axis else (shape[inner],) if inner is not None else ()
+    if lines:
+        extents = tuple(cut * prod(shape[:W]) // shape[axis] for cut in cuts)
+    uneven = any(extent % hw.shave.per_tile for extent in extents)
+    fused = uneven and inner == axis and kernel in BALANCED_KERNELS and locked is None
+    if not fused and min(extents, default=0) < hw.shave.per_tile:
+        shaves = 1
+    alike = kernel in AGNOSTIC_KERNELS or fused or lines or axis == C
+    return Tiling(shape, axis, cuts, None if fused else inner, shaves, lines, locked, alike=alike)
+
+
+def _granule(tiling: Tiling, kernel: str, output: Value) -> int:
+    """Elements that the piece of a SHAVE is a multiple of, so that the next one begins at a whole line of CMX."""
+    aligned = kernel in ALIGNED_KERNELS and tiling.alike and not tiling.lines
+    return CMX_LINE * 8 // output.bits if aligned else 1
 
 
 def _short(shape: Shape, kernel: str, locked: int | None, tiles: int, hw: Hardware) -> Tiling:
     """No axis has an index for every tile: a flat vector in granules, or everything repeated on every tile."""
     total = prod(shape)
-    if locked is None and total > FLAT_GRANULE * tiles and total % FLAT_GRANULE == 0 and tiles > 1:
+    if locked is None and kernel in WIDE_KERNELS and total > FLAT_GRANULE * tiles > FLAT_GRANULE:
         exact = total % tiles == 0 and total // tiles % (FLAT_GRANULE // 2) == 0  # 4,000 on 4: 1,000 each
-        cuts = segments(total, tiles, 1 if exact else FLAT_GRANULE)
+        cuts = segments(total, tiles, 1 if exact or total % FLAT_GRANULE else FLAT_GRANULE)
         return Tiling(shape, None, cuts, None, _shaves(kernel, cuts[0], hw))
     lines = kernel in LINE_KERNELS and locked == W
-    inner = shave_axis(shape, kernel, locked)
+    inner = shave_axis(shape, kernel, locked, None, ())
     shaves = _shaves(kernel, total, hw)
-    if inner is None and (locked is not None or total < 2):
+    if inner is None:
         shaves = 1
     return Tiling(shape, None, (), inner, shaves, lines, locked)
 

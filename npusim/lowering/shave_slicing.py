@@ -7,9 +7,8 @@ from math import prod
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.plan import cmx_capacity
+from npusim.lowering.shave_kernels import FULL_OPERAND_KERNELS, OUTER_SLICED_KERNELS
 from npusim.lowering.shave_tiling import (
-    FULL_OPERAND_KERNELS,
-    OUTER_SLICED_KERNELS,
     C,
     H,
     N,

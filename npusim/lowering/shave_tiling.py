@@ -7,47 +7,25 @@ The rules were read off facts/vendor_lowering.md 2.4 and 3.2 and the public trac
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from math import gcd, prod
 
+from npusim.lowering.shave_kernels import (
+    ACTIVATION_KERNELS,
+    ROW_KERNELS,
+    ROW_ONLY_KERNELS,
+    SMALL,
+    WIDE_KERNELS,
+)
 from npusim.lowering.values import WHOLE, Dist, Value, along, ceil_div, even, round_up
 
 Shape = tuple[int, int, int, int]
 N, C, H, W = range(4)
 
-#: Kernels that are cut over tiles along H (group A of facts 2.4); all others prefer C.
-ROW_KERNELS = frozenset({"exp", "tanh", "sin", "erf", "floor", "power", "divide"})
-#: Kernels that don't care for shapes: a tile's part is refolded to a flat vector where its axis can't be halved.
-#: Read off the tasks of [1, 1, 4, 1536] on 4 tiles and of uneven cuts over 3 (abs, gelu, sigmoid ... are not refolded).
-FLAT_KERNELS = frozenset(
-    {
-        "exp", "sin", "swish", "clamp", "softplus", "multiply", "square", "divide", "maximum", "minimum", "add",
-        "subtract", "squareddifference", "equal", "notequal", "greater", "greaterequal", "less", "lessequal",
-        "logicaland", "logicalor", "logicalxor",
-    }
-)  # fmt: skip
-#: Kernels over whole rows of the last dimension.
-LINE_KERNELS = frozenset({"rms", "mvn", "softmax", "logsoftmax"})
-#: Kernels that can't read a strided part of a tile's buffer: each SHAVE then gets transfers of its own (max_bcc,
-#: less_bcc, div_l, rms, Where_2 and CumSum with a cut inner axis; multiply, subtract and exp take one a tile).
-DENSE_KERNELS = frozenset(
-    {
-        "divide", "maximum", "minimum", "select", "cumsum", "rms", "equal", "notequal", "greater", "greaterequal",
-        "less", "lessequal", "logicaland", "logicalor", "logicalxor",
-    }
-)  # fmt: skip
-#: Kernels whose broadcast operands are counted at the size of the result when slices are chosen (mul_bcc on 3720,
-#: Mul_7 and Where_1 of mamba2 at 1, 2, 3, 4, 5 and 6 tiles; max, less and divide count their real size).
-FULL_OPERAND_KERNELS = frozenset({"add", "subtract", "multiply", "square", "select_2in"})
-#: Kernels sliced along their outermost axis unless they are pipelined; the others along H.
-OUTER_SLICED_KERNELS = frozenset({"softmax", "logsoftmax", "select"})
 #: Elements of one granule of a flat vector.
 FLAT_GRANULE = 16
 #: How many times its fair share one tile may get before the tiles share another axis. The vendor's schedules have cuts
 #: up to 1.5 times uneven (4 channels on 3 tiles); that there is a bound is a guess: it compares costs.
 UNEVEN = 1.5
-#: Elements of a tile's part below which a kernel runs on one SHAVE (Where_4, Where_5 of mamba2: 24 to 80; results
-#: converted to FP32: 1,792 on one, 2,048 on two).
-SMALL = {"select": 128, "select_2in": 128, "convert": 2048}
 
 
 def segments(total: int, parts: int, granule: int = 1) -> tuple[int, ...]:
@@ -141,7 +119,7 @@ class Tiling:
     where ``cuts`` is empty), ``shave_axis`` that of the SHAVEs of a tile (None: flat), ``slice_axis`` that of
     ``slices`` pieces. ``shaves`` is 1 where a tile's part is not cut again; ``lines`` lets the SHAVEs share a tile's
     rows, whatever dimensions they come from (softmax of 12x128 rows on 4 tiles: 192 a SHAVE). ``locked`` is the axis
-    that the kernel runs along."""
+    that the kernel runs along. The first SHAVE's piece is whole ``granule`` elements, and ``alike`` on all tiles."""
 
     shape: Shape
     axis: int | None
@@ -152,6 +130,8 @@ class Tiling:
     locked: int | None = None
     slice_axis: int = H
     slices: int = 1
+    granule: int = 1
+    alike: bool = True
 
     @property
     def dist(self) -> Dist:
@@ -188,28 +168,41 @@ class Tiling:
                 for cut in cuts:
                     block[self.axis] = cut
                     blocks.append(_shape(block))
-        return [Part(block, self._pieces(block, blocks[0])) for block in blocks]
+        first = self._first_piece(blocks)
+        return [Part(block, self._pieces(block, first)) for block in blocks]
 
-    def _pieces(self, block: Shape, first: Shape) -> tuple[Shape, ...]:
-        """A tile's part over its SHAVEs; every tile takes the chunk of the first one."""
+    def _seen(self, block: Shape) -> tuple[Shape, int]:
+        """A tile's part as its SHAVEs see it, and the axis that they share."""
+        if self.lines:
+            return (1, 1, prod(block[:W]), block[W]), H
+        if self.shave_axis is None:
+            return (1, 1, 1, prod(block)), W
+        return block, self.shave_axis
+
+    def _first_piece(self, blocks: list[Shape]) -> int:
+        """The share of a tile's first SHAVE: half of the largest part, or of the smallest one where that would leave
+        the second SHAVE of a tile without work (42 and 21 elements: 16 and 26, 16 and 5)."""
+        parts = [(seen, axis) for seen, axis in map(self._seen, blocks) if prod(seen)]
+        shares = sorted({self._share(seen, axis) for seen, axis in parts}, reverse=True)
+        least = min((seen[axis] for seen, axis in parts), default=0)
+        return next((share for share in shares if share < least), shares[-1] if shares else 0)
+
+    def _share(self, seen: Shape, axis: int) -> int:
+        half = ceil_div(seen[axis], self.shaves)
+        stride = prod(seen[axis + 1 :])
+        granule = self.granule // gcd(self.granule, stride)
+        return round_up(half, granule) if granule < seen[axis] else half
+
+    def _pieces(self, block: Shape, first: int) -> tuple[Shape, ...]:
+        """A tile's part over its SHAVEs."""
         if self.shaves == 1:
             return (block,)
-        if self.lines:
-            block, first = ((1, 1, prod(b[:W]), b[W]) for b in (block, first))
-        elif self.shave_axis is None:
-            block, first = ((1, 1, 1, prod(b)) for b in (block, first))
-        axis = H if self.lines else W if self.shave_axis is None else self.shave_axis
-        chunk = ceil_div(first[axis], self.shaves)
-        if self.shave_axis is None and not self.lines and chunk >= FLAT_GRANULE * FLAT_GRANULE:
-            chunk = round_up(chunk, FLAT_GRANULE)  # 1,000: 512 + 488; 7,500: 3,760 + 3,740
-        pieces = []
-        left = block[axis]
-        for position in range(self.shaves):
-            take = left if position == self.shaves - 1 else min(chunk, left)
-            if take:
-                pieces.append(_with(block, axis, take))
-            left -= take
-        return tuple(pieces)
+        seen, axis = self._seen(block)
+        if not prod(seen):
+            return ()
+        chunk = min(first if self.alike else self._share(seen, axis), seen[axis])
+        sizes = [chunk] * (self.shaves - 1)
+        return tuple(_with(seen, axis, n) for n in (*sizes, seen[axis] - sum(sizes)) if n > 0)
 
 
 def _with(shape: Shape, axis: int, extent: int) -> Shape:
@@ -223,13 +216,16 @@ def operand_part(part: Shape, operand: Shape, whole: Shape) -> int:
     return prod(p if o == s else o for p, o, s in zip(part, operand, whole, strict=True))
 
 
-def tile_axis(shape: Shape, kernel: str, tiles: int, locked: int | None) -> int | None:
-    """The axis that the tiles share: C (group B) or H (group A), the other where it is too short or much less even
+def tile_axis(shape: Shape, kernel: str, tiles: int, shaves: int, locked: int | None) -> int | None:
+    """The axis that the tiles share, if one has an index for each of them.
+
+    Kernels with a known cost take H, then C; the others C, then H, or a later axis if C is neither long enough for all
+    SHAVEs nor evenly shared (5 or 6 channels on 4 tiles), or W. A kernel along an axis takes another one, the more even
     (softmax of 8 heads on 6 tiles: 1, 1, 1, 1, 1 and 3 of them, or 171 or 170 rows); a softmax may be cut over W too
     (``SoftMaxOp::checkStrategyCompatibility`` of Intel's compiler), a running sum is not (cumsum_*_ax2)."""
-    if kernel in ROW_KERNELS:
-        prefer = (H, C)
-    elif locked == C:
+    if locked is None:
+        return next((d for d in _order(shape, kernel, tiles, shaves) if _enough(shape, d, tiles)), None)
+    if locked == C:
         prefer = (H, W)
     elif locked == H and kernel in ("softmax", "logsoftmax"):
         prefer = (C, W)
@@ -240,10 +236,36 @@ def tile_axis(shape: Shape, kernel: str, tiles: int, locked: int | None) -> int 
     return next(iter((*even, *found)), None)
 
 
-def shave_axis(part: Shape, kernel: str, locked: int | None) -> int | None:
-    """The axis that the SHAVEs of a tile share: the outermost that can be halved."""
-    order = (H, C, W) if kernel == "divide" else (C, H, W) if locked == H else (C, H)
-    return next((d for d in order if d != locked and part[d] >= 2), None)
+def _order(shape: Shape, kernel: str, tiles: int, shaves: int) -> list[int]:
+    """The axes over which an elementwise kernel may be cut, the one that the compiler tries first in front."""
+    if kernel in ROW_KERNELS:
+        return [H] if kernel in ROW_ONLY_KERNELS else [H, C]
+    order = [C, H] if shape[C] > 1 else [H, C]
+    if kernel in WIDE_KERNELS:
+        order.append(W)
+    outermost, threads = shape[order[0]], tiles * shaves
+    small = kernel == "sigmoid" and prod(shape) < SMALL[kernel] * tiles * tiles  # divided twice, as the compiler does
+    if outermost < threads and outermost % tiles and not small:
+        later = [d for d in order if d > order[0] and shape[d] >= threads]
+        order = [*later[:1], *(d for d in order if d not in later[:1])]
+    return order
+
+
+def _enough(shape: Shape, axis: int, tiles: int) -> bool:
+    return shape[axis] > FLAT_GRANULE * tiles if axis == W else shape[axis] >= tiles
+
+
+def shave_axis(
+    shape: Shape, kernel: str, locked: int | None, axis: int | None, cuts: tuple[int, ...]
+) -> int | None:
+    """The axis that the SHAVEs of a tile share: that of the tiles, or the outermost one, for activations and where
+    nothing or C is cut, if a tile's second SHAVE then begins at one offset on all tiles."""
+    outermost = next((d for d in (C, H, W) if d != locked and shape[d] > 1), None)
+    if axis is None or outermost is None:
+        return outermost
+    one_offset = axis <= outermost or len(set(cuts)) == 1
+    wanted = kernel in ACTIVATION_KERNELS or axis == C or locked is not None
+    return outermost if wanted and one_offset else axis
 
 
 def find_axis(shape: Shape, dist: Dist) -> tuple[int, tuple[int, ...]] | None:

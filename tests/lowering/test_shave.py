@@ -29,6 +29,7 @@ _PLATFORMS = {
     "5010": ("pantherlake-vpunn", 3),
 }
 L, M, S, U = (1, 24, 256, 256), (1, 24, 64, 256), (1, 16, 32, 32), (1, 1, 4, 1536)
+C, T = (1, 1, 1, 1536), (1, 64, 1, 128)
 
 
 def _program(
@@ -57,6 +58,12 @@ def _cumsum(axis: int) -> Build:
 _CASES: list[tuple[str, Build, tuple[tuple[int, ...], ...], str, dict[tuple[str, int], int], int]] = [
     ("abs_l", op.absolute, (L,), "4000", {("abs", 98304): 16}, 16),
     ("abs_u: one row a tile stays whole", op.absolute, (U,), "4000", {("abs", 1536): 4}, 8),
+    ("cos_c: one row is repeated on every tile", op.cos, (C,), "4000", {("cos", 768): 8}, 2),
+    ("maximum_c: cut along the row", op.maximum, (C, C), "4000", {("maximum", 192): 8}, 12),
+    ("tanh_i: rows or nothing", op.tanh, (T,), "4000", {("tanh", 4096): 8}, 2),
+    ("abs: six channels are too few for eight SHAVEs", op.absolute, ((1, 6, 64, 64),), "4000", {("abs", 3072): 8}, 8),
+    ("cos: fused where rows can't be halved", op.cos, ((1, 5, 10, 96),), "4000", {("cos", 720): 6, ("cos", 240): 2}, 8),
+    ("floor: not fused", op.floor, ((1, 5, 10, 96),), "4000", {("floor", 960): 2, ("floor", 480): 6}, 16),
     ("swish_u: refolded", lambda x: op.multiply(x, op.sigmoid(x)), (U,), "4000", {("swish", 768): 8}, 8),
     ("exp_m", op.exp, (M,), "4000", {("exp", 49152): 8}, 8),
     ("tanh_l on three tiles", op.tanh, (L,), "5010",
