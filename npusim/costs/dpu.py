@@ -97,6 +97,8 @@ def cycles(work: DpuWork, hw: Hardware) -> float:
 def _planes_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
     """What a workload takes longer because its result is written as planes."""
     row = hw.dpu.costs.planes
+    if row is not None and work.upended:
+        return row.upended * work.height * work.width * channels / (CELL_SIDE**2 * CELL_CHANNELS)
     if row is None or not work.planes:
         return 0.0
     if work.kind == "conv":

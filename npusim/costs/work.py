@@ -48,10 +48,11 @@ class DpuWork:
 
     ``height``, ``width``, ``out_channels`` are the output's; ``in_channels`` the reduced channels of a conv (1 for
     depth-wise, pooling and eltwise); ``variant_channels`` > 0 cuts the task into workloads of at most so many
-    channels that run one after another (depth-wise, pooling), 0 keeps it whole. ``mpe_mode`` is the stencil that
-    the compiler chose for the whole layer. ``lut`` marks a fused look-up activation. ``skipped`` is the share of the
+    channels that run one after another (depth-wise, pooling), 0 keeps it whole. ``mpe_mode`` is the stencil that the
+    compiler chose for the whole layer. ``lut`` marks a fused look-up activation. ``skipped`` is the share of the
     multiply-accumulates that zero weights, stored sparse, save. ``planes``: the result is written as planes, channels
-    outermost, or otherwise with another dimension innermost than the op has. ``fp8``: 8-bit operands are floats.
+    outermost, or otherwise with another dimension innermost than the op has; ``upended``: with the rows innermost.
+    ``fp8``: 8-bit operands are floats.
     """
 
     kind: DpuKind
@@ -70,6 +71,7 @@ class DpuWork:
     lut: bool = False
     skipped: float = 0.0
     planes: bool = False
+    upended: bool = False
     fp8: bool = False
 
     @property

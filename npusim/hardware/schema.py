@@ -109,6 +109,8 @@ class PlanesCost(Section):
     """Those of larger kernels."""
     conv: NonNegative
     """Dense convolutions."""
+    upended: NonNegative = 0
+    """Max-poolings that write the rows innermost, by pixels, not by begun cells."""
 
 
 class DpuCosts(Section):

@@ -280,8 +280,10 @@ class Placer:
             return plan_activation(node, hw, self.fresh)
         if kernel == "clamp" and value.plain and prod(canonical4(value.shape)[:2]) > 1:
             pooled = replace(node, output=self.fresh(node.output))
-            clamped = replace(node, inputs=[pooled.output])
-            return [*plan_activation(pooled, hw, self.fresh), plan_shave(clamped, hw, kernel)]
+            pools = plan_activation(pooled, hw, self.fresh)
+            kept = pools[-1].resident_output and prod(canonical4(value.shape)[:2]) % CHANNELS == 0
+            hint = pools[-1].out_dist if kept else None
+            return [*pools, plan_shave(replace(node, inputs=[pooled.output]), hw, kernel, hint)]
         image = image_split(value, hw.tiles) if kernel == "clamp" else None
         if image is not None:
             seen = [replace(v, shape=(image.outer, CHANNELS), order=()) for v in (value, node.output)]

@@ -116,6 +116,8 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
     dims = [1] * (3 - len(dims)) + dims
     height, width, channels = prod(dims[:-2]), dims[-2], dims[-1]
     upright = height == 1 and hw.software.upright_matrices
+    if height == 1 < width and not upright and channels % (CHANNELS * tiles) == 0 and tiles > 1:
+        return _permute_matrix(node, hw, width, channels)
     if upright:
         height, width = width, 1
     by_rows = height >= tiles
@@ -129,7 +131,8 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
     image = Image(height if by_rows else 1, width, round_up(channels, CHANNELS))
     share = in_dist.elements(0, value.elements) * value.bits // 8
     turned = width > 1 and out.memory_order[-1:] != value.memory_order[-1:] and not node.params.get("reorder")
-    cut = _permute_cut(image, share, turned, hw)
+    upended = out.memory_order[-1:] == value.memory_order[-2 if upright else -3 : -1 if upright else -2]
+    cut = _permute_cut(image, share, turned and not upended, hw)
 
     def works(tile: int, index: int) -> Iterable[Work]:
         pixels = in_dist.elements(tile, value.elements) // channels
@@ -137,14 +140,28 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
             rows, columns = (pixels // width, width) if by_rows else (height, pixels // height)
             deep = round_up(ceil_div(image.channels, cut.channels), CHANNELS)
             yield DpuWork("maxpool", ceil_div(rows, cut.height), ceil_div(columns, cut.width), deep,
-                          in_bits=value.bits, out_bits=out.bits, planes=turned,
-                          variant_channels=workload_channels(deep))  # fmt: skip
+                          in_bits=value.bits, out_bits=out.bits, planes=turned and not upended,
+                          upended=upended, variant_channels=workload_channels(deep))  # fmt: skip
 
     slices = cut.height * cut.width * cut.channels
     plan = assemble(node, hw, [value], [in_dist], out, out_dist, slices, works, "permuting pool")
     for part in plan.slices:
         part.stores *= node.params.get("copies", 1)
     return plan
+
+
+def _permute_matrix(node: Node, hw: Hardware, width: int, channels: int) -> Plan:
+    """A matrix that lies flat, its columns over the tiles: each gets the whole, and writes to all (3720: bmm_b1_* and
+    three of one plane, 7 of 7)."""
+    value, out = node.inputs[0], node.output
+    own = channels // hw.tiles
+    slices = fit(hw, value.bytes, out.bytes, own // CHANNELS, equal=True)
+
+    def works(tile: int, _: int) -> Iterable[Work]:
+        yield DpuWork("maxpool", 1, width, own // slices, in_bits=value.bits, out_bits=out.bits,
+                      variant_channels=workload_channels(own // slices), planes=True)  # fmt: skip
+
+    return assemble(node, hw, [value], [WHOLE], out, WHOLE, slices, works, "columns over the tiles")
 
 
 def _same_rows(value: Value, out: Value) -> tuple[int, int, int] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
-from npusim.costs.work import ShaveWork, Work
+from npusim.costs.work import DmaWork, ShaveWork, Work
 from npusim.hardware.schema import Hardware
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import (
@@ -50,6 +50,8 @@ from npusim.lowering.values import Dist, Value, ceil_div
 
 #: Kernels that run along one axis.
 AXIS_KERNELS = frozenset({"softmax", "logsoftmax", "cumsum", "normalizel2", "detectionoutput"})
+#: Bits of a wide float; nothing else that a kernel writes to DDR is so wide.
+FP32 = 32
 #: Bytes of one line of CMX.
 CMX_LINE = 32
 #: Storage of constants that the compiler adds itself (the gamma of an RMS norm, the ones of a reciprocal).
@@ -357,10 +359,19 @@ def _loads(
     return loads if dense or shared else odd_halves(loads, hw)
 
 
+def _store(output: Value, elements: int, hw: Hardware) -> DmaWork:
+    """A part of a result on its way out; wide floats count as many bytes as those that are converted on the way in
+    (5010: all four of FP32, cvt_f16f32_* and the results of SSM models)."""
+    work = transfer("cmx", "ddr", elements, output.stored_bits, hw)
+    if output.bits == FP32 and hw.dma.counting == "elements":
+        return replace(work, counted_bytes=elements * hw.dma.convert_bytes)
+    return work
+
+
 def _stores(output: Value, parts: list[Part], tiling: Tiling, dense: bool, hw: Hardware) -> list[Store]:
     stores = []
     for tile, part in enumerate(parts if tiling.cuts else parts[:1]):
         target = tile if tiling.cuts else ALL_TILES
         for elements in filter(None, map(prod, part.pieces) if dense else [part.elements]):
-            stores.append(Store(target, transfer("cmx", "ddr", elements, output.stored_bits, hw)))
+            stores.append(Store(target, _store(output, elements, hw)))
     return odd_halves(stores, hw) if tiling.cuts and not dense else stores

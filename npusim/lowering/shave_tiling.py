@@ -244,7 +244,9 @@ def _order(shape: Shape, kernel: str, tiles: int, shaves: int) -> list[int]:
     if kernel in WIDE_KERNELS:
         order.append(W)
     outermost, threads = shape[order[0]], tiles * shaves
-    small = kernel == "sigmoid" and prod(shape) < SMALL[kernel] * tiles * tiles  # divided twice, as the compiler does
+    small = (
+        kernel == "sigmoid" and prod(shape) < SMALL[kernel] * tiles * tiles
+    )  # divided twice, as the compiler does
     if outermost < threads and outermost % tiles and not small:
         later = [d for d in order if d > order[0] and shape[d] >= threads]
         order = [*later[:1], *(d for d in order if d not in later[:1])]
