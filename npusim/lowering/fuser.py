@@ -39,11 +39,14 @@ class Fuser:
                 self.readers.setdefault(id, []).append(op)
         for tensor in graph.tensors:
             if tensor.constant or tensor.id in graph.inputs:
+                bits, stored = BITS[tensor.dtype], BITS[tensor.stored_dtype]
                 self.values[tensor.id] = Value(
                     storage=self.storage(),
                     shape=tensor.shape,
-                    bits=BITS[tensor.dtype],
-                    stored_bits=BITS[tensor.stored_dtype],
+                    bits=bits,
+                    stored_bits=min(bits, stored)
+                    if tensor.constant
+                    else stored,  # FP32 weights: FP16 in the blob
                     constant=tensor.constant,
                 )
         if not software.dma_convert:

@@ -171,10 +171,18 @@ def test_files_that_are_no_models(tmp_path: Path, name: str, content: bytes | No
 
 
 def test_onnx_files_are_read(tmp_path: Path) -> None:
+    """As an IR made of them: a division by a constant is a product, a batch norm goes into its convolution."""
     onnx = pytest.importorskip("onnx")
-    helper = onnx.helper
-    node = helper.make_node("Exp", ["x"], ["y"])
-    value = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1, 16]) for n in ("x", "y")]
-    graph = helper.make_graph([node], "g", value[:1], value[1:])
+    helper, nodes = onnx.helper, []
+    nodes.append(helper.make_node("Conv", ["x", "w"], ["c"]))
+    nodes.append(helper.make_node("BatchNormalization", ["c", "one", "one", "one", "one"], ["b"]))
+    nodes.append(helper.make_node("Exp", ["b"], ["e"]))
+    nodes.append(helper.make_node("Div", ["e", "six"], ["y"]))
+    value = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1, 4, 8, 8]) for n in ("x", "y")]
+    constants = {"w": np.ones((4, 4, 1, 1)), "one": np.ones(4), "six": np.full((), 6.0)}
+    stored = [
+        onnx.numpy_helper.from_array(array.astype(np.float32), name) for name, array in constants.items()
+    ]
+    graph = helper.make_graph(nodes, "g", value[:1], value[1:], stored)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "m.onnx")
-    assert types(load_model(tmp_path / "m.onnx")) == ["Exp"]
+    assert types(load_model(tmp_path / "m.onnx")) == ["Convolution", "Add", "Exp", "Multiply"]

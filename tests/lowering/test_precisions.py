@@ -24,6 +24,8 @@ LUNAR, PANTHER = (npusim.load_hardware(f"{name}.yaml") for name in ("lunarlake",
 
 def weights(kind: str) -> ov.Node:
     """Weights [OUT, WIDTH] as a compressed IR has them."""
+    if kind == "f32":
+        return op.constant(np.zeros((OUT, WIDTH), np.float32))
     if kind == "f16":
         return op.convert(op.constant(np.zeros((OUT, WIDTH), np.float16)), "f32")
     element = {"i8": Type.i8, "i4": Type.i4, "u4": Type.u4, "nf4": Type.nf4, "f8": Type.f8e4m3}[kind]
@@ -52,6 +54,13 @@ def dpu(result: Result) -> set[tuple[int, int, bool]]:
     """(activation bits, weight bits, float) of the MatMuls."""
     works = [work for work in result.program.tasks.works if isinstance(work, DpuWork) and work.kind == "conv"]
     return {(work.in_bits, work.weight_bits, work.fp8) for work in works}
+
+
+def test_weights_of_four_bytes_are_halved_when_compiled() -> None:
+    """Intel's compiler makes one schedule of a model in FP32 and of its twin whose weights are compressed to FP16."""
+    wide, narrow = (simulated([(kind, "")], LUNAR) for kind in ("f32", "f16"))
+    assert wide.metrics.latency_us == narrow.metrics.latency_us
+    assert wide.metrics.ddr_bytes == narrow.metrics.ddr_bytes
 
 
 @pytest.mark.parametrize("hw", [LUNAR, PANTHER], ids=["4000", "5010"])
