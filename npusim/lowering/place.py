@@ -133,7 +133,7 @@ class Placer:
         wants = self._wants(node)
         readers = self.readers.get(node.output.storage, [])
         alone = wants == "segments" and len(readers) == 1 and readers[0].params.get("axis") is None
-        followed = readers[0].params["kernel"] if alone else ""
+        followed = readers[0].params["kernel"] if alone and not self._quantised(readers[0]) else ""
         sliced = source.storage in self.sliced
         around = Surroundings(self.hint(source), sliced, wants, followed, bool(before))
         plan = plan_conv(node, self.hw, around)
@@ -156,6 +156,11 @@ class Placer:
         if splits or any(n.kind == "pool" or not self._fits_whole(n) for n in images):
             return "rows"
         return "either" if images else ""
+
+    def _quantised(self, node: Node) -> bool:
+        """Whether a kernel's result is changed to 8 bits, which finds it in CMX: such a convolution is not cut together
+        with its kernel (none of the 57 of yolov8n-int8 on 4000)."""
+        return any(n.params.get("quantize") for n in self.readers.get(node.output.storage, ()))
 
     def _fits_whole(self, node: Node) -> bool:
         """Whether every tile can hold all operands of a sum, which then takes them as they come (6 tiles, 512 x 28 x

@@ -36,7 +36,7 @@ from npusim.lowering.plan import (
 )
 from npusim.lowering.residency import booked_bytes
 from npusim.lowering.slicing import Cut
-from npusim.lowering.strategy import Split, choose, slices
+from npusim.lowering.strategy import Split, choose, choose_alone, slices
 from npusim.lowering.values import WHOLE, Dist, Value, ceil_div, even, round_up
 
 #: A convolution and the SHAVE kernel behind it are cut in two so that they overlap if each lasts so long, µs
@@ -64,8 +64,10 @@ class Surroundings:
 
 def plan_conv(node: Node, hw: Hardware, around: Surroundings = Surroundings()) -> Plan:
     """MatMul by constant weights, or a dense convolution."""
-    before = around.hint is not None and not around.hint.whole and not around.reordered
-    split = choose(node, hw, before, "" if around.reordered else around.wants)
+    if around.reordered:
+        split = choose_alone(node, hw)
+    else:
+        split = choose(node, hw, around.hint is not None and not around.hint.whole, around.wants)
     return Builder(node, hw, split, around).build()
 
 

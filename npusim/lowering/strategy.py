@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from npusim.costs.dpu import choose_mode, cycles
+from npusim.costs.dpu import STENCIL_PIXELS, choose_mode, cycles
 from npusim.hardware.schema import Hardware
 from npusim.lowering.conv_parts import CHANNELS, TABLE_BYTES, channel_bytes, conv_work, geometry
 from npusim.lowering.nodes import Node
+from npusim.lowering.plan import cmx_capacity
 from npusim.lowering.slicing import Cut, Demand, cut
 from npusim.lowering.values import ceil_div, even, round_up
 
@@ -24,6 +25,9 @@ ROWS_CLEAR = 0.9
 TIE = 0.97
 #: Channels a tile that such a split must leave (3720: 128 and 768 taken, 64 and 32 refused).
 TIE_CHANNELS = 128
+#: Share of the time of its weights' transfer that counts for a convolution alone, and how much longer rows may take
+#: without a kernel window (1.11 is taken by conv_c256_512_h56_k1s2, 1.23 refused by conv_c320_128_h20_k1s1 on 4000).
+WEIGHTS_COUNTED, ALONE_TOLERANCE = 0.25, 1.2
 #: Rows a tile below which a kernel with halo rows is not split over rows beside another one (7 a tile are not; 14 are).
 HALO_ROWS = 8
 
@@ -123,6 +127,34 @@ def _channels_win_ties(node: Node, n16: int, hw: Hardware) -> bool:
     activation, weights = (v.constant for v in node.inputs[:2])
     wide = weights and n16 >= TIE_CHANNELS * hw.tiles
     return hw.software.matmul_ties == "channels" and (wide or activation)
+
+
+def choose_alone(node: Node, hw: Hardware) -> Split:
+    """The split of a convolution whose activation was brought to channels last for it: the one that takes less long
+    with a part of its weights' transfer, which rows need whole on every tile. A pass that works on the image itself,
+    whose rows are multiples of 16 pixels, leaves rows in CMX (169 of 188 convolutions on 3720, 4000 and 5010)."""
+    height, width = geometry(node, hw)
+    n16 = round_up(node.params["n"], CHANNELS)
+    act = node.inputs[0]
+    if height < hw.tiles or n16 < CHANNELS * hw.tiles:
+        return choose(node, hw)
+    room = {split: demand(node, hw, split, split == "channels").total for split in ("rows", "channels")}
+    capacity = cmx_capacity(hw)
+    if (room["rows"] <= capacity) != (room["channels"] <= capacity):
+        return "rows" if room["rows"] <= capacity else "channels"
+    if act.shape[2] >= hw.tiles and act.shape[3] % CHANNELS == 0:
+        return "rows"
+    k16 = round_up(node.params["k"], CHANNELS)
+
+    def time(rows: int, channels: int) -> float:
+        works = (conv_work(rows, width, channels, k16, node, mode, hw) for mode in STENCIL_PIXELS)
+        return min(cycles(work, hw) for work in works) / hw.clocks.dpu_mhz
+
+    weights = WEIGHTS_COUNTED * n16 * channel_bytes(node) / hw.ddr.bandwidth_gbps / 1e3
+    by_rows = time(even(height, hw.tiles)[0], n16) + weights
+    by_channels = time(height, even(n16, hw.tiles, CHANNELS)[0]) + weights / 2
+    window = node.params["kernel"] != (1, 1)
+    return "rows" if by_rows <= by_channels * (1.0 if window else ALONE_TOLERANCE) else "channels"
 
 
 def depthwise_split(node: Node, hw: Hardware) -> Split:
