@@ -205,11 +205,13 @@ def _full_operand_order(operands: list[Value], shape: tuple[int, ...]) -> tuple[
 
 def _common_order(fuser: Fuser, inputs: list[Value], shape: tuple[int, ...]) -> tuple[int, ...]:
     """``_full_operand_order``, but row-major where a part of a product that stayed channels-last meets what is
-    row-major (Mul_6 of Mamba: the part of Exp_1 is reordered, not the state)."""
+    row-major (Mul_6 of Mamba: the part of Exp_1 is reordered, not the state), and where what a transpose of chunks has
+    to be moved for anyway is (Mul_5 of Mamba-2 with 2 and 4 chunks)."""
     full = [v for v in inputs if v.elements == prod(shape) and not v.constant]
     makers = [fuser.made.get(v.storage) for v in full]
     late = any(n is not None and n.params.get("outer") for n in makers)
-    return () if late and any(v.plain for v in full) else _full_operand_order(inputs, shape)
+    chunked = any(len(v.memory_order) > 3 for v in full)
+    return () if (late or chunked) and any(v.plain for v in full) else _full_operand_order(inputs, shape)
 
 
 def _channels_innermost(fuser: Fuser, op: Op, inputs: list[Value], shape: tuple[int, ...]) -> list[Value]:

@@ -58,7 +58,8 @@ def contract(fuser: Fuser, match: Match) -> Node:
     """Broadcast Multiply + ReduceSum as a batched MatMul: lhs [B, M, K], rhs [B, N, K], output [B, M, N].
 
     Where the software sums on SHAVE, the factors lie the same way; sums that are written as products with ones the DPU
-    runs wherever the others run.
+    runs wherever the others run. Operands and result of several chunks, which are a fourth dimension, are transposed by
+    tasks of their own; with one chunk the ops around them run in the MatMul's layout (Mamba-2 with 1, 2, 4 chunks).
     """
     op, axis = match.root, match.axis
     shape = fuser.shape(match.covered[0])
@@ -67,7 +68,8 @@ def contract(fuser: Fuser, match: Match) -> Node:
     batch = [d for d in dims if d != axis and a.shape[d] == b.shape[d] > 1]
     rows = [d for d in dims if a.shape[d] > 1 and b.shape[d] == 1]
     columns = [d for d in dims if b.shape[d] > 1 and a.shape[d] == 1]
-    if a.memory_order[-1:] != (axis,):
+    chunked = len(batch) > 1
+    if a.memory_order[-1:] != (axis,) or (chunked and a.memory_order != (*batch, *rows, axis)):
         a = fuser.move(a, full_order(a, [*batch, *rows, axis]), op)
     if b.memory_order != (*batch, *columns, axis):
         b = fuser.move(b, full_order(b, [*batch, *columns, axis]), op)
@@ -75,7 +77,7 @@ def contract(fuser: Fuser, match: Match) -> Node:
     keep = len(out.shape) == len(shape)
     renumber = {d: d if keep or d < axis else d - 1 for d in dims}
     order = [renumber[d] for d in (*batch, *rows, *columns)]
-    return fuser.emit(
+    node = fuser.emit(
         "bmm",
         op,
         [a, b],
@@ -86,3 +88,6 @@ def contract(fuser: Fuser, match: Match) -> Node:
         k=shape[axis],
         on="dpu" if op.attrs.get("ones") else fuser.software.contraction_engine,
     )
+    if chunked:
+        fuser.values[op.outputs[0]] = fuser.plain(node.output, op)
+    return node

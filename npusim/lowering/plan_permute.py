@@ -22,17 +22,30 @@ Fresh = Callable[[Value], Value]
 
 
 def plan_permute(node: Node, hw: Hardware, hint: Dist | None = None) -> Plan:
-    """A transpose: on the DPU an identity pooling whose output is written in another order; where a row on either side
-    is no multiple of 16 elements, and it fits CMX, by permuting DMAs (facts/vendor_lowering.md 1.2)."""
-    value, out = node.inputs[0], node.output
-    rows = [v.shape[v.memory_order[-1]] if v.memory_order else 1 for v in (value, out)]
-    if any(r % CHANNELS for r in rows) and value.bytes + out.bytes <= cmx_capacity(hw):
+    """A transpose: on the DPU an identity pooling whose output is written in another order; by permuting DMAs where the
+    rows that it reads are no multiple of 16 elements, or where whole rows are swapped in each of a batch, which is more
+    dimensions than a pool has (26 of 26 compiled transposes of 1 to 4 matrices)."""
+    value = node.inputs[0]
+    row = value.shape[value.memory_order[-1]] if value.memory_order else 1
+    if row % CHANNELS or len(_moved_blocks(value, node.output)) > 3:
         return plan_permute_dma(node, hw)
     if node.params.get("reorder"):
         plan = _reorder_channels(node, hw, hint)
         if plan is not None:
             return plan
     return _permute_dpu(node, hw)
+
+
+def _moved_blocks(value: Value, out: Value) -> tuple[int, ...]:
+    """Extents of a value in memory, those that lie side by side in the same order before and after as one."""
+    before, after = value.memory_order, out.memory_order
+    blocks: list[int] = []
+    for i, axis in enumerate(before):
+        if i and after.index(axis) == after.index(before[i - 1]) + 1:
+            blocks[-1] *= value.shape[axis]
+        else:
+            blocks.append(value.shape[axis])
+    return tuple(blocks)
 
 
 def _reorder_channels(node: Node, hw: Hardware, hint: Dist | None) -> Plan | None:
@@ -63,20 +76,22 @@ def _reorder_channels(node: Node, hw: Hardware, hint: Dist | None) -> Plan | Non
 
 def plan_permute_dma(node: Node, hw: Hardware) -> Plan:
     """Into one tile's CMX, permuted there by one transfer an engine, and out (dwconv1d_c1536_t4: 2 of 0.195 us); in
-    slices where both forms do not fit (dwconv1d_c4096_t100: 2)."""
+    slices of its longest dimension where both do not fit (13 of 13 transposes of 0.3 to 6 MiB; dwconv1d_c4096_t100)."""
     value, out, engines = node.inputs[0], node.output, hw.dma.engines
-    slices = ceil_div(value.bytes + out.bytes, cmx_capacity(hw))
+    longest = max(_moved_blocks(value, out), default=1)
+    line = (value.bytes + out.bytes) // longest
+    slices = next(n for n in range(1, longest + 1) if ceil_div(longest, n) * line <= cmx_capacity(hw))
     parts = []
-    for own, elements in zip(even(value.elements, slices), even(out.elements, slices), strict=True):
+    for lines in even(longest, slices):
+        elements = value.elements // longest * lines
         work: list[tuple[int, Work]] = [
-            (0, DmaWork("cmx", "cmx", part * value.bits // 8, part * value.bits // 8, "resize"))
-            for part in even(own, engines)
+            (0, DmaWork("cmx", "cmx", part * value.bits // 8, part * value.bits // 8))
+            for part in even(elements, engines)
         ]
-        load = Load(0, 0, load_value(value, own, hw), own * value.bits // 8)
+        load = Load(0, 0, load_value(value, elements, hw), elements * value.bits // 8)
         used = (elements * out.bits // 8,) + (0,) * (hw.tiles - 1)
-        parts.append(
-            Slice([load], work, [Store(0, transfer("cmx", "ddr", elements, out.stored_bits, hw))], used)
-        )
+        store = Store(0, transfer("cmx", "ddr", elements, out.stored_bits, hw))
+        parts.append(Slice([load], work, [store], used))
     return Plan(node, [value], [None], out, None, parts, "permuted by DMA")
 
 
