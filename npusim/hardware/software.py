@@ -115,6 +115,9 @@ class Software(Section):
     """A MatMul split over output channels multicasts its result to all tiles; else every tile keeps its part."""
     refold_in_cmx: bool = True
     """A product or a change of layout hands its result over in CMX to a sum that folds it to other dimensions."""
+    shared_refolds_in_cmx: bool = True
+    """A sum that folds its operands to other dimensions hands its result over in CMX to several readers; else to one
+    only."""
     fused_widening: bool = False
     """The convolution that gives one plane 16 channels runs in slices together with the poolings that reduce it."""
     broadcast_by_planes: bool = False

@@ -6,9 +6,10 @@ from dataclasses import replace
 from itertools import count
 from math import prod
 
+from npusim.costs.work import DpuWork
 from npusim.hardware.schema import Hardware
 from npusim.lowering.cells import image_split, is_refolded, refold, row_split
-from npusim.lowering.conv_parts import CHANNELS, flattened, folded, is_stem
+from npusim.lowering.conv_parts import CHANNELS, flattened, fold_rows, folded, is_stem
 from npusim.lowering.factors import (
     channel_factor,
     divides_by_smaller,
@@ -42,8 +43,9 @@ from npusim.lowering.plan_reduce import plan_reduce
 from npusim.lowering.plan_reduce_conv import plan_reduce_conv
 from npusim.lowering.plan_shave import ADDED_CONSTANT, plan_shave
 from npusim.lowering.plan_spread import plan_spread, spread_factor
+from npusim.lowering.shave_tiling import VECTOR
 from npusim.lowering.strategy import choose, depthwise_split
-from npusim.lowering.values import WHOLE, Dist, Value, canonical4
+from npusim.lowering.values import WHOLE, Dist, Value, canonical4, even
 
 #: Elements from which a sum over the innermost axis is a convolution with ones (``convert_reduce_sum_to_conv.cpp`` of
 #: Intel's compiler; 1,536 rows of 4 are, 4,000 in one row are pooled).
@@ -64,6 +66,7 @@ class Placer:
         self.readers = readers
         self.hints: dict[int, Dist] = {}
         self.sliced: dict[int, Plan] = {}
+        self.on_dpu: set[int] = set()
         self.latest: Plan | None = None
         self.chains = count()
 
@@ -86,6 +89,8 @@ class Placer:
                 self.hints[plan.output.storage] = plan.out_dist
             if len(plan.slices) > 1:
                 self.sliced[plan.output.storage] = plan
+            if any(isinstance(work, DpuWork) for part in plan.slices[:1] for _, work in part.computes):
+                self.on_dpu.add(plan.output.storage)
             self.latest = plan
 
     def _overlap(self, plan: Plan) -> None:
@@ -317,7 +322,9 @@ class Placer:
         kernel = node.params["kernel"]
         same = all(v.elements == node.output.elements for v in node.inputs)
         if kernel == "add" and same:
-            return [plan_add(node, self.hw, WHOLE if is_row(node.output) else self._sum_hint(node))]
+            plan = plan_add(node, self.hw, WHOLE if is_row(node.output) else self._sum_hint(node))
+            shared = len(self.readers.get(node.output.storage, ())) > 1 and is_refolded(node.output)
+            return [replace(plan, refolded=shared and not self.hw.software.shared_refolds_in_cmx)]
         if kernel == "subtract" and same:
             negated = replace(node, inputs=[node.inputs[1]], output=self.fresh(node.inputs[1]))
             total = replace(node, inputs=[node.inputs[0], negated.output])
@@ -349,11 +356,13 @@ class Placer:
             return self._scale_by_activation(node, axis)
         if has_row_factor(node, self.hw):
             return self._scale_rows(node)
-        hint = self._outer_hint(node) if node.params.get("outer") else self._common_hint(node)
+        outer = node.params.get("outer")
+        hint = self._outer_hint(node) if outer else self._common_hint(node)
         small = spread_factor(node)
         if small is not None:
-            return plan_spread(node, self.hw, kernel, small, self.fresh)
-        return [self._apart(plan_shave(node, self.hw, kernel, hint))]
+            return plan_spread(node, self.hw, kernel, small, self.fresh, self._granule(node))
+        granule = 1 if outer or len(node.output.shape) > 4 else self._granule(node)
+        return [self._apart(plan_shave(node, self.hw, kernel, hint, granule))]
 
     def _apart(self, plan: Plan) -> Plan:
         """A plan whose result goes through DDR where all its readers are sums that fold it anew."""
@@ -365,16 +374,29 @@ class Placer:
 
     def _outer_hint(self, node: Node) -> Dist | None:
         """A channels-last product [1, C, H, W] takes over how an operand's channels lie over the tiles, where every
-        SHAVE gets equal many (1,536 on 4 or 6 tiles; on 5 Mul_2 of Mamba is cut by itself)."""
+        SHAVE gets equal many (1,536 on 4 or 6 tiles); where not, it cuts them by itself, in granules of 8 (Mul_2 of
+        Mamba with 4 tokens: 2,048 channels on 3, 5 and 6 tiles, 1,536 on 5: 5 of 5). What a MatMul has made of rows
+        that it folded is unfolded through DDR (8 to 32 tokens are cut over tokens, 2 to 6 over channels: 27 of 27).
+        """
         channels, shaves = node.output.shape[1], self.hw.shave.per_tile
+        pixels = node.output.elements // channels
         for value in node.inputs:
             hint = self.hint(value)
-            if hint is not None and len(set(hint.cuts)) == 1 and sum(hint.cuts) == channels > hint.outer:
-                if hint.cuts[0] % (CHANNELS * shaves) == 0:
-                    return Dist(node.output.elements // channels, hint.cuts)
-            elif hint is not None and value.elements == node.output.elements:
+            unfolded = fold_rows(value.elements // channels, self.hw.software.row_fold)[1] == 1
+            if hint is not None and sum(hint.cuts) == channels > hint.outer and unfolded:
+                if len(set(hint.cuts)) == 1 and hint.cuts[0] % (CHANNELS * shaves) == 0:
+                    return Dist(pixels, hint.cuts)
+                return Dist(pixels, even(channels, self.hw.tiles, VECTOR))
+            if hint is not None and value.elements == node.output.elements:
                 return hint
         return None
+
+    def _granule(self, node: Node) -> int:
+        """A product with what it broadcasts, one operand of which the DPU has made, is cut over whole granules of
+        channels (Mul_4 of Mamba-2's single token and Mul_10: 80 heads on 4 tiles as 32, 16, 16 and 16, 64 on 3 as 32,
+        16 and 16; Mul_1: 256 rows on 3 as 96, 80 and 80: 7 of 7; not Mul_7, whose rows and heads are one dimension)."""
+        outer = any(v.elements < node.output.elements for v in node.inputs)
+        return CHANNELS if outer and any(v.storage in self.on_dpu for v in node.inputs) else 1
 
     def _scale_rows(self, node: Node) -> list[Plan]:
         """[M, K] scaled by [M, 1]: M becomes the channels, and the result is stored with them last, as its readers

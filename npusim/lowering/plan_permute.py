@@ -50,25 +50,38 @@ def _moved_blocks(value: Value, out: Value) -> tuple[int, ...]:
 
 def _reorder_channels(node: Node, hw: Hardware, hint: Dist | None) -> Plan | None:
     """A channels-last value written row-major: every tile writes its channels, which its readers take over; it finds
-    them in CMX (Mul_4 of Mamba), or gets the whole value (parts of Exp_1: one transfer to all tiles). None where that
-    does not fit CMX, or the channels are no multiple of 16 each."""
+    them in CMX (Mul_4 of Mamba), or gets the whole value (parts of Exp_1: one transfer to all tiles). What lies cut
+    over rows stays so (Mul_4 with 8 tokens and more: 11 of 11). None where that does not fit CMX, or the channels are
+    no multiple of 16 each."""
     value, out = node.inputs[0], node.output
     channels = value.shape[value.memory_order[-1]]
     pixels = value.elements // channels
-    cuts = even(channels, hw.tiles, CHANNELS)
-    if len(cuts) < hw.tiles or channels % CHANNELS:
-        return None
-    found = Dist(pixels, cuts)
-    in_dist = found if hint == found else WHOLE
-    out_dist = Dist(1, tuple(c * pixels for c in cuts))
-    held = in_dist.elements(0, value.elements) * value.bits + cuts[0] * pixels * out.bits
-    if held > 8 * cmx_capacity(hw):
-        return None
     dims = [value.shape[d] for d in value.memory_order]
     rows, columns = (prod(dims[:-2]), dims[-2]) if len(dims) > 2 else (dims[0], 1)
+    flat = len(dims) == 2 and not hw.software.upright_matrices
+    if flat:
+        rows, columns = 1, rows
+    line = columns * channels
+    by_rows = hint is not None and hint.outer == 1 and sum(hint.cuts) == rows * line and len(dims) > 2
+    if hint is not None and by_rows and not any(c % line for c in hint.cuts):
+        heights = [c // line for c in hint.cuts]
+        in_dist, out_dist = hint, Dist(channels, tuple(h * columns for h in heights))
+        cuts: tuple[int, ...] = (channels,) * hw.tiles
+        held = hint.elements(0, 0) * (value.bits + out.bits)
+    else:
+        cuts = even(channels, hw.tiles, CHANNELS)
+        if len(cuts) < hw.tiles or channels % CHANNELS:
+            return None
+        heights = [rows] * hw.tiles
+        found = Dist(pixels, cuts)
+        in_dist = found if hint == found else WHOLE
+        out_dist = WHOLE if flat else Dist(1, tuple(c * pixels for c in cuts))
+        held = in_dist.elements(0, value.elements) * value.bits + cuts[0] * pixels * out.bits
+    if held > 8 * cmx_capacity(hw):
+        return None
 
     def works(tile: int, _: int) -> Iterable[Work]:
-        yield DpuWork("maxpool", rows, columns, cuts[tile], in_bits=value.bits, out_bits=out.bits,
+        yield DpuWork("maxpool", heights[tile], columns, cuts[tile], in_bits=value.bits, out_bits=out.bits,
                       variant_channels=workload_channels(cuts[tile]), planes=columns > 1)  # fmt: skip
 
     return assemble(node, hw, [value], [in_dist], out, out_dist, 1, works, "to row-major over channels")

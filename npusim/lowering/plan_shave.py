@@ -46,7 +46,7 @@ from npusim.lowering.shave_tiling import (
     shave_axis,
     tile_axis,
 )
-from npusim.lowering.values import Dist, Value, ceil_div
+from npusim.lowering.values import Dist, Value, ceil_div, even
 
 #: Kernels that run along one axis.
 AXIS_KERNELS = frozenset({"softmax", "logsoftmax", "cumsum", "normalizel2", "detectionoutput"})
@@ -58,10 +58,11 @@ CMX_LINE = 32
 ADDED_CONSTANT = -1
 
 
-def plan_shave(node: Node, hw: Hardware, kernel: str, hint: Dist | None = None) -> Plan:
+def plan_shave(node: Node, hw: Hardware, kernel: str, hint: Dist | None = None, granule: int = 1) -> Plan:
     """The plan of one kernel over the operands of a node.
 
-    ``hint`` is how its first operand lies in CMX already; a kernel that may takes over that split (facts 2.4).
+    ``hint`` is how its first operand lies in CMX already; a kernel that may takes over that split (facts 2.4). Without,
+    its channels are cut over whole granules where every tile gets one.
     """
     output = node.output
     if kernel in ROW_KERNELS and _unrolled(node):
@@ -78,7 +79,9 @@ def plan_shave(node: Node, hw: Hardware, kernel: str, hint: Dist | None = None) 
         tiling = _batched(shape, node.params["batched"], kernel, hw)
         aligned = [_batched_operand(a, shape, tiling.shape) for a in aligned]
     else:
-        tiling = split(shape, kernel, _locked(node, kernel, shape), hw, hint)
+        alike = all(a is None or prod(a) in (1, prod(shape)) for a in aligned)
+        locked = _locked(node, kernel, shape)
+        tiling = split(shape, kernel, locked, hw, hint, granule=granule, fusible=alike)
         tiling = replace(tiling, granule=_granule(tiling, kernel, output))
     tiling = slice_to_fit(tiling, kernel, list(zip(operands, aligned, strict=True)), output, hw)
     return _build(node, hw, kernel, operands, aligned, tiling)
@@ -159,8 +162,12 @@ def _locked(node: Node, kernel: str, shape: Shape) -> int | None:
     return next((d for d in (W, H, C) if prod(shape[d + 1 :]) == inner and shape[d] == output.shape[axis]), W)
 
 
-def split(shape: Shape, kernel: str, locked: int | None, hw: Hardware, hint: Dist | None = None) -> Tiling:
-    """How a kernel's output is cut over tiles and SHAVEs, before slicing."""
+def split(
+    shape: Shape, kernel: str, locked: int | None, hw: Hardware, hint: Dist | None = None, *, granule: int = 1,
+    fusible: bool = True,
+) -> Tiling:  # fmt: skip
+    """How a kernel's output is cut over tiles and SHAVEs, before slicing. What broadcasts operands (an outer product)
+    is not ``fusible``: a tile's part keeps its shape."""
     tiles = 1 if kernel in hw.software.single_tile_kernels else hw.tiles
     hint = hint if tiles == hw.tiles else None
     total = prod(shape)
@@ -175,6 +182,8 @@ def split(shape: Shape, kernel: str, locked: int | None, hw: Hardware, hint: Dis
             return _short(shape, kernel, locked, tiles, hw)
         axis = picked
         cuts = segments(shape[axis], tiles)
+        if axis == C and granule > 1 and shape[C] % granule == 0 and shape[C] >= tiles * granule:
+            cuts, fusible = even(shape[C], tiles, granule), False
         if kernel == "softmax" and axis == H and shape[H] % tiles:
             cuts = filled(shape[H], tiles, FLAT_GRANULE)
     lines = kernel in LINE_KERNELS and locked == W
@@ -184,7 +193,7 @@ def split(shape: Shape, kernel: str, locked: int | None, hw: Hardware, hint: Dis
     if lines:
         extents = tuple(cut * prod(shape[:W]) // shape[axis] for cut in cuts)
     uneven = any(extent % hw.shave.per_tile for extent in extents)
-    fused = uneven and inner == axis and kernel in BALANCED_KERNELS and locked is None
+    fused = fusible and uneven and inner == axis and kernel in BALANCED_KERNELS and locked is None
     if not fused and min(extents, default=0) < hw.shave.per_tile:
         shaves = 1
     alike = kernel in AGNOSTIC_KERNELS or fused or lines or axis == C

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import prod
 
 from npusim.costs.work import DmaWork, Work
 from npusim.hardware.schema import Hardware
@@ -29,13 +30,16 @@ def spread_factor(node: Node) -> int | None:
 
 
 def plan_spread(
-    node: Node, hw: Hardware, kernel: str, small: int, fresh: Callable[[Value], Value]
+    node: Node, hw: Hardware, kernel: str, small: int, fresh: Callable[[Value], Value], granule: int = 1
 ) -> list[Plan]:
     """The factor is expanded in the CMX of one tile, to whole rows and then over them, and every tile copies its part
     of it from there; through DDR where the product is sliced, or the expanded factor and a part of it do not fit."""
     factor, full = node.inputs[small], fresh(node.output)
     inputs = [full if k == small else v for k, v in enumerate(node.inputs)]
-    product = plan_shave(replace(node, inputs=inputs), hw, kernel)
+    outer, *middle, row = [d for d in node.output.physical if d > 1]
+    seen = [replace(v, shape=(1, outer, prod(middle), row), order=()) for v in (*inputs, node.output)]
+    product = plan_shave(replace(node, inputs=seen[:-1], output=seen[-1]), hw, kernel, granule=granule)
+    product = replace(product, node=node, inputs=inputs, output=node.output)
     part = product.slices[0]
     capacity, out = cmx_capacity(hw), max(part.out_bytes)
     own, other = (

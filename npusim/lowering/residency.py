@@ -279,6 +279,8 @@ def _stays(
         return _slices_stay(result, plans, source, reader, tiles, capacity)
     if value.partial or not made.resident_output or plan.in_dists[operand] != made.out_dist:
         return False
+    if made.refolded and plan.node.params.get("kernel") != "convert":
+        return False
     if made.function != plan.function or (_permutes(plan) and _on_shave(made)):
         return False
     loads = [x for part in plan.slices for x in part.loads if x.operand == operand]

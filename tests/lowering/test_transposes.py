@@ -1,0 +1,77 @@
+"""Transposes, and products that are cut as their operands lie, against what the vendor's compiler makes of the same
+models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset13 as op
+
+import workloads
+from npusim.costs.work import DmaWork, DpuWork, ShaveWork
+from npusim.graph import load_model
+from npusim.hardware import load_hardware
+from npusim.hardware.schema import Hardware
+from npusim.lowering import Program, lower
+
+LUNAR_LAKE = "lunarlake-vpunn.yaml"
+
+
+def _lower(folder: Path, model: ov.Model, hw: Hardware) -> Program:
+    path = folder / "model.xml"
+    ov.save_model(model, path)
+    return lower(load_model(path), hw)
+
+
+def _transpose(folder: Path, shape: tuple[int, ...], order: tuple[int, ...]) -> Program:
+    x = op.parameter(shape, np.float16)
+    model = ov.Model([op.transpose(x, np.array(order, np.int64))], [x], "transpose")
+    return _lower(folder, model, load_hardware(LUNAR_LAKE))
+
+
+@pytest.mark.parametrize(
+    ("shape", "order", "permuted"),
+    [
+        ((1, 1, 256, 24), (0, 1, 3, 2), [6144] * 2),  # rows of 24 are read
+        ((1, 1, 24, 256), (0, 1, 3, 2), []),  # rows of 256 are
+        ((2, 128, 24, 128), (0, 2, 1, 3), [264192] * 4 + [258048] * 2),  # rows swapped in each of two
+        ((4, 64, 24, 128), (0, 2, 1, 3), [264192] * 4 + [258048] * 2),  # cut along the longest dimension
+        ((1, 128, 24, 128), (0, 2, 1, 3), []),  # in one: a pool
+    ],
+)
+def test_what_a_pool_cannot_permute_is_permuted_by_dma(
+    tmp_path: Path, shape: tuple[int, ...], order: tuple[int, ...], permuted: list[int]
+) -> None:
+    """In slices of which operand and result fit one tile, halved over the engines (26 of 26 compiled transposes)."""
+    works = [t.work for t in _transpose(tmp_path, shape, order).tasks]
+    moved = [w.bytes for w in works if isinstance(w, DmaWork) and (w.src, w.dst) == ("cmx", "cmx")]
+    assert moved == permuted
+    assert any(isinstance(w, DpuWork) for w in works) is not bool(permuted)
+
+
+def _pieces(program: Program, name: str) -> list[int]:
+    """Elements of each kernel call of a product."""
+    works = [t.work for t in program.tasks if program.ops[t.op].name.endswith(name)]
+    return [w.out_elements for w in works if isinstance(w, ShaveWork) and w.kernel == "multiply"]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "tiles", "pieces"),
+    [
+        (4, 3, [344 * 4, 344 * 4, 344 * 4, 336 * 4, 344 * 4, 336 * 4]),  # channels: 688, 680, 680
+        (4, 6, [176 * 4, 168 * 4] * 4 + [168 * 4] * 4),  # 344, 344, 344, 344, 336, 336
+        (8, 4, [2048] * 8),  # tokens: one a SHAVE
+    ],
+)
+def test_outer_products_of_few_tokens_are_cut_over_channels(
+    tmp_path: Path, tokens: int, tiles: int, pieces: list[int]
+) -> None:
+    """dt * A of Mamba-370m: rows that the MatMul before has folded are cut over tokens."""
+    model = workloads.build("mamba-370m", layers=1, tokens=tokens, lm_head=False)
+    program = _lower(tmp_path, model, load_hardware(LUNAR_LAKE, [f"tiles={tiles}"]))
+    names = {o.name for t in program.tasks for o in [program.ops[t.op]] if isinstance(t.work, ShaveWork)}
+    found = {name: _pieces(program, name) for name in sorted(names)}
+    assert [16 * p for p in pieces] in found.values()
