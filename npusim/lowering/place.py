@@ -43,13 +43,14 @@ from npusim.lowering.plan_reduce import plan_reduce
 from npusim.lowering.plan_reduce_conv import plan_reduce_conv
 from npusim.lowering.plan_shave import ADDED_CONSTANT, plan_shave
 from npusim.lowering.plan_spread import plan_spread, spread_factor
-from npusim.lowering.shave_tiling import VECTOR
 from npusim.lowering.strategy import choose, depthwise_split
 from npusim.lowering.values import WHOLE, Dist, Value, canonical4, even
 
 #: Elements from which a sum over the innermost axis is a convolution with ones (``convert_reduce_sum_to_conv.cpp`` of
 #: Intel's compiler; 1,536 rows of 4 are, 4,000 in one row are pooled).
 WORTH_CONVOLVING = 4096
+#: Granule in which the channels of an outer product are cut over the tiles.
+VECTOR = 8
 
 
 class Placer:

@@ -23,8 +23,6 @@ N, C, H, W = range(4)
 
 #: Elements of one granule of a flat vector.
 FLAT_GRANULE = 16
-#: Elements that a SHAVE works on at once: innermost channels are cut in granules of as many.
-VECTOR = 8
 #: How many times its fair share one tile may get before the tiles share another axis. The vendor's schedules have cuts
 #: up to 1.5 times uneven (4 channels on 3 tiles); that there is a bound is a guess: it compares costs.
 UNEVEN = 1.5
