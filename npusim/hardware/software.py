@@ -63,6 +63,37 @@ class Hints(Section):
     """Several at a time: as many run side by side as the tiles allow, the others queue behind them."""
 
 
+class Tiling(Section):
+    """What the compiler's estimate of a MatMul's slices takes for granted (``lowering.tiling``)."""
+
+    buffer_bytes: Count = 32_768
+    """Buffers of an op are counted in steps of so many bytes where it is asked whether all of it fits CMX."""
+    large_weights: Annotated[float, Field(gt=0, le=1)] = 0.45
+    """Share of CMX from which the weights of one slice count as large, as do weights that are no constants."""
+    large_activations: Positive = 1.0
+    """Share of CMX from which a slice's activation or result counts as large."""
+    nested_overlap: bool = False
+    """Slices along rows and channels are made to overlap, too."""
+    channels_penalty: Positive = 1.1
+    """How much longer slices split over channels are taken to compute, if those are few."""
+    rows_preference: Positive = 1.08
+    """A split over rows is taken up to this multiple of the estimate for one over channels, whose result goes to every
+    tile (where both could be: rows at 1.065 at most and channels at 1.086 at least on 4000, 1.024 and 1.026 on 3720,
+    1.056 and 1.060 on 5010; 10 of 367 are beyond)."""
+    finer_tolerance: Positive = 1.05
+    """Slices of which results overlap, too, are taken up to this multiple of the estimate without them, for ours of
+    small slices is high (of 140 MatMuls as many have the compiler's slices: 133, 132 and 134 on 4000, 3720 and
+    5010)."""
+    dma_latency_us: NonNegative = 100 / 1850
+    """Start of a transfer, µs."""
+    dma_gbps: Positive = 45.0
+    """Rate of one engine, GB/s."""
+    shared_by: Literal["busiest", "largest", "mean"] = "busiest"
+    """What transfers to all tiles take: what the busiest engine does, the largest one, or all by the engines."""
+    short_line_bytes: Count = 64
+    """Channels of a pixel that are written in parts of less than so many bytes take longer in proportion."""
+
+
 class Software(Section):
     """What the compiler and driver generation decides: the same silicon has several."""
 
@@ -124,6 +155,8 @@ class Software(Section):
     """A broadcast along the innermost axis expands every plane by a transfer of its own; else all in one."""
     dma_split_bytes: Count = 77_000
     """A lone transfer above this size is cut in two, one an engine."""
+    tiling: Tiling = Tiling()
+    """How slices of a MatMul are estimated."""
     pipeline_share: Annotated[float, Field(gt=0, le=1)] = 0.85
     """Share of CMX that two slices of a convolution may take, so that one is loaded while the other computes."""
     channel_patience: Annotated[float, Field(ge=1)] = 1.0

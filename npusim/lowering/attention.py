@@ -67,7 +67,7 @@ class PerHead:
         source, weights = part.inputs[:2]
         k = part.params["k"]
         out = self.value((self.rows, self.width), bits)
-        params = {**part.params, "n": self.width}
+        params = {**part.params, "n": self.width, "shared": True}
         return replace(
             part, inputs=[source, replace(weights, shape=(self.width, k))], output=out, params=params
         )

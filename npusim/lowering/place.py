@@ -57,14 +57,20 @@ class Placer:
     """Makes plans of nodes in order. ``hints`` are the Dists in which values lie in CMX already, by storage."""
 
     def __init__(
-        self, hw: Hardware, storages: int, readers: dict[int, list[Node]], outputs: set[int]
+        self,
+        hw: Hardware,
+        storages: int,
+        readers: dict[int, list[Node]],
+        makers: dict[int, str],
+        outputs: set[int],
     ) -> None:
-        """Start with nothing in CMX. ``readers`` are the nodes that read a storage, ``outputs`` the storages that the
-        model returns."""
+        """Start with nothing in CMX. ``readers`` are the nodes that read a storage, ``makers`` the kinds of those that
+        make one, ``outputs`` the storages that the model returns."""
         self.hw = hw
         self.outputs = outputs
         self.storages = storages
         self.readers = readers
+        self.makers = makers
         self.hints: dict[int, Dist] = {}
         self.sliced: dict[int, Plan] = {}
         self.on_dpu: set[int] = set()
@@ -146,7 +152,23 @@ class Placer:
         if len(plan.slices) > 1 and len(readers) == 1 and readers[0].params.get("kernel") == "add":
             # The residual sum of a single token finds out_proj in CMX (8 of 8 decodes).
             plan.gathered |= is_row(readers[0].output)
+        if len(plan.slices) > 1 and readers and all(self._on_dpu(n) for n in readers):
+            plan.gathered |= plan.fits_whole(self.hw)
         return [*before, plan]
+
+    def _on_dpu(self, node: Node) -> bool:
+        """Whether a node is a convolution, or a product of two that the DPU makes: those find the slices of a MatMul
+        side by side in CMX (mlp_*, ffn_relu_* and glu_* of 5010)."""
+        return node.kind == "conv" or self._is_dpu_product(node)
+
+    def _is_dpu_product(self, node: Node) -> bool:
+        """A product of what two MatMuls make, whose channels lie innermost: 5010 multiplies them on the DPU (glu_*, 24
+        of 24; of two inputs it stays with the SHAVEs)."""
+        if node.params.get("kernel") != "multiply" or not self.hw.software.eltwise_multiply_on_dpu:
+            return False
+        made = [self.makers.get(v.storage) for v in node.inputs]
+        alike = all(v.elements == node.output.elements for v in node.inputs)
+        return alike and len(made) == 2 and all(kind == "conv" for kind in made)
 
     def _wants(self, node: Node) -> str:
         """How the readers of a convolution's result want it to lie (``Surroundings.wants``)."""
@@ -350,6 +372,9 @@ class Placer:
         return None if first is not None and first.whole and any(h != first for h in hints) else first
 
     def _multiply(self, node: Node, kernel: str) -> list[Plan]:
+        if self._is_dpu_product(node):
+            first, *others = [self.hint(v) for v in node.inputs]
+            return [plan_add(node, self.hw, first if all(h == first for h in others) else None)]
         if is_runtime_scale(node) or is_row_product(node):
             return [plan_runtime_scale(node, self.hw)]
         axis = channel_factor(node, self.hw)

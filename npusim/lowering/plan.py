@@ -84,6 +84,12 @@ class Plan:
         from the rest, so that nothing is prefetched or stays in CMX across (``attention.PerHead``)."""
         return str(self.node.params.get("function", ""))
 
+    def fits_whole(self, hw: Hardware) -> bool:
+        """Whether all of the output may lie in CMX at once."""
+        return self.out_dist is not None and max(held(self.output, self.out_dist, hw.tiles)) <= cmx_capacity(
+            hw
+        )
+
     @property
     def resident_output(self) -> bool:
         """The whole output is in CMX at once when the plan has run."""

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from npusim.costs.dpu import choose_mode
 from npusim.costs.price import work_us
-from npusim.costs.work import MpeMode, ShaveWork, Work
+from npusim.costs.work import DmaWork, MpeMode, ShaveWork, Work
 from npusim.hardware.schema import Hardware
 from npusim.lowering.conv_parts import (
     CHANNELS,
+    TABLE_BYTES,
     channel_bytes,
     conv_work,
     fused_load,
@@ -134,7 +135,11 @@ class Builder:
 
     def build(self) -> Plan:
         """The plan."""
-        parts = [self._slice(r, c) for r in range(self.cut.rows) for c in range(self.cut.channels)]
+        rows, channels = range(self.cut.rows), range(self.cut.channels)
+        if self.cut.rows_first:
+            parts = [self._slice(r, c) for r in rows for c in channels]
+        else:
+            parts = [self._slice(r, c) for c in channels for r in rows]
         in_dist = WHOLE if self.from_whole else row_dist(self.act, self.in_rows, self.hw.tiles)
         names = {"rows": "rows (SOH)", "channels": "output channels (SOK)", "repeated": ""}
         used = self.hw.tiles if self.split != "channels" else min(self.hw.tiles, self.n16 // CHANNELS)
@@ -166,7 +171,7 @@ class Builder:
         done = sum(even(self.n16, self.cut.channels, CHANNELS)[:c])
         real = min(channels, self.n - done)
         if self.split == "rows":
-            tile_rows = tuple(nth(even(h, self.cut.rows), r) for h in even(self.height, self.hw.tiles))
+            tile_rows = tuple(rows for _, rows in self._tile_ranges(r))
             tile_channels = (channels,) * len(tile_rows)
         else:
             count = (
@@ -182,9 +187,9 @@ class Builder:
             for t, (h, n) in enumerate(zip(tile_rows, tile_channels, strict=True))
             if h and n
         ]
-        number = r * self.cut.channels + c
+        number = r * self.cut.channels + c if self.cut.rows_first else c * self.cut.rows + r
         return Slice(
-            [*self._act_loads(r, tile_rows), *self._constants(r, c, channels, tile_channels)],
+            [*self._act_loads(r, c, tile_rows), *self._constants(r, c, channels, tile_channels)],
             computes,
             self._stores(tile_rows, tile_channels, real),
             self._held(tile_rows, tile_channels, channels),
@@ -198,21 +203,30 @@ class Builder:
         shared = self.split == "channels" and self.whole and self.hw.software.broadcast_output
         return choose_mode(rows, self.width, channels if shared else own, self.hw)
 
-    def _act_loads(self, r: int, tile_rows: tuple[int, ...]) -> list[Load]:
-        """The activation rows of a slice; loaded once for all its slices along channels."""
+    def _act_loads(self, r: int, c: int, tile_rows: tuple[int, ...]) -> list[Load]:
+        """The activation rows of a slice; loaded once for all its slices along channels if those come together."""
+        key = (r,) if self.cut.rows_first or self.cut.rows == 1 else (r, c)
         if self.from_whole:
             start = sum(even(self.height, self.cut.rows)[:r]) if self.split != "rows" else 0
             end = start + tile_rows[0] if self.split != "rows" else self.height
-            return [self._act_load(ALL_TILES, self._input_rows(start, end), (0, r))]
+            return [self._act_load(ALL_TILES, self._input_rows(start, end), (0, *key))]
         loads = []
         for t, (begin, rows) in enumerate(self._tile_ranges(r)):
             if rows:
-                loads.append(self._act_load(t, self._input_rows(begin, begin + rows), (0, t, r)))
+                loads.append(self._act_load(t, self._input_rows(begin, begin + rows), (0, t, *key)))
         return odd_halves(loads, self.hw)
 
     def _tile_ranges(self, r: int) -> list[tuple[int, int]]:
-        """First output row and number of rows of slice ``r`` on every tile."""
+        """First output row and number of rows of slice ``r`` on every tile: the tiles share every slice of a MatMul;
+        of a convolution with halo, every tile cuts its own rows."""
         ranges, first = [], 0
+        if "kernel" not in self.node.params:
+            cuts = even(self.height, self.cut.rows)
+            first = sum(cuts[:r])
+            for rows in even(nth(cuts, r), self.hw.tiles):
+                ranges.append((first, rows))
+                first += rows
+            return ranges
         for rows in even(self.height, self.hw.tiles):
             cuts = even(rows, self.cut.rows)
             ranges.append((first + sum(cuts[:r]), nth(cuts, r)))
@@ -239,14 +253,29 @@ class Builder:
 
     def _constants(self, r: int, c: int, channels: int, tile_channels: tuple[int, ...]) -> list[Load]:
         """Weights and tables: kept over all slices where they are not cut, else loaded anew for every slice."""
-        key = (c,) if self.cut.channels == 1 or self.cut.rows == 1 else (c, r)
+        kept = self.cut.channels == 1 or self.cut.rows == 1 or not self.cut.rows_first
+        key = (c,) if kept else (c, r)
+        tables = (c, r) if "kernel" not in self.node.params else key
+        if (
+            self.cut.rows > 1
+            and kept
+            and self.split != "channels"
+            and self.weights.constant
+            and tables != key
+        ):
+            k = channel_bytes(self.node) - TABLE_BYTES
+            once = DmaWork("ddr", "cmx", channels * k, channels * k)
+            return [
+                Load(CONSTANT, ALL_TILES, once, channels * k, key=(3, *key)),
+                table_load(ALL_TILES, channels, self.hw, tables),
+            ]
         if self.split != "channels" and self.weights.constant:
             return [fused_load(channels * channel_bytes(self.node), *key)]
         parts = list(enumerate(tile_channels)) if self.split == "channels" else [(ALL_TILES, channels)]
         operand = CONSTANT if self.weights.constant else 1
         weights = [weights_load(operand, t, n, self.reduced, self.weights, self.hw, key) for t, n in parts]
-        tables = [table_load(t, n, self.hw, key) for t, n in parts]
-        return [*odd_halves(weights, self.hw), *odd_halves(tables, self.hw)]
+        with_tables = [table_load(t, n, self.hw, tables) for t, n in parts]
+        return [*odd_halves(weights, self.hw), *odd_halves(with_tables, self.hw)]
 
     def _stores(self, tile_rows: tuple[int, ...], tile_channels: tuple[int, ...], real: int) -> list[Store]:
         if self.split == "rows" and not self.whole:

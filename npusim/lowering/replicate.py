@@ -27,7 +27,7 @@ def place_all(nodes: Sequence[Node], hw: Hardware, outputs: set[int]) -> tuple[l
     for node in nodes:
         for value in node.inputs:
             readers.setdefault(value.storage, []).append(node)
-    placer = Placer(hw, _MADE, readers, outputs)
+    placer = Placer(hw, _MADE, readers, {node.output.storage: node.kind for node in nodes}, outputs)
     repeat = find_repeat(nodes, outputs)
     if repeat is None:
         return [plan for node in nodes for plan in placer.place(node)], None

@@ -222,7 +222,8 @@ class Scheduler:
             ahead = self.residency.steps[later]
             plan = self.plans[ahead.plan]
             far = plan.ahead and ahead.index - (here.index if ahead.plan == here.plan else -1) > plan.ahead
-            if far or plan.function != self.plans[here.plan].function:
+            held = ahead.plan == here.plan and ahead.index > 1 and not plan.ahead and _is_matmul(plan)
+            if far or plan.function != self.plans[here.plan].function or (held and later > index + 1):
                 return
             items: list[Transfer] = []
             for operand, loads in list(self.pending[later].items()):
@@ -241,8 +242,16 @@ class Scheduler:
                     return
                 if fresh:
                     waits = sources
-                    if here.plan == ahead.plan and operand != CONSTANT and self.has_loads[index]:
+                    first = _is_matmul(plan) and ahead.index == 1
+                    if (
+                        here.plan == ahead.plan
+                        and operand != CONSTANT
+                        and self.has_loads[index]
+                        and not first
+                    ):
                         waits = (*sources, self.loaded[index])  # when the slice before computes
+                    elif held:
+                        waits = (*sources, self.computed[index - 1], self.loaded[index])
                     items.extend(self._load(later, operand, fresh, waits))
                 del self.pending[later][operand]
                 for s in range(index, later):
@@ -416,6 +425,11 @@ class Scheduler:
             f"CMX has {has}, gap {gap}; levers: more tiles, a larger cmx.kib_per_tile, a smaller batch or fewer "
             "tokens, 8-bit weights"
         )
+
+
+def _is_matmul(plan: Plan) -> bool:
+    """Whether a plan is a MatMul by constant weights."""
+    return plan.node.kind == "conv" and "kernel" not in plan.node.params
 
 
 def _ended(plans: list[Plan]) -> list[int]:

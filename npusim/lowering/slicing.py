@@ -64,10 +64,12 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Slices along rows and along output channels, the rows outermost."""
+    """Slices along rows and along output channels. ``rows_first``: all channels of some rows come before the next
+    rows, so that those are loaded once; else all rows of some channels, whose weights are."""
 
     rows: int = 1
     channels: int = 1
+    rows_first: bool = True
 
     @property
     def slices(self) -> int:

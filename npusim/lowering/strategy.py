@@ -15,6 +15,7 @@ from npusim.lowering.conv_parts import CHANNELS, TABLE_BYTES, channel_bytes, con
 from npusim.lowering.nodes import Node
 from npusim.lowering.plan import cmx_capacity
 from npusim.lowering.slicing import Cut, Demand, cut
+from npusim.lowering.tiling import Tiler
 from npusim.lowering.values import ceil_div, even, round_up
 
 Split = Literal["rows", "channels", "repeated"]
@@ -83,18 +84,24 @@ def slices(
     node: Node, hw: Hardware, split: Split, whole_output: bool, sliced_producer: bool, followed: bool = False
 ) -> Cut:
     """The slices of a convolution under a split (``slicing.cut``)."""
+    if "kernel" not in node.params and split != "repeated" and not followed:
+        return Tiler(node, hw, whole_output).cut(split)
     by_channels = split == "channels"
     return cut(demand(node, hw, split, whole_output), hw, by_channels, sliced_producer, followed)
 
 
 def choose(node: Node, hw: Hardware, rows_before: bool = False, wanted: str = "") -> Split:
-    """The split of a convolution. ``rows_before``: its activation lies in rows already; ``wanted``: how its readers
-    want the result (``plan_conv.Surroundings.wants``)."""
+    """The split of a convolution. That of a MatMul is the one that costs least with all its transfers (``tiling``), but
+    where its activation is loaded once for many (one head's projections: 24 of 24 layers of bert on 4 and 6 tiles),
+    and of other convolutions, computing decides. ``rows_before``: its activation lies in rows already; ``wanted``:
+    how its readers want the result (``plan_conv.Surroundings.wants``)."""
     height, width = geometry(node, hw)
     n16 = round_up(node.params["n"], CHANNELS)
     granules = n16 // CHANNELS
     if height < hw.tiles:
         return "repeated" if granules < hw.tiles else "channels"
+    if "kernel" not in node.params and "shared" not in node.params:
+        return Tiler(node, hw).choose()
     kernel = node.params.get("kernel", (1, 1))
     if kernel[0] > 1:
         least = HALO_ROWS if rows_before or wanted in ("rows", "either") else hw.software.halo_rows

@@ -46,8 +46,8 @@ def test_what_moves_is_what_is_stored(machine: str) -> None:
 
 def test_compressed_weights_compute_in_fp16() -> None:
     fp16, int8, int4 = (done(layers(p))[1] for p in ("fp16", "int8-weights", "int4"))
-    assert int8 == pytest.approx(fp16, rel=0.05)  # not exactly: fewer slices, fewer starts
-    assert int4 == pytest.approx(fp16, rel=0.05)
+    assert int8 == pytest.approx(fp16, rel=0.1)  # not exactly: fewer slices, fewer starts
+    assert int4 == pytest.approx(fp16, rel=0.1)
 
 
 def test_mixed_lies_between() -> None:
