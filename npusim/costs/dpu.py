@@ -25,8 +25,8 @@ GRANULE_BYTES = 32
 NARROW_ROWS, NARROW_CHANNELS = 4, 32
 #: Stride from which poolings of whole cells cost more (``long_strides``).
 LONG_STRIDE = 8
-#: Taps of a window from which writing planes hides behind computing (5010: 20 to 60 cycles a cell with 4 and 9 taps, 7 to 20
-#: with 25).
+#: Taps of a window from which writing planes hides behind computing (5010: 20 to 60 cycles a cell with 4 and 9 taps, 7
+#: to 20 with 25).
 WINDOW_TAPS = 9
 #: Reduced channels (times taps) from which MACs count as deep (``ConvCost.c_deep``): FP16 and INT8 workloads 4 wide in
 #: mode 16x16 are priced right up to 1,536 and 9 to 18 % low from 2,048 on (4000: 11 of 15 points).
