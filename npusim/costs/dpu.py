@@ -16,6 +16,8 @@ from npusim.hardware.schema import CellCost, ConvCost, Hardware
 #: Output pixels (x, y) of one stencil, by MPE mode.
 STENCIL_PIXELS: Mapping[MpeMode, tuple[int, int]] = {"16x16": (16, 16), "8x16": (16, 8), "4x16": (8, 8)}
 CELL_SIDE = 4
+#: Bits of a wide result.
+WIDE = 32
 CELL_CHANNELS = 16
 #: MACs that one cell does per output channel and reduced channel, summed over its 4x4x16 outputs.
 CELL_OUTPUTS = CELL_SIDE * CELL_SIDE * CELL_CHANNELS
@@ -88,6 +90,8 @@ def cycles(work: DpuWork, hw: Hardware) -> float:
 
     A look-up activation (``lut``) adds the cycles that its table takes to set up.
     """
+    if work.out_bits == WIDE and not hw.dpu.costs.wide_results:
+        return 0.0
     cost = _conv_cycles if work.kind == "conv" else _cell_cycles
     total = sum(
         count * (cost(work, channels, hw) + _planes_cycles(work, channels, hw))

@@ -136,6 +136,8 @@ class DpuCosts(Section):
     """Cells that one whole cell of a pooling with a stride of 8 or more is charged for."""
     short_pools: Positive = 1
     """Rows of cells that strided poolings down the rows are charged for at least."""
+    wide_results: bool = True
+    """Whether results of 32 bits cost anything; Intel's estimator does not know them, and takes 0."""
     planes: PlanesCost | None = None
     """Writing results with the channels outermost; null: it costs nothing more."""
     cells: dict[str, CellCost]

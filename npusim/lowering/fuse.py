@@ -9,6 +9,7 @@ from npusim.errors import UserError
 from npusim.graph.ir import BITS, Graph, Op
 from npusim.hardware.schema import Software
 from npusim.lowering import fuse_eltwise, fuse_matmul, fuse_other, fuse_reduce, fuse_views
+from npusim.lowering.conv_parts import CHANNELS
 from npusim.lowering.fuser import Fuser
 from npusim.lowering.nodes import Node
 from npusim.lowering.patterns import Match
@@ -95,11 +96,27 @@ def _write_planes(fuser: Fuser, id: int) -> None:
         node.output = fuser.values[id] = replace(value, order=())
 
 
+def _writes_wide(node: Node) -> bool:
+    """Whether the DPU writes the result as FP32: of a sum of four dimensions (Mamba's of two are converted) or a scale,
+    not of a convolution, a pooling or planes that are scaled as channels (6 and 4 cases on 4000)."""
+    shape = node.output.shape
+    if node.kind == "eltwise":
+        same = all(value.elements == node.output.elements for value in node.inputs)
+        return node.params["kernel"] in ("add", "subtract") and same and len(shape) == 4
+    scales = node.kind == "scale" or (node.kind == "unary" and node.params["kernel"] == "negative")
+    return scales and node.output.plain and not (len(shape) == 3 and shape[1] % CHANNELS == 0)
+
+
 def _result(fuser: Fuser, id: int, value: Value) -> Value:
-    """A result whose interface is FP32 is converted by a SHAVE kernel of its own (facts 1.6, 43 public traces)."""
+    """A result whose interface is FP32 is converted by a SHAVE kernel of its own (facts 1.6, 43 public traces), or
+    written so by the DPU."""
     tensor = fuser.graph.tensors[id]
     if BITS[tensor.stored_dtype] != 32 or value.bits != 16 or tensor.dtype != "f16":
         return value
+    node = fuser.producer(id)
+    if node is not None and node.output == value and not fuser.readers.get(id) and _writes_wide(node):
+        node.output = fuser.values[id] = replace(value, bits=32, stored_bits=32)
+        return node.output
     wide = Value(fuser.storage(), value.shape, bits=32, stored_bits=32)
     return fuser.add(Node("unary", tensor.name, "Result", [value], wide, {"kernel": "convert"})).output
 

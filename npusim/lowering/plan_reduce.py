@@ -12,9 +12,10 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.cells import assemble, fit, fit_chain, row_split, workload_channels
 from npusim.lowering.conv_parts import CHANNELS, fused_constant
 from npusim.lowering.nodes import Node
-from npusim.lowering.plan import Load, Plan, cmx_capacity, output_stores
+from npusim.lowering.plan import Load, Plan, cmx_capacity, output_stores, slice_part
 from npusim.lowering.plan_permute import Fresh, plan_reorder
 from npusim.lowering.plan_reduce_conv import WIDENING_SKIPS, plan_sum_of_planes, plan_widen
+from npusim.lowering.plan_reduce_fold import plan_square
 from npusim.lowering.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up
 
 #: Largest pooling kernel (facts/npu_hardware.md section 1).
@@ -26,6 +27,9 @@ FEW_ROWS = 8
 #: Pixels that the first convolution of a folded mean averages, and the share of its weights that is zero and saved
 #: (0.52, 0.54 and 0.44 on 4000, 3720 and 5010).
 FOLDED_KERNEL, FOLDED_SKIPS = 8, 0.5
+#: Share of CMX that rows and what all tiles get of their stages may take on 3720 (0.99 is refused: 24 planes of 256 x
+#: 256, 3 cases; 0.50 is taken).
+GATHERED_SHARE = 0.95
 #: Extent of a dimension from which an image is split (facts/npu_hardware.md section 1: max dim 8192).
 MAX_EXTENT = 8192
 
@@ -100,6 +104,9 @@ def plan_reduce(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
         chain = _Chain(node, hw, kind, length, ceil_div(after, wide), wide, across=False)
         return _down(chain, value, out, fresh)
     across = after == 1
+    flat = across and len(value.shape) < 4 and min(before, length) > 1
+    if flat and value.elements * 4 <= cmx_capacity(hw) * hw.tiles:
+        return plan_square(node, hw, kind, before, length, factor, fresh)
     if across:
         n, c, height, width = canonical4(tuple(value.shape[d] for d in value.memory_order))
         channels = n * c
@@ -230,7 +237,8 @@ def _by_channels(chain: _Chain) -> bool:
 
 
 def _widened(chain: _Chain, value: Value, out: Value) -> Plan:
-    """The widening convolution and its poolings in one chain of slices along W; only the plane waits ahead."""
+    """The widening convolution and its poolings in one chain of slices along what stays, rows or columns
+    (rmax_1x1x256x768_ax3: 2 of 43 rows a tile, rmax_1x1x256x1536_ax3: 4 of 22); only the plane waits ahead."""
     hw, tiles = chain.hw, chain.hw.tiles
     rows = even(chain.height, tiles) if chain.height >= tiles else (chain.height,) * tiles
     in_dist = row_split(value, chain.height, tiles)
@@ -239,35 +247,30 @@ def _widened(chain: _Chain, value: Value, out: Value) -> Plan:
     split = 0 if chain.across else _split_stages(chain.height, kernels, tiles)[0]
     stages = _Stages(chain, kernels, split)
     results = ceil_div(in_bytes * CHANNELS, kernels[0]) if chain.across else stages.results()
-    slices = fit(hw, in_bytes, in_bytes * CHANNELS + results, ceil_div(chain.width, CHANNELS), equal=True)
-    columns = ceil_div(chain.width, CHANNELS * slices)
+    units = rows[0] if chain.across else ceil_div(chain.width, CHANNELS)
+    slices = fit(hw, in_bytes, in_bytes * CHANNELS + results, units, equal=not chain.across)
+    columns = ceil_div(chain.width, CHANNELS * (1 if chain.across else slices))
     mode = choose_mode(chain.height, columns, CHANNELS * CHANNELS, hw)
-    weights = Value(-1, (CHANNELS * CHANNELS, CHANNELS), constant=True)
+    sparse = Value(-1, (CHANNELS * CHANNELS, CHANNELS // 2), constant=True)  # 8,448 B a slice in the traces
 
     def works(tile: int, index: int) -> Iterable[Work]:
-        yield DpuWork("conv", rows[tile], columns, CHANNELS * CHANNELS, CHANNELS, mpe_mode=mode,
+        own = slice_part(rows[tile], slices, index) if chain.across else rows[tile]
+        yield DpuWork("conv", own, columns, CHANNELS * CHANNELS, CHANNELS, mpe_mode=mode,
                       skipped=WIDENING_SKIPS)  # fmt: skip
         if not chain.across:
             yield from stages.works(tile, slices)
             return
         pixels = columns * CHANNELS
         for k in kernels:
-            if pixels % k and index < slices - 1:
-                break
             pixels = ceil_div(pixels, k)
-            yield chain.work(rows[tile], pixels, chain.channels, k)
+            yield chain.work(own, pixels, chain.channels, k)
 
     def constants(index: int) -> list[Load]:
-        return [fused_constant(CHANNELS * CHANNELS, CHANNELS, weights, hw, 0)]
+        return [fused_constant(CHANNELS * CHANNELS, CHANNELS // 2, sparse, hw, index)]
 
     out_dist = row_split(out, chain.height, tiles) if chain.across else stages.out_dist(out)
     strategy = f"widening and {chain.kind} chain {kernels}"
-    plan = assemble(chain.node, hw, [value], [in_dist], out, out_dist, slices, works, strategy, constants)
-    if chain.across:
-        for part in plan.slices[:-1]:
-            part.stores = []
-        plan.slices[-1].stores = output_stores(out, out_dist, tiles, hw)
-    return plan
+    return assemble(chain.node, hw, [value], [in_dist], out, out_dist, slices, works, strategy, constants)
 
 
 def _across(chain: _Chain, source: Value, out: Value) -> list[Plan]:
@@ -367,7 +370,8 @@ def _down(chain: _Chain, source: Value, out: Value, fresh: Fresh) -> list[Plan]:
     in_bytes = in_dist.elements(0, source.elements) * 2
     gathered = rows * row * 2
     stages = _Stages(chain, kernels, split)
-    unsliced = in_bytes + gathered <= cmx_capacity(hw)
+    room = 1.0 if split == 0 or split == len(kernels) or hw.software.broadcast_output else GATHERED_SHARE
+    unsliced = in_bytes + gathered <= room * cmx_capacity(hw)
     first = _Stages(chain, kernels[:split], split)
     apart = not hw.software.broadcast_output or in_bytes + gathered // tiles <= cmx_capacity(hw)
     if 0 < split < len(kernels) and not unsliced and apart:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
@@ -26,6 +27,7 @@ from npusim.lowering.shave_kernels import (
     LINE_KERNELS,
     ROW_KERNELS,
     SMALL,
+    WHOLE_KERNELS,
     WIDE_KERNELS,
 )
 from npusim.lowering.shave_slicing import needed_elements, slice_to_fit
@@ -79,9 +81,8 @@ def plan_shave(node: Node, hw: Hardware, kernel: str, hint: Dist | None = None, 
         tiling = _batched(shape, node.params["batched"], kernel, hw)
         aligned = [_batched_operand(a, shape, tiling.shape) for a in aligned]
     else:
-        alike = all(a is None or prod(a) in (1, prod(shape)) for a in aligned)
         locked = _locked(node, kernel, shape)
-        tiling = split(shape, kernel, locked, hw, hint, granule=granule, fusible=alike)
+        tiling = split(shape, kernel, locked, hw, hint, aligned, granule)
         tiling = replace(tiling, granule=_granule(tiling, kernel, output))
     tiling = slice_to_fit(tiling, kernel, list(zip(operands, aligned, strict=True)), output, hw)
     return _build(node, hw, kernel, operands, aligned, tiling)
@@ -163,14 +164,19 @@ def _locked(node: Node, kernel: str, shape: Shape) -> int | None:
 
 
 def split(
-    shape: Shape, kernel: str, locked: int | None, hw: Hardware, hint: Dist | None = None, *, granule: int = 1,
-    fusible: bool = True,
-) -> Tiling:  # fmt: skip
-    """How a kernel's output is cut over tiles and SHAVEs, before slicing. What broadcasts operands (an outer product)
-    is not ``fusible``: a tile's part keeps its shape."""
+    shape: Shape,
+    kernel: str,
+    locked: int | None,
+    hw: Hardware,
+    hint: Dist | None = None,
+    operands: Sequence[Shape | None] = (),
+    granule: int = 1,
+) -> Tiling:
+    """How a kernel's output is cut over tiles and SHAVEs, before slicing. Where every tile has its own part of all
+    ``operands``, the axes of it may be fused, but not those of a product along which an operand is broadcast."""
     tiles = 1 if kernel in hw.software.single_tile_kernels else hw.tiles
     hint = hint if tiles == hw.tiles else None
-    total = prod(shape)
+    total, fusible = prod(shape), locked is None
     found = find_axis(shape, hint) if hint is not None and not hint.whole else None
     if found is not None and found[0] != locked:
         axis, cuts = found
@@ -193,7 +199,9 @@ def split(
     if lines:
         extents = tuple(cut * prod(shape[:W]) // shape[axis] for cut in cuts)
     uneven = any(extent % hw.shave.per_tile for extent in extents)
-    fused = fusible and uneven and inner == axis and kernel in BALANCED_KERNELS and locked is None
+    parts = [a is None or a[axis] == shape[axis] for a in operands]
+    unbroken = kernel not in WHOLE_KERNELS or all(a is None or a == shape for a in operands)
+    fused = fusible and all(parts) and unbroken and uneven and inner == axis and kernel in BALANCED_KERNELS
     if not fused and min(extents, default=0) < hw.shave.per_tile:
         shaves = 1
     alike = kernel in AGNOSTIC_KERNELS or fused or lines or axis == C
@@ -262,7 +270,8 @@ def _build(
     seen: set[int] = set()
     inputs: list[tuple[int, Value, Shape | None]] = []
     for k, (value, shape) in enumerate(zip(operands, aligned, strict=True)):
-        if value.storage not in seen or value.storage == ADDED_CONSTANT:
+        again = kernel == "square" and _reshaped(aligned[0], hw)
+        if value.storage not in seen or value.storage == ADDED_CONSTANT or again:
             inputs.append((k, value, shape))
         seen.add(value.storage)
     slices = []
@@ -273,7 +282,7 @@ def _build(
         computes: list[tuple[int, Work]] = []
         for tile, part in enumerate(parts):
             for piece in filter(prod, part.pieces):
-                io = _io_bytes(piece, operands, aligned, tiling, output)
+                io = _io_bytes(kernel, piece, operands, aligned, tiling, output)
                 size = ceil_div(prod(piece) * output.bits, 8)
                 computes.append((tile, ShaveWork(kernel, prod(piece), size, io)))
         held = [ceil_div(part.elements * output.bits, 8) for part in parts] + [0] * (hw.tiles - len(parts))
@@ -287,8 +296,20 @@ def _build(
     return Plan(node, values, dists, output, None if dense else tiling.dist, slices, strategy)
 
 
+def _reshaped(shape: Shape | None, hw: Hardware) -> bool:
+    """Whether a product is seen in another shape, since its outermost axis is too short for all SHAVEs: a square then
+    reads its operand twice (pow2_h, and four shapes of 3 or 4 channels; not of 8)."""
+    outermost = next((s for s in shape if s > 1), 1) if shape is not None else 1
+    return 1 < outermost < hw.tiles * hw.shave.per_tile
+
+
 def _io_bytes(
-    piece: Shape, operands: list[Value], aligned: list[Shape | None], tiling: Tiling, output: Value
+    kernel: str,
+    piece: Shape,
+    operands: list[Value],
+    aligned: list[Shape | None],
+    tiling: Tiling,
+    output: Value,
 ) -> int:
     """Bytes that one kernel call reads and writes; a broadcast operand counts what the call needs of it."""
     elements = prod(piece)
@@ -297,6 +318,8 @@ def _io_bytes(
     for value, shape in zip(operands, aligned, strict=True):
         if value.elements == output.elements:
             part = elements
+        elif flat and kernel in ("maximum", "minimum"):
+            part = elements  # its operands are fused as if they were of one shape (max_g and min_g on 5010)
         elif shape is None or flat:
             part = ceil_div(value.elements * elements, output.elements)
         else:

@@ -28,6 +28,8 @@ BALANCED_KERNELS = _PRODUCTS | _COMPARE | _LOGICAL | {
     "sin", "cos", "swish", "softplus", "clamp", "convert", "minimum", "maximum", "round", "exp", "divide", "prelu",
     "squareddifference", "relu", "add", "subtract",
 }  # fmt: skip
+#: Of those, kernels that tell a broadcast axis from the others, and so do not fuse it.
+WHOLE_KERNELS = _PRODUCTS | {"divide", "prelu"}
 #: Kernels that see their tensors in any order of the axes, so that the axis of the SHAVEs may be the outermost.
 AGNOSTIC_KERNELS = _PRODUCTS | {
     "swish", "gelu", "hswish", "hardsigmoid", "hsigmoid", "tanh", "sigmoid", "clamp", "sin", "cos", "exp", "abs", "log",

@@ -17,8 +17,12 @@ from npusim.lowering.shave_tiling import (
     Tiling,
     W,
     operand_part,
+    segments,
 )
 from npusim.lowering.values import Value, ceil_div
+
+#: How many times its fair share of a slice one tile may get: 1.33 is taken, 1.5 refused.
+UNEVEN_SLICES = 1.4
 
 
 def slice_to_fit(
@@ -44,6 +48,8 @@ def slice_to_fit(
                 break  # a tile would have nothing to do
             if kernel == "select" and not _balanced(tried):
                 continue
+            if kernel == "softmax" and sliced.slice_axis == sliced.axis and not _alike(tried):
+                continue
             if _footprint(tried, kernel, operands, output, hw.tiles, True) > capacity:
                 continue
             if pipelined and 2 * _footprint(tried, kernel, operands, output, hw.tiles, False) > capacity:
@@ -60,6 +66,14 @@ def _slice_axes(tiling: Tiling, kernel: str, pipelined: bool) -> list[int]:
     first, last = (C, H) if kernel in OUTER_SLICED_KERNELS and not pipelined else (H, C)
     order = (first, last) if tiling.lines else (first, W, last)
     return [d for d in order if tiling.shape[d] > 1 and d != tiling.locked] or [H]
+
+
+def _alike(tiling: Tiling) -> bool:
+    """Equal slices along the axis of the tiles that are not much less even over them (16 heads of 384 x 384 on 3720: 4
+    slices, 3 would fit; 12 on 4 tiles: slices of 6; 16 on 6 tiles: not of 8, but of half the rows)."""
+    extent, rest = divmod(tiling.extent(), tiling.slices)
+    tiles = len(tiling.cuts)
+    return not rest and max(segments(extent, tiles)) * tiles <= UNEVEN_SLICES * extent
 
 
 def _balanced(tiling: Tiling) -> bool:

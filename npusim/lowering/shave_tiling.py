@@ -29,14 +29,13 @@ UNEVEN = 1.5
 
 
 def segments(total: int, parts: int, granule: int = 1) -> tuple[int, ...]:
-    """``total`` cut in ``parts`` as even as whole granules allow, larger first (256 on 3: 86, 85, 85), or in equal ones
-    and a longer last one where the even cut could leave a tile without work (4 on 3: 1, 1, 2; 80 in 16s on 4: 16, 16,
-    16, 32)."""
-    size = round_up(ceil_div(total, parts), granule)
-    if size * (parts - 1) >= total:
-        size = total // parts // granule * granule
-        return (size,) * (parts - 1) + (total - size * (parts - 1),)
-    return even(total, parts, granule)
+    """``total`` cut in ``parts`` as even as whole granules allow: the larger first (256 on 3: 86, 85, 85), or last
+    where parts of the largest size would leave a tile without work (4 on 3: 1, 1, 2; 6 on 4: 1, 1, 2, 2; 80 in 16s
+    on 4: 16, 16, 16, 32)."""
+    cuts = even(total, parts, granule)
+    if round_up(ceil_div(total, parts), granule) * (parts - 1) >= total:
+        return tuple(reversed((*cuts, *(0,) * (parts - len(cuts)))))
+    return cuts
 
 
 def filled(total: int, parts: int, granule: int) -> tuple[int, ...]:
