@@ -29,7 +29,7 @@ from npusim.lowering.plan_depthwise import (
     plan_pool,
     plan_scale,
 )
-from npusim.lowering.plan_dma import plan_broadcast, plan_convert, plan_copy, plan_expand, plan_gather
+from npusim.lowering.plan_dma import joined, plan_broadcast, plan_convert, plan_copy, plan_expand, plan_gather
 from npusim.lowering.plan_dot import plan_dot
 from npusim.lowering.plan_eltwise import (
     is_row,
@@ -171,8 +171,9 @@ class Placer:
         return alike and len(made) == 2 and all(kind == "conv" for kind in made)
 
     def _wants(self, node: Node) -> str:
-        """How the readers of a convolution's result want it to lie (``Surroundings.wants``)."""
-        readers = self.readers.get(node.output.storage, [])
+        """How the readers of a convolution's result, or of the Concat of channels that it is a piece of, want it to lie
+        (``Surroundings.wants``)."""
+        readers = self._readers(node.output)
         if readers and all(n.kind == "unary" and n.params["kernel"] != "convert" for n in readers):
             return "segments"
         rows = choose(node, self.hw) == "rows"
@@ -189,6 +190,14 @@ class Placer:
         """Whether a kernel's result is changed to 8 bits, which finds it in CMX: such a convolution is not cut together
         with its kernel (none of the 57 of yolov8n-int8 on 4000)."""
         return any(n.params.get("quantize") for n in self.readers.get(node.output.storage, ()))
+
+    def _readers(self, value: Value) -> list[Node]:
+        """The nodes that read a value, those of a Concat of channels in its stead."""
+        found: list[Node] = []
+        for node in self.readers.get(value.storage, []):
+            along = node.type == "Concat" and node.output.memory_order[-1:] == (node.params.get("axis"),)
+            found.extend(self._readers(node.output) if along else [node])
+        return found
 
     def _fits_whole(self, node: Node) -> bool:
         """Whether every tile can hold all operands of a sum, which then takes them as they come (6 tiles, 512 x 28 x
@@ -488,7 +497,11 @@ class Placer:
     # -- movement -----------------------------------------------------------------------------------------------
 
     def _concat(self, node: Node) -> list[Plan]:
-        return [plan_copy(node, self.hw)]
+        plan = plan_copy(node, self.hw)
+        plan.out_dist = joined([self.hint(value) for value in node.inputs], node)
+        if plan.out_dist is not None:
+            self.hints[node.output.storage] = plan.out_dist
+        return [plan]
 
     def _copy(self, node: Node) -> list[Plan]:
         return [plan_copy(node, self.hw)]

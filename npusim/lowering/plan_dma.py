@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 from npusim.costs.work import DmaWork, ShaveWork, Work
 from npusim.hardware.schema import Hardware
@@ -43,6 +45,28 @@ def plan_copy(node: Node, hw: Hardware) -> Plan:
         [],
         "DDR to DDR copy",
         ddr_moves=moves,
+    )
+
+
+def joined(hints: Sequence[Dist | None], node: Node) -> Dist | None:
+    """How the pieces of a Concat lie side by side in CMX: images along their channels, innermost in memory, whole on
+    every tile or with the same rows on each. None where they lie otherwise."""
+    known = [hint for hint in hints if hint is not None]
+    inner = node.output.memory_order[-1:] == (node.params.get("axis"),) and not node.output.plain
+    if node.type != "Concat" or len(known) < len(hints) or not inner:
+        return None
+    if all(hint.whole for hint in known):
+        return WHOLE
+    if any(hint.outer != 1 or len(hint.cuts) != len(known[0].cuts) for hint in known):
+        return None
+    rows = [
+        tuple(Fraction(cut, value.elements) for cut in hint.cuts)
+        for hint, value in zip(known, node.inputs, strict=True)
+    ]
+    return (
+        Dist(1, tuple(map(sum, zip(*(hint.cuts for hint in known), strict=True))))
+        if len(set(rows)) == 1
+        else None
     )
 
 

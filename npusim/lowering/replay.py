@@ -115,7 +115,8 @@ class Replay:
         for number in block:
             plan = s.plans[number]
             operands = [
-                (_less(residency.resident.get((number, k)), first), _pair(residency.shared.get((number, k)), first),
+                (tuple(made - first for made in residency.resident.get((number, k), ())),
+                 _pair(residency.shared.get((number, k)), first),
                  _less(residency.shared_until.get((number, k)), step))
                 for k in range(len(plan.inputs))
             ]  # fmt: skip
@@ -124,7 +125,7 @@ class Replay:
                 [(c.step - step, c.operand, c.bytes, c.until - step) for c in residency.copies.get(number, ())],
                 _less(residency.keep_until.get(number), step), _less(residency.chained.get(number), first),
                 [n - step for n in residency.steps_of[number]], s.writers[s.home(plan.output.storage)],
-                number in s.moved,
+                number in s.moved, number in residency.joined,
             ))  # fmt: skip
         return rows, s.residency.level[step : step + self.steps]
 
@@ -191,11 +192,14 @@ class Replay:
         for i in block:
             for k, value in enumerate(s.plans[i].inputs):
                 home = s.home(value.storage)
-                source, shared = residency.resident.get((i, k)), residency.shared.get((i, k))
-                found = []
-                if source is not None and source < block.start:
-                    found = [group(s.computed[n]) for n in residency.steps_of[source]]
-                elif shared is not None and shared[0] < block.start:
+                sources, shared = residency.resident.get((i, k), ()), residency.shared.get((i, k))
+                found = [
+                    group(s.computed[n])
+                    for source in sources
+                    if source < block.start
+                    for n in residency.steps_of[source]
+                ]
+                if not found and shared is not None and shared[0] < block.start:
                     found = [group(s.loaded[residency.steps_of[shared[0]][0]])]
                 wrote = [] if value.constant else [group(g) for g in s.written.get(home, ())]
                 operands.append((found, wrote, 0 if value.constant else s.writers.get(home, 0)))

@@ -144,6 +144,9 @@ class Scheduler:
         if number in self.moved or (plan.slices and not plan.ddr_moves):
             return
         self.moved.add(number)
+        if number in self.residency.joined:
+            self._wrote(plan, None, True)
+            return
         filled = self.filled.get(number, ())
         moves = [(k, work) for k, work in plan.ddr_moves if k not in filled]
         group = self.out.group() if moves else None
@@ -365,8 +368,7 @@ class Scheduler:
             if group is not None:
                 waits.append(group)
         for operand in range(len(plan.inputs)):
-            source = self.residency.resident.get((number, operand))
-            if source is not None:
+            for source in self.residency.resident.get((number, operand), ()):
                 waits.append(self.computed[self.residency.maker_step(source, index)])
             copy = self.copied.get((index, operand))
             if copy is not None:

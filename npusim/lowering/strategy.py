@@ -29,8 +29,9 @@ TIE_CHANNELS = 128
 #: Share of the time of its weights' transfer that counts for a convolution alone, and how much longer rows may take
 #: without a kernel window (1.11 is taken by conv_c256_512_h56_k1s2, 1.23 refused by conv_c320_128_h20_k1s1 on 4000).
 WEIGHTS_COUNTED, ALONE_TOLERANCE = 0.25, 1.2
-#: Rows a tile below which a kernel with halo rows is not split over rows beside another one (7 a tile are not; 14 are).
-HALO_ROWS = 8
+#: Rows a tile below which a kernel with halo rows is not split over rows beside another one, and below which it is not
+#: either where its readers want rows (13 rows on 4 tiles are: squeezenet, 3 of 4; 7 on 4 are not: resnet50).
+HALO_ROWS, WANTED_ROWS = 8, 3
 
 
 def demand(node: Node, hw: Hardware, split: Split, whole_output: bool) -> Demand:
@@ -104,7 +105,8 @@ def choose(node: Node, hw: Hardware, rows_before: bool = False, wanted: str = ""
         return Tiler(node, hw).choose()
     kernel = node.params.get("kernel", (1, 1))
     if kernel[0] > 1:
-        least = HALO_ROWS if rows_before or wanted in ("rows", "either") else hw.software.halo_rows
+        least = HALO_ROWS if rows_before or wanted == "either" else hw.software.halo_rows
+        least = WANTED_ROWS if wanted == "rows" else least
         return "rows" if granules < hw.tiles or height / hw.tiles >= least else "channels"
     k16 = round_up(node.params["k"], CHANNELS)
     mode = choose_mode(height, width, n16, hw)

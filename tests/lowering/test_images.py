@@ -7,7 +7,7 @@ import openvino as ov
 import pytest
 from openvino import opset15 as op
 
-from npusim.costs.work import DpuWork, ShaveWork
+from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.graph import from_openvino
 from npusim.hardware import load_hardware
 from npusim.lowering import Program, lower
@@ -78,3 +78,23 @@ def test_a_pointwise_convolution_over_few_rows_is_shared_by_all_tiles() -> None:
     works = [t.work for t in program.tasks if isinstance(t.work, DpuWork) and t.work.kind == "conv"]
     assert 4 * 8400 <= sum(work.height * work.width for work in works) < 1.1 * 4 * 8400
     assert max(work.width for work in works) <= 8192
+
+
+@pytest.mark.parametrize("platform", ["meteorlake", "lunarlake"])
+def test_a_concat_of_channels_lies_in_cmx(platform: str) -> None:
+    """A fire module of squeezenet: what its two branches make is read where it lies, and nothing of it is moved."""
+
+    def convolve(x: ov.Node, channels: int, kernel: int) -> ov.Node:
+        weights, pads = np.ones((channels, x.shape[1], kernel, kernel), np.float16), [kernel // 2] * 2
+        return op.relu(op.convolution(x, weights, [1, 1], pads, pads, [1, 1]))
+
+    image = op.parameter([1, 64, 27, 27], np.float16)
+    squeezed = convolve(image, 32, 1)
+    both = op.concat([convolve(squeezed, 128, 1), convolve(squeezed, 128, 3)], 1)
+    end = op.convolution(both, np.ones((32, 256, 1, 1), np.float16), [1, 1], [0, 0], [0, 0], [1, 1])
+    names = both.get_friendly_name(), end.get_friendly_name()
+    program = made(end, image, platform)
+    moved = [(program.ops[t.op].name, t.work) for t in program.tasks if isinstance(t.work, DmaWork)]
+    assert names[0] not in {name for name, _ in moved}
+    read = sum(work.ddr_read_bytes for name, work in moved if name == names[1])
+    assert 0 < read < 27 * 27 * 256 * 2 / 4, "weights alone"
