@@ -9,7 +9,17 @@ from npusim.costs.work import DmaWork, DpuWork, Work
 from npusim.hardware.schema import Hardware
 from npusim.lowering.conv_parts import CHANNELS, TABLE_BYTES, computed_bits, fold_rows, nth, store
 from npusim.lowering.nodes import Node
-from npusim.lowering.plan import CONSTANT, Load, Plan, Slice, cmx_capacity, load_value, odd_halves, transfer
+from npusim.lowering.plan import (
+    ALL_TILES,
+    CONSTANT,
+    Load,
+    Plan,
+    Slice,
+    cmx_capacity,
+    load_value,
+    odd_halves,
+    transfer,
+)
 from npusim.lowering.plan_conv import Builder, Surroundings
 from npusim.lowering.strategy import choose
 from npusim.lowering.values import Dist, ceil_div, even, round_up
@@ -18,6 +28,9 @@ from npusim.lowering.values import Dist, ceil_div, even, round_up
 GROUP_BYTES = 512 * 1024
 #: Batch elements whose operands are loaded ahead of the one that computes, or of the permute before them.
 BATCHES_AHEAD = 2
+#: Share of CMX up to which all that a constant mask is multiplied with is loaded at once, to all tiles (3720: 13 of 13
+#: up to 590 KB; 885 KB and more batch by batch, 10 of 10).
+WHOLE_OPERAND = 0.4
 
 
 def plan_bmm(node: Node, hw: Hardware) -> Plan:
@@ -115,4 +128,9 @@ def _unrolled(node: Node, hw: Hardware, batch: int) -> Plan:
     strategy = f"{batch} MatMuls, each {plans[0].strategy}"
     ahead = BATCHES_AHEAD * len(plans[0].slices)
     parts = [part for plan in plans for part in plan.slices]
+    whole = lhs.constant and split == "channels" and hw.software.matmul_ties == "channels"
+    if whole and rhs.bytes <= WHOLE_OPERAND * cmx_capacity(hw):
+        every = Load(1, ALL_TILES, load_value(rhs, rhs.elements, hw), rhs.bytes, key=(1,))
+        for part in parts:
+            part.loads = [every, *(load for load in part.loads if load.operand != 1)]
     return Plan(node, [lhs, rhs], [None, None], out, None, parts, strategy, ahead=ahead)

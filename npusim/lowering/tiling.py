@@ -44,11 +44,13 @@ class Tiler:
 
     def __init__(self, node: Node, hw: Hardware, whole: bool = True) -> None:
         """``whole``: a split over channels writes its result to every tile. An activation of which a padded
-        copy is made costs nothing to a MatMul that is not sliced (197 rows x 96 x 96, on 3720 and 4000)."""
+        copy is made costs nothing to a MatMul that is not sliced (197 rows x 96 x 96, on 3720 and 4000), nor does on
+        3720 a constant one (cumba_*: 24 of 24 over channels)."""
         self.node, self.hw, self.whole = node, hw, whole
         self.rules = hw.software.tiling
         self.height, self.width = geometry(node, hw)
-        self.fed = self.height * self.width != node.params["m"]
+        padded = self.height * self.width != node.params["m"]
+        self.fed = padded or (node.inputs[0].constant and hw.software.matmul_ties == "channels")
         self.channels = round_up(node.params["n"], CHANNELS)
         self.reduced = round_up(node.params["k"], CHANNELS)
         self.capacity = cmx_capacity(hw)
