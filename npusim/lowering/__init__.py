@@ -16,6 +16,7 @@ from npusim.lowering.refit import refit
 from npusim.lowering.replicate import place_all
 from npusim.lowering.rewrite import raise_slices
 from npusim.lowering.rewrite_split import split_projections
+from npusim.lowering.rewrite_sums import split_sums
 from npusim.lowering.schedule import schedule
 from npusim.lowering.tables import fold_tables
 from npusim.lowering.types import settle
@@ -76,7 +77,7 @@ def lower(graph: Graph, hw: Hardware) -> Program:
     graph = raise_slices(graph)
     if hw.software.split_projections:
         graph = split_projections(graph)
-    nodes, outputs = fuse(graph, hw.software)
+    nodes, outputs = fuse(split_sums(graph), hw.software)
     made = {node.output.storage for node in nodes}
     loose = [value for value in outputs if value.storage not in made or value.partial]
     if loose:

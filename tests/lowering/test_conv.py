@@ -232,3 +232,12 @@ def test_convolutions_share_only_what_both_read(tmp_path: Path) -> None:
     block = op.relu(op.add(convolve(inner, 2048, 1, 1), convolve(start, 2048, 1, 2)))
     for tiles in range(1, 7):
         assert len(program(tmp_path, ov.Model([block], [image], "block"), hardware("4000", tiles)).tasks)
+
+
+@pytest.mark.parametrize(("k", "parts"), [(8192, 1), (14336, 2), (25088, 4)])
+def test_long_sums_are_cut_at_the_largest_dimension(tmp_path: Path, k: int, parts: int) -> None:
+    """A row of Llama-3-8B's down projection, of vgg19's first dense layer, and the longest that is not cut."""
+    made = program(tmp_path, matmul_chain(1, (k, 256)), hardware("4000"))
+    works = [task.work for task in made.tasks if isinstance(task.work, DpuWork)]
+    assert {work.in_channels for work in works if work.kind == "conv"} == {k // parts}
+    assert bool([work for work in works if work.kind == "eltwise"]) == (parts > 1)
