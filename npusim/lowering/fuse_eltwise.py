@@ -277,6 +277,9 @@ def _with_constant(fuser: Fuser, op: Op, shape: tuple[int, ...]) -> bool:
         if (bias and not node.params.get("bias")) or (not additive and not varying):
             node.params["bias"] = node.params.get("bias") or bias
             return fuser.absorb(op, source)
+    if node is not None and additive and _is_shift_of(node, varying):
+        node.params["bias"] = True
+        return fuser.absorb(op, source)
     out = replace(fuser.fresh(op), order=value.order)
     if additive and tuple(varying) == value.memory_order[-1:] and factor.elements % 16:
         full = replace(factor, shape=value.shape, order=value.order)
@@ -288,6 +291,14 @@ def _with_constant(fuser: Fuser, op: Op, shape: tuple[int, ...]) -> bool:
         kernel = "add" if additive else "multiply"
         settle_layout(fuser, op, fuser.emit("eltwise", op, [value, factor], out, kernel=kernel))
     return True
+
+
+def _is_shift_of(node: Node, varying: list[int]) -> bool:
+    """Whether a sum with a constant is the shift of the scale before it, one DPU op to the compiler (batch norms behind a
+    Concat: densenet121, 61 of 61; HSwish by parts)."""
+    if node.kind != "scale" or "post" in node.params or node.params["additive"] or node.params.get("bias"):
+        return False
+    return not varying or varying == [node.params["axis"]]
 
 
 def _before_broadcast(fuser: Fuser, op: Op, node: Node, factor: Value) -> None:

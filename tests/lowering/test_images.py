@@ -98,3 +98,15 @@ def test_a_concat_of_channels_lies_in_cmx(platform: str) -> None:
     assert names[0] not in {name for name, _ in moved}
     read = sum(work.ddr_read_bytes for name, work in moved if name == names[1])
     assert 0 < read < 27 * 27 * 256 * 2 / 4, "weights alone"
+
+
+def test_a_batch_norm_alone_is_one_pass() -> None:
+    """A scale and a shift of channels behind a Concat, as in densenet121: one DPU op, and a second shift another."""
+    image = op.parameter([1, 64, 28, 28], np.float16)
+    factor, shift = (np.full((1, 64, 1, 1), value, np.float16) for value in (2, 1))
+    norm = op.add(op.multiply(op.relu(image), factor), shift)
+
+    def passes(end: ov.Node) -> int:
+        return sum(isinstance(task.work, DpuWork) for task in made(end, image).tasks)
+
+    assert passes(norm) == passes(op.multiply(op.relu(image), factor)) < passes(op.add(norm, shift))
