@@ -130,7 +130,8 @@ def _fits(extent: int, slices: int, line: int, fixed: int, capacity: int) -> boo
 
 def plan_gather(node: Node, hw: Hardware) -> Plan:
     """Rows picked by index: the indices are made ready by a SHAVE kernel, then one gather transfer brings the rows, or
-    a SHAVE kernel copies them (facts 1.2, 7). Rows longer than a gather can carry are brought in parts."""
+    a SHAVE kernel copies them (facts 1.2, 7). Rows longer than a gather can carry are brought in parts, side by side on
+    the engines where all fit (2,560 channels on 4000 and 5010: 6 of 6)."""
     data, indices = node.inputs[:2]
     output = node.output
     row = ceil_div(output.bytes, max(indices.elements, 1))
@@ -144,6 +145,13 @@ def plan_gather(node: Node, hw: Hardware) -> Plan:
         computes = _gather(data, indices, output, elements, count, loads, hw)
         store = Store(ALL_TILES, transfer("cmx", "ddr", elements, output.bits, hw))
         slices.append(Slice(loads, computes, [store], (size,) + (0,) * (hw.tiles - 1)))
+    if count > 1 and output.bytes <= cmx_capacity(hw):
+        loads, stores = (
+            [x for part in slices for x in part.loads],
+            [x for part in slices for x in part.stores],
+        )
+        works = sorted((x for part in slices for x in part.computes), key=lambda x: isinstance(x[1], DmaWork))
+        slices = [Slice(loads, works, stores, (output.bytes,) + (0,) * (hw.tiles - 1))]
     return Plan(node, [data, indices], [None, None], output, WHOLE, slices, "gather")
 
 
