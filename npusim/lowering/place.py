@@ -408,23 +408,14 @@ class Placer:
         return plan
 
     def _outer_hint(self, node: Node) -> Dist | None:
-        """A channels-last product [1, C, H, W] takes over how an operand's channels lie over the tiles, where every
-        SHAVE gets equal many (1,536 on 4 or 6 tiles); where not, it cuts them by itself, in granules of 8 (Mul_2 of
-        Mamba with 4 tokens: 2,048 channels on 3, 5 and 6 tiles, 1,536 on 5: 5 of 5). What a MatMul has made of rows
-        that it folded is unfolded through DDR (8 to 32 tokens are cut over tokens, 2 to 6 over channels: 27 of 27).
-        """
-        channels, shaves = node.output.shape[1], self.hw.shave.per_tile
-        pixels = node.output.elements // channels
-        for value in node.inputs:
-            hint = self.hint(value)
-            unfolded = fold_rows(value.elements // channels, self.hw.software.row_fold)[1] == 1
-            if hint is not None and sum(hint.cuts) == channels > hint.outer and unfolded:
-                if len(set(hint.cuts)) == 1 and hint.cuts[0] % (CHANNELS * shaves) == 0:
-                    return Dist(pixels, hint.cuts)
-                return Dist(pixels, even(channels, self.hw.tiles, VECTOR))
-            if hint is not None and value.elements == node.output.elements:
-                return hint
-        return None
+        """A channels-last product [1, C, H, W] is cut over channels as the MatMul and the kernel before it are, in
+        granules of 8 (Mul_2 of Mamba with 2 to 6 tokens: 2,048 channels on 3 tiles as 688, 680 and 680). Rows that the
+        MatMul has folded are unfolded through DDR, and the product is cut by itself, over tokens where it can (8 to 32
+        tokens): 33 of 33 on all platforms."""
+        channels, tokens = node.output.shape[1:3]
+        if fold_rows(tokens, self.hw.software.row_fold)[1] == 1:
+            return Dist(node.output.elements // channels, even(channels, self.hw.tiles, VECTOR))
+        return self._common_hint(node)
 
     def _granule(self, node: Node) -> int:
         """A product with what it broadcasts, one operand of which the DPU has made, is cut over whole granules of
