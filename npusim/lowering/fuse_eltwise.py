@@ -294,8 +294,8 @@ def _with_constant(fuser: Fuser, op: Op, shape: tuple[int, ...]) -> bool:
 
 
 def _is_shift_of(node: Node, varying: list[int]) -> bool:
-    """Whether a sum with a constant is the shift of the scale before it, one DPU op to the compiler (batch norms behind a
-    Concat: densenet121, 61 of 61; HSwish by parts)."""
+    """Whether a sum with a constant is the shift of the scale before it, one DPU op to the compiler (batch norms behind
+    a Concat: densenet121, 61 of 61; HSwish by parts)."""
     if node.kind != "scale" or "post" in node.params or node.params["additive"] or node.params.get("bias"):
         return False
     return not varying or varying == [node.params["axis"]]
