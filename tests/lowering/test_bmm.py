@@ -47,6 +47,7 @@ def convolutions(made: Program) -> Counter[tuple[int, int, int, int]]:
         pytest.param(24, 256, 256, 64, "4000", {(64, 4, 64, 256): 24}, id="bmm_b24_m256_k256_n64: grouped"),
         pytest.param(24, 256, 256, 64, "3720", {(32, 4, 64, 256): 48}, id="the same on 3720: unrolled"),
         pytest.param(8, 512, 64, 512, "4000", {(32, 4, 512, 64): 32}, id="bmm_b8_m512_k64_n512: unrolled"),
+        pytest.param(6, 512, 64, 1024, "3720", {(64, 4, 1024, 64): 12}, id="bm_b6_m512_k64_n1024_n: rows"),
         pytest.param(1, 1024, 1024, 1024, "4000", {(64, 4, 128, 1024): 32}, id="bmm_b1_m1024_k1024_n1024"),
         pytest.param(1, 256, 256, 6144, "4000", {(16, 4, 768, 256): 32}, id="bmm_b1_m256_k256_n6144"),
     ],
