@@ -26,9 +26,11 @@ ROWS_CLEAR = 0.9
 TIE = 0.97
 #: Channels a tile that such a split must leave (3720: 128 and 768 taken, 64 and 32 refused).
 TIE_CHANNELS = 128
-#: Share of the time of its weights' transfer that counts for a convolution alone, and how much longer rows may take
-#: without a kernel window (1.11 is taken by conv_c256_512_h56_k1s2, 1.23 refused by conv_c320_128_h20_k1s1 on 4000).
-WEIGHTS_COUNTED, ALONE_TOLERANCE = 0.25, 1.2
+#: Share of the time of its weights' transfer that counts for a convolution alone.
+WEIGHTS_COUNTED = 0.35
+#: How much longer rows may take than channels there: with a kernel window; without one where rows stay in CMX behind
+#: the pass to channels last, and where they do not (173 of 188 convolutions on 3720, 4000 and 5010).
+WINDOW_TOLERANCE, STAYING_TOLERANCE, SPILLED_TOLERANCE = 0.97, 1.2, 1.15
 #: Rows a tile below which a kernel with halo rows is not split over rows beside another one, and below which it is not
 #: either where its readers want rows (13 rows on 4 tiles are: squeezenet, 3 of 4; 7 on 4 are not: resnet50).
 HALO_ROWS, WANTED_ROWS = 8, 3
@@ -141,7 +143,7 @@ def _channels_win_ties(node: Node, n16: int, hw: Hardware) -> bool:
 def choose_alone(node: Node, hw: Hardware) -> Split:
     """The split of a convolution whose activation was brought to channels last for it: the one that takes less long
     with a part of its weights' transfer, which rows need whole on every tile. A pass that works on the image itself,
-    whose rows are multiples of 16 pixels, leaves rows in CMX (169 of 188 convolutions on 3720, 4000 and 5010)."""
+    whose rows are multiples of 16 pixels, leaves rows in CMX, and so may one that folds each tile's own."""
     height, width = geometry(node, hw)
     n16 = round_up(node.params["n"], CHANNELS)
     act = node.inputs[0]
@@ -162,8 +164,12 @@ def choose_alone(node: Node, hw: Hardware) -> Split:
     weights = WEIGHTS_COUNTED * n16 * channel_bytes(node) / hw.ddr.bandwidth_gbps / 1e3
     by_rows = time(even(height, hw.tiles)[0], n16) + weights
     by_channels = time(height, even(n16, hw.tiles, CHANNELS)[0]) + weights / 2
-    window = node.params["kernel"] != (1, 1)
-    return "rows" if by_rows <= by_channels * (1.0 if window else ALONE_TOLERANCE) else "channels"
+    pixels, rest = divmod(act.shape[2] * act.shape[3], hw.tiles * CHANNELS)
+    stays = not rest and pixels * CHANNELS % act.shape[3] == 0
+    tolerance = STAYING_TOLERANCE if stays else SPILLED_TOLERANCE
+    if node.params["kernel"] != (1, 1):
+        tolerance = WINDOW_TOLERANCE
+    return "rows" if by_rows <= by_channels * tolerance else "channels"
 
 
 def depthwise_split(node: Node, hw: Hardware) -> Split:
