@@ -310,7 +310,7 @@ class Tiler:
             computes = [self.rules.channels_penalty * us for us in computes]
         acts, weights, outs = zip(*(self._transfers(split, *one) for one in slices), strict=True)
         hidden = self.overlaps(split, cut)
-        total = sum(computes)
+        total = sum(computes) - self._hidden_before(weights[0], self._bytes(split, *slices[0])[1])
         if cut.rows > 1 and cut.channels > 1 and not self._rows_first(cut):
             total += _exposed(weights[: cut.channels], computes[: cut.channels], hidden)
         else:
@@ -323,6 +323,11 @@ class Tiler:
             backwards = outs[::-1], computes[::-1]
             total += _exposed(*backwards, self.overlaps(split, cut, "all"))
         return total
+
+    def _hidden_before(self, transfer_us: float, size: int) -> float:
+        """How much of the transfer of the first weights hides behind the op before, where CMX takes them beside it."""
+        us, held = self.node.params.get("behind", (0.0, 0))
+        return min(transfer_us, us) if size + held <= self.capacity else 0.0
 
     def _computes(self, split: Axis, rows: int, channels: int) -> float:
         key = (split, rows, channels)
