@@ -175,8 +175,9 @@ class Placer:
         return alike and len(made) == 2 and all(kind == "conv" for kind in made)
 
     def _behind(self, value: Value) -> tuple[float, int]:
-        """How long the plan just before computes, µs, and what it holds on a tile, bytes, if it makes a value: meanwhile
-        the first weights of its reader come (Gelu and 3,072 x 768 on 6 tiles, where they fit, and not on 4: bert-base)."""
+        """How long the plan just before computes, µs, and what it holds on a tile, bytes, if it makes a value. The
+        first weights of its reader come meanwhile (3,072 x 768 behind a Gelu on 6 tiles, and on 4, where they do not
+        fit beside it, not: bert-base)."""
         plan = self.latest
         if plan is None or plan.output.storage != value.storage:
             return 0.0, 0
