@@ -10,6 +10,10 @@ Wine runs it. Needs Debian's wine64 and mingw-w64; the wheel comes by pip.
 `add` takes IR files and names of workloads. It writes REF/models, REF/traces and a row of REF/index.csv for each case:
 what the public reference set has, so that every command that reads one reads the other. A case that is there already is
 compiled again. Times are the compiler's estimates, as facts of the reference set are: for lowering, not for silicon.
+
+    python benchmarks/vendor/reference.py pack REF benchmarks/vendor/unseen
+
+writes the index and the models without their large constants, nor any schedule: enough for scores.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import argparse
 import csv
 import gzip
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -37,6 +42,8 @@ TILES = {"3720": 2, "4000": 4, "5010": 3}
 """Tiles that the compiler takes where none are asked for."""
 DPU_MHZ = {"3720": 1300.0, "4000": 1850.0, "5010": 2100.0}
 """Clock that the compiler's estimates assume."""
+SMALL = 2048
+"""Bytes of a constant that is part of a packed model: axes, shapes, single numbers."""
 COLUMNS = ("case", "family", "model", "platform", "tiles", "dma_engines", "dpu_mhz", *STATISTICS, "trace")
 
 
@@ -145,6 +152,38 @@ def _row(
     }  # fmt: skip
 
 
+def pack(reference: Path, out: Path) -> None:
+    """The index of a reference folder, and its models without large constants."""
+    rows = list(csv.DictReader((reference / "index.csv").open()))
+    for model in {row["model"] for row in rows}:
+        (out / model).parent.mkdir(parents=True, exist_ok=True)
+        xml, stored = _without_weights(
+            (reference / model).read_text(), (reference / model).with_suffix(".bin")
+        )
+        (out / model).write_text(xml)
+        (out / model).with_suffix(".bin").write_bytes(stored)
+    with (out / "index.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, "trace": ""} for row in rows)
+
+
+def _without_weights(xml: str, weights: Path) -> tuple[str, bytes]:
+    """An IR whose constants of more than SMALL bytes lie past the end of its .bin, as in the public reference set."""
+    data, kept = weights.read_bytes(), bytearray()
+
+    def moved(match: re.Match[str]) -> str:
+        offset, size = int(match[1]), int(match[2])
+        if size > SMALL:
+            return f'offset="PAST" size="{size}"'
+        kept.extend(b"\0" * (-len(kept) % 64))
+        kept.extend(data[offset : offset + size])
+        return f'offset="{len(kept) - size}" size="{size}"'
+
+    text = re.sub(r'offset="(\d+)" size="(\d+)"', moved, xml)
+    return text.replace("PAST", str(len(kept) + -len(kept) % 64)), bytes(kept)
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -159,8 +198,13 @@ def main() -> None:
     adding.add_argument("--platform", choices=list(TILES), required=True)
     adding.add_argument("--tiles", type=int, default=0)
     adding.add_argument("--family", default="nets")
+    packing = commands.add_parser("pack")
+    packing.add_argument("reference", type=Path)
+    packing.add_argument("out", type=Path)
     given = parser.parse_args()
-    if given.command == "setup":
+    if given.command == "pack":
+        pack(given.reference, given.out)
+    elif given.command == "setup":
         setup(given.version)
     else:
         tiles = given.tiles or TILES[given.platform]
