@@ -60,7 +60,9 @@ def test_ops_that_a_rewrite_moved_are_told_once_for_all_layers(comparison: Compa
 def test_parts_that_a_rewrite_made_belong_to_its_op(comparison: Comparison) -> None:
     run = comparison.runs[2]
     added = {change.name for change in run.changes if change.kind == "added"}
-    assert added <= {"layers.*.mixer.y.unchunk"}, "a Reshape that both have, and that has to move its data in one"
+    assert added <= {"layers.*.mixer.y.unchunk"}, (
+        "a Reshape that both have, and that has to move its data in one"
+    )
     [scores] = [change for change in run.changes if change.name == "layers.*.mixer.scores.reduce_sum"]
     assert scores.after is not None
     assert scores.after.type == "MatMul"
