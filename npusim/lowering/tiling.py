@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from math import inf
 from typing import Literal
 
@@ -121,6 +122,22 @@ class Tiler:
             return [(h, c) for h in rows for c in channels]
         return [(h, c) for c in channels for h in rows]
 
+    def _extents(self, cut: Cut) -> tuple[list[int], list[int]]:
+        """The rows, and the channels, that slices have, each once and the first slice's first; without listing the
+        slices, of which a large matrix has thousands."""
+        least, more = divmod(self.height, min(cut.rows, self.height))
+        each = round_up(ceil_div(self.channels, cut.channels), CHANNELS)
+        last = self.channels - each * (cut.channels - 1)
+        return [least + 1, least] if more else [least], [each] if last == each else [each, last]
+
+    def _second(self, cut: Cut) -> tuple[int, int]:
+        """Rows and channels of the second slice."""
+        rows, channels = self._extents(cut)
+        pieces = min(cut.rows, self.height)
+        if cut.channels > 1 and (self._rows_first(cut) or pieces == 1):
+            return rows[0], channels[-1] if cut.channels == 2 else channels[0]
+        return rows[0] if self.height % pieces > 1 else rows[-1], channels[0]
+
     def _rows_first(self, cut: Cut) -> bool:
         """Whether slices along both axes go through all channels of some rows before the next rows: less is moved."""
         activation = self.height * self.width * self.reduced
@@ -128,31 +145,30 @@ class Tiler:
 
     def fits(self, split: Axis, cut: Cut) -> bool:
         """Whether every slice fits CMX by itself; its buffers are counted in steps of ``tiling.buffer_bytes``."""
-        slices = self._slices(cut)
         step = self.rules.buffer_bytes
-        return self._possible(split, slices) and all(
+        return self._possible(split, cut) and all(
             sum(round_up(size, step) for size in (*self._bytes(split, *one), TABLE_BYTES * one[1]))
             <= self.capacity
-            for one in set(slices)
+            for one in product(*self._extents(cut))
         )
 
-    def _possible(self, split: Axis, slices: Sequence[tuple[int, int]]) -> bool:
+    def _possible(self, split: Axis, cut: Cut) -> bool:
         """Whether every tile gets a row, or two tiles channels, in the smallest slice."""
-        rows, channels = (min(one[axis] for one in slices) for axis in (0, 1))
+        rows, channels = map(min, self._extents(cut))
         if split == "rows":
             return rows >= self.hw.tiles and channels > 0
         return channels >= 2 * CHANNELS
 
     def overlaps(self, split: Axis, cut: Cut, results: Literal["", "all", "tight"] = "") -> bool:
         """Whether CMX takes a slice and the inputs of the next. ``results``: and (all of) the next result as well."""
-        slices = self._slices(cut)
-        if len(slices) < 2 or not self._possible(split, slices):
+        if min(cut.rows, self.height) * cut.channels < 2 or not self._possible(split, cut):
             return False
-        now, then = (self._bytes(split, *one) for one in slices[:2])
+        first, second = tuple(one[0] for one in self._extents(cut)), self._second(cut)
+        now, then = self._bytes(split, *first), self._bytes(split, *second)
         nested = cut.rows > 1 and cut.channels > 1
         moving = then[1] if (self._rows_first(cut) if nested else cut.channels > 1) else then[0]
         more = sum(then) if results == "all" else moving + (then[2] if results else 0)
-        tables = TABLE_BYTES * (slices[0][1] + slices[1][1])
+        tables = TABLE_BYTES * (first[1] + second[1])
         share = TIGHT_SHARE if results == "tight" else PIPELINE_SHARE
         return sum(now) + more + tables <= share * self.capacity and self._divides(cut.channels)
 
@@ -278,7 +294,7 @@ class Tiler:
 
     def _small(self, split: Axis, cut: Cut) -> bool:
         """Whether no operand of a slice that comes or goes with every slice is large."""
-        act, weights, out = self._bytes(split, *self._slices(cut)[0])
+        act, weights, out = self._bytes(split, *(one[0] for one in self._extents(cut)))
         if cut.channels > 1 and weights >= self.rules.large_weights * self.capacity:
             return False
         limit = self.rules.large_activations * self.capacity
