@@ -4,6 +4,7 @@ over the tiles."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from math import prod
 
@@ -127,6 +128,7 @@ class Dist:
 WHOLE = Dist()
 
 
+@lru_cache(maxsize=4096)
 def even(total: int, parts: int, granule: int = 1) -> tuple[int, ...]:
     """``total`` cut in at most ``parts`` pieces, as even as whole granules allow, larger pieces first."""
     units = -(-total // granule)
