@@ -77,7 +77,7 @@ def lower(graph: Graph, hw: Hardware) -> Program:
     graph = raise_slices(graph)
     if hw.software.split_projections:
         graph = split_projections(graph)
-    nodes, outputs = fuse(split_sums(graph), hw.software)
+    nodes, outputs = fuse(split_sums(graph), hw.software, hw.tiles)
     made = {node.output.storage for node in nodes}
     loose = [value for value in outputs if value.storage not in made or value.partial]
     if loose:

@@ -1,4 +1,5 @@
-"""From Graph to nodes: views folded away, groups fused, operands classified. No hardware but the software rules."""
+"""From Graph to nodes: views folded away, groups fused, operands classified. No hardware but the software rules and
+the number of tiles."""
 
 from __future__ import annotations
 
@@ -121,12 +122,12 @@ def _result(fuser: Fuser, id: int, value: Value) -> Value:
     return fuser.add(Node("unary", tensor.name, "Result", [value], wide, {"kernel": "convert"})).output
 
 
-def fuse(graph: Graph, software: Software) -> tuple[list[Node], list[Value]]:
+def fuse(graph: Graph, software: Software, tiles: int) -> tuple[list[Node], list[Value]]:
     """The nodes of a Graph in execution order, and its outputs in row-major memory order.
 
     Raises UserError naming an op whose type is not known.
     """
-    fuser = Fuser(graph, software)
+    fuser = Fuser(graph, software, tiles)
     _run(fuser)
     outputs = []
     for id in graph.outputs:

@@ -21,11 +21,11 @@ class Fuser:
     order. A handler leaves a value for each output of its op, and the nodes that compute it, if any.
     """
 
-    def __init__(self, graph: Graph, software: Software) -> None:
+    def __init__(self, graph: Graph, software: Software, tiles: int) -> None:
         """Start with the values of a Graph's inputs and constants."""
         self.graph = graph
         self.software = software
-        self.index, self.matches, self.covered = find(graph, software.contract_multiply_reduce)
+        self.index, self.matches, self.covered = find(graph, software, tiles)
         self.nodes: list[Node] = []
         self.values: dict[int, Value] = {}
         self.made: dict[int, Node] = {}

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
 from npusim.graph.ir import Graph, Op, Tensor
+from npusim.hardware.schema import Software
+
+#: Multiply-accumulates of one group from which a sum of products becomes a grouped MatMul (npu_compiler,
+#: IE/transforms/passes/fuse_ops_to_matmul.cpp, 2026).
+LEAST_GROUP = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +151,21 @@ def _match_contract(index: Index, op: Op) -> Match | None:
     return Match("contract", op, (product, op), product.inputs, axis)
 
 
+def _pays_in_groups(index: Index, match: Match, groups: int) -> bool:
+    """Whether a contraction is one that runs as a grouped MatMul of the DPU: of each factor one axis is broadcast, the
+    other axes, but the summed one, are at least ``groups`` groups, and a group is not tiny."""
+    shape = index.tensor(match.covered[0].outputs[0]).shape
+    a, b = (index.tensor(i).shape for i in match.inputs)
+    if not len(a) == len(b) == len(shape):
+        return False
+    rows = [d for d, s in enumerate(shape) if s > 1 == b[d]]
+    columns = [d for d, s in enumerate(shape) if s > 1 == a[d]]
+    if len(rows) != 1 or len(columns) != 1:
+        return False
+    one = shape[rows[0]] * shape[columns[0]] * shape[match.axis]
+    return one >= LEAST_GROUP and prod(shape) // one >= groups
+
+
 def _match_factor(index: Index, op: Op) -> Match | None:
     """ReduceSum of a Multiply with a factor that does not vary along the reduced axis: the factor moves out of the sum.
 
@@ -162,13 +183,19 @@ def _match_factor(index: Index, op: Op) -> Match | None:
     return None
 
 
-def find(graph: Graph, contract: bool) -> tuple[Index, dict[int, Match], set[int]]:
-    """The matches by the tensor their root makes, and the identities of all ops that they cover.
-
-    ``contract`` allows the MatMul recovery (Software.contract_multiply_reduce). Each op is covered once.
-    """
+def find(graph: Graph, software: Software, tiles: int) -> tuple[Index, dict[int, Match], set[int]]:
+    """The matches by the tensor their root makes, and the identities of all ops that they cover. Each op is covered
+    once."""
     index = Index(graph)
-    rules = (_match_rms, _match_swish, *((_match_contract,) if contract else ()), _match_factor)
+
+    def contract(index: Index, op: Op) -> Match | None:
+        match = _match_contract(index, op)
+        if match is None or software.contraction_engine == "shave" or op.attrs.get("ones"):
+            return match
+        return match if _pays_in_groups(index, match, tiles) else None
+
+    contracts = (contract,) if software.contract_multiply_reduce else ()
+    rules = (_match_rms, _match_swish, *contracts, _match_factor)
     matches: dict[int, Match] = {}
     covered: set[int] = set()
     for op in graph.ops:

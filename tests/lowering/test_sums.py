@@ -74,7 +74,7 @@ def test_a_sum_on_shave_that_does_not_fit_is_sliced() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(
-    size=st.tuples(st.integers(1, 6), st.integers(2, 40), st.integers(2, 40), st.integers(2, 40)),
+    size=st.tuples(st.integers(4, 6), st.integers(16, 40), st.integers(16, 40), st.integers(16, 40)),
     axis=st.integers(0, 3),
 )
 def test_a_product_with_ones_is_the_sum_on_the_dpu(size: tuple[int, int, int, int], axis: int) -> None:
@@ -129,3 +129,28 @@ def test_rows_without_divisors_are_not_cut_one_by_one(rows: int) -> None:
     assert found.slices <= 2 * (
         2 * resident + 2
     )  # two slices at once, and at most twice as many for equal ones
+
+
+@pytest.mark.parametrize(
+    ("a", "c", "axis", "contracted"),
+    [
+        ((4, 16, 1, 16), (4, 1, 16, 16), 3, True),
+        ((3, 16, 1, 16), (3, 1, 16, 16), 3, False),  # fewer groups than tiles
+        ((4, 16, 1, 15), (4, 1, 16, 15), 3, False),  # groups of fewer than 4,096 multiply-accumulates
+        ((2, 4, 64, 1, 32), (2, 4, 1, 48, 32), 4, True),
+        ((64, 8, 1, 32), (1, 8, 48, 32), 3, True),  # the groups lie between rows and columns
+        ((8, 64, 1), (8, 1, 48), 0, False),  # nothing but the summed axis is shared
+        ((8, 32, 64, 48), (8, 1, 64, 1), 1, False),  # one factor does not vary along the sum
+        ((8, 1, 1, 64, 32), (8, 6, 8, 1, 32), 4, False),  # two axes are broadcast in one factor
+        ((64, 1, 32), (8, 1, 48, 32), 3, False),  # factors of different ranks
+    ],
+)
+def test_sums_of_products_that_become_a_matmul(
+    a: tuple[int, ...], c: tuple[int, ...], axis: int, contracted: bool
+) -> None:
+    """As Intel's compiler has it (4000, 4 tiles): one MatMul, or the whole product on SHAVE and its sum."""
+    x, y = (op.parameter(shape, np.float16) for shape in (a, c))
+    total = op.reduce_sum(op.multiply(x, y), np.array([axis]), keep_dims=False)
+    program = lower(from_openvino(ov.Model([total], [x, y], "sum")), load_hardware("lunarlake-vpunn.yaml"))
+    kernels = [work for work in works(program, ShaveWork) if work.kernel == "multiply"]
+    assert bool(kernels) is not contracted
