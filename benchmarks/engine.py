@@ -18,12 +18,12 @@ from npusim.api import Graph, Phase, UserError, build_workload, load_hardware, l
 from npusim.api import simulate as simulate_as_api
 from npusim.costs.price import price_points
 from npusim.costs.prices import Prices
-from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.engine.compile import compile_program
 from npusim.engine.event import simulate
 from npusim.engine.fast import latencies, simulate_fast
 from npusim.hardware.paths import with_values
-from npusim.lowering.program import Program, ProgramOp, Queue, Task, Tasks
+from npusim.program import Program, ProgramOp, Queue, Task, Tasks
+from npusim.program.work import DmaWork, DpuWork, ShaveWork
 
 PHASES: tuple[Phase, ...] = ("prefill", "decode")
 

@@ -22,7 +22,7 @@ from npusim.errors import UserError
 from npusim.graph.ir import Graph
 from npusim.hardware.load import load_hardware
 from npusim.hardware.schema import Hardware
-from npusim.lowering.program import Program
+from npusim.program import Program
 from npusim.source import ModelSource
 
 Engine = Literal["event", "fast"]

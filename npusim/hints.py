@@ -22,7 +22,7 @@ from npusim.hardware.schema import Hardware
 if TYPE_CHECKING:
     from npusim.costs.prices import Prices
     from npusim.engine.inflight import InFlight
-    from npusim.lowering.program import Program
+    from npusim.program import Program
 
 HintName = Literal["latency", "throughput"]
 

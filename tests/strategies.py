@@ -9,8 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from npusim.costs.prices import Prices
-from npusim.costs.work import DmaWork, DpuWork, Memory, ShaveWork, Work
-from npusim.lowering.program import Program, ProgramOp, Queue, Task, Tasks
+from npusim.program import Program, ProgramOp, Queue, Task, Tasks
+from npusim.program.work import DmaWork, DpuWork, Memory, ShaveWork, Work
 
 #: For tests that run an engine: enough examples to find what there is, few enough to stay quick on a busy machine.
 law = settings(max_examples=30, deadline=None)

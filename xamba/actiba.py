@@ -1,7 +1,7 @@
 """ActiBA: activations as piecewise-linear tables (XAMBA section 3, https://arxiv.org/abs/2502.06924).
 
-The pattern, by which lowering knows a table again (npusim.lowering.tables), for an activation `NAME` of a function
-such as swish:
+The pattern, by which lowering knows a table again (npusim.lowering.rewrite.tables), for an activation `NAME` of
+a function such as swish:
 
     x ─ Clamp ─┬─ Bucketize(knots [K+1], right bound included) ─┬─ Gather(slopes [K+2]) ─┐
                │   named NAME/xamba.pwl.swish                   │                        │

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from npusim.costs.prices import Prices
 from npusim.engine.timeline import Timeline
-from npusim.lowering.program import ENGINES
+from npusim.program import ENGINES
 
 #: What a moment on the wall clock goes to. ``start-up``: the latency of a transfer, before bytes move; ``ddr``: what
 #: a transfer loses to others that share DDR; ``dma``, ``dpu``, ``shave``: the engine at work; ``barrier/dependency``:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from npusim.analysis.metrics import Metrics, OpRow
-from npusim.lowering.program import ENGINES, ProgramOp
+from npusim.program import ENGINES, ProgramOp
 
 Kind = Literal["moved", "replaced", "removed", "added", "same"]
 _NUMBER = re.compile(r"\d+")

@@ -16,10 +16,10 @@ import numpy.typing as npt
 from npusim.analysis.bottleneck import KINDS, CriticalPath, binding_kind, critical_path, task_kinds
 from npusim.analysis.intervals import grouped_union_length, intersection, length, union
 from npusim.costs.prices import PROVENANCE, Prices
-from npusim.costs.work import DmaWork
 from npusim.engine.timeline import Timeline
 from npusim.hardware.schema import Hardware
-from npusim.lowering.program import ENGINES, Indices
+from npusim.program import ENGINES, Indices
+from npusim.program.work import DmaWork
 
 _WAIT = KINDS.index("barrier/dependency")
 

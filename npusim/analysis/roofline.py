@@ -13,11 +13,11 @@ import numpy as np
 
 from npusim.costs.dpu import roofline_cycles
 from npusim.costs.prices import Prices
-from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.engine.fast import simulate_fast
 from npusim.engine.sharing import BYTES_PER_US_PER_GBPS
 from npusim.hardware.schema import Hardware
-from npusim.lowering.program import Program, Queue
+from npusim.program import Program, Queue
+from npusim.program.work import DmaWork, DpuWork, ShaveWork
 
 
 @dataclass(frozen=True, slots=True)

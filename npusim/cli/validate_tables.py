@@ -10,7 +10,7 @@ from rich.text import Text
 
 from npusim.api import Result
 from npusim.cli.summary import plain
-from npusim.lowering.program import ENGINES
+from npusim.program import ENGINES
 from npusim.validation.compare_case import OpPair, Side
 from npusim.validation.predict import Prediction
 from npusim.validation.references import Row

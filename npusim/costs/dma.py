@@ -6,8 +6,8 @@ form fitted to Intel's silicon figures).
 
 from __future__ import annotations
 
-from npusim.costs.work import DmaWork
 from npusim.hardware.schema import DmaPath, Hardware
+from npusim.program.work import DmaWork
 
 
 def time(work: DmaWork, hw: Hardware) -> tuple[float, float]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeVar
 
-from npusim.costs.work import DpuWork, MpeMode
 from npusim.hardware.schema import CellCost, ConvCost, Hardware
+from npusim.program.work import DpuWork, MpeMode
 
 #: Output pixels (x, y) of one stencil, by MPE mode.
 STENCIL_PIXELS: Mapping[MpeMode, tuple[int, int]] = {"16x16": (16, 16), "8x16": (16, 8), "4x16": (8, 8)}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from npusim.costs import dpu
-from npusim.costs.work import DmaWork, DpuWork, ShaveWork, Work
 from npusim.hardware.schema import Hardware
+from npusim.program.work import DmaWork, DpuWork, ShaveWork, Work
 
 
 def dynamic_pj(work: Work, hw: Hardware, shave_cycles: float = 0.0) -> float:

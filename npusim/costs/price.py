@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from npusim.costs import dma, dpu, energy, shave
 from npusim.costs.prices import PROVENANCE, Prices, PriceTable
-from npusim.costs.work import DmaWork, DpuWork, ShaveWork, Work
 from npusim.hardware.base import Section
 from npusim.hardware.schema import Hardware
-
-if TYPE_CHECKING:  # lowering asks for the price of a task while it is imported
-    from npusim.lowering.program import Program
+from npusim.program import Program
+from npusim.program.work import DmaWork, DpuWork, ShaveWork, Work
 
 
 def work_us(work: Work, hw: Hardware, allow_guess: bool = False) -> float:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from npusim.costs.work import ShaveWork
 from npusim.hardware.schema import Hardware, Kernel
+from npusim.program.work import ShaveWork
 
 
 class UnknownKernel(ValueError):

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npusim.lowering.program import Indices, Program
-from npusim.lowering.tasks import starts
+from npusim.program import Indices, Program
+from npusim.program.tasks import starts
 
 
 class Arrays(NamedTuple):

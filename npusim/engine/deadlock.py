@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from npusim.costs.prices import Prices, PriceTable
-from npusim.lowering.program import Program
+from npusim.program import Program
 
 
 class Deadlock(RuntimeError):

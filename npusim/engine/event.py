@@ -27,7 +27,7 @@ from npusim.costs.prices import Prices
 from npusim.engine.deadlock import Deadlock, check_prices, describe_deadlock, queue_members
 from npusim.engine.sharing import BYTES_PER_US_PER_GBPS, fair_rates, own_cap
 from npusim.engine.timeline import WAIT_REASONS, Timeline
-from npusim.lowering.program import Program
+from npusim.program import Program
 
 NONE, QUEUE, BARRIER, SERVER = range(len(WAIT_REASONS))
 

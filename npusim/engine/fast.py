@@ -26,7 +26,7 @@ from npusim.engine.compile import Compiled, compile_program
 from npusim.engine.deadlock import Deadlock, check_prices, check_table, describe_deadlock
 from npusim.engine.sharing import BYTES_PER_US_PER_GBPS
 from npusim.engine.timeline import Timeline, Times
-from npusim.lowering.program import Program
+from npusim.program import Program
 
 
 def simulate_fast(program: Program | Compiled, prices: Prices) -> Timeline:

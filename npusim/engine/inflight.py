@@ -12,10 +12,10 @@ from dataclasses import replace
 import numpy as np
 
 from npusim.costs.prices import Prices
-from npusim.costs.work import DmaWork
 from npusim.engine.compile import compile_program
 from npusim.engine.fast import simulate_fast
-from npusim.lowering.program import Program, Task, Tasks
+from npusim.program import Program, Task, Tasks
+from npusim.program.work import DmaWork
 
 #: Inferences a stream. The first and the last are not counted: others start or have ended beside them.
 ROUNDS = 5

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from npusim.lowering.program import Program
+from npusim.program import Program
 
 Times = npt.NDArray[np.float64]
 

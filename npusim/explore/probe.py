@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from npusim.lowering import layer_of
+from npusim.program.names import layer_of
 
 _NUMBER = re.compile(r"\d+")
 

@@ -2,59 +2,25 @@
 
 from __future__ import annotations
 
-import re
-
 from npusim.graph.ir import Graph
 from npusim.hardware.schema import Hardware
-from npusim.lowering.fuse import fuse
-from npusim.lowering.hoist import hoist
-from npusim.lowering.nodes import Node
-from npusim.lowering.ones import fold_ones
-from npusim.lowering.orders import write_as_read
-from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Queue, Task, Tasks
-from npusim.lowering.refit import refit
-from npusim.lowering.replicate import place_all
-from npusim.lowering.rewrite import raise_slices
-from npusim.lowering.rewrite_split import split_projections
-from npusim.lowering.rewrite_sums import split_sums
-from npusim.lowering.schedule import schedule
-from npusim.lowering.tables import fold_tables
-from npusim.lowering.types import settle
+from npusim.lowering.fuse.fuse import fuse
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.layout.in_place import write_in_place
+from npusim.lowering.layout.orders import write_as_read
+from npusim.lowering.place.replicate import place_all
+from npusim.lowering.rewrite.long_sums import split_sums
+from npusim.lowering.rewrite.ones import fold_ones
+from npusim.lowering.rewrite.projections import split_projections
+from npusim.lowering.rewrite.slices import raise_slices
+from npusim.lowering.rewrite.tables import fold_tables
+from npusim.lowering.rewrite.types import settle
+from npusim.lowering.schedule.hoist import hoist
+from npusim.lowering.schedule.scheduler import schedule
+from npusim.lowering.tile.refit import refit
 from npusim.lowering.view import compiler_view, lowering_key
-
-_LAYER = re.compile(r"(?:layers?|blocks?|h|b|stages?)[./](\d+)(?=[./_]|$)")
-
-
-def layer_of(name: str) -> str:
-    """The repeated block of the network that an op is named after (``layers.3``); empty where there is none."""
-    match = _LAYER.search(name)
-    return match[0].replace("/", ".") if match else ""
-
-
-def _write_in_place(nodes: list[Node]) -> dict[int, int]:
-    """The value of a Pad that an op computes is written straight into it: storage of the value -> of the Pad.
-
-    What it cannot have written for it (inputs, constants, parts of other values) is copied, and so are the pieces of a
-    Concat (4 and 64 steps of Mamba on 4000 and 5010, the 144 heads of bert on 3720 and 4000, the states of Mamba-2).
-    """
-    made: dict[int, Node] = {}
-    homes: dict[int, int] = {}
-    for node in nodes:
-        if node.kind == "concat" and node.type == "Pad":
-            direct = []
-            for i, value in enumerate(node.inputs):
-                maker = made.get(value.storage)
-                if (
-                    maker
-                    and maker.kind not in ("concat", "copy")
-                    and not value.partial
-                    and value.storage not in homes
-                ):
-                    homes[value.storage] = node.output.storage
-                    direct.append(i)
-            node.params["direct"] = direct
-        made[node.output.storage] = node
-    return homes
+from npusim.program import Program, ProgramOp
+from npusim.program.names import layer_of
 
 
 def _engines(hw: Hardware) -> Hardware:
@@ -83,7 +49,7 @@ def lower(graph: Graph, hw: Hardware) -> Program:
     if loose:
         nodes.append(Node("copy", graph.tensors[graph.outputs[0]].name, "Result", loose, loose[0]))
     nodes = hoist(nodes, hw)
-    homes = _write_in_place(nodes)
+    homes = write_in_place(nodes)
     returned = {value.storage for value in outputs}
     placed, repeat = place_all(write_as_read(nodes, returned), hw, returned)
     plans = [refit(plan, hw) for plan in placed]
@@ -102,4 +68,4 @@ def lower(graph: Graph, hw: Hardware) -> Program:
     return schedule(plans, ops, returned, homes, graph.name, hw, graph.notes, repeat)
 
 
-__all__ = ["CmxBuffer", "Program", "ProgramOp", "Queue", "Task", "Tasks", "layer_of", "lower", "lowering_key"]
+__all__ = ["lower", "lowering_key"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from npusim.costs.work import DmaWork, ShaveWork, Work
-from npusim.lowering.program import Program
+from npusim.program import Program
+from npusim.program.work import DmaWork, ShaveWork, Work
 
 Counts = npt.NDArray[np.int64]
 

@@ -7,7 +7,7 @@ import numpy as np
 from npusim.analysis.intervals import union
 from npusim.api import Result
 from npusim.engine.timeline import WAIT_REASONS
-from npusim.lowering.program import ENGINES
+from npusim.program import ENGINES
 from npusim.report.series import Floats
 from npusim.report.timeline_data import lane_of_task, lanes
 

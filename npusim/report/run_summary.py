@@ -8,7 +8,7 @@ from typing import Any
 
 from npusim import __version__
 from npusim.api import Result
-from npusim.costs.work import DpuWork
+from npusim.program.work import DpuWork
 from npusim.report.blocks import Block, card, command, facts, notes
 from npusim.report.figures import ddr_peak_gbps
 from npusim.report.looks import ENGINE_NAMES, KINDS, PROVENANCE

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from npusim.costs.prices import Prices
 from npusim.engine.timeline import Timeline
-from npusim.lowering.program import ENGINES, Engine
+from npusim.program import ENGINES, Engine
 
 Floats = npt.NDArray[np.float64]
 

@@ -9,10 +9,10 @@ import numpy as np
 from npusim.analysis.bottleneck import critical_path
 from npusim.api import Result
 from npusim.costs.prices import PROVENANCE
-from npusim.costs.work import DmaWork, DpuWork, Work
 from npusim.engine.timeline import WAIT_REASONS
-from npusim.lowering.program import ENGINES, Program, Queue
-from npusim.lowering.tasks import numbered
+from npusim.program import ENGINES, Program, Queue
+from npusim.program.tasks import numbered
+from npusim.program.work import DmaWork, DpuWork, Work
 from npusim.report.page import column, printable
 
 

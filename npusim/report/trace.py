@@ -14,8 +14,8 @@ import numpy as np
 
 from npusim.api import Result
 from npusim.costs.prices import PROVENANCE
-from npusim.costs.work import DmaWork, DpuWork, Work
 from npusim.engine.timeline import WAIT_REASONS
+from npusim.program.work import DmaWork, DpuWork, Work
 from npusim.report import series
 
 _CATEGORY = {"dma": "DMA", "dpu": "DPU", "shave": "Shave"}

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from npusim.costs import dma, dpu
-from npusim.costs.work import DmaWork, DpuKind, DpuWork, Memory, MpeMode
 from npusim.hardware import Hardware, load_hardware
+from npusim.program.work import DmaWork, DpuKind, DpuWork, Memory, MpeMode
 from npusim.validation.silicon import PACKAGED
 
 #: Silicon file, and VPU clock of the reference transfers (MHz, facts/npu_hardware.md 3.3), by the tables' device.

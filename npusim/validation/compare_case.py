@@ -15,9 +15,9 @@ import numpy as np
 from npusim.analysis.bottleneck import critical_path
 from npusim.analysis.intervals import grouped_union_length
 from npusim.api import Result
-from npusim.costs.work import DmaWork
 from npusim.graph import Graph
-from npusim.lowering.program import ENGINES
+from npusim.program import ENGINES
+from npusim.program.work import DmaWork
 
 #: The row of transfers that bring no data: descriptors, barriers.
 DESCRIPTORS = "(task descriptors)"

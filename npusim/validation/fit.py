@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from npusim.costs import dpu
-from npusim.costs.work import DpuWork
 from npusim.hardware.load import load_hardware
 from npusim.hardware.schema import CellCost, ConvCost, Hardware
+from npusim.program.work import DpuWork
 from npusim.validation.fit_data import Point, schedule_points, table_points
 
 HARDWARE_OF_PLATFORM = {"3720": "meteorlake-vpunn", "4000": "lunarlake-vpunn", "5010": "pantherlake-vpunn"}

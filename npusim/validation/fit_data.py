@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from npusim.costs import dpu
-from npusim.costs.work import DpuKind, DpuWork, MpeMode
 from npusim.hardware.schema import Hardware
+from npusim.program.work import DpuKind, DpuWork, MpeMode
 from npusim.validation import trace_work
 
 #: Rows of the cost tables that speak for a platform's estimator (facts/vendor_costs.md 4.1: 3720 and 4000 share one).

@@ -21,14 +21,7 @@ import numpy as np
 from npusim.errors import UserError
 from npusim.source import ModelSource
 from npusim.validation.measure_device import device_facts, require
-from npusim.validation.measure_file import (
-    Hint,
-    LayerFacts,
-    MeasurementFile,
-    ModelFacts,
-    Phase,
-    RunFacts,
-)
+from npusim.validation.measure_file import Hint, LayerFacts, MeasurementFile, ModelFacts, Phase, RunFacts
 
 _PROFILED = 10
 _SEED = 0

@@ -20,11 +20,11 @@ from npusim.analysis.metrics import metrics
 from npusim.api import Result
 from npusim.costs.energy import dynamic_pj
 from npusim.costs.prices import PROVENANCE, Prices
-from npusim.costs.work import DmaWork, ShaveWork
 from npusim.engine.timeline import WAIT_REASONS, Timeline
 from npusim.hardware import load_hardware, shipped
 from npusim.hardware.schema import Hardware
-from npusim.lowering.program import Program, ProgramOp, Queue, Task, Tasks
+from npusim.program import Program, ProgramOp, Queue, Task, Tasks
+from npusim.program.work import DmaWork, ShaveWork
 from npusim.validation.trace_file import ENGINE_OF, Event, TraceFile
 from npusim.validation.trace_tasks import detail_of, shapes, work_of
 

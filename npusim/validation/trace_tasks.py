@@ -13,8 +13,8 @@ from functools import lru_cache
 from math import prod
 from typing import Any
 
-from npusim.costs.work import DmaWork, DpuKind, DpuWork, Memory, ShaveWork, Work
 from npusim.graph.ir import BITS
+from npusim.program.work import DmaWork, DpuKind, DpuWork, Memory, ShaveWork, Work
 from npusim.validation.trace_file import Event
 
 _TENSOR = re.compile(r"((?:\d+x)*)([a-z]+\d\w*)(?=[],\s]|$)")

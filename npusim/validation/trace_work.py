@@ -18,8 +18,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from npusim.costs import dpu
-from npusim.costs.work import DpuKind, DpuWork
 from npusim.hardware.schema import Hardware
+from npusim.program.work import DpuKind, DpuWork
 
 _TENSOR = re.compile(r"(?P<dims>(?:\d+x)*)(?P<type>\w+)")
 _CLUSTER = re.compile(r"/cluster_\d+")

@@ -15,7 +15,7 @@ from npusim.costs.prices import Prices
 from npusim.engine.event import simulate
 from npusim.engine.timeline import Timeline
 from npusim.hardware.load import load_hardware
-from npusim.lowering.program import Program
+from npusim.program import Program
 from tests.analysis.vendor import STATISTICS, TASKS
 from tests.engine.build import Step, build
 from tests.strategies import law, priced

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from npusim.analysis.roofline import lower_bounds
 from npusim.costs.price import price
-from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.engine.fast import simulate_fast
 from npusim.hardware.load import load_hardware
 from npusim.hardware.schema import Hardware
-from npusim.lowering.program import Program, ProgramOp, Queue, Task, Tasks
+from npusim.program import Program, ProgramOp, Queue, Task, Tasks
+from npusim.program.work import DmaWork, DpuWork, ShaveWork
 from tests.engine.build import Step, build
 from tests.strategies import law, programs
 

@@ -17,7 +17,7 @@ from npusim.engine.event import simulate as event
 from npusim.engine.fast import compile_program, simulate_fast
 from npusim.engine.timeline import Timeline
 from npusim.hardware.paths import with_values
-from npusim.lowering.program import Program
+from npusim.program import Program
 from tests.engine.build import Step, build
 from tests.strategies import law, priced
 

@@ -8,8 +8,8 @@ import pytest
 
 from npusim.costs import dma, dpu
 from npusim.costs.price import work_us
-from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.hardware.load import load_hardware
+from npusim.program.work import DmaWork, DpuWork, ShaveWork
 
 NS = 0.0015
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from npusim.costs import dma, dpu, shave
 from npusim.costs.price import work_us
-from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.hardware.load import load_hardware
+from npusim.program.work import DmaWork, DpuWork, ShaveWork
 
 NAMES = [f"{chip}{kind}" for chip in ("lunarlake", "meteorlake", "pantherlake") for kind in ("", "-vpunn")]
 SLACK = 1 + 1e-9

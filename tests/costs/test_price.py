@@ -8,9 +8,9 @@ import pytest
 from npusim.costs import shave
 from npusim.costs.price import price, work_us
 from npusim.costs.prices import PROVENANCE
-from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.hardware.load import load_hardware
-from npusim.lowering.program import Program, ProgramOp, Queue, Task, Tasks
+from npusim.program import Program, ProgramOp, Queue, Task, Tasks
+from npusim.program.work import DmaWork, DpuWork, ShaveWork
 
 HW = load_hardware("lunarlake", ["software.dispatch.dpu_us=0", "software.dispatch.shave_us=0"])
 WORKS = (

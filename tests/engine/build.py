@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from npusim.costs.prices import Prices
-from npusim.costs.work import DmaWork, DpuWork, ShaveWork, Work
-from npusim.lowering.program import Engine, Program, ProgramOp, Queue, Task, Tasks
+from npusim.program import Engine, Program, ProgramOp, Queue, Task, Tasks
+from npusim.program.work import DmaWork, DpuWork, ShaveWork, Work
 
 WORK: dict[Engine, Work] = {
     "dma": DmaWork("ddr", "cmx", 1000, 1000),

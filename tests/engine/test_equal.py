@@ -14,7 +14,7 @@ from npusim.engine.compile import compile_program
 from npusim.engine.deadlock import Deadlock
 from npusim.engine.event import simulate
 from npusim.engine.fast import latencies, simulate_fast
-from npusim.lowering.program import Program
+from npusim.program import Program
 from tests.engine.build import Step, build
 from tests.strategies import law, priced, prices, programs, shuffled
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from npusim.costs.prices import Prices
 from npusim.engine.event import simulate
 from npusim.engine.inflight import InFlight, prices_of, side_by_side
-from npusim.lowering.program import Program
+from npusim.program import Program
 from tests.engine.build import Step, build
 from tests.strategies import priced
 

@@ -21,7 +21,7 @@ from npusim.engine.event import simulate
 from npusim.engine.fast import simulate_fast
 from npusim.engine.sharing import fair_rates
 from npusim.engine.timeline import WAIT_REASONS, Timeline
-from npusim.lowering.program import Program, Tasks
+from npusim.program import Program, Tasks
 from tests.engine.build import Step, build
 from tests.strategies import law, priced
 

@@ -13,7 +13,7 @@ from npusim.engine.deadlock import Deadlock
 from npusim.engine.event import simulate
 from npusim.engine.fast import simulate_fast
 from npusim.engine.timeline import WAIT_REASONS, Timeline
-from npusim.lowering.program import Program
+from npusim.program import Program
 from tests.engine.build import Step, build
 
 Run = Callable[[Program, Prices], Timeline]

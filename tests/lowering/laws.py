@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from npusim.engine.timeline import Timeline
-from npusim.lowering.program import Program
+from npusim.program import Program
 
 
 def check_barriers(program: Program) -> None:

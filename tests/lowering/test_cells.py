@@ -7,18 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from npusim.costs.work import DmaWork, DpuWork
 from npusim.hardware import load_hardware
 from npusim.hardware.schema import Hardware
-from npusim.lowering.cells import borrow_channels, fit, refold, workload_channels
-from npusim.lowering.nodes import Node
-from npusim.lowering.plan import Plan, cmx_capacity
-from npusim.lowering.plan_depthwise import plan_activation, plan_depthwise, plan_scale
-from npusim.lowering.plan_eltwise import is_runtime_scale, plan_add, plan_runtime_scale
-from npusim.lowering.plan_permute import plan_permute
-from npusim.lowering.plan_reduce import factor, plan_reduce
-from npusim.lowering.slicing import DIVISOR_GAP, divisors
-from npusim.lowering.values import Value
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.plan import Plan, cmx_capacity
+from npusim.lowering.ir.values import Value
+from npusim.lowering.plans.dpu.depthwise import plan_activation, plan_depthwise, plan_scale
+from npusim.lowering.plans.dpu.eltwise import is_runtime_scale, plan_add, plan_runtime_scale
+from npusim.lowering.plans.dpu.images import borrow_channels, fit, refold, workload_channels
+from npusim.lowering.plans.dpu.permute import plan_permute
+from npusim.lowering.plans.dpu.pool_chain import factor
+from npusim.lowering.plans.dpu.reduce import plan_reduce
+from npusim.lowering.tile.slices import DIVISOR_GAP, divisors
+from npusim.program.work import DmaWork, DpuWork
 
 CONFIGS = Path(__file__).parents[2] / "hwconfigs"
 

@@ -13,14 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openvino import opset15 as op
 
-from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.graph import load_model
 from npusim.hardware import Hardware, load_hardware
-from npusim.lowering import Program, lower
-from npusim.lowering.conv_parts import fold_rows
-from npusim.lowering.plan import cmx_capacity
-from npusim.lowering.slicing import Cut, Demand, cut, divisors
-from npusim.lowering.values import even
+from npusim.lowering import lower
+from npusim.lowering.ir.convolution import fold_rows
+from npusim.lowering.ir.plan import cmx_capacity
+from npusim.lowering.ir.values import even
+from npusim.lowering.tile.slices import Cut, Demand, cut, divisors
+from npusim.program import Program
+from npusim.program.work import DmaWork, DpuWork, ShaveWork
 
 PLATFORMS = {
     "4000": ("lunarlake-vpunn", 4),

@@ -9,11 +9,12 @@ import openvino as ov
 import pytest
 from openvino import opset15 as op
 
-from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.graph import from_openvino
 from npusim.hardware import load_hardware
-from npusim.lowering import Program, lower
-from npusim.lowering.cells import workload_channels, workload_slices
+from npusim.lowering import lower
+from npusim.lowering.plans.dpu.images import workload_channels, workload_slices
+from npusim.program import Program
+from npusim.program.work import DmaWork, DpuWork, ShaveWork
 
 
 def made(result: ov.Node, start: ov.Node, platform: str) -> Program:

@@ -11,13 +11,13 @@ from openvino import opset15 as op
 
 import workloads
 from npusim.costs.price import price
-from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.engine.event import simulate
 from npusim.graph import from_openvino
 from npusim.hardware import load_hardware
 from npusim.lowering import lower
-from npusim.lowering.fuse_other import KERNEL_OPS
-from npusim.lowering.program import Program
+from npusim.lowering.fuse.other import KERNEL_OPS
+from npusim.program import Program
+from npusim.program.work import DmaWork, DpuWork, ShaveWork
 from tests.lowering.laws import check_barriers, check_cmx
 
 SILICON = ("meteorlake", "lunarlake", "pantherlake")

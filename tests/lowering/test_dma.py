@@ -11,11 +11,12 @@ import pytest
 from openvino import opset13 as op
 
 from npusim.costs.price import price
-from npusim.costs.work import DmaWork
 from npusim.engine.event import simulate
 from npusim.graph import load_model
 from npusim.hardware import load_hardware
-from npusim.lowering import Program, lower
+from npusim.lowering import lower
+from npusim.program import Program
+from npusim.program.work import DmaWork
 
 Build = Callable[..., list[ov.Node]]
 

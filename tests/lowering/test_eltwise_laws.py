@@ -10,10 +10,11 @@ import openvino as ov
 import pytest
 from openvino import opset13 as op
 
-from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.graph import load_model
 from npusim.hardware import load_hardware
-from npusim.lowering import Program, lower
+from npusim.lowering import lower
+from npusim.program import Program
+from npusim.program.work import DmaWork, DpuWork, ShaveWork
 
 Build = Callable[..., ov.Node]
 Shapes = tuple[tuple[int, ...], ...]

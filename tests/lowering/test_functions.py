@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import npusim
-from npusim.costs.work import DmaWork
+from npusim.program.work import DmaWork
 
 ATTENTION = ("query", "key", "value", "attention", "attention/QK", "attention/softmax", "attention/PV")
 

@@ -7,10 +7,11 @@ import openvino as ov
 import pytest
 from openvino import opset15 as op
 
-from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.graph import from_openvino
 from npusim.hardware import load_hardware
-from npusim.lowering import Program, lower
+from npusim.lowering import lower
+from npusim.program import Program
+from npusim.program.work import DmaWork, DpuWork, ShaveWork
 
 SIDE = 640
 

@@ -22,7 +22,8 @@ from npusim.engine.fast import simulate_fast
 from npusim.errors import UserError
 from npusim.graph import from_openvino
 from npusim.hardware import Hardware, load_hardware
-from npusim.lowering import Program, lower
+from npusim.lowering import lower
+from npusim.program import Program
 from tests.lowering.laws import check_barriers, check_cmx
 from tests.lowering.models import models
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from npusim.lowering.nodes import Node
-from npusim.lowering.orders import write_as_read
-from npusim.lowering.values import Value
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.values import Value
+from npusim.lowering.layout.orders import write_as_read
 
 SHAPE = (24, 256, 256)
 MASK = Value(1, (1, 256, 256), constant=True)

@@ -11,13 +11,13 @@ import pytest
 from openvino import opset13 as op
 
 from npusim.costs.price import price
-from npusim.costs.work import DpuWork
 from npusim.engine.event import simulate
 from npusim.errors import UserError
 from npusim.graph import load_model
 from npusim.hardware import load_hardware
 from npusim.lowering import lower
-from npusim.lowering.program import Program
+from npusim.program import Program
+from npusim.program.work import DpuWork
 
 F = np.float32
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from npusim.costs.work import DmaWork, DpuWork, ShaveWork
-from npusim.lowering import Program
+from npusim.program import Program
+from npusim.program.work import DmaWork, DpuWork, ShaveWork
 from npusim.validation.predict import simulate_row
 from npusim.validation.references import open_reference
 

@@ -14,9 +14,9 @@ import npusim
 import workloads
 from npusim.api import Result, load_model
 from npusim.costs.dpu import roofline_cycles
-from npusim.costs.work import DpuWork
 from npusim.graph import from_openvino
 from npusim.hardware.schema import Hardware
+from npusim.program.work import DpuWork
 
 ROWS, WIDTH, OUT = 64, 768, 3072
 LUNAR, PANTHER = (npusim.load_hardware(f"{name}.yaml") for name in ("lunarlake", "pantherlake"))

@@ -9,11 +9,11 @@ from openvino import opset15 as op
 
 import workloads
 from npusim.costs.price import price
-from npusim.costs.work import DmaWork
 from npusim.engine.event import simulate
 from npusim.graph import Graph, from_openvino
 from npusim.hardware import load_hardware
 from npusim.lowering import lower
+from npusim.program.work import DmaWork
 from tests.lowering.laws import check_barriers, check_cmx
 
 

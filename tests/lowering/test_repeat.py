@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 import npusim
-from npusim.lowering import lower, replicate
-from npusim.lowering.repeat import Repeat
-from npusim.lowering.replay import Replay
+from npusim.lowering import lower
+from npusim.lowering.ir.repeat import Repeat
+from npusim.lowering.place import replicate
+from npusim.lowering.schedule.replay import Replay
 
 CASES = {
     "mamba2 prefill": ("mamba2-130m", {"tokens": 256, "layers": 10}, "lunarlake.yaml", ()),

@@ -9,11 +9,11 @@ import openvino as ov
 import pytest
 from openvino import opset15 as op
 
-from npusim.costs.work import DpuWork
 from npusim.graph import load_model
 from npusim.hardware import load_hardware
 from npusim.lowering import lower
-from npusim.lowering.program import Program
+from npusim.program import Program
+from npusim.program.work import DpuWork
 
 HARDWARE = {"4000": "lunarlake-vpunn.yaml", "3720": "meteorlake-vpunn.yaml"}
 

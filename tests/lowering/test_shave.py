@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from openvino import opset13 as op
 
 from npusim.costs.price import price
-from npusim.costs.work import DmaWork, ShaveWork
 from npusim.engine.event import simulate
 from npusim.graph import load_model
 from npusim.hardware import load_hardware
-from npusim.lowering import Program, lower
-from npusim.lowering.shave_tiling import Tiling, segments
+from npusim.lowering import lower
+from npusim.lowering.ir.shapes import segments
+from npusim.lowering.ir.tiling import Tiling
+from npusim.program import Program
+from npusim.program.work import DmaWork, ShaveWork
 
 Build = Callable[..., ov.Node]
 _PLATFORMS = {

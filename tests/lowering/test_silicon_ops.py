@@ -9,10 +9,10 @@ import openvino as ov
 import pytest
 from openvino import opset15 as op
 
-from npusim.costs.work import ShaveWork
 from npusim.graph import from_openvino
 from npusim.hardware import load_hardware
 from npusim.lowering import lower
+from npusim.program.work import ShaveWork
 from npusim.source import ModelSource
 
 HARDWARE = [load_hardware(name, [f"tiles={tiles}"]) for name in ("meteorlake", "lunarlake") for tiles in (2,)]

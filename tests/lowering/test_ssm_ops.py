@@ -8,11 +8,11 @@ import pytest
 from openvino import opset15 as op
 
 from npusim import api
-from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.graph import from_openvino
 from npusim.hardware import load_hardware
 from npusim.lowering import lower
-from npusim.lowering.program import Program
+from npusim.program import Program
+from npusim.program.work import DmaWork, DpuWork, ShaveWork
 from tests.lowering.laws import check_barriers, check_cmx
 
 

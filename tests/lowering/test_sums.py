@@ -14,12 +14,13 @@ from openvino import opset15 as op
 import xamba
 from npusim.analysis.roofline import lower_bounds
 from npusim.costs.price import price
-from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.engine.fast import simulate_fast
 from npusim.graph import from_openvino
 from npusim.hardware import Hardware, load_hardware
-from npusim.lowering import Program, lower
-from npusim.lowering.slicing import Demand, cut
+from npusim.lowering import lower
+from npusim.lowering.tile.slices import Demand, cut
+from npusim.program import Program
+from npusim.program.work import DmaWork, DpuWork, ShaveWork
 from tests.lowering.laws import check_barriers, check_cmx
 
 FILE = "lunarlake-2025.yaml"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from npusim.hardware import load_hardware
-from npusim.lowering.nodes import Node
-from npusim.lowering.slicing import Cut
-from npusim.lowering.tiling import Tiler
-from npusim.lowering.values import Value
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.values import Value
+from npusim.lowering.tile.matmul import Tiler
+from npusim.lowering.tile.slices import Cut
 
 MACHINES = {"3720": "meteorlake-vpunn", "4000": "lunarlake-vpunn", "5010": "pantherlake-vpunn"}
 

@@ -12,11 +12,12 @@ import pytest
 from openvino import opset13 as op
 
 import workloads
-from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.graph import load_model
 from npusim.hardware import load_hardware
 from npusim.hardware.schema import Hardware
-from npusim.lowering import Program, lower
+from npusim.lowering import lower
+from npusim.program import Program
+from npusim.program.work import DmaWork, DpuWork, ShaveWork
 
 LUNAR_LAKE = "lunarlake-vpunn.yaml"
 

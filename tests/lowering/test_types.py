@@ -9,9 +9,9 @@ from openvino import opset15 as op
 
 import npusim
 from npusim.costs.dpu import cycles
-from npusim.costs.work import DmaWork, DpuWork
 from npusim.graph import from_openvino
 from npusim.lowering import lower
+from npusim.program.work import DmaWork, DpuWork
 from workloads.nets import PRECISIONS, Precision
 from workloads.nets.maker import Maker
 

@@ -7,10 +7,10 @@ import numpy as np
 from npusim.analysis.metrics import metrics
 from npusim.api import Result
 from npusim.costs.prices import Prices
-from npusim.costs.work import DmaWork, DpuWork, ShaveWork
 from npusim.engine.event import simulate
 from npusim.hardware import load_hardware
-from npusim.lowering.program import CmxBuffer, Program, ProgramOp, Queue, Task, Tasks
+from npusim.program import CmxBuffer, Program, ProgramOp, Queue, Task, Tasks
+from npusim.program.work import DmaWork, DpuWork, ShaveWork
 
 HOSTILE = "<script>alert(1)</script>"
 HOSTILE_MARKUP = '<b>bold</b><a href="https://example.com">&amp;\u2028"quoted"</a>\x1b[31m'

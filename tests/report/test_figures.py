@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npusim.api import Result
-from npusim.lowering.program import CmxBuffer
+from npusim.program import CmxBuffer
 from npusim.report import series
 from npusim.report.queues import engine_partition, lane_times
 from npusim.report.timeline_data import lane_name, lane_of_task, lanes

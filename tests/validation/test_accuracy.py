@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from npusim.costs import dpu
-from npusim.costs.work import DpuWork
 from npusim.hardware import load_hardware
+from npusim.program.work import DpuWork
 from npusim.validation.accuracy import accuracy_page
 from npusim.validation.accuracy_tasks import read_scores, score_tasks
 from npusim.validation.silicon import Measurement, Shares

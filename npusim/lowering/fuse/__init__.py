@@ -1,0 +1,1 @@
+"""Graph to nodes: which ops of the model run as one."""

@@ -1,0 +1,107 @@
+"""Attention whose query, key and value are projections of one input: cut per head (facts/vendor_lowering.md 1.5, 6.3).
+
+The compiler computes all keys first, head by head, and then for every head its query, Q K^T, the softmax (while the
+value is projected) and P V, so that no score matrix is larger than one head's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from npusim.graph.ir import Op
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.values import Value
+from npusim.lowering.rewrite.patterns import Index
+
+#: Longest sequence that is cut per head: 64 and 128 are, 300 is not (facts/vendor_lowering.md 1.5).
+MOST_ROWS = 128
+#: Scores, their softmax and what it weighs are FP16 (bert-base_s128_int8 on 4000: Q K^T reads 8 bits and writes 16).
+FLOAT_BITS = 16
+_BETWEEN = frozenset({"Reshape", "Transpose", "Unsqueeze", "Squeeze", "Add", "FakeQuantize", "FakeConvert"})
+
+
+def projections(index: Index, op: Op, values: list[Value], made: dict[int, Node]) -> list[Node] | None:
+    """The MatMuls that make query, key and value, where all three read one tensor and nobody else reads them."""
+    heads, rows = values[0].shape[-3:-1] if len(values[0].shape) == 4 else (0, 0)
+    if not heads or values[0].shape[0] != 1 or rows > MOST_ROWS or values[1].shape[-2] != rows:
+        return None
+    nodes = [made.get(v.storage) for v in values]
+    found = [n for n in nodes if n is not None and n.kind == "conv" and "kernel" not in n.params]
+    alone = all(_only_read_here(index, i) for i in op.inputs[:3])
+    return found if len(found) == 3 and alone and len({n.inputs[0].storage for n in found}) == 1 else None
+
+
+def _only_read_here(index: Index, tensor: int) -> bool:
+    """Whether a tensor and the views between it and its MatMul have one reader each."""
+    while index.readers[tensor] == 1:
+        maker = index.maker.get(tensor)
+        if maker is None or maker.type == "MatMul":
+            return maker is not None
+        if maker.type not in _BETWEEN:
+            return False
+        tensor = next((i for i in maker.inputs if not index.tensor(i).constant), maker.inputs[0])
+    return False
+
+
+class PerHead:
+    """Makes the nodes of one attention. ``storages`` hands out a new storage at each call."""
+
+    def __init__(
+        self, op: Op, parts: list[Node], query: Value, storages: Callable[[], int], outlined: bool
+    ) -> None:
+        """Cut the attention of ``op`` whose projections are ``parts`` (query, key, value); ``outlined``: it becomes a
+        function of its own if it is of floats (24 of 24 such functions of bert-base_s128 on 4000; its INT8 form has
+        none), for which the one before it copies its results in DDR."""
+        self.op, self.parts = op, parts
+        self.outlined = outlined and query.bits == FLOAT_BITS
+        self.heads, self.rows, self.width = query.shape[-3:]
+        self.fresh = storages
+
+    def value(self, shape: tuple[int, ...], bits: int) -> Value:
+        """A new value."""
+        return Value(self.fresh(), shape, bits, bits)
+
+    def project(self, part: Node, bits: int) -> Node:
+        """One head of a projection, with results of so many bits."""
+        source, weights = part.inputs[:2]
+        k = part.params["k"]
+        out = self.value((self.rows, self.width), bits)
+        params = {**part.params, "n": self.width, "shared": True}
+        return replace(
+            part, inputs=[source, replace(weights, shape=(self.width, k))], output=out, params=params
+        )
+
+    def product(self, name: str, a: Value, b: Value, n: int, k: int) -> Node:
+        """One head's MatMul of two activations; ``b`` was written with k innermost."""
+        out = self.value((self.rows, n), FLOAT_BITS)
+        params = {"batch": 1, "m": self.rows, "n": n, "k": k}
+        return Node("bmm", f"{self.op.name}/{name}", self.op.type, [a, b], out, params)
+
+    def nodes(self, output: Value) -> tuple[list[Node], Value]:
+        """All nodes in order, and the attention's output as they leave it: rows x heads x width in memory."""
+        query, key, value = self.parts
+        nodes: list[Node] = []
+        if self.outlined:
+            source = query.inputs[0]
+            copied = replace(source, storage=self.fresh())
+            nodes.append(Node("copy", query.name, query.type, [source, source], copied))
+            query, key, value = (replace(p, inputs=[copied, *p.inputs[1:]]) for p in self.parts)
+        keys = [self.project(key, key.output.bits) for _ in range(self.heads)]
+        nodes += keys
+        pieces = []
+        for head in range(self.heads):
+            q = self.project(query, query.output.bits)
+            scores = self.product("QK", q.output, keys[head].output, self.rows, self.width)
+            weights = self.value(scores.output.shape, scores.output.bits)
+            softmax = {"kernel": "softmax", "axis": 1}
+            soft = Node("unary", f"{self.op.name}/softmax", self.op.type, [scores.output], weights, softmax)
+            v = self.project(value, FLOAT_BITS)
+            out = self.product("PV", weights, v.output, self.width, self.rows)
+            nodes += [q, scores, v, soft, out]
+            pieces.append(out.output)
+        joined = replace(output, order=(0, 2, 1, 3))
+        nodes.append(Node("concat", self.op.name, self.op.type, pieces, joined, {"axis": 1}))
+        for node in nodes[1:] if self.outlined else ():
+            node.params["function"] = "attention"
+        return nodes, joined

@@ -1,0 +1,315 @@
+"""Fusion of ops element by element or along an axis: kernels of their own, or post-processing of the DPU op before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+
+from npusim.graph.ir import Op
+from npusim.lowering.fuse.fuser import Fuser, padded
+from npusim.lowering.fuse.outer import CHANNELS_LAST, channels_last_product, heads_last_order, settle_layout
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.values import Value
+from npusim.lowering.rewrite.patterns import Match
+
+#: Ops with one activation operand that a SHAVE kernel of the same name (in lower case) can run.
+UNARY_OPS = frozenset(
+    {
+        "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceiling", "Clamp", "Cos",
+        "Cosh", "CumSum", "Elu", "Erf", "Exp", "Floor", "Gelu", "HSigmoid", "HSwish", "HardSigmoid",
+        "Log", "LogSoftmax", "LogicalNot", "MVN", "Mish", "Negative", "NormalizeL2", "PRelu", "Relu",
+        "LeakyRelu", "Round", "Selu", "Sigmoid", "Sign", "Sin", "Sinh", "SoftMax", "SoftPlus",
+        "SoftSign", "Softmax", "Sqrt", "Swish", "Tan", "Tanh", "ReduceL1", "ReduceL2",
+        "ReduceProd",
+    }
+)  # fmt: skip
+
+#: Ops with several activation operands, likewise.
+ELTWISE_OPS = frozenset(
+    {
+        "Add", "Subtract", "Multiply", "Divide", "Maximum", "Minimum", "Power", "SquaredDifference",
+        "FloorMod", "Mod", "Equal", "NotEqual", "Greater", "GreaterEqual", "Less", "LessEqual",
+        "LogicalAnd", "LogicalOr", "LogicalXor",
+    }
+)  # fmt: skip
+
+#: Channels that an image of fewer gets where it is quantised and brought to channels last (resnet50_int8: 3 to 4).
+QUANTISED_CHANNELS = 4
+#: Ops that are a bias or a scale where one operand is constant.
+_ADDITIVE = ("Add", "Subtract")
+_MULTIPLICATIVE = ("Multiply", "Divide")
+
+
+# -- one activation ---------------------------------------------------------------------------------------------------
+
+
+def unary(fuser: Fuser, op: Op) -> None:
+    """An activation function, or a kernel along an axis: applied behind the DPU op before where the PPE can. A PRelu
+    with one slope is a LeakyRelu (facts 1.4, own 8/8)."""
+    source = op.inputs[0]
+    value = fuser.moved(fuser.values[source], op)
+    one_slope = op.type == "PRelu" and fuser.values[op.inputs[1]].elements == 1
+    kernel = "leakyrelu" if one_slope else op.type.lower()
+    node = fuser.producer(source)
+    if (
+        node is not None
+        and node.kind in ("conv", "dwconv", "scale", "bmm", "eltwise")
+        and _fusable(fuser, replace(op, type="LeakyRelu") if one_slope else op, node)
+    ):
+        fuser.absorb(op, source)
+        node.params["post"] = kernel
+        return
+    out = replace(fuser.fresh(op), order=value.order)
+    params = _unary_params(fuser, op)
+    if node is not None and "batched" in node.params and "axis" not in params:
+        params["repeated"] = node.params["batched"]
+    settle_layout(fuser, op, fuser.emit("unary", op, [value], out, kernel=kernel, **params))
+
+
+def _unary_params(fuser: Fuser, op: Op) -> dict[str, object]:
+    rank = len(fuser.graph.tensors[op.inputs[0]].shape)
+    if op.type in ("SoftMax", "Softmax", "LogSoftmax"):
+        return {"axis": int(op.attrs["axis"]) % rank}
+    if op.type in ("CumSum", "MVN", "NormalizeL2", "ReduceL1", "ReduceL2", "ReduceProd"):
+        return {"axis": fuser.axes(op.inputs[1], rank)[-1]}
+    if op.type == "Clamp":
+        return {"low": float(op.attrs["min"]), "high": float(op.attrs["max"])}
+    return {"pwl": op.attrs["pwl"]} if "pwl" in op.attrs else {}
+
+
+def _fusable(fuser: Fuser, op: Op, node: Node) -> bool:
+    """Whether the PPE applies this activation behind this node."""
+    if "post" in node.params:
+        return False
+    if node.kind == "eltwise" and node.type != "Add" and not node.params.get("scaled"):
+        return False
+    if "pwl" in op.attrs:
+        return bool(op.attrs["lut"])
+    if op.type == "Clamp" and float(op.attrs["min"]) != 0.0:
+        return "ClampAny" in fuser.software.fused_activations
+    return op.type in fuser.software.fused_activations
+
+
+def group(fuser: Fuser, match: Match) -> Node:
+    """A group of ops that one kernel with the name of the pattern runs (rms, swish)."""
+    values = [fuser.values[i] for i in match.inputs]
+    out = replace(fuser.fresh(match.root), order=values[0].order)
+    return fuser.emit("unary", match.root, values, out, kernel=match.kind)
+
+
+def convert(fuser: Fuser, op: Op) -> None:
+    """A change of type: free between floating types inside the model (it is part of a load or store), a copy where
+    an input becomes an output, a SHAVE kernel between others (facts 1.2, 1.4)."""
+    value = fuser.values[op.inputs[0]]
+    out = replace(fuser.fresh(op), order=value.order)
+    if value.bits != out.bits:
+        fuser.emit("unary", op, [value], out, kernel="convert")
+    elif (
+        value.stored_bits != value.bits
+        and fuser.index.readers[op.outputs[0]]
+        and op.outputs[0] in fuser.graph.outputs
+    ):
+        fuser.emit("convert", op, [value], out)
+    else:
+        fuser.values[op.outputs[0]] = value
+
+
+def fake_quantize(fuser: Fuser, op: Op) -> None:
+    """FakeQuantize, or FakeConvert to an 8-bit float: the DPU op before writes 8 bits, or a DPU pass of its own does
+    (SHAVE kernels work on floats: C26 fuse_quantized_ops.cpp), which also brings an image to channels last."""
+    fp8 = op.type == "FakeConvert"
+    source = op.inputs[0]
+    value = fuser.values[source]
+    node = fuser.producer(source)
+    if node is not None and _writes_8_bits(node):
+        node.fused = (*node.fused, op.name)
+        node.output = replace(value, bits=8, stored_bits=8, fp8=fp8)
+        fuser.values[op.outputs[0]] = node.output
+        return
+    out = replace(fuser.fresh(op), bits=8, stored_bits=8, order=value.order, fp8=fp8)
+    batch, *rest = value.shape
+    readers = fuser.readers.get(op.outputs[0], [])
+    image = len(rest) == 3 and batch == 1 and value.plain and rest[0] <= QUANTISED_CHANNELS
+    if image and readers and all(r.type == "Convolution" for r in readers):
+        out = replace(out, shape=(batch, QUANTISED_CHANNELS, *rest[1:]), order=CHANNELS_LAST)
+    fuser.emit("convert", op, [value], out, quantize=True)
+
+
+def _writes_8_bits(node: Node) -> bool:
+    """Whether a node runs on the DPU, whose results leave it in any type."""
+    kernels = {"eltwise": ("add",), "unary": ("relu", "leakyrelu", "negative")}.get(node.kind, ())
+    return node.kind in ("conv", "dwconv", "scale", "bmm", "pool") or node.params.get("kernel") in kernels
+
+
+# -- several activations ----------------------------------------------------------------------------------------------
+
+
+def eltwise(fuser: Fuser, op: Op) -> None:
+    """Arithmetic, comparison or logic of operands that broadcast; all are moved to the memory order of a full one."""
+    inputs = fuser.operands(op)
+    shape = fuser.shape(op)
+    if op.type in (*_ADDITIVE, *_MULTIPLICATIVE) and _with_constant(fuser, op, shape):
+        return
+    exponent = fuser.index.scalar(op.inputs[1]) if op.type == "Power" else None
+    if exponent in (2.0, 3.0):
+        out = replace(fuser.fresh(op), order=inputs[0].order)
+        fuser.emit("eltwise", op, [inputs[0], inputs[0]], out, kernel="square")
+        return
+    inputs = [padded(v, len(shape)) for v in inputs]
+    channels = _channels_innermost(fuser, op, inputs, shape)
+    scaled, inputs = channels != inputs, channels
+    outer = op.type == "Multiply" and channels_last_product(inputs, shape)
+    order = CHANNELS_LAST if outer else _common_order(fuser, inputs, shape)
+    inputs = [v if v.constant else fuser.ordered(v, order, op) for v in inputs]
+    out = replace(fuser.fresh(op), order=order)
+    params = {"outer": True} if outer else {"scaled": True} if scaled else {}
+    node = fuser.emit("eltwise", op, inputs, out, kernel=op.type.lower(), **params)
+    settle_layout(fuser, op, node)
+
+
+def select(fuser: Fuser, op: Op) -> None:
+    """Select: a Multiply-like kernel of two operands where a constant mask clears a broadcast value, else a
+    kernel of three. A mask that is computed is converted to FP16 first (facts 1.2)."""
+    shape = fuser.shape(op)
+    mask, first, second = (padded(v, len(shape)) for v in fuser.operands(op))
+    size = prod(shape)
+    if (
+        mask.constant
+        and fuser.index.scalar(op.inputs[1]) == 0.0
+        and not second.constant
+        and second.elements < size
+    ):
+        order = heads_last_order(fuser, second, mask, shape)
+        second = second if order else fuser.plain(second, op)
+        out = replace(fuser.fresh(op), order=order)
+        fuser.emit("eltwise", op, [second, mask], out, kernel="select_2in", outer=bool(order))
+        return
+    order = _full_operand_order([first, second, mask], shape)
+    mask, first, second = (v if v.constant else fuser.ordered(v, order, op) for v in (mask, first, second))
+    if not mask.constant and mask.bits == 8:
+        wide = Value(fuser.storage(), mask.shape, order=mask.order)
+        fuser.add(Node("unary", f"{op.name}/mask", "Convert", [mask], wide, {"kernel": "convert"}))
+        mask = wide
+    params: dict[str, object] = {"kernel": "select"}
+    batch = shape[-4] if len(shape) > 4 and prod(shape[-4:]) == size else 1
+    if mask.constant and batch > 1 and prod(mask.shape[:-2]) == 1 and not order:
+        params["batched"] = batch
+    fuser.emit("eltwise", op, [mask, first, second], replace(fuser.fresh(op), order=order), **params)
+
+
+def _full_operand_order(operands: list[Value], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The memory order of the first activation that is not broadcast, which the result takes over, or of a constant."""
+    full = [v for v in operands if v.elements == prod(shape)]
+    return next((v.order for v in sorted(full, key=lambda v: v.constant)), ())
+
+
+def _common_order(fuser: Fuser, inputs: list[Value], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """``_full_operand_order``, but row-major where a part of a product that stayed channels-last meets what is
+    row-major (Mul_6 of Mamba: the part of Exp_1 is reordered, not the state), and where what a transpose of chunks has
+    to be moved for anyway is (Mul_5 of Mamba-2 with 2 and 4 chunks)."""
+    full = [v for v in inputs if v.elements == prod(shape) and not v.constant]
+    makers = [fuser.made.get(v.storage) for v in full]
+    late = any(n is not None and n.params.get("outer") for n in makers)
+    chunked = any(len(v.memory_order) > 3 for v in full)
+    return () if (late or chunked) and any(v.plain for v in full) else _full_operand_order(inputs, shape)
+
+
+def _channels_innermost(fuser: Fuser, op: Op, inputs: list[Value], shape: tuple[int, ...]) -> list[Value]:
+    """The operands of a product with a computed [1, C, 1] or [1, C, 1, 1]: the other one gets its channels innermost
+    where that costs nothing, so that the product can be a depth-wise convolution as it is. Constants are reordered when
+    the model is compiled, an outer product is written so (Mul_2, Mul_3 and Mul_4 of Mamba's single token)."""
+    small = [v for v in inputs if v.elements < prod(shape)]
+    if (
+        op.type != "Multiply"
+        or len(small) != 1
+        or small[0].constant
+        or len(shape) not in (3, 4)
+        or shape[0] != 1
+    ):
+        return inputs
+    if small[0].elements != shape[1] != 1 or small[0].shape[1] != shape[1]:
+        return inputs
+    return [v if v is small[0] else _turned(fuser, op, v) for v in inputs]
+
+
+def _turned(fuser: Fuser, op: Op, value: Value) -> Value:
+    rank = len(value.shape)
+    order = (0, *range(2, rank), 1)
+    if value.constant:
+        return replace(value, order=order)
+    return fuser.written(value, order, op) or value
+
+
+# -- an activation and a constant -------------------------------------------------------------------------------------
+
+
+def by_scalar(fuser: Fuser, op: Op) -> bool:
+    """Arithmetic with one number."""
+    if op.type not in (*_ADDITIVE, *_MULTIPLICATIVE):
+        return False
+    split = fuser.index.split_constant(op)
+    return split is not None and fuser.values[split[1]].elements == 1
+
+
+def _with_constant(fuser: Fuser, op: Op, shape: tuple[int, ...]) -> bool:
+    """Bias and scale by a constant: nothing where all of it is one (D of Mamba-2 as it is initialised: no trace has a
+    task for it), fused behind a DPU op, or a depth-wise 1x1 convolution of its own. A sum over an innermost dimension
+    that can't be channels adds the constant at full size (Add of Mamba-2, 24 heads, every trace)."""
+    split = fuser.index.split_constant(op)
+    if split is None or fuser.values[split[0]].elements != prod(shape):
+        return False
+    source, constant = split
+    value, factor = (padded(fuser.values[i], len(shape)) for i in split)
+    if op.type == "Divide" and constant == op.inputs[0]:
+        return False
+    additive = op.type in _ADDITIVE
+    number = fuser.graph.tensors[split[1]].value
+    if not additive and number is not None and np.all(np.asarray(number) == 1):
+        fuser.values[op.outputs[0]] = fuser.values[source]
+        return True
+    node = fuser.producer(source)
+    varying = [d for d, s in enumerate(factor.shape) if s > 1]
+    if node is not None and node.kind == "broadcast" and not varying:
+        _before_broadcast(fuser, op, node, factor)
+        return True
+    if node is not None and node.kind in ("conv", "dwconv", "bmm") and "post" not in node.params:
+        bias = additive and tuple(varying) in ((), value.memory_order[-1:])
+        if (bias and not node.params.get("bias")) or (not additive and not varying):
+            node.params["bias"] = node.params.get("bias") or bias
+            return fuser.absorb(op, source)
+    if node is not None and additive and _is_shift_of(node, varying):
+        node.params["bias"] = True
+        return fuser.absorb(op, source)
+    out = replace(fuser.fresh(op), order=value.order)
+    if additive and tuple(varying) == value.memory_order[-1:] and factor.elements % 16:
+        full = replace(factor, shape=value.shape, order=value.order)
+        fuser.emit("eltwise", op, [value, full], out, kernel="add")
+    elif len(varying) <= 1:
+        axis = varying[0] if varying else None
+        fuser.emit("scale", op, [value, factor], out, axis=axis, additive=additive)
+    else:
+        kernel = "add" if additive else "multiply"
+        settle_layout(fuser, op, fuser.emit("eltwise", op, [value, factor], out, kernel=kernel))
+    return True
+
+
+def _is_shift_of(node: Node, varying: list[int]) -> bool:
+    """Whether a sum with a constant is the shift of the scale before it, one DPU op to the compiler (batch norms behind
+    a Concat: densenet121, 61 of 61; HSwish by parts)."""
+    if node.kind != "scale" or "post" in node.params or node.params["additive"] or node.params.get("bias"):
+        return False
+    return not varying or varying == [node.params["axis"]]
+
+
+def _before_broadcast(fuser: Fuser, op: Op, node: Node, factor: Value) -> None:
+    """Arithmetic with one number behind a Broadcast is done before it, on the small value (bcast_* 3/3)."""
+    value = node.inputs[0]
+    small = Value(fuser.storage(), value.shape, value.bits, value.bits, order=value.order)
+    fuser.nodes.remove(node)
+    params = {"axis": None, "additive": op.type in _ADDITIVE}
+    fuser.add(Node("scale", op.name, op.type, [value, factor], small, params))
+    fuser.nodes.append(node)
+    node.inputs = [small]
+    fuser.values[op.outputs[0]] = node.output

@@ -1,0 +1,137 @@
+"""From Graph to nodes: views folded away, groups fused, operands classified. No hardware but the software rules and
+the number of tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from npusim.errors import UserError
+from npusim.graph.ir import BITS, Graph, Op
+from npusim.hardware.schema import Software
+from npusim.lowering.fuse import eltwise, matmul, other, reduce, views
+from npusim.lowering.fuse.fuser import Fuser
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.values import Value
+from npusim.lowering.rewrite.patterns import Match
+
+_HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
+    **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze", "Identity"), views.view),
+    **dict.fromkeys(eltwise.UNARY_OPS, eltwise.unary),
+    **dict.fromkeys(eltwise.ELTWISE_OPS, eltwise.eltwise),
+    **dict.fromkeys(reduce.REDUCE_OPS, reduce.reduce),
+    "Convert": eltwise.convert,
+    "Select": eltwise.select,
+    "FakeConvert": eltwise.fake_quantize,
+    "FakeQuantize": eltwise.fake_quantize,
+    "Transpose": views.transpose,
+    "Slice": views.slice,
+    "StridedSlice": views.strided_slice,
+    "Split": views.split,
+    "VariadicSplit": views.split,
+    "Gather": views.gather,
+    "Concat": views.concat,
+    "Pad": views.pad,
+    "Broadcast": views.broadcast,
+    "Tile": views.broadcast,
+    "MatMul": matmul.matmul,
+    "ScaledDotProductAttention": matmul.attention,
+    "Convolution": matmul.convolution,
+    "GroupConvolution": matmul.convolution,
+    "MaxPool": matmul.pool,
+    "AvgPool": matmul.pool,
+    "Interpolate": matmul.interpolate,
+    **dict.fromkeys(("ReadValue", "Assign"), views.view),
+    **dict.fromkeys(other.KERNEL_OPS, other.kernel),
+    "DetectionOutput": other.detection_output,
+    "DepthToSpace": other.depth_to_space,
+    "SpaceToDepth": other.space_to_depth,
+    "ShuffleChannels": other.shuffle_channels,
+    "BatchNormInference": other.batch_norm,
+    "GroupNormalization": other.group_norm,
+    "ConvolutionBackpropData": other.backprop,
+    "GroupConvolutionBackpropData": other.backprop,
+    **dict.fromkeys(
+        ("GRUCell", "GRUSequence", "LSTMCell", "LSTMSequence", "RNNCell", "RNNSequence"), other.recurrent
+    ),
+    "Einsum": other.einsum,
+}
+
+#: By Match.kind.
+_GROUPS: dict[str, Callable[[Fuser, Match], Node]] = {
+    "rms": eltwise.group,
+    "swish": eltwise.group,
+    "factor": reduce.factor,
+    "contract": reduce.contract,
+}
+
+
+def _run(fuser: Fuser) -> None:
+    """Every op of the Graph in order: as the root of its group, or by itself."""
+    for op in fuser.graph.ops:
+        match = fuser.matches.get(op.outputs[0])
+        if match is not None:
+            node = _GROUPS[match.kind](fuser, match)
+            node.fused = tuple(o.name for o in match.covered if o is not match.root)
+        elif id(op) not in fuser.covered:
+            handler = _HANDLERS.get(op.type)
+            if handler is None:
+                raise UserError(
+                    f"op '{op.name}' has the type {op.type}, which npusim does not know how to lower"
+                )
+            handler(fuser, op)
+
+
+def _write_planes(fuser: Fuser, id: int) -> None:
+    """Let the convolution or pooling that makes a model output write it as planes itself (the output data unit
+    permutes): conv_*, dwconv_*: 12 of 12 cases have no task for it."""
+    value = fuser.values[id]
+    node = fuser.producer(id)
+    if (
+        node is not None
+        and node.kind in ("conv", "dwconv", "pool")
+        and node.output == value
+        and not value.plain
+    ):
+        node.output = fuser.values[id] = replace(value, order=())
+
+
+def _writes_wide(node: Node) -> bool:
+    """Whether the DPU writes the result as FP32: of a sum of four dimensions (Mamba's of two are converted) or a scale,
+    not of a convolution, a pooling or planes that are scaled as channels (6 and 4 cases on 4000)."""
+    shape = node.output.shape
+    if node.kind == "eltwise":
+        same = all(value.elements == node.output.elements for value in node.inputs)
+        return node.params["kernel"] in ("add", "subtract") and same and len(shape) == 4
+    scales = node.kind == "scale" or (node.kind == "unary" and node.params["kernel"] == "negative")
+    return scales and node.output.plain and not (len(shape) == 3 and shape[1] % CHANNELS == 0)
+
+
+def _result(fuser: Fuser, id: int, value: Value) -> Value:
+    """A result whose interface is FP32 is converted by a SHAVE kernel of its own (facts 1.6, 43 public traces), or
+    written so by the DPU."""
+    tensor = fuser.graph.tensors[id]
+    if BITS[tensor.stored_dtype] != 32 or value.bits != 16 or tensor.dtype != "f16":
+        return value
+    node = fuser.producer(id)
+    if node is not None and node.output == value and not fuser.readers.get(id) and _writes_wide(node):
+        node.output = fuser.values[id] = replace(value, bits=32, stored_bits=32)
+        return node.output
+    wide = Value(fuser.storage(), value.shape, bits=32, stored_bits=32)
+    return fuser.add(Node("unary", tensor.name, "Result", [value], wide, {"kernel": "convert"})).output
+
+
+def fuse(graph: Graph, software: Software, tiles: int) -> tuple[list[Node], list[Value]]:
+    """The nodes of a Graph in execution order, and its outputs in row-major memory order.
+
+    Raises UserError naming an op whose type is not known.
+    """
+    fuser = Fuser(graph, software, tiles)
+    _run(fuser)
+    outputs = []
+    for id in graph.outputs:
+        op = fuser.index.maker.get(id) or Op(graph.tensors[id].name, "Result", (), ())
+        _write_planes(fuser, id)
+        outputs.append(_result(fuser, id, fuser.plain(fuser.values[id], op)))
+    return fuser.nodes, outputs

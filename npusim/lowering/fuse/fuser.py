@@ -1,0 +1,211 @@
+"""The state of fusion: the nodes made so far, and the value that each tensor of the Graph has become."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from npusim.errors import UserError
+from npusim.graph.ir import BITS, Graph, Op
+from npusim.hardware.schema import Software
+from npusim.lowering.ir.nodes import Kind, Node
+from npusim.lowering.ir.values import Value
+from npusim.lowering.rewrite.patterns import find
+
+
+class Fuser:
+    """What handlers of ops read and write.
+
+    ``values`` maps a tensor to its value, ``made`` a storage to the node that writes it; ``nodes`` are in execution
+    order. A handler leaves a value for each output of its op, and the nodes that compute it, if any.
+    """
+
+    def __init__(self, graph: Graph, software: Software, tiles: int) -> None:
+        """Start with the values of a Graph's inputs and constants."""
+        self.graph = graph
+        self.software = software
+        self.index, self.matches, self.covered = find(graph, software, tiles)
+        self.nodes: list[Node] = []
+        self.values: dict[int, Value] = {}
+        self.made: dict[int, Node] = {}
+        self._storages = 0
+        self._moved: dict[
+            tuple[int, tuple[int, ...], tuple[int, ...]], tuple[Node, list[tuple[int, ...]]]
+        ] = {}
+        self.readers: dict[int, list[Op]] = {}
+        for op in graph.ops:
+            for id in dict.fromkeys(op.inputs):
+                self.readers.setdefault(id, []).append(op)
+        for tensor in graph.tensors:
+            if tensor.constant or tensor.id in graph.inputs:
+                bits, stored = BITS[tensor.dtype], BITS[tensor.stored_dtype]
+                self.values[tensor.id] = Value(
+                    storage=self.storage(),
+                    shape=tensor.shape,
+                    bits=bits,
+                    stored_bits=min(bits, stored)
+                    if tensor.constant
+                    else stored,  # FP32 weights: FP16 in the blob
+                    constant=tensor.constant,
+                )
+        if not software.dma_convert:
+            self._convert_inputs()
+
+    def _convert_inputs(self) -> None:
+        """Inputs that are wider than they are executed get kernels that narrow them, where transfers do not
+        (onnx::Mul_2 of Mamba-2's single token on 3720)."""
+        for id in self.graph.inputs:
+            value, tensor = self.values[id], self.graph.tensors[id]
+            if value.stored_bits > value.bits:
+                wide = replace(value, bits=value.stored_bits)
+                self.values[id] = replace(value, storage=self.storage(), stored_bits=value.bits)
+                self.add(Node("convert", tensor.name, "Parameter", [wide], self.values[id]))
+
+    # -- the graph --------------------------------------------------------------------------------------------------
+
+    def operands(self, op: Op) -> list[Value]:
+        """The values of all inputs of an op."""
+        return [self.values[i] for i in op.inputs]
+
+    def shape(self, op: Op) -> tuple[int, ...]:
+        """The shape of an op's first output."""
+        return self.graph.tensors[op.outputs[0]].shape
+
+    def constant(self, id: int) -> np.ndarray:
+        """The numbers of a constant tensor. Raises UserError where they were too many to be kept."""
+        value = self.graph.tensors[id].value
+        if value is None:
+            raise UserError(
+                f"constant '{self.graph.tensors[id].name}' is needed to lower the model, and it is too large"
+            )
+        return np.asarray(value)
+
+    def axes(self, id: int, rank: int) -> tuple[int, ...]:
+        """The axes that a constant tensor names, ascending and not negative."""
+        return tuple(sorted(int(a) % rank for a in self.constant(id).reshape(-1)))
+
+    def sole_reader(self, id: int) -> bool:
+        """Whether a tensor is read once."""
+        return self.index.readers[id] == 1
+
+    def producer(self, source: int) -> Node | None:
+        """The node that makes all of a tensor, if nobody else reads it."""
+        value = self.values[source]
+        node = self.made.get(value.storage)
+        return node if node is not None and not value.partial and self.sole_reader(source) else None
+
+    # -- new values and nodes ---------------------------------------------------------------------------------------
+
+    def storage(self) -> int:
+        """A new storage."""
+        self._storages += 1
+        return self._storages - 1
+
+    def fresh(self, op: Op) -> Value:
+        """A new value for an op's first output, row-major."""
+        tensor = self.graph.tensors[op.outputs[0]]
+        bits = BITS[tensor.dtype]
+        return Value(storage=self.storage(), shape=tensor.shape, bits=bits, stored_bits=bits)
+
+    def add(self, node: Node) -> Node:
+        """Run a node next."""
+        self.nodes.append(node)
+        self.made[node.output.storage] = node
+        return node
+
+    def emit(
+        self, kind: Kind, op: Op, inputs: list[Value], output: Value | None = None, **params: object
+    ) -> Node:
+        """Run a node of an op next; it makes the op's first output."""
+        output = output if output is not None else self.fresh(op)
+        node = self.add(Node(kind, op.name, op.type, inputs, output, params))
+        self.values.setdefault(op.outputs[0], output)
+        return node
+
+    def absorb(self, op: Op, source: int) -> bool:
+        """Fuse an elementwise op into the DPU op that makes its operand, as its post-processing."""
+        node = self.producer(source)
+        if node is None:
+            return False
+        node.fused = (*node.fused, op.name)
+        node.output = replace(self.values[source], shape=self.shape(op))
+        self.values[op.outputs[0]] = node.output
+        return True
+
+    def plain(self, value: Value, op: Op) -> Value:
+        """The value in row-major order, moved there by a transpose where it is not."""
+        return value if value.plain else self.move(value, tuple(range(len(value.shape))), op)
+
+    def move(self, value: Value, order: tuple[int, ...], op: Op) -> Value:
+        """The value with its dimensions in memory as ``order`` says; one transpose serves all who ask for the same,
+        whatever shape they see it in, and stores it once for each shape (X of Mamba-2, which ReduceSum_2 and
+        ReduceSum_3 read: 4000 with 1 to 6 tiles, 5010)."""
+        if replace(value, order=order).memory_order == value.memory_order:
+            return value
+        key = _way(value, order)
+        if key in self._moved:
+            node, shapes = self._moved[key]
+            if value.shape not in shapes:
+                shapes.append(value.shape)
+                node.params["copies"] = len(shapes)
+            return replace(node.output, shape=value.shape, order=order)
+        moved = Value(self.storage(), value.shape, value.bits, value.bits, order=order)
+        maker = self.made.get(value.storage)
+        params: dict[str, object] = {"reorder": True} if maker and maker.params.get("outer") else {}
+        node = self.add(Node("transpose", op.name, op.type, [value], moved, params))
+        if not value.partial:  # parts of one storage are not told apart
+            self._moved[key] = node, [value.shape]
+        return moved
+
+    def written(self, value: Value, order: tuple[int, ...], op: Op) -> Value | None:
+        """The value with its dimensions in memory as ``order`` says, if an outer product makes it, which can write it
+        so for its only reader ``op`` (Mul_2, Mul_3 and Mul_4 of Mamba's single token, Where_1 of Mamba-2 before CumBA,
+        9 of 9; with two chunks, which are a fourth dimension, it is moved)."""
+        node = self.made.get(value.storage)
+        reads = [self.index.readers[i] for i in op.inputs if self.values[i].storage == value.storage]
+        if node is None or node.kind != "eltwise" or not value.plain or node.output != value or reads != [1]:
+            return None
+        if len(value.memory_order) > 3:
+            return None
+        if any(v.elements == value.elements or not v.plain for v in node.inputs):
+            return None
+        node.output = replace(value, order=order)
+        return node.output
+
+    def moved(self, value: Value, op: Op) -> Value:
+        """The value in row-major order if somebody has had it moved there (CumSum of Mamba-2 behind Where_1)."""
+        known = not value.plain and _way(value, tuple(range(len(value.shape)))) in self._moved
+        return self.plain(value, op) if known else value
+
+    def ordered(self, value: Value, order: tuple[int, ...], op: Op) -> Value:
+        """The value with its dimensions in memory as those of another one, moved there where they are not."""
+        if same_order(value, order):
+            return value
+        return self.move(value, order or tuple(range(len(value.shape))), op)
+
+
+def _way(value: Value, order: tuple[int, ...]) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+    """What a move of a value to an order does to its storage: extents as they lie, and where each of them goes."""
+    before, after = value.memory_order, replace(value, order=order).memory_order
+    return value.storage, tuple(value.shape[d] for d in before), tuple(before.index(d) for d in after)
+
+
+def padded(value: Value, rank: int) -> Value:
+    """A value with unit dimensions in front, up to a rank."""
+    missing = rank - len(value.shape)
+    if not missing:
+        return value
+    order = tuple(range(missing)) + tuple(d + missing for d in (value.order or range(len(value.shape))))
+    return replace(value, shape=(1,) * missing + value.shape, order=order if value.order else ())
+
+
+def full_order(value: Value, order: list[int]) -> tuple[int, ...]:
+    """An order of the non-unit dimensions completed with the unit ones."""
+    return tuple(d for d in range(len(value.shape)) if d not in order) + tuple(order)
+
+
+def same_order(value: Value, order: tuple[int, ...]) -> bool:
+    """The non-unit dimensions of a value lie in memory in the given order of all dimensions."""
+    want = tuple(d for d in (order or range(len(value.shape))) if value.shape[d] != 1)
+    return value.memory_order == want

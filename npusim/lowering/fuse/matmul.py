@@ -1,0 +1,177 @@
+"""Fusion of what multiplies or slides kernels: MatMul, attention, convolution, pooling."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import ceil, prod
+
+from npusim.errors import UserError
+from npusim.graph.ir import Op
+from npusim.lowering.fuse.attention import PerHead, projections
+from npusim.lowering.fuse.fuser import Fuser, full_order, padded
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.values import Value
+
+
+def matmul(fuser: Fuser, op: Op) -> None:
+    """MatMul: a 1x1 convolution where the second operand is a constant matrix, else batched."""
+    a, b = fuser.operands(op)
+    ta, tb = bool(op.attrs.get("transpose_a")), bool(op.attrs.get("transpose_b"))
+    out = fuser.fresh(op)
+    if b.constant and not a.constant and prod(b.shape[:-2]) == 1:
+        k = a.shape[-2] if ta else a.shape[-1]
+        if ta:
+            swapped = tuple(range(len(a.shape) - 2)) + (len(a.shape) - 1, len(a.shape) - 2)
+            a = a.transposed(swapped)
+        a = fuser.plain(a, op)
+        n = out.shape[-1]
+        fuser.emit("conv", op, [a, b], out, m=out.elements // n, k=k, n=n, bias=False)
+        return
+    batched(fuser, op, a, b, ta, tb, out)
+
+
+def batched(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: Value) -> Node:
+    """act x act MatMul (or a constant mask times an activation)."""
+    rank = max(len(out.shape), 2)
+    a, b = padded(a, rank), padded(b, rank)
+    m, n = out.shape[-2], out.shape[-1]
+    k = a.shape[-2] if ta else a.shape[-1]
+    batch = prod(out.shape[:-2])
+    lead = list(range(rank - 2))
+    a_axis, b_axis = (rank - 2 if ta else rank - 1), (rank - 1 if tb else rank - 2)
+    a_rows, b_columns = (rank - 1 if ta else rank - 2), (rank - 2 if tb else rank - 1)
+    if not a.constant and a.memory_order[-1:] != (a_axis,) and k > 1:
+        a = fuser.move(a, full_order(a, [*lead, a_rows, a_axis]), op)
+    if not b.constant and b.memory_order[-1:] != (b_axis,) and k > 1:
+        order = full_order(b, [*lead, b_columns, b_axis])
+        b = fuser.written(b, order, op) or fuser.move(b, order, op)
+    return fuser.emit("bmm", op, [a, b], out, batch=batch, m=m, n=n, k=k)
+
+
+def attention(fuser: Fuser, op: Op) -> None:
+    """softmax(Q K^T * scale + mask) V, per head where the compiler cuts it so."""
+    out = fuser.fresh(op)
+    operands = fuser.operands(op)[:3]
+    parts = projections(fuser.index, op, operands, fuser.made) if fuser.software.split_projections else None
+    if parts is not None:
+        outlined = fuser.software.outlined_attention
+        nodes, joined = PerHead(op, parts, operands[0], fuser.storage, outlined).nodes(out)
+        kept = [n for n in fuser.nodes if not any(n is part for part in parts)]
+        fuser.nodes = [*kept, *nodes]
+        fuser.made[joined.storage] = nodes[-1]
+        fuser.values[op.outputs[0]] = joined
+        return
+    q, k, v = (fuser.plain(value, op) for value in operands)
+    batch = prod(q.shape[:-2])
+    if not fuser.software.grouped_matmul and batch > 1:
+        _head_by_head(fuser, op, (q, k, v), out)
+        return
+    scores = Value(fuser.storage(), (*q.shape[:-1], k.shape[-2]))
+    weights = Value(fuser.storage(), scores.shape)
+    name = op.name
+    first = batched(fuser, Op(f"{name}/QK", op.type, (), (op.outputs[0],)), q, k, False, True, scores)
+    fuser.values.pop(op.outputs[0], None)
+    fuser.add(Node("unary", f"{name}/softmax", op.type, [scores], weights, {"kernel": "softmax"}))
+    first.params["heads"] = batch
+    batched(fuser, Op(f"{name}/PV", op.type, (), op.outputs), weights, v, False, False, out)
+
+
+def _head_by_head(fuser: Fuser, op: Op, operands: tuple[Value, Value, Value], out: Value) -> None:
+    """One head after the other, where batched MatMuls are no single op (bert on 3720): scores stay in CMX."""
+    q, k, v = operands
+    k = fuser.move(k, full_order(k, [len(k.shape) - 2, len(k.shape) - 1]), op)
+    v = fuser.move(v, full_order(v, [len(v.shape) - 1, len(v.shape) - 2]), op)
+    heads, rows, columns = prod(q.shape[:-2]), q.shape[-2], k.shape[-2]
+    width, depth = v.shape[-1], q.shape[-1]
+    pieces = []
+    for _ in range(heads):
+        one = [replace(x, shape=s, order=(), partial=True) for x, s in
+               ((q, (rows, depth)), (k, (columns, depth)), (v, (width, columns)))]  # fmt: skip
+        scores = Value(fuser.storage(), (rows, columns))
+        params = {"batch": 1, "m": rows, "n": columns, "k": depth}
+        fuser.add(Node("bmm", f"{op.name}/QK", op.type, one[:2], scores, params))
+        weights = Value(fuser.storage(), scores.shape)
+        softmax = {"kernel": "softmax", "axis": 1}
+        fuser.add(Node("unary", f"{op.name}/softmax", op.type, [scores], weights, softmax))
+        piece = Value(fuser.storage(), (rows, width))
+        params = {"batch": 1, "m": rows, "n": width, "k": columns}
+        fuser.add(Node("bmm", f"{op.name}/PV", op.type, [weights, one[2]], piece, params))
+        pieces.append(piece)
+    fuser.emit("concat", op, pieces, out, axis=0)
+
+
+def convolution(fuser: Fuser, op: Op) -> None:
+    """Convolution and GroupConvolution, written channels last; depth-wise where each channel is a group."""
+    x, w = fuser.operands(op)[:2]
+    grouped = op.type == "GroupConvolution"
+    strides = tuple(int(s) for s in op.attrs["strides"])
+    kernel = w.shape[3:] if grouped else w.shape[2:]
+    spatial = len(kernel)
+    flat(op, spatial)
+    out = channels_last(fuser.fresh(op), spatial)
+    params = {
+        "kernel": (*kernel, 1)[:2] if spatial == 1 else kernel,
+        "stride": (*strides, 1)[:2] if spatial == 1 else strides,
+        "pads": _pads(op),
+    }
+    if grouped and w.shape[0] > 1 and w.shape[1] == 1 and w.shape[2] == 1:
+        fuser.emit("dwconv", op, [x, w], out, **params)
+        return
+    n = out.shape[1]
+    fuser.emit("conv", op, [x, w], out, m=out.elements // n, k=x.shape[1], n=n, bias=False, **params)
+
+
+def pool(fuser: Fuser, op: Op) -> None:
+    """MaxPool and AvgPool, written channels last."""
+    x = fuser.values[op.inputs[0]]
+    kernel, strides = (tuple(int(v) for v in op.attrs[k]) for k in ("kernel", "strides"))
+    flat(op, len(kernel))
+    fuser.emit(
+        "pool",
+        op,
+        [x],
+        channels_last(fuser.fresh(op), len(x.shape) - 2),
+        pool="max" if op.type == "MaxPool" else "avg",
+        kernel=(*kernel, 1)[:2],
+        stride=(*strides, 1)[:2],
+        pads=_pads(op),
+    )
+
+
+def interpolate(fuser: Fuser, op: Op) -> None:
+    """Interpolate of an image: on the DPU, which reads pixels by a table of their addresses (storage elements), one a
+    result of nearest neighbours, a square of ``ceil(factor)`` of linear ones, as a pool does (C24 nce_invariant.cpp:
+    nearest and bilinear are storage-element operations; the cost of the table is not known and not charged)."""
+    x = fuser.values[op.inputs[0]]
+    before, after = x.shape[2:], fuser.shape(op)[2:]
+    factors = [max(out / into, into / out) for into, out in zip(before, after, strict=True)]
+    linear = not str(op.attrs.get("mode", "nearest")).endswith("nearest")
+    kernel = tuple(ceil(factor) if linear else 1 for factor in factors)
+    fuser.emit(
+        "pool",
+        op,
+        [x],
+        channels_last(fuser.fresh(op), len(x.shape) - 2),
+        pool="avg",
+        kernel=(*kernel, 1)[:2],
+        stride=(1, 1),
+        pads=(0,) * 2 * len(before),
+    )
+
+
+def flat(op: Op, spatial: int) -> None:
+    """Refuse more than two spatial dimensions, which the DPU does not have."""
+    if spatial > 2:
+        raise UserError(
+            f"op '{op.name}' ({op.type}) has {spatial} spatial dimensions; npusim lowers one and two"
+        )
+
+
+def channels_last(value: Value, spatial: int) -> Value:
+    """An NC... value of so many spatial dimensions with its channels innermost in memory."""
+    return replace(value, order=tuple(d for d in range(spatial + 2) if d != 1) + (1,))
+
+
+def _pads(op: Op) -> tuple[int, ...]:
+    """Padding before all spatial dimensions, then behind them."""
+    return tuple(int(p) for p in (*op.attrs["pads_begin"], *op.attrs["pads_end"]))

@@ -1,0 +1,232 @@
+"""Fusion of the less frequent ops: those that only rearrange, those that run as a SHAVE kernel of their own name, and
+recurrent cells, which are MatMuls and gates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+from npusim.errors import UserError
+from npusim.graph.ir import BITS, Op
+from npusim.lowering.fuse import matmul
+from npusim.lowering.fuse.fuser import Fuser
+from npusim.lowering.ir.values import Value
+
+#: Ops that one SHAVE kernel of the same name (in lower case) runs over all their operands.
+KERNEL_OPS = frozenset(
+    {
+        "AdaptiveAvgPool", "AdaptiveMaxPool", "BatchToSpace", "Bucketize", "CTCGreedyDecoder",
+        "CTCGreedyDecoderSeqLen", "DFT", "DeformableConvolution", "ExtractImagePatches", "GRN",
+        "GatherElements", "GatherND", "GridSample", "IDFT", "IRDFT", "LRN", "MatrixNms", "MulticlassNms",
+        "NonMaxSuppression", "NonZero", "OneHot", "PSROIPooling", "PriorBox", "PriorBoxClustered", "Proposal", "RDFT",
+        "ROIAlign", "ROIPooling", "Range", "RegionYolo", "ReorgYolo", "Reverse", "ReverseSequence", "Roll",
+        "ScatterElementsUpdate", "ScatterNDUpdate", "ScatterUpdate", "SpaceToBatch", "TopK",
+    }
+)  # fmt: skip
+
+
+def kernel(fuser: Fuser, op: Op) -> None:
+    """A SHAVE kernel that reads its operands whole; a further output that is read is written by one more call."""
+    inputs = [
+        fuser.plain(v, op) for i, v in zip(op.inputs, fuser.operands(op), strict=True) if _data(fuser, i)
+    ]
+    for output in op.outputs:
+        if fuser.index.readers[output] or output in fuser.graph.outputs:
+            tensor = fuser.graph.tensors[output]
+            bits = BITS[tensor.dtype]
+            made = Value(fuser.storage(), tensor.shape, bits, bits)
+            fuser.emit("unary", op, inputs, made, kernel=op.type.lower())
+            fuser.values[output] = made
+
+
+def detection_output(fuser: Fuser, op: Op) -> None:
+    """DetectionOutput: the scores of every class are sorted, then the best boxes are picked (npu_compiler: the op
+    becomes a chain of kernels, of which detection_output_sort works on the scores and may be split over tiles and
+    SHAVEs by classes, which lie outermost for it)."""
+    boxes, scores = (fuser.plain(v, op) for v in fuser.operands(op)[:2])
+    batch, made = boxes.shape[0], fuser.fresh(op)
+    shared = bool(op.attrs.get("share_location", True))
+    classes = scores.elements // (boxes.elements // 4) if shared else int(op.attrs["num_classes"])
+    priors = scores.elements // (batch * classes)
+    by_class = replace(scores, shape=(batch, priors, classes)).transposed((0, 2, 1))
+    rows = replace(fuser.plain(by_class, op), shape=(1, 1, batch * classes, priors), order=())
+    ranked = Value(fuser.storage(), rows.shape, rows.bits, rows.bits)
+    fuser.emit("unary", op, [rows], ranked, kernel="detectionoutput", axis=3)
+    kept = min(priors, made.shape[2])
+    best = replace(ranked, shape=(1, 1, batch * classes, kept), partial=kept < priors)
+    fuser.emit("unary", op, [best, boxes], made, kernel="detectionoutput")
+    fuser.values[op.outputs[0]] = made
+
+
+def _data(fuser: Fuser, id: int) -> bool:
+    """Whether an operand is more than a number or a list of axes that the kernel is compiled with."""
+    tensor = fuser.graph.tensors[id]
+    return not tensor.constant or tensor.elements > len(tensor.shape) * 8
+
+
+def depth_to_space(fuser: Fuser, op: Op) -> None:
+    """DepthToSpace: a transpose between two views."""
+    block, first = int(op.attrs["block_size"]), "block" in str(op.attrs.get("mode", "blocks_first"))
+    n, c, *space = fuser.graph.tensors[op.inputs[0]].shape
+    rank = len(space)
+    blocks = (block,) * rank
+    depth = c // block**rank
+    split = (n, *blocks, depth, *space) if first else (n, depth, *blocks, *space)
+    kept, inner = (1 + rank, range(1, 1 + rank)) if first else (1, range(2, 2 + rank))
+    order = (0, kept, *(a for s, b in zip(range(2 + rank, 2 + 2 * rank), inner, strict=True) for a in (s, b)))
+    _rearranged(fuser, op, split, order)
+
+
+def space_to_depth(fuser: Fuser, op: Op) -> None:
+    """SpaceToDepth: a transpose between two views."""
+    block, first = int(op.attrs["block_size"]), "block" in str(op.attrs.get("mode", "blocks_first"))
+    n, c, *space = fuser.graph.tensors[op.inputs[0]].shape
+    split = (n, c, *(d for s in space for d in (s // block, block)))
+    outer = range(2, 2 + 2 * len(space), 2)
+    inner = range(3, 3 + 2 * len(space), 2)
+    order = (0, *inner, 1, *outer) if first else (0, 1, *inner, *outer)
+    _rearranged(fuser, op, split, order)
+
+
+def shuffle_channels(fuser: Fuser, op: Op) -> None:
+    """ShuffleChannels: the channels of the groups take turns."""
+    shape = fuser.graph.tensors[op.inputs[0]].shape
+    axis, groups = int(op.attrs["axis"]) % len(shape), int(op.attrs["group"])
+    split = (*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
+    order = [*range(len(split))]
+    order[axis : axis + 2] = [axis + 1, axis]
+    _rearranged(fuser, op, split, tuple(order))
+
+
+def _rearranged(fuser: Fuser, op: Op, split: tuple[int, ...], order: tuple[int, ...]) -> None:
+    """The operand under another shape, transposed, under the shape of the result."""
+    value = fuser.values[op.inputs[0]]
+    seen = value.reshaped(split) or fuser.plain(value, op).reshaped(split)
+    assert seen is not None
+    turned = seen.transposed(order)
+    shape = fuser.shape(op)
+    fuser.values[op.outputs[0]] = turned.reshaped(shape) or replace(
+        fuser.plain(turned, op), shape=shape, order=()
+    )
+
+
+def batch_norm(fuser: Fuser, op: Op) -> None:
+    """BatchNormInference: a scale and shift per channel."""
+    value = fuser.values[op.inputs[0]]
+    rank = len(value.shape)
+    factor = replace(fuser.values[op.inputs[1]], shape=(1, value.shape[1], *(1,) * (rank - 2)))
+    out = replace(fuser.fresh(op), order=value.order)
+    fuser.emit("scale", op, [value, factor], out, axis=1, additive=False)
+
+
+def group_norm(fuser: Fuser, op: Op) -> None:
+    """GroupNormalization: an MVN kernel over groups of channels, then a scale and shift per channel."""
+    value = fuser.plain(fuser.values[op.inputs[0]], op)
+    groups = int(op.attrs["num_groups"])
+    n, c = value.shape[:2]
+    rows = replace(value, shape=(1, n, groups, value.elements // (n * groups)))
+    normal = Value(fuser.storage(), rows.shape, value.bits, value.bits)
+    fuser.emit("unary", op, [rows], normal, kernel="mvn", axis=3)
+    factor = replace(fuser.values[op.inputs[1]], shape=(1, c, *(1,) * (len(value.shape) - 2)))
+    out = fuser.fresh(op)
+    fuser.emit("scale", op, [replace(normal, shape=value.shape), factor], out, axis=1, additive=False)
+    fuser.values[op.outputs[0]] = out
+
+
+def backprop(fuser: Fuser, op: Op) -> None:
+    """ConvolutionBackpropData and its grouped form: a convolution of stride 1 over the image with zeros between its
+    pixels, which the DPU reads by a table of their addresses (C24 nce_invariant.cpp: a storage-element operation, as
+    Interpolate; nothing is written with zeros, and the cost of the table is not known and not charged)."""
+    x, w = fuser.operands(op)[:2]
+    grouped = op.type == "GroupConvolutionBackpropData"
+    kernel = tuple(w.shape[3:] if grouped else w.shape[2:])
+    matmul.flat(op, len(kernel))
+    out = matmul.channels_last(fuser.fresh(op), len(kernel))
+    params = {
+        "kernel": (*kernel, 1)[:2], "stride": (1, 1), "pads": tuple(k // 2 for k in kernel) * 2,
+        "grown": int(op.attrs["strides"][0]),
+    }  # fmt: skip
+    if grouped and w.shape[1] == 1 and w.shape[2] == 1:
+        fuser.emit("dwconv", op, [x, replace(w, shape=(w.shape[0], 1, 1, *kernel))], out, **params)
+        return
+    n = out.shape[1]
+    turned = replace(w, shape=(n, w.elements // (n * prod(kernel)), *kernel))
+    fuser.emit("conv", op, [x, turned], out, m=out.elements // n, k=x.shape[1], n=n, bias=False, **params)
+
+
+def recurrent(fuser: Fuser, op: Op) -> None:
+    """GRU, LSTM and RNN cells and sequences: the MatMul of all inputs, then for every step the MatMul of the state and
+    one kernel for the gates (named after the op)."""
+    cell = op.type.endswith("Cell")
+    weights = [
+        i for i in op.inputs if fuser.graph.tensors[i].constant and len(fuser.graph.tensors[i].shape) >= 2
+    ]
+    if len(weights) < 2:
+        raise UserError(
+            f"op '{op.name}' ({op.type}) has weights that are not constant, which npusim does not lower"
+        )
+    x, state = fuser.plain(fuser.values[op.inputs[0]], op), fuser.plain(fuser.values[op.inputs[1]], op)
+    w, r = (fuser.values[i] for i in weights[:2])
+    gates, width = w.shape[-2], w.shape[-1]
+    directions = 1 if cell else w.shape[0]
+    batch, steps = x.shape[0], 1 if cell else x.shape[1]
+    hidden = r.shape[-1]
+    made = Value(fuser.storage(), (batch * steps, directions * gates), x.bits, x.bits)
+    matrix = replace(w, shape=(directions * gates, width))
+    params = {"m": batch * steps, "k": width, "n": directions * gates, "bias": True}
+    fuser.emit("conv", op, [replace(x, shape=(batch * steps, width)), matrix], made, **params)
+    results: list[Value] = []
+    for _ in range(steps * directions):
+        past = Value(fuser.storage(), (batch, gates), x.bits, x.bits)
+        own = {"m": batch, "k": hidden, "n": gates, "bias": True}
+        previous = replace(results[-1] if results else state, shape=(batch, hidden), partial=not results)
+        fuser.emit("conv", op, [previous, replace(r, shape=(gates, hidden))], past, **own)
+        result = Value(fuser.storage(), (batch, hidden), x.bits, x.bits)
+        now = replace(made, shape=(batch, gates), partial=steps * directions > 1)
+        fuser.emit("unary", op, [past, now], result, kernel=op.type.removesuffix("Sequence").lower())
+        results.append(result)
+    for output in op.outputs:
+        shape = fuser.graph.tensors[output].shape
+        if prod(shape) == results[-1].elements:
+            fuser.values[output] = replace(results[-1], shape=shape)
+        else:
+            whole = Value(fuser.storage(), shape, x.bits, x.bits)
+            fuser.emit("concat", op, results, whole, axis=0)
+            fuser.values[output] = whole
+
+
+def einsum(fuser: Fuser, op: Op) -> None:
+    """Einsum of two operands as a batched MatMul: [batch, rows, summed] x [batch, columns, summed]."""
+    left, _, right = str(op.attrs.get("equation", "")).replace(" ", "").partition("->")
+    names = left.split(",")
+    if len(names) != 2 or any(len(set(n)) != len(n) for n in names) or "." in left or not right:
+        raise UserError(f"op '{op.name}' (Einsum) is no product of two operands; rewrite it with MatMul")
+    a, b = fuser.operands(op)
+    sizes = dict(zip("".join(names), (*a.shape, *b.shape), strict=True))
+    batch = [d for d in right if d in names[0] and d in names[1]]
+    rows = [d for d in right if d in names[0] and d not in names[1]]
+    columns = [d for d in right if d in names[1] and d not in names[0]]
+    summed = [d for d in names[0] if d in names[1] and d not in right]
+    if len(batch) + len(rows) + len(summed) != len(names[0]) or len(summed) + len(batch) + len(
+        columns
+    ) != len(names[1]):
+        raise UserError(
+            f"op '{op.name}' (Einsum) sums an operand by itself; rewrite it with ReduceSum and MatMul"
+        )
+    size = {
+        key: prod(sizes[d] for d in part)
+        for key, part in (("b", batch), ("m", rows), ("n", columns), ("k", summed))
+    }
+
+    def operand(value: Value, name: str, part: list[str], count: int) -> Value:
+        turned = value.transposed(tuple(name.index(d) for d in (*batch, *part, *summed)))
+        return replace(fuser.plain(turned, op), shape=(size["b"], count, size["k"]), order=())
+
+    made = Value(fuser.storage(), (size["b"], size["m"], size["n"]), a.bits, a.bits)
+    whole = (operand(a, names[0], rows, size["m"]), operand(b, names[1], columns, size["n"]))
+    matmul.batched(fuser, op, *whole, False, True, made)
+    order = [*batch, *rows, *columns]
+    seen = replace(made, shape=tuple(sizes[d] for d in order)).transposed(
+        tuple(order.index(d) for d in right)
+    )
+    fuser.values[op.outputs[0]] = seen

@@ -1,0 +1,82 @@
+"""Products that stay channels-last: where a convolution's result is multiplied by what broadcasts it (dt * A and
+dt * x * B of Mamba, [1, C, T, N]), the compiler lets the product lie as the convolution wrote it, C innermost, and
+changes the layout as late as it can: behind kernels that do not care and behind Slices, on the DPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from math import prod
+
+from npusim.graph.ir import Op
+from npusim.lowering.fuse.fuser import Fuser
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.values import Value
+
+#: [N, C, H, W] with C innermost in memory.
+CHANNELS_LAST = (0, 2, 3, 1)
+#: Ops that pass a part or another shape of their operand on.
+_VIEWS = frozenset(
+    {"Gather", "Reshape", "Slice", "Split", "Squeeze", "StridedSlice", "Unsqueeze", "VariadicSplit"}
+)
+
+#: Kernels that run in any layout (Exp_1 of Mamba).
+_UNARY = frozenset({"Exp"})
+
+
+def channels_last_product(inputs: list[Value], shape: tuple[int, ...]) -> bool:
+    """Whether a product of [1, C, H, W] has no full activation, and a broadcast one that lies channels-last (Mul_2 and
+    Mul_3 of every Mamba prefill on all platforms)."""
+    if len(shape) != 4 or shape[0] != 1 or any(v.elements == prod(shape) for v in inputs):
+        return False
+    active = [v for v in inputs if not v.constant]
+    return any(len(v.memory_order) > 1 and v.memory_order[-1] == 1 for v in active)
+
+
+def heads_last_order(fuser: Fuser, small: Value, mask: Value, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The memory order of what a mask [T, T] makes of [heads, T] whose heads lie innermost: they stay there (Where_1 of
+    Mamba-2 with one whole chunk: t256 on all platforms, t64_c64, base and CumBA). A padded sequence is moved before."""
+    maker = fuser.made.get(small.storage)
+    if len(small.memory_order) != 2 or maker is None or maker.kind == "concat":
+        return ()
+    heads = small.memory_order[-1]
+    if small.memory_order[0] < heads or prod(mask.shape) != shape[-2] * shape[-1]:
+        return ()
+    return (*(d for d in range(len(shape)) if d != heads), heads)
+
+
+def settle_layout(fuser: Fuser, op: Op, node: Node) -> None:
+    """Mark a node that works on such a product, and change the layout of its result once for all readers unless one of
+    them can do without (Mul_4, Mul_5); of Exp_1 every Slice is reordered by itself, since Mul_5 takes its own as it
+    is."""
+    made = [fuser.made.get(value.storage) for value in node.inputs]
+    if not node.params.get("outer") and not any(n is not None and n.params.get("outer") for n in made):
+        return
+    if node.output.plain:
+        return
+    node.params["outer"] = True
+    if not _carried_on(fuser, op.outputs[0]):
+        fuser.values[op.outputs[0]] = replace(fuser.plain(node.output, op), order=())
+
+
+def _carried_on(fuser: Fuser, tensor: int) -> bool:
+    """Whether a reader of a tensor runs in its layout: a kernel of one operand, or a product with a constant or with
+    what is broadcast."""
+    for reader, source in _readers(fuser, tensor):
+        if reader.type in _UNARY:
+            return True
+        size = fuser.graph.tensors[reader.outputs[0]].elements
+        others = [fuser.graph.tensors[i] for i in reader.inputs if i != source]
+        if reader.type == "Multiply" and all(t.constant or t.elements < size for t in others):
+            return True
+    return False
+
+
+def _readers(fuser: Fuser, tensor: int) -> Iterator[tuple[Op, int]]:
+    """Ops that read a tensor, or a view of it, each with what it reads."""
+    for op in fuser.readers.get(tensor, ()):
+        if op.type in _VIEWS:
+            for output in op.outputs:
+                yield from _readers(fuser, output)
+        else:
+            yield op, tensor

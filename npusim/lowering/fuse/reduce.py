@@ -1,0 +1,93 @@
+"""Fusion of reductions, and of sums of products that are no reductions to the compiler."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+from npusim.graph.ir import Op
+from npusim.lowering.fuse.fuser import Fuser, full_order, padded
+from npusim.lowering.fuse.views import view
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.values import Value
+from npusim.lowering.rewrite.patterns import Match
+
+#: Ops that the DPU may reduce (the others run as SHAVE kernels of their names), as nodes call them.
+REDUCE_OPS = {"ReduceSum": "sum", "ReduceMean": "mean", "ReduceMax": "max", "ReduceMin": "min"}
+
+
+def reduce(fuser: Fuser, op: Op) -> None:
+    """A reduction over the axes that have more than one element."""
+    value = fuser.values[op.inputs[0]]
+    axes = tuple(a for a in fuser.axes(op.inputs[1], len(value.shape)) if value.shape[a] > 1)
+    if not axes:
+        view(fuser, op)
+        return
+    out = fuser.fresh(op)
+    if not value.plain:
+        kept = [d for d in value.memory_order if d not in axes]
+        if len(out.shape) < len(value.shape):
+            dropped = fuser.axes(op.inputs[1], len(value.shape))
+            left = [d for d in range(len(value.shape)) if d not in dropped]
+            kept = [left.index(d) for d in kept]
+        out = replace(out, order=full_order(out, kept))
+    fuser.emit("reduce", op, [value], out, reduce=REDUCE_OPS[op.type], axes=axes)
+
+
+def factor(fuser: Fuser, match: Match) -> Node:
+    """sum(a * b) where b does not vary along the axis: sum(a) * b. A transposed b is moved first (Transpose_14 before
+    Mul_10 of Mamba-2, every trace on all platforms)."""
+    product, op = match.covered
+    a, b = (fuser.plain(fuser.values[i], op) for i in match.inputs)
+    axis = match.axis
+    shape = tuple(1 if d == axis else s for d, s in enumerate(a.shape))
+    total = Value(fuser.storage(), shape, a.bits, a.bits, order=a.order)
+    fuser.add(Node("reduce", op.name, op.type, [a], total, {"reduce": "sum", "axes": (axis,)}))
+    out = fuser.fresh(op)
+    full = tuple(max(x, y) for x, y in zip(shape, b.shape, strict=True))
+    whole = replace(out, shape=full, order=b.order)
+    node = fuser.emit("eltwise", op, [b, fuser.ordered(total, b.order, op)], whole, kernel="multiply")
+    node.name, node.type = product.name, product.type
+    fuser.values[op.outputs[0]] = (
+        whole.reshaped(out.shape) or fuser.plain(whole, op).reshaped(out.shape) or out
+    )
+    return node
+
+
+def contract(fuser: Fuser, match: Match) -> Node:
+    """Broadcast Multiply + ReduceSum as a batched MatMul: lhs [B, M, K], rhs [B, N, K], output [B, M, N].
+
+    Where the software sums on SHAVE, the factors lie the same way; sums that are written as products with ones the DPU
+    runs wherever the others run. Operands and result of several chunks, which are a fourth dimension, are transposed by
+    tasks of their own; with one chunk the ops around them run in the MatMul's layout (Mamba-2 with 1, 2, 4 chunks).
+    """
+    op, axis = match.root, match.axis
+    shape = fuser.shape(match.covered[0])
+    a, b = (padded(fuser.values[i], len(shape)) for i in match.inputs)
+    dims = range(len(shape))
+    batch = [d for d in dims if d != axis and a.shape[d] == b.shape[d] > 1]
+    rows = [d for d in dims if a.shape[d] > 1 and b.shape[d] == 1]
+    columns = [d for d in dims if b.shape[d] > 1 and a.shape[d] == 1]
+    chunked = len(batch) > 1
+    if a.memory_order[-1:] != (axis,) or (chunked and a.memory_order != (*batch, *rows, axis)):
+        a = fuser.move(a, full_order(a, [*batch, *rows, axis]), op)
+    if b.memory_order != (*batch, *columns, axis):
+        b = fuser.move(b, full_order(b, [*batch, *columns, axis]), op)
+    out = fuser.fresh(op)
+    keep = len(out.shape) == len(shape)
+    renumber = {d: d if keep or d < axis else d - 1 for d in dims}
+    order = [renumber[d] for d in (*batch, *rows, *columns)]
+    node = fuser.emit(
+        "bmm",
+        op,
+        [a, b],
+        replace(out, order=full_order(out, order)),
+        batch=prod(shape[d] for d in batch),
+        m=prod(shape[d] for d in rows),
+        n=prod(shape[d] for d in columns),
+        k=shape[axis],
+        on="dpu" if op.attrs.get("ones") else fuser.software.contraction_engine,
+    )
+    if chunked:
+        fuser.values[op.outputs[0]] = fuser.plain(node.output, op)
+    return node

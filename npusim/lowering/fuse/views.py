@@ -1,0 +1,117 @@
+"""Fusion of ops that compute nothing: views that cost nothing, and data written side by side or repeated."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+from npusim.graph.ir import Op
+from npusim.lowering.fuse.eltwise import ELTWISE_OPS, by_scalar
+from npusim.lowering.fuse.fuser import Fuser, padded
+from npusim.lowering.ir.values import Value
+
+# -- views ------------------------------------------------------------------------------------------------------------
+
+
+def view(fuser: Fuser, op: Op) -> None:
+    """The same elements under another shape."""
+    value = fuser.values[op.inputs[0]]
+    shape = fuser.shape(op)
+    seen = value.reshaped(shape)
+    if seen is None:
+        seen = fuser.plain(value, op).reshaped(shape)
+    assert seen is not None
+    fuser.values[op.outputs[0]] = seen
+
+
+def transpose(fuser: Fuser, op: Op) -> None:
+    """Transpose: only the order of dimensions changes, until somebody needs the data moved."""
+    value = fuser.values[op.inputs[0]]
+    perm = tuple(int(p) for p in fuser.constant(op.inputs[1]).reshape(-1)) if len(op.inputs) > 1 else ()
+    fuser.values[op.outputs[0]] = value.transposed(perm or tuple(reversed(range(len(value.shape)))))
+
+
+def slice(fuser: Fuser, op: Op) -> None:
+    """Slice: a part of its operand's storage."""
+    fuser.values[op.outputs[0]] = _part(fuser, op, fuser.shape(op))
+
+
+def split(fuser: Fuser, op: Op) -> None:
+    """Split: each output a part of the operand's storage."""
+    for id in op.outputs:
+        fuser.values[id] = _part(fuser, op, fuser.graph.tensors[id].shape)
+
+
+def strided_slice(fuser: Fuser, op: Op) -> None:
+    """StridedSlice: a part, or a view where it drops or adds unit dimensions only."""
+    shape = fuser.shape(op)
+    if prod(shape) == fuser.values[op.inputs[0]].elements:
+        view(fuser, op)
+        return
+    fuser.values[op.outputs[0]] = _part(fuser, op, shape)
+
+
+def _part(fuser: Fuser, op: Op, shape: tuple[int, ...]) -> Value:
+    """A part of an op's first operand."""
+    value = fuser.values[op.inputs[0]]
+    if shape == value.shape:
+        return value
+    if len(shape) != len(value.shape):
+        return replace(fuser.plain(value, op), shape=shape, order=(), partial=True)
+    return replace(value, shape=shape, partial=True)
+
+
+# -- data movement ----------------------------------------------------------------------------------------------------
+
+
+def gather(fuser: Fuser, op: Op) -> None:
+    """Gather: a part where one constant index picks from an activation, else rows picked by a kernel."""
+    data, indices, axis_id = op.inputs[:3]
+    value = fuser.values[data]
+    index = fuser.graph.tensors[indices]
+    axis = int(fuser.constant(axis_id).reshape(-1)[0]) % len(value.shape)
+    if index.constant and index.elements == 1 and not value.constant:
+        shape = fuser.shape(op)
+        reduced = tuple(1 if d == axis else s for d, s in enumerate(value.shape))
+        part = replace(value, shape=reduced, partial=reduced != value.shape)
+        fuser.values[op.outputs[0]] = part.reshaped(shape) or replace(part, shape=shape, order=())
+        return
+    fuser.emit("gather", op, [fuser.plain(value, op), fuser.values[indices]], axis=axis)
+
+
+def concat(fuser: Fuser, op: Op) -> None:
+    """Concat: row-major pieces side by side; images that all lie alike (channels last) stay so."""
+    parts = fuser.operands(op)
+    axis = int(op.attrs["axis"]) % len(parts[0].shape)
+    orders = {value.memory_order for value in parts}
+    if len(orders) == 1 and len(parts[0].shape) == 4 and not parts[0].plain:
+        fuser.emit("concat", op, parts, replace(fuser.fresh(op), order=parts[0].order), axis=axis)
+        return
+    fuser.emit("concat", op, [fuser.plain(value, op) for value in parts], axis=axis)
+
+
+def pad(fuser: Fuser, op: Op) -> None:
+    """Pad: the operand beside a constant that fills the rest."""
+    value = fuser.values[op.inputs[0]]
+    if fuser.shape(op) == value.shape:
+        view(fuser, op)
+        return
+    value = fuser.plain(value, op)
+    out = fuser.fresh(op)
+    rest = (out.elements - value.elements,)
+    filler = Value(fuser.storage(), rest, value.bits, value.bits, constant=True)
+    fuser.emit("concat", op, [value, filler], out, axis=0)
+
+
+def broadcast(fuser: Fuser, op: Op) -> None:
+    """Broadcast and Tile: repeated data, left to the readers of a Broadcast where all of them broadcast themselves."""
+    value = fuser.values[op.inputs[0]]
+    shape = fuser.shape(op)
+    if prod(shape) == value.elements:
+        view(fuser, op)
+        return
+    readers = [o for o in fuser.graph.ops if op.outputs[0] in o.inputs] if op.type == "Broadcast" else []
+    if readers and all(o.type in (*ELTWISE_OPS, "Select") and not by_scalar(fuser, o) for o in readers):
+        fuser.values[op.outputs[0]] = padded(value, len(shape))
+        return
+    fuser.emit("broadcast", op, [fuser.plain(value, op)])

@@ -1,0 +1,1 @@
+"""What passes of lowering hand to each other: values and their layout over the tiles, nodes, plans."""

@@ -1,0 +1,169 @@
+"""Pieces that plans of convolution-like DPU ops share: geometry, weights and tables, row cuts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import isqrt
+
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, transfer
+from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.values import Dist, Value, ceil_div, even, round_up
+from npusim.program.work import DmaWork, DpuWork, MpeMode
+
+#: Bytes of weight table per output channel (facts/npu_hardware.md section 2).
+TABLE_BYTES = 16
+
+
+def fold_rows(m: int, width: int) -> tuple[int, int]:
+    """The rows M of a MatMul as the H x W of a 1x1 convolution (facts/vendor_lowering.md 2.1)."""
+    if m <= 7:
+        return m, 1
+    for w in (width, 4):
+        if m % w == 0:
+            return max(m // w, w), min(m // w, w)
+    for w in range(isqrt(m), 1, -1):
+        if m % w == 0:
+            return m // w, w
+    if m > 64:
+        return ceil_div(m, 4), 4
+    return m, 1
+
+
+def geometry(node: Node, hw: Hardware) -> tuple[int, int]:
+    """Output height and width of a convolution-like node."""
+    if "kernel" in node.params:
+        shape = node.output.shape
+        return (shape[2], node.params.get("width", shape[3])) if len(shape) == 4 else (shape[2], 1)
+    return fold_rows(node.params["m"], hw.software.row_fold)
+
+
+def is_stem(node: Node) -> bool:
+    """A convolution whose few input channels leave at least half of the padded ones empty: its weights are stored
+    sparse, and the DPU skips the zeros (conv_c3_64_h224_k7s2, resnet50, mobilenet-v2)."""
+    return "kernel" in node.params and node.inputs[1].constant and 2 * node.inputs[1].shape[1] <= CHANNELS
+
+
+def folded(node: Node) -> Node:
+    """A stem with groups of 16 pixels of a row as its input channels and those of 16 / stride pixels as its output
+    channels (facts 1.2: 7x7 stride 2 over 3 channels becomes 7x3 over 48, 64 channels become 512)."""
+    (height, width), stride, pads = node.params["kernel"], node.params["stride"], node.params["pads"]
+    if stride[1] == 1:
+        return node
+    pixels = CHANNELS // stride[1]
+    columns = node.output.shape[3]
+    if columns % pixels or CHANNELS % stride[1]:
+        return node
+    left, right = -pads[1], (pixels - 1) * stride[1] - pads[1] + width - 1
+    groups = right // CHANNELS - left // CHANNELS + 1
+    channels = node.inputs[1].shape[1] * CHANNELS
+    changed = {
+        "kernel": (height, groups), "stride": (stride[0], 1), "width": columns // pixels, "k": channels,
+        "n": node.params["n"] * pixels,
+    }  # fmt: skip
+    return replace(node, params=node.params | changed)
+
+
+def flattened(node: Node, tiles: int) -> Node:
+    """A 1x1 convolution with fewer rows than tiles as a MatMul over its pixels, whose rows are folded anew: the DPU
+    reads pixels one by one, and a row of more than 8,192 could not be one of its tensors' at all."""
+    params = node.params
+    plain = params["kernel"] == params["stride"] == (1, 1) and not any(params["pads"])
+    if not plain or node.output.shape[2] >= tiles or node.output.elements == params["n"]:
+        return node
+    kept = {name: value for name, value in params.items() if name not in ("kernel", "stride", "pads")}
+    return replace(node, params=kept)
+
+
+def weight_bytes(channels: int, k: int, bits: int) -> int:
+    """Bytes of the weights of so many output channels, input channels padded."""
+    return channels * k * bits // 8
+
+
+def channel_bytes(node: Node) -> int:
+    """Bytes of weights and weight table of one output channel; sparse weights are their non-zero values and a bit map,
+    each padded to 16 bytes (432 and 448 of conv_c3_64_h224_k7s2 and resnet50), compressed ones of 8 bits have no map
+    (160 of resnet50_int8)."""
+    kernel = node.params.get("kernel", (1, 1))
+    reduced = round_up(node.params["k"], CHANNELS) * kernel[0] * kernel[1]
+    weights = node.inputs[1]
+    if is_stem(node):
+        values = weights.elements // weights.shape[0] * weights.stored_bits // 8
+        bit_map = round_up(ceil_div(reduced, 8), 16) if node.inputs[0].bits > 8 else 0
+        return round_up(values, 16) + bit_map + TABLE_BYTES
+    return weight_bytes(1, reduced, weights.stored_bits) + TABLE_BYTES
+
+
+def conv_work(
+    height: int, width: int, channels: int, k: int, node: Node, mode: MpeMode, hw: Hardware
+) -> DpuWork:
+    """One tile's share of a convolution."""
+    kernel = node.params.get("kernel", (1, 1))
+    stride = node.params.get("stride", (1, 1))
+    activation = node.inputs[0]
+    return DpuWork(
+        "conv", height, width, channels, k, kernel[0], kernel[1], stride[0],
+        in_bits=computed_bits(activation, node.inputs[1]),
+        fp8=activation.fp8,
+        out_bits=node.output.bits,
+        weight_bits=min(node.inputs[1].stored_bits, 16),
+        mpe_mode=mode,
+        lut=fused_lut(node, hw),
+        planes="kernel" in node.params and node.output.plain,
+        skipped=_skipped(node, channels, hw),
+    )  # fmt: skip
+
+
+def _skipped(node: Node, channels: int, hw: Hardware) -> float:
+    """Share of its multiply-accumulates that a convolution of few input channels saves: none of the first granule of
+    its output channels (2 % of 16 channels, 29 of 32, 38 of 48, 48 of 64, 50 to 58 of 128 to 512 on 3720 and 4000)."""
+    if not is_stem(node):
+        return 0.0
+    saving = hw.software.sparse_saving if node.inputs[0].bits > 8 else hw.software.compressed_saving
+    return saving * (1 - CHANNELS / channels)
+
+
+def computed_bits(activation: Value, weights: Value) -> int:
+    """Bits of the type that a product is computed in: 8-bit activations need weights as narrow; narrow weights follow
+    the activations."""
+    width = weights.stored_bits if weights.constant else weights.bits
+    return max(activation.bits, min(width, 16)) if width > 8 else activation.bits
+
+
+def fused_lut(node: Node, hw: Hardware) -> bool:
+    """Whether the op ends with an activation from the PPE's look-up table."""
+    lut = hw.dpu.ppe.lut
+    return lut is not None and node.params.get("post", "") in lut.functions
+
+
+def weights_load(
+    operand: int, tile: int, channels: int, k: int, weights: Value, hw: Hardware, key: tuple[int, ...]
+) -> Load:
+    """One tile's own weights (SOK), which stay as narrow as they are stored, or an activation on every tile."""
+    work = transfer("ddr", "cmx", channels * k, weights.stored_bits, hw)
+    bits = min(weights.stored_bits, weights.bits)
+    return Load(operand, tile, work, channels * k * bits // 8, key=(1, tile, *key))
+
+
+def table_load(tile: int, channels: int, hw: Hardware, key: tuple[int, ...]) -> Load:
+    """One tile's own weight table (SOK)."""
+    work = transfer("ddr", "cmx", channels * TABLE_BYTES // 4, 32, hw)
+    return Load(CONSTANT, tile, work, work.bytes, key=(2, tile, *key))
+
+
+def fused_load(size: int, *key: int) -> Load:
+    """Weights and weight table of so many bytes in one transfer to all tiles."""
+    return Load(CONSTANT, ALL_TILES, DmaWork("ddr", "cmx", size, size), size, key=(3, *key))
+
+
+def fused_constant(channels: int, k: int, weights: Value, hw: Hardware, *key: int) -> Load:
+    """Weights and weight table in one transfer to all tiles (a byte tensor: charged as it is)."""
+    moved = channels * (k * weights.stored_bits // 8 + TABLE_BYTES)
+    return Load(CONSTANT, ALL_TILES, DmaWork("ddr", "cmx", moved, moved), moved, key=(3, *key))
+
+
+def row_dist(value: Value, rows: int, tiles: int) -> Dist:
+    """A value cut along its outermost memory dimension, which has ``rows`` equal parts."""
+    per_row = value.elements // rows
+    return Dist(1, tuple(r * per_row for r in even(rows, tiles)))

@@ -1,0 +1,1 @@
+"""How values lie in memory: the order of their dimensions, and who writes into whose storage."""

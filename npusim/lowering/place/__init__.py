@@ -1,0 +1,1 @@
+"""Which engine runs a node, with which plan, and what neighbours have to do with it."""

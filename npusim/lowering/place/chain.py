@@ -1,0 +1,118 @@
+"""Plans cut together with the sliced convolution before them (vertical fusion, facts/vendor_lowering.md 4.3).
+
+While a SHAVE kernel works on slice i from CMX, the DPU computes slice i+1 and the weights of slice i+2 are loaded
+(chain_ffn256, chain_4matmul_swish on 4000 and 3720, the FFN of bert-base).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import count, pairwise
+
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.convolution import geometry, table_load, weights_load
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Plan, Slice, cmx_capacity
+from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.values import Value, ceil_div, even
+from npusim.lowering.plans.dpu.images import Image, depthwise_tasks
+from npusim.program.work import DmaWork, ShaveWork, Work
+
+#: Elements of one granule of a SHAVE's share.
+GRANULE = 16
+
+
+def joins(node: Node, hw: Hardware, producer: Plan, sole: bool) -> bool:
+    """Whether an elementwise kernel runs slice by slice behind the plan that makes its operand.
+
+    A convolution whose tiles or slices are rows carries its kernel along (chain_ffn256, chain_4matmul_swish); one that
+    both tiles and slices cut by output channels only if its rows are few (``software.joined_rows``), but not one.
+    """
+    few = 1 < producer.node.params.get("m", 0) <= hw.software.joined_rows
+    rows = bool(producer.in_dists) and producer.in_dists[0] is not None and not producer.in_dists[0].whole
+    keys = [{x.key for x in part.loads if x.operand == 0} for part in producer.slices]
+    rows = few or rows or any(a != b for a, b in pairwise(keys))
+    return (
+        sole
+        and rows
+        and producer.node.kind == "conv"
+        and len(producer.slices) > 1
+        and producer.chain < 0
+        and node.params.get("axis") is None
+        and node.params["kernel"] != "convert"
+        and node.inputs[0].elements == producer.output.elements
+    )
+
+
+def plan_joined(node: Node, hw: Hardware, kernel: str, producer: Plan, numbers: count[int]) -> Plan:
+    """The slices of an elementwise kernel over those of ``producer``, which it is chained to."""
+    producer.chain = next(numbers)
+    shaves = 1 if kernel in hw.software.unsplit_kernels else hw.shave.per_tile
+    output, read = node.output, producer.output.bits
+    parts = []
+    for part in producer.slices:
+        computes: list[tuple[int, Work]] = []
+        for tile, held in enumerate(part.out_bytes):
+            elements = held * 8 // read
+            for share in even(elements, shaves, GRANULE) if elements else ():
+                size = ceil_div(share * output.bits, 8)
+                computes.append((tile, ShaveWork(kernel, share, size, size + ceil_div(share * read, 8))))
+        stores = [replace(store, work=_as_wide(store.work, output.bits, read)) for store in part.stores]
+        held_bytes = tuple(ceil_div(held * output.bits, read) for held in part.out_bytes)
+        parts.append(Slice([], computes, stores, held_bytes, part.detail))
+    strategy = f"{kernel}, cut with the op before it in {len(parts)} slices"
+    return Plan(node, [node.inputs[0]], [None], output, None, parts, strategy, chain=producer.chain)
+
+
+def plan_scaled(node: Node, hw: Hardware, kernel: Plan, conv: Plan) -> Plan | None:
+    """The slices of a scale by constants along the channels (a depth-wise 1x1 convolution) behind those of ``kernel``,
+    which is chained to ``conv``; None where the slices are not channels or two of them do not fit (bert-base INT8 on
+    3720: the smoothing behind the Gelu, 12 of 12)."""
+    pixels = conv.out_dist.outer if conv.out_dist is not None else 1
+    height, width = geometry(conv.node, hw)
+    if pixels == 1 or pixels != height * width or kernel.output.elements != node.output.elements:
+        return None
+    output, value = node.output, kernel.output
+    weights = Value(-1, (1, CHANNELS), 16, 16, constant=True)
+    parts = []
+    for number, part in enumerate(kernel.slices):
+        channels = [held * 8 // value.bits // pixels for held in part.out_bytes]
+        image = Image(height, width, max(channels))
+        more = {"in_bits": value.bits, "out_bits": output.bits}
+        computes = [
+            (t, work)
+            for t, c in enumerate(channels)
+            if c
+            for work in depthwise_tasks(image, height, width, c, hw, **more)
+        ]
+        loads = [
+            weights_load(CONSTANT, t, c, CHANNELS, weights, hw, (number,))
+            for t, c in enumerate(channels)
+            if c
+        ]
+        loads += [table_load(t, c, hw, (number,)) for t, c in enumerate(channels) if c]
+        stores = [replace(store, work=_as_wide(store.work, output.bits, value.bits)) for store in part.stores]
+        held_bytes = tuple(c * pixels * output.bits // 8 for c in channels)
+        parts.append(Slice(loads, computes, stores, held_bytes, part.detail))
+    if any(
+        _twice(*together) > cmx_capacity(hw)
+        for together in zip(conv.slices, kernel.slices, parts, strict=True)
+    ):
+        return None
+    strategy = f"depth-wise, cut with the ops before it in {len(parts)} slices"
+    return Plan(node, [node.inputs[0]], [None], output, None, parts, strategy, chain=kernel.chain)
+
+
+def _twice(*parts: Slice) -> int:
+    """CMX bytes of the first tile for two slices of a chain side by side."""
+    loaded = sum(load.cmx_bytes for part in parts for load in part.loads if load.tile in (0, ALL_TILES))
+    return 2 * (loaded + sum(max(part.out_bytes, default=0) for part in parts))
+
+
+def _as_wide(work: DmaWork, bits: int, was: int) -> DmaWork:
+    """The transfer of as many elements of ``bits`` as ``work`` has of ``was``."""
+    if bits == was:
+        return work
+    return replace(
+        work, bytes=ceil_div(work.bytes * bits, was), counted_bytes=ceil_div(work.counted_bytes * bits, was)
+    )

@@ -1,0 +1,68 @@
+"""What the operands of a product or a quotient are to each other, by which it is decided which engine computes it."""
+
+from __future__ import annotations
+
+from math import prod
+
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.values import Value
+from npusim.lowering.plans.dpu.eltwise import RUNTIME_WEIGHTS, is_row
+
+#: Elements of a quotient from which a reciprocal of a smaller divisor is computed first.
+WORTH_INVERTING = 4096
+
+
+def is_row_product(node: Node) -> bool:
+    """A product of two rows [1, K]: K is its channels (mamba and mamba2 decode, 8/8)."""
+    return is_row(node.output) and all(
+        v.elements == node.output.elements and not v.constant for v in node.inputs
+    )
+
+
+def channel_factor(node: Node, hw: Hardware) -> int | None:
+    """The axis of a product with a computed [1, C, 1, 1], [1, M, 1] or [1, 1, K] (facts 1.2, own 4/4); on 5010
+    [1, 1, 1, W] too (facts 7)."""
+    shape = node.output.shape
+    small = [v for v in node.inputs if v.elements < node.output.elements]
+    if len(small) != 1 or small[0].constant or len(shape) not in (3, 4) or shape[0] != 1:
+        return None
+    varying = [d for d, extent in enumerate(small[0].shape) if extent > 1]
+    last = (3,) if hw.software.eltwise_multiply_on_dpu else ()
+    allowed = (1, *last) if len(shape) == 4 else (1, 2)
+    fits = len(small[0].shape) == len(shape) and small[0].elements <= RUNTIME_WEIGHTS
+    return varying[0] if fits and len(varying) == 1 and varying[0] in allowed else None
+
+
+def has_row_factor(node: Node, hw: Hardware) -> bool:
+    """On 5010, a product of more than four dimensions whose computed factor varies over all but the last, [M, K]
+    with [M, 1], if a DPU tensor may have M channels (Mul_7 and Mul_12 of mamba2, 4 of 4 traces; of four
+    dimensions, as Mul_1 and mul_bcw, it stays with the SHAVEs: 4 of 4)."""
+    wanted = hw.software.eltwise_multiply_on_dpu and len(node.output.shape) > 4
+    if not wanted or len(node.inputs) != 2 or any(v.constant for v in node.inputs):
+        return False
+    *leading, width = node.output.physical
+    rows = prod(leading)
+    last = min(node.inputs, key=lambda v: v.elements).physical[-1]
+    return (
+        rows <= RUNTIME_WEIGHTS
+        and last == 1 < width
+        and {v.elements for v in node.inputs} == {rows, rows * width}
+    )
+
+
+def is_channel_vector(value: Value, whole: Value) -> bool:
+    """A scalar, [1, C, 1, 1] or [1, M, 1] beside something larger: the SHAVE adds it as it is (facts 1.2, own 3/3,
+    add_i on three platforms); everything else is expanded first."""
+    shape = value.shape
+    ranked = len(shape) == len(whole.shape) and len(shape) in (3, 4)
+    return value.elements == 1 or (ranked and value.elements == shape[1] < whole.elements)
+
+
+def divides_by_smaller(node: Node, hw: Hardware) -> bool:
+    """Division of an activation by a smaller one that is worth a reciprocal of that
+    (``convert_divide_to_multiply_benefit_strategy.cpp`` of Intel's compiler; 8 of 8 on three platforms)."""
+    dividend, divisor = node.inputs
+    size = node.output.elements
+    worth = size >= max(WORTH_INVERTING, hw.software.reciprocal_ratio * divisor.elements)
+    return worth and dividend.elements == size > divisor.elements and not divisor.constant

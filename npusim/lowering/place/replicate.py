@@ -1,0 +1,104 @@
+"""Placement of all nodes, in which blocks that repeat are placed until they come out alike, and then copied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.plan import Plan
+from npusim.lowering.ir.repeat import Repeat, find_repeat
+from npusim.lowering.ir.values import Value
+from npusim.lowering.place.placer import Placer
+
+#: Storages from here on are of values that lowering makes.
+_MADE = 10_000_000
+#: A node and one of its plans.
+_Placed = tuple[Node, Plan]
+
+
+def place_all(nodes: Sequence[Node], hw: Hardware, outputs: set[int]) -> tuple[list[Plan], Repeat | None]:
+    """The plans of ``nodes``, in order, and which of them repeat: blocks of plans that are equal but for names.
+
+    ``outputs`` are the storages that the model returns.
+    """
+    readers: dict[int, list[Node]] = {}
+    for node in nodes:
+        for value in node.inputs:
+            readers.setdefault(value.storage, []).append(node)
+    placer = Placer(hw, _MADE, readers, {node.output.storage: node.kind for node in nodes}, outputs)
+    repeat = find_repeat(nodes, outputs)
+    if repeat is None:
+        return [plan for node in nodes for plan in placer.place(node)], None
+    plans = [plan for node in nodes[: repeat.start] for plan in placer.place(node)]
+    previous: list[_Placed] = []
+    done, steady = 0, False
+    while done < repeat.count and not steady:
+        block = [(nodes[i], plan) for i in repeat.block(done) for plan in placer.place(nodes[i])]
+        steady = bool(previous) and _alike(placer, previous, block)
+        plans.extend(plan for _, plan in block)
+        previous, done = block, done + 1
+    first = len(plans) - 2 * len(previous) if steady else 0
+    for number in range(done, repeat.count):
+        pairs = zip(repeat.block(done - 1), repeat.block(number), strict=True)
+        plans.extend(_copies(placer, previous, [(nodes[i], nodes[j]) for i, j in pairs]))
+    rest = nodes[repeat.block(repeat.count).start :]
+    plans.extend(plan for node in rest for plan in placer.place(node))
+    return plans, Repeat(first, len(previous), 2 + repeat.count - done) if steady else None
+
+
+def _alike(placer: Placer, one: Sequence[_Placed], other: Sequence[_Placed]) -> bool:
+    """Whether two blocks came out equal, and left what the next one will see equal."""
+    return len(one) == len(other) and all(
+        _content(a) == _content(b)
+        and placer.hints.get(a.output.storage) == placer.hints.get(b.output.storage)
+        and (a.output.storage in placer.sliced) == (b.output.storage in placer.sliced)
+        for (_, a), (_, b) in zip(one, other, strict=True)
+    )
+
+
+def _content(plan: Plan) -> tuple[object, ...]:
+    """All of a plan but names, storages and the number of its chain."""
+    values = [replace(value, storage=0) for value in (*plan.inputs, plan.output)]
+    how = (plan.in_dists, plan.out_dist, plan.strategy, plan.in_place, plan.gathered, plan.chain >= 0)
+    return plan.node.kind, values, how, plan.ddr_moves, plan.slices
+
+
+def _copies(placer: Placer, placed: Sequence[_Placed], pairs: Sequence[tuple[Node, Node]]) -> Iterator[Plan]:
+    """The plans of a block, from those of one that it corresponds to, node by node (``pairs``). They share slices."""
+    storages = {
+        a.storage: b.storage
+        for mine, theirs in pairs
+        for a, b in zip((*mine.inputs, mine.output), (*theirs.inputs, theirs.output), strict=True)
+    }
+    instead = {id(mine): theirs for mine, theirs in pairs}
+    chains: dict[int, int] = {}
+
+    def moved(value: Value) -> Value:
+        if value.storage not in storages:
+            storages[value.storage] = placer.fresh(value).storage if value.storage >= _MADE else value.storage
+        return replace(value, storage=storages[value.storage])
+
+    for node, plan in placed:
+        own = instead[id(node)]
+        output = moved(plan.output)
+        copy = replace(
+            plan,
+            node=replace(plan.node, name=own.name, fused=own.fused),
+            inputs=[moved(value) for value in plan.inputs],
+            output=output,
+            chain=_same(chains, plan.chain, placer.chains.__next__) if plan.chain >= 0 else -1,
+        )
+        if plan.output.storage in placer.hints:
+            placer.hints[output.storage] = placer.hints[plan.output.storage]
+        if plan.output.storage in placer.sliced:
+            placer.sliced[output.storage] = copy
+        yield copy
+
+
+def _same(known: dict[int, int], number: int, fresh: Callable[[], int]) -> int:
+    """The number that stands for ``number`` in a copy."""
+    if number not in known:
+        known[number] = fresh()
+    return known[number]

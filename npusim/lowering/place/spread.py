@@ -1,0 +1,64 @@
+"""Plans of products with a factor that is expanded first, since the SHAVE kernel broadcasts one dimension only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import prod
+
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.plan import Load, Plan, cmx_capacity, load_bytes, load_value
+from npusim.lowering.ir.values import Value, ceil_div
+from npusim.lowering.plans.dma.moves import plan_broadcast
+from npusim.lowering.plans.shave.kernel import plan_shave
+from npusim.program.work import DmaWork, Work
+
+
+def spread_factor(node: Node) -> int | None:
+    """Which operand of a product [A, B, C, D] is a computed [A, B, 1, 1] (Mul_10 of Mamba-2: 25 of 25 traces on 3720,
+    4000 with 1 to 6 tiles and 5010)."""
+    dims = [d for d in (node.output.order or range(len(node.output.shape))) if node.output.shape[d] > 1]
+    if len(node.inputs) != 2 or len(dims) != 4:
+        return None
+    for number, value in enumerate(node.inputs):
+        same = len(value.shape) == len(node.output.shape)
+        if same and not value.constant and [d for d in dims if value.shape[d] > 1] == dims[:2]:
+            return number
+    return None
+
+
+def plan_spread(
+    node: Node, hw: Hardware, kernel: str, small: int, fresh: Callable[[Value], Value], granule: int = 1
+) -> list[Plan]:
+    """The factor is expanded in the CMX of one tile, to whole rows and then over them, and every tile copies its part
+    of it from there; through DDR where the product is sliced, or the expanded factor and a part of it do not fit."""
+    factor, full = node.inputs[small], fresh(node.output)
+    inputs = [full if k == small else v for k, v in enumerate(node.inputs)]
+    outer, *middle, row = [d for d in node.output.physical if d > 1]
+    seen = [replace(v, shape=(1, outer, prod(middle), row), order=()) for v in (*inputs, node.output)]
+    product = plan_shave(replace(node, inputs=seen[:-1], output=seen[-1]), hw, kernel, granule=granule)
+    product = replace(product, node=node, inputs=inputs, output=node.output)
+    part = product.slices[0]
+    capacity, out = cmx_capacity(hw), max(part.out_bytes)
+    own, other = (
+        load_bytes([x for x in part.loads if (x.operand == small) is mine], hw.tiles)
+        for mine in (True, False)
+    )
+    if hw.tiles == 1 or len(product.slices) > 1 or full.bytes + own > capacity:
+        return [plan_broadcast(replace(node, inputs=[factor], output=full), hw), product]
+    # What comes only when the expanded factor has been copied takes its place.
+    beside = out if full.bytes + own + other <= capacity else out + other
+    row = factor.bytes * node.output.shape[(node.output.order or range(len(node.output.shape)))[-1]]
+    share = ceil_div(full.bytes, hw.dma.engines)
+    spread: list[tuple[int, Work]] = [
+        (0, DmaWork("cmx", "cmx", row, row, "resize")),
+        (0, DmaWork("cmx", "cmx", full.bytes, full.bytes, "resize")),
+        (0, DmaWork("cmx", "cmx", share, share)),
+    ]
+    held = own + max(0, full.bytes - beside)
+    part.loads = [load for load in part.loads if load.operand != small]
+    part.loads.append(Load(small, 0, load_value(factor, factor.elements, hw), held))
+    part.computes = [*spread, *part.computes]
+    dists = [None if k == small else d for k, d in enumerate(product.in_dists)]
+    return [replace(product, node=node, inputs=list(node.inputs), in_dists=dists)]

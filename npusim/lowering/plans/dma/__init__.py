@@ -1,0 +1,1 @@
+"""Plans of what transfers do by themselves."""

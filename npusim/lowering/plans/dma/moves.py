@@ -1,0 +1,185 @@
+"""Plans of pure data movement: copies, concatenations, broadcasts, gathers, conversions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.plan import (
+    ALL_TILES,
+    Load,
+    Plan,
+    Slice,
+    Store,
+    cmx_capacity,
+    held,
+    load_value,
+    output_stores,
+    transfer,
+)
+from npusim.lowering.ir.shapes import four
+from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even
+from npusim.program.work import DmaWork, ShaveWork, Work
+
+#: Longest row that one gather transfer takes (4,096 B in one, 5,120 B in two: mamba-1.3b and mamba2-2.7b).
+GATHER_ROW_BYTES = 4096
+
+
+def plan_copy(node: Node, hw: Hardware) -> Plan:
+    """DDR to DDR copies of all activation pieces (and fills of the constant ones), issued together."""
+    direct = node.params.get("direct", ())
+    moves = [
+        (k, transfer("ddr", "ddr", v.elements, v.stored_bits, hw))
+        for k, v in enumerate(node.inputs)
+        if k not in direct
+    ]
+    return Plan(
+        node,
+        node.inputs,
+        [None] * len(node.inputs),
+        node.output,
+        None,
+        [],
+        "DDR to DDR copy",
+        ddr_moves=moves,
+    )
+
+
+def joined(hints: Sequence[Dist | None], node: Node) -> Dist | None:
+    """How the pieces of a Concat lie side by side in CMX: images along their channels, innermost in memory, whole on
+    every tile or with the same rows on each. None where they lie otherwise."""
+    known = [hint for hint in hints if hint is not None]
+    inner = node.output.memory_order[-1:] == (node.params.get("axis"),) and not node.output.plain
+    if node.type != "Concat" or len(known) < len(hints) or not inner:
+        return None
+    if all(hint.whole for hint in known):
+        return WHOLE
+    if any(hint.outer != 1 or len(hint.cuts) != len(known[0].cuts) for hint in known):
+        return None
+    rows = [
+        tuple(Fraction(cut, value.elements) for cut in hint.cuts)
+        for hint, value in zip(known, node.inputs, strict=True)
+    ]
+    return (
+        Dist(1, tuple(map(sum, zip(*(hint.cuts for hint in known), strict=True))))
+        if len(set(rows)) == 1
+        else None
+    )
+
+
+def plan_broadcast(node: Node, hw: Hardware) -> Plan:
+    """Into CMX once, expanded there, out again; in slices along its outermost axis where the result does not fit
+    (bcast_1x1x256x128: 2 slices, the input kept; bcast_1x24x1x256: 3, with their part of the input each). 3720 expands
+    rows plane by plane, on all engines (add_bcw, bcast_1x24x256x1: 12 planes a slice)."""
+    output = node.output
+    value = node.inputs[0]
+    shape, (operand,) = four(output, [value])
+    axis = next((d for d in range(4) if shape[d] > 1), 3)
+    varies = operand is not None and operand[axis] > 1
+    capacity = cmx_capacity(hw)
+    line = output.bytes // shape[axis]
+    source = value.bytes // shape[axis] if varies else 0
+    fixed = 0 if varies else value.bytes
+    extent = shape[axis]
+    count = next((n for n in range(1, extent) if _fits(extent, n, line + source, fixed, capacity)), extent)
+    along_rows = operand is not None and operand[3] == 1 < shape[3]
+    by_planes = hw.software.broadcast_by_planes and along_rows and varies and axis == 1
+    parts = []
+    for lines in even(extent, count):
+        moved = lines * line
+        read = value.elements * lines // shape[axis] if varies else value.elements
+        loads = [
+            Load(
+                0,
+                0,
+                load_value(value, read, hw),
+                read * value.bits // 8,
+                () if varies or count == 1 else (0,),
+            )
+        ]
+        store = Store(0, transfer("cmx", "ddr", output.elements * lines // shape[axis], output.bits, hw))
+        planes = lines if by_planes else 1
+        expand = DmaWork("cmx", "cmx", moved // planes, moved // planes, "resize")
+        computes: list[tuple[int, Work]] = [(0, expand)] * planes
+        parts.append(Slice(loads, computes, [store], (moved,) + (0,) * (hw.tiles - 1)))
+    return Plan(node, [value], [None], output, None, parts, "expanded in CMX")
+
+
+def plan_expand(node: Node, hw: Hardware, dist: Dist) -> Plan | None:
+    """A broadcast that stays in CMX: expanded on one tile, from where every tile copies its part (``dist``) of it; None
+    where the whole and a part do not fit there beside each other. Nothing is loaded ahead meanwhile: it has all of CMX
+    (add_d and add_f on three platforms: 6 of 6)."""
+    value, out, capacity = node.inputs[0], node.output, cmx_capacity(hw)
+    own = dist.elements(0, out.elements) * out.bits // 8
+    if hw.tiles == 1 or dist.whole or out.bytes + own > capacity:
+        return None
+    parts = output_stores(out, dist, hw.tiles, hw)
+    work: list[tuple[int, Work]] = [(0, DmaWork("cmx", "cmx", out.bytes, out.bytes, "resize"))]
+    work += [(0, replace(store.work, dst="cmx")) for store in parts]
+    load = Load(0, 0, load_value(value, value.elements, hw), capacity - own)
+    part = Slice([load], work, output_stores(out, dist, hw.tiles, hw), held(out, dist, hw.tiles))
+    return Plan(node, [value], [None], out, dist, [part], "expanded in CMX for all tiles")
+
+
+def _fits(extent: int, slices: int, line: int, fixed: int, capacity: int) -> bool:
+    return ceil_div(extent, slices) * line + fixed <= capacity
+
+
+def plan_gather(node: Node, hw: Hardware) -> Plan:
+    """Rows picked by index: the indices are made ready by a SHAVE kernel, then one gather transfer brings the rows, or
+    a SHAVE kernel copies them (facts 1.2, 7). Rows longer than a gather can carry are brought in parts, side by side on
+    the engines where all fit (2,560 channels on 4000 and 5010: 6 of 6)."""
+    data, indices = node.inputs[:2]
+    output = node.output
+    row = ceil_div(output.bytes, max(indices.elements, 1))
+    count = ceil_div(row, GATHER_ROW_BYTES) if hw.software.dma_gather else 1
+    slices = []
+    for elements in even(output.elements, count):
+        size = ceil_div(elements * output.bits, 8)
+        loads = []
+        if not indices.constant:
+            loads = [Load(1, 0, load_value(indices, indices.elements, hw), indices.bytes)]
+        computes = _gather(data, indices, output, elements, count, loads, hw)
+        store = Store(ALL_TILES, transfer("cmx", "ddr", elements, output.bits, hw))
+        slices.append(Slice(loads, computes, [store], (size,) + (0,) * (hw.tiles - 1)))
+    if count > 1 and output.bytes <= cmx_capacity(hw):
+        loads, stores = (
+            [x for part in slices for x in part.loads],
+            [x for part in slices for x in part.stores],
+        )
+        works = sorted((x for part in slices for x in part.computes), key=lambda x: isinstance(x[1], DmaWork))
+        slices = [Slice(loads, works, stores, (output.bytes,) + (0,) * (hw.tiles - 1))]
+    return Plan(node, [data, indices], [None, None], output, WHOLE, slices, "gather")
+
+
+def _gather(
+    data: Value, indices: Value, output: Value, elements: int, parts: int, loads: list[Load], hw: Hardware
+) -> list[tuple[int, Work]]:
+    """What brings ``elements`` of the rows. Intel's estimator charges a transfer for the whole table (facts 1.3), which
+    is converted when the model is compiled, 8-bit weights too (bert int8 on 4 and 6 tiles: 958 µs, as in FP16). A SHAVE
+    reads the table in CMX where it fits, else from DDR (mamba-130m and bert on 3720)."""
+    index = ShaveWork("convert", indices.elements, indices.elements * 4, indices.elements * 12)
+    size = ceil_div(elements * data.bits, 8)
+    if hw.software.dma_gather:
+        table = data.elements // parts if hw.dma.counting == "elements" else elements
+        bits = output.bits if data.constant else data.stored_bits
+        counted_bytes = transfer("ddr", "cmx", max(table, elements), bits, hw).counted_bytes
+        return [(0, index), (0, DmaWork("ddr", "cmx", size, counted_bytes, "gather"))]
+    if data.bytes + size + indices.bytes <= cmx_capacity(hw):
+        loads.append(Load(0, 0, load_value(data, data.elements, hw), data.bytes))
+    pieces = even(elements, hw.shave.per_tile)
+    kernels: list[tuple[int, Work]] = [(0, index)]
+    for piece in pieces:
+        part = ceil_div(piece * data.bits, 8)
+        kernels.append((0, ShaveWork("gather", piece, part, 2 * part)))
+    return kernels
+
+
+def plan_convert(node: Node, hw: Hardware) -> Plan:
+    """A change of floating type by itself: a converting copy DDR to DDR (facts 1.2)."""
+    value = node.inputs[0]
+    moves = [(0, transfer("ddr", "ddr", value.elements, value.stored_bits, hw, "convert"))]
+    return Plan(node, [value], [None], node.output, None, [], "converting copy", ddr_moves=moves)

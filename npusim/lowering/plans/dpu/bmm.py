@@ -1,0 +1,142 @@
+"""Plans of MatMul of two activations [B, M, K] x [B, N, K] (or a constant mask times an activation)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from npusim.costs.dpu import choose_mode
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.convolution import TABLE_BYTES, computed_bits, fold_rows
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.plan import (
+    ALL_TILES,
+    CONSTANT,
+    Load,
+    Plan,
+    Slice,
+    cmx_capacity,
+    load_value,
+    nth,
+    odd_halves,
+    store,
+    transfer,
+)
+from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.values import Dist, ceil_div, even, round_up
+from npusim.lowering.plans.dpu.conv import Builder, Surroundings
+from npusim.lowering.split.dpu import choose
+from npusim.program.work import DmaWork, DpuWork, Work
+
+#: Largest group (lhs + rhs + output, bytes) that runs grouped: 384 KiB seen, 648 not (facts/vendor_lowering.md 1.2).
+GROUP_BYTES = 512 * 1024
+#: Batch elements whose operands are loaded ahead of the one that computes, or of the permute before them.
+BATCHES_AHEAD = 2
+#: Share of CMX up to which all that a constant mask is multiplied with is loaded at once, to all tiles (3720: 13 of 13
+#: up to 590 KB; 885 KB and more batch by batch, 10 of 10).
+WHOLE_OPERAND = 0.4
+
+
+def plan_bmm(node: Node, hw: Hardware) -> Plan:
+    """Groups over tiles where they are many and small, else one convolution a batch, each split like any other
+    (facts/vendor_lowering.md 1.2, 2.3)."""
+    batch, m, k, n = (node.params[p] for p in ("batch", "m", "k", "n"))
+    lhs, rhs = node.inputs
+    small = (m * k + n * k + m * n) * 2 <= GROUP_BYTES and _group_bytes(m, k, n) <= cmx_capacity(hw)
+    if hw.software.grouped_matmul and batch >= hw.tiles and small and not (lhs.constant or rhs.constant):
+        return _grouped(node, hw, batch, m, k, n)
+    return _unrolled(node, hw, batch)
+
+
+def _group_bytes(m: int, k: int, n: int) -> int:
+    """CMX bytes of one group: both operands, the weight table and the result, channels padded."""
+    k16, n16 = round_up(k, CHANNELS), round_up(n, CHANNELS)
+    return (m * k16 + n16 * k16 + m * n16) * 2 + n16 * TABLE_BYTES
+
+
+def _group_counted(work: DmaWork, divisor: int, hw: Hardware) -> DmaWork:
+    """The estimator drops the last dimension of rank-5 operands (facts/vendor_costs.md section 2, case 4)."""
+    if hw.dma.counting != "elements" or divisor == 1:
+        return work
+    return DmaWork(work.src, work.dst, work.bytes, ceil_div(work.counted_bytes, divisor), work.kind)
+
+
+def _grouped(node: Node, hw: Hardware, batch: int, m: int, k: int, n: int) -> Plan:
+    tiles, (lhs, rhs), out = hw.tiles, node.inputs, node.output
+    height, width = fold_rows(m, 4)
+    k16, n16 = round_up(k, CHANNELS), round_up(n, CHANNELS)
+    groups = even(batch, tiles)
+    slices = ceil_div(groups[0], cmx_capacity(hw) // _group_bytes(m, k, n))
+    mode = choose_mode(height, width, n16, hw)
+    work = DpuWork(
+        "conv",
+        height,
+        width,
+        n16,
+        k16,
+        mpe_mode=mode,
+        in_bits=computed_bits(lhs, rhs),
+        out_bits=out.bits,
+        fp8=lhs.fp8,
+    )
+    parts = []
+    for i in range(slices):
+        counts = [(t, nth(even(g, slices), i)) for t, g in enumerate(groups)]
+        counts = [(t, g) for t, g in counts if g]
+        loads = [
+            Load(0, t, _group_counted(load_value(lhs, g * m * k, hw), width, hw), g * m * k16 * 2)
+            for t, g in counts
+        ]
+        loads = odd_halves(loads, hw)
+        right = [Load(1, t, load_value(rhs, g * n * k, hw), g * n16 * k16 * 2) for t, g in counts]
+        loads.extend(odd_halves(right, hw))
+        tables = []
+        for t, g in counts:
+            table = transfer("ddr", "cmx", g * n16 * 4, 32, hw)
+            tables.append(Load(CONSTANT, t, _group_counted(table, 4, hw), table.bytes))
+        loads.extend(odd_halves(tables, hw))
+        stores = [store(t, g * m * n, out, hw) for t, g in counts]
+        if slices > 1:
+            for s in stores:
+                s.work = _group_counted(s.work, width, hw)
+        stores = odd_halves(stores, hw)
+        computes: list[tuple[int, Work]] = [(t, work) for t, g in counts for _ in range(g)]
+        held = [0] * tiles
+        for t, g in counts:
+            held[t] = g * m * n16 * 2
+        parts.append(
+            Slice(loads, computes, stores, tuple(held), f"groups {i + 1}/{slices}" if slices > 1 else "")
+        )
+    dists = [Dist(1, tuple(g * v.elements // batch for g in groups)) for v in (lhs, rhs, out)]
+    strategy = f"{batch} groups over {len(groups)} tiles" + (f", {slices} slices" if slices > 1 else "")
+    return Plan(node, [lhs, rhs], [dists[0], dists[1]], out, dists[2], parts, strategy)
+
+
+def _unrolled(node: Node, hw: Hardware, batch: int) -> Plan:
+    """One convolution a batch element, with the second operand as its weights; nothing is shared between them. The
+    transfers of one of many are hidden behind the others' computing, so computing decides its split, unless a constant
+    is multiplied (14 batched ones change by more than 1 % by this, 11 of them come closer)."""
+    (lhs, rhs), out = node.inputs, node.output
+    m, k, n = (node.params[p] for p in ("m", "k", "n"))
+    inputs = [replace(lhs, shape=(m, k), order=()), replace(rhs, shape=(n, k), order=())]
+    one = replace(node, inputs=inputs, output=replace(out, shape=(m, n), order=()))
+    hidden = batch > 1 and not lhs.constant
+    split = choose(replace(one, params={**node.params, "shared": 1}) if hidden else one, hw)
+    around = Surroundings(sliced_producer=True, wants="rows")
+    plans = [Builder(one, hw, split, around).build() for _ in range(batch)]
+    if batch == 1:
+        plans[0].node, plans[0].inputs, plans[0].output = node, [lhs, rhs], out
+        return plans[0]
+    for b, plan in enumerate(plans):
+        for part in plan.slices:
+            part.detail = f"batch {b + 1}/{batch}"
+            for load in part.loads:
+                load.key = (*load.key, b)
+    strategy = f"{batch} MatMuls, each {plans[0].strategy}"
+    ahead = BATCHES_AHEAD * len(plans[0].slices)
+    parts = [part for plan in plans for part in plan.slices]
+    whole = lhs.constant and split == "channels" and hw.software.matmul_ties == "channels"
+    if whole and rhs.bytes <= WHOLE_OPERAND * cmx_capacity(hw):
+        every = Load(1, ALL_TILES, load_value(rhs, rhs.elements, hw), rhs.bytes, key=(1,))
+        for part in parts:
+            part.loads = [every, *(load for load in part.loads if load.operand != 1)]
+    return Plan(node, [lhs, rhs], [None, None], out, None, parts, strategy, ahead=ahead)

@@ -1,0 +1,54 @@
+"""Images that a DPU op needs with their channels innermost, brought into that order before it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.plan import Plan, output_stores
+from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.values import Value, round_up
+from npusim.lowering.plans.dma.permute import plan_permute_dma
+from npusim.lowering.plans.dpu.images import row_split
+from npusim.lowering.plans.dpu.reduce_conv import plan_widen
+from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
+
+
+def channels_last(node: Node, hw: Hardware, act: Value, fresh: Fresh) -> tuple[list[Plan], Value]:
+    """The plans that bring the activation [1,C,H,W] of a convolution or pooling to channels last (C widened to a
+    multiple of 16, but for a convolution whose channels are folded pixels), and it; none where it lies so already.
+    One-dimensional data (W = 1) are transposed."""
+    shape = act.shape
+    channels, height = shape[1], shape[2]
+    width = shape[3] if len(shape) > 3 else 1
+    order = act.memory_order
+    if not order or channels == 1 or order[-1] == 1 or height * width == 1:
+        return [], act
+    order = tuple(d for d in range(len(shape)) if d != 1) + (1,)
+    moved = replace(fresh(act), order=order, stored_bits=min(act.stored_bits, act.bits))
+    if width == 1 and height % CHANNELS:
+        return [plan_permute_dma(replace(node, inputs=[act], output=moved), hw)], moved
+    wide = channels if "width" in node.params else round_up(channels, CHANNELS)
+    target = moved if wide == channels else replace(moved, shape=(shape[0], wide, *shape[2:]))
+    planes = (channels, 1, height) if width == 1 else (channels, height, width)
+    halo = hw.software.halo_copies and node.params["kernel"][0] > node.params["stride"][0]
+    return plan_reorder(node, hw, act, target, planes, fresh, reader="halo" if halo else "rows"), target
+
+
+def columns_to_channels(
+    node: Node, hw: Hardware, value: Value, target: Value, planes: tuple[int, int, int], fresh: Fresh
+) -> list[Plan]:
+    """Planes of one column written channels last, where their number must be padded: the column is widened to 16, the
+    wide planes are turned, and one of their 16 columns is kept (bcast_1x24x256x1 on all platforms)."""
+    channels, height, _ = planes
+    if height % CHANNELS:
+        return plan_reorder(node, hw, value, target, planes, fresh)
+    widened = replace(fresh(value), shape=(channels, height, CHANNELS), order=())
+    turned = replace(target, shape=(height, CHANNELS, target.shape[-1]))
+    first = plan_widen(node, hw, value, widened)
+    last = plan_reorder(node, hw, widened, turned, (channels, height, CHANNELS), fresh)[-1]
+    slices = len(last.slices)
+    for i, part in enumerate(last.slices):
+        part.stores = output_stores(target, row_split(target, height, hw.tiles), hw.tiles, hw, slices, i)
+    return [replace(first, out_dist=None), replace(last, output=target, out_dist=None)]

@@ -1,0 +1,217 @@
+"""Ops that work channel by channel over an image: split over rows or channels, and their slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Literal
+
+from npusim.costs.price import work_us
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.convolution import TABLE_BYTES, fused_constant, fused_lut, table_load, weights_load
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.plan import ALL_TILES, Load, Plan, Store, cmx_capacity, odd_halves, transfer
+from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even, round_up
+from npusim.lowering.plans.dpu.images import (
+    Image,
+    assemble,
+    depthwise_tasks,
+    fit,
+    row_split,
+    workload_channels,
+    workload_slices,
+)
+from npusim.program.work import Work
+
+#: Largest dimension of a DPU tensor (facts/npu_hardware.md section 1); more planes than that are refolded.
+MAX_DIMENSION = 8192
+#: Share of the time of reading an activation, at the bandwidth of DDR, that counts where splits are compared
+#: (dwconv1d_*: up to 0.44 on 4000 and 0.52 on 5010 leave rows, 0.73 and 0.84 and more do not).
+READ_SHARE = 0.62
+#: What a channel-wise op computes: a depth-wise convolution, or a pooling.
+Kind = Literal["dwconv", "avgpool", "maxpool"]
+
+
+def _over_channels(hw: Hardware, image: Image, kernel: tuple[int, int], act: Value, out: Value) -> bool:
+    """Split over channels (SOK): where every tile gets equal many granules and both tensors fit each tile's CMX whole;
+    1x1 only where there are few rows (facts 2.2; rms_1x1x4x768, and rms_1x1x256x1536 and dwconv1d_c1792 on 3720 alone).
+    """
+    tiles = hw.tiles
+    if kernel == (1, 1) and image.height > max(tiles, hw.software.row_fold):
+        return False
+    if image.channels % (CHANNELS * tiles):
+        return image.height < tiles and image.channels >= CHANNELS * tiles
+    return image.height < tiles or _fits_whole(hw, image, kernel, act, out)
+
+
+def _fits_whole(hw: Hardware, image: Image, kernel: tuple[int, int], act: Value, out: Value) -> bool:
+    """Whether a tile can hold the whole activation, its padding and the result, or its part of it."""
+    copies = 1 if hw.software.broadcast_output else hw.tiles
+    taps = round_up(kernel[0] * kernel[1], CHANNELS)
+    constants = image.channels // hw.tiles * (taps * 2 + TABLE_BYTES)
+    padding = (kernel[0] - 1) * image.width * image.channels * act.bits // 8
+    return act.bytes + padding + out.bytes // copies + constants <= cmx_capacity(hw)
+
+
+def _channels_are_cheaper(
+    hw: Hardware, image: Image, kind: Kind, kernel: tuple[int, int], stride: int, act: Value, out: Value
+) -> bool:
+    """Whether an image that a pass before it brings to channels last is split over channels (SOK): where that takes the
+    DPU less long than rows do, and both tensors fit each tile's CMX whole.
+
+    Rows need not leave CMX where that pass works on the image itself, which it does where rows are multiples of 16
+    pixels: then rows it is (23 of 25 of dwconv2d_* and pools; of the others the shorter split in 88 of 101). Data of
+    one dimension, which come from DDR with their padding, are read by one engine for all tiles or by all engines in
+    parts (dwconv1d_* on 4000 and 5010: 25 of 26).
+    """
+    tiles = hw.tiles
+    if image.channels < CHANNELS * tiles or not _fits_whole(hw, image, kernel, act, out):
+        return False
+    if image.height < tiles:
+        return True
+    flat = image.width == 1
+    if not flat and kernel[0] > 1 and act.shape[2] >= tiles and act.shape[3] % CHANNELS == 0:
+        return False
+    more = {
+        "kernel_h": kernel[0],
+        "kernel_w": kernel[1],
+        "stride": stride,
+        "in_bits": act.bits,
+        "out_bits": out.bits,
+    }
+    read = READ_SHARE * act.bytes / hw.ddr.bandwidth_gbps / 1e3 if flat else 0.0
+
+    def time(rows: int, channels: int) -> float:
+        if kind == "dwconv":
+            works = depthwise_tasks(image, rows, image.width, channels, hw, **more)
+        else:
+            unit = workload_channels(channels)
+            works = [image.work(kind, rows, image.width, channels, variant_channels=unit, **more)]
+        return sum(work_us(work, hw) for work in works)
+
+    by_channels = time(image.height, even(image.channels, tiles, CHANNELS)[0]) + read
+    by_rows = time(even(image.height, tiles)[0], image.channels) + read / hw.dma.engines
+    return by_channels < hw.software.channel_patience * by_rows
+
+
+def plan_channelwise(
+    node: Node, hw: Hardware, act: Value, out: Value, image: Image, kind: Kind = "dwconv",
+    kernel: tuple[int, int] = (1, 1), stride: int = 1, weight_bits: int = 16, *,
+    in_rows: int = 0, planes: int = 0, over_channels: bool | None = None,
+) -> Plan:  # fmt: skip
+    """One depth-wise or pooling op over channels or rows. ``planes`` > 0: the result is written as so many planes."""
+    tiles, channels = hw.tiles, image.channels
+    taps = round_up(kernel[0] * kernel[1], CHANNELS)
+    weights = Value(-1, (channels, taps), 16, weight_bits, constant=True)
+    weighted = kind == "dwconv"
+    turned = planes > 0 or (node.kind in ("dwconv", "pool") and out.plain and image.width > 1)
+    more = {"kernel_h": kernel[0], "kernel_w": kernel[1], "stride": stride, "in_bits": act.bits, "out_bits": out.bits,
+            "planes": turned, "fp8": act.fp8, "lut": fused_lut(node, hw)}  # fmt: skip
+    if over_channels is None:
+        over_channels = weighted and _over_channels(hw, image, kernel, act, out)
+    if over_channels:
+        return _over_channel_tiles(node, hw, act, out, image, kind, weights, more)
+    rows = even(image.height, tiles)
+    whole = len(rows) < tiles
+    rows = (image.height,) * tiles if whole else rows
+    source_rows = in_rows or image.height
+    in_dist = WHOLE if whole else row_split(act, source_rows, tiles)
+    overlap = ceil_div(max(0, kernel[0] - stride), node.params.get("grown", 1))
+    halo = overlap * (act.elements // source_rows) if not whole else 0
+    if whole:
+        out_dist = WHOLE
+    elif planes:
+        out_dist = Dist(planes, tuple(r * image.width for r in rows))
+    else:
+        out_dist = row_split(out, image.height, tiles)
+    fixed = channels * (taps * 2 + TABLE_BYTES) if weighted else 0
+    per_row = image.width * channels * 2
+    in_bytes = (in_dist.elements(0, act.elements) + halo) * act.bits // 8
+    by_channels = image.width == 1 or image.flat or (weighted and image.height <= hw.software.row_fold)
+    needed = workload_slices(channels, hw)
+    by_channels |= needed > 1
+    units = channels // CHANNELS if by_channels else image.width
+    slices = fit(hw, in_bytes, rows[0] * per_row, units, fixed=fixed, equal=by_channels, least=needed)
+    if slices >= units > 1 and not by_channels:
+        by_channels, units = True, channels // CHANNELS
+        slices = fit(hw, in_bytes + fixed, rows[0] * per_row, units, equal=True)
+
+    def works(tile: int, index: int) -> Iterable[Work]:
+        columns = image.width if by_channels else ceil_div(image.width, slices)
+        share = channels // slices if by_channels else channels
+        if weighted:
+            return depthwise_tasks(image, rows[tile], columns, share, hw, **more)
+        return [
+            image.work(kind, rows[tile], columns, share, variant_channels=workload_channels(share), **more)
+        ]
+
+    def constants(index: int) -> list[Load]:
+        share = channels // slices if by_channels else channels
+        return [fused_constant(share, taps, weights, hw, index if by_channels else 0)] if weighted else []
+
+    strategy = f"{'depth-wise' if weighted else kind} over rows (SOH)"
+    plan = assemble(node, hw, [act], [in_dist], out, out_dist, slices, works, strategy, constants)
+    if halo:
+        pads = node.params["pads"]
+        top, bottom = (min(p, kernel[0] // 2) for p in (pads[0], pads[len(pads) // 2]))
+        for part in plan.slices:
+            part.loads = [
+                _with_halo(x, halo, (top, bottom), kernel[0] - stride, slices, act, hw) for x in part.loads
+            ]
+    return plan
+
+
+def _with_halo(
+    load: Load, halo: int, pads: tuple[int, int], rows: int, slices: int, act: Value, hw: Hardware
+) -> Load:
+    """A load with the halo rows of its tile, less those that are padding."""
+    if load.operand != 0 or load.tile == ALL_TILES:
+        return load
+    padding = (pads[0] if load.tile == 0 else 0) + (pads[1] if load.tile == hw.tiles - 1 else 0)
+    extra = halo * max(0, rows - padding) // rows // slices
+    work = transfer("ddr", "cmx", load.work.bytes * 8 // act.bits + extra, act.bits, hw, load.work.kind)
+    return replace(load, work=work, cmx_bytes=work.bytes)
+
+
+def _over_channel_tiles(
+    node: Node,
+    hw: Hardware,
+    act: Value,
+    out: Value,
+    image: Image,
+    kind: Kind,
+    weights: Value,
+    more: dict[str, int],
+) -> Plan:
+    """Each tile computes its own channels of the whole activation. Results reach every tile, but images written as
+    planes (dwconv2d_c384_h14) and everything where results are not multicast stay cut; the latter leaves in one
+    strided transfer (dwconv1d_*, dwconv2d_c384_h14, rms_1x1x256x1536 on 3720)."""
+    tiles, taps = hw.tiles, weights.shape[1]
+    cuts = even(image.channels, tiles, CHANNELS)
+    real = (*cuts[:-1], cuts[-1] - (image.channels - out.elements // (image.height * image.width)))
+    segments = Dist(image.height * image.width, real)
+    whole = hw.software.broadcast_output and (image.flat or image.width == 1 or not out.plain)
+
+    def works(tile: int, index: int) -> Iterable[Work]:
+        if tile >= len(cuts):
+            return []
+        if kind == "dwconv":
+            return depthwise_tasks(image, image.height, image.width, cuts[tile], hw, **more)
+        unit = workload_channels(cuts[tile])
+        return [image.work(kind, image.height, image.width, cuts[tile], variant_channels=unit, **more)]
+
+    def constants(index: int) -> list[Load]:
+        if kind != "dwconv":
+            return []
+        loads = [weights_load(-1, t, c, taps, weights, hw, ()) for t, c in enumerate(cuts)]
+        tables = [table_load(t, c, hw, ()) for t, c in enumerate(cuts)]
+        return [*odd_halves(loads, hw), *odd_halves(tables, hw)]
+
+    dist = WHOLE if whole else segments
+    strategy = f"{'depth-wise' if kind == 'dwconv' else kind} over channels (SOK)"
+    plan = assemble(node, hw, [act], [WHOLE], out, dist, 1, works, strategy, constants)
+    if not hw.software.broadcast_output:
+        stored = transfer("cmx", "ddr", out.elements, out.stored_bits, hw)
+        plan.slices[0].stores = [Store(ALL_TILES, stored)]
+    return plan

@@ -1,0 +1,318 @@
+"""Plans of DPU ops with constant weights: MatMul and dense Convolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from npusim.costs.dpu import choose_mode
+from npusim.costs.price import work_us
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.convolution import (
+    TABLE_BYTES,
+    channel_bytes,
+    conv_work,
+    fused_load,
+    geometry,
+    row_dist,
+    table_load,
+    weights_load,
+)
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.plan import (
+    ALL_TILES,
+    CONSTANT,
+    Load,
+    Plan,
+    Slice,
+    Store,
+    booked_bytes,
+    cmx_capacity,
+    held,
+    load_value,
+    nth,
+    odd_halves,
+    output_stores,
+    store,
+)
+from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even, round_up
+from npusim.lowering.split.dpu import Split, choose, choose_alone, slices
+from npusim.lowering.tile.slices import Cut
+from npusim.program.work import DmaWork, MpeMode, ShaveWork, Work
+
+#: A convolution and the SHAVE kernel behind it are cut in two so that they overlap if each lasts so long, µs
+#: (27 and 26 are: chain_4matmul_swish; 1.5 and 13 are not: dt_proj of mamba-130m_l1_t64).
+OVERLAP_US = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a convolution's neighbours ask of it.
+
+    ``hint`` is how its activation lies in CMX, ``sliced_producer`` that the op before is sliced. ``wants`` says how the
+    readers want the result: whole on every tile, in rows, either way, or as it comes (``segments``: a SHAVE op takes
+    over any cut).
+    ``followed``: the elementwise kernel that is the only reader, which can be cut together with the convolution.
+    ``reordered``: its activation has just been brought to channels last for it.
+    """
+
+    hint: Dist | None = None
+    sliced_producer: bool = False
+    wants: str = ""
+    followed: str = ""
+    reordered: bool = False
+
+
+def plan_conv(node: Node, hw: Hardware, around: Surroundings = Surroundings()) -> Plan:
+    """MatMul by constant weights, or a dense convolution."""
+    if around.reordered:
+        split = choose_alone(node, hw)
+    else:
+        split = choose(node, hw, around.hint is not None and not around.hint.whole, around.wants)
+    return Builder(node, hw, split, around).build()
+
+
+class Builder:
+    """Makes the slices of one convolution: rows outermost, then output channels."""
+
+    def __init__(self, node: Node, hw: Hardware, split: Split, around: Surroundings) -> None:
+        """Decides where the result lies and how the convolution is sliced."""
+        self.node, self.hw, self.split = node, hw, split
+        self.height, self.width = geometry(node, hw)
+        self.act, self.weights, self.out = node.inputs[0], node.inputs[1], node.output
+        self.n, self.n16 = node.params["n"], round_up(node.params["n"], CHANNELS)
+        kernel = node.params.get("kernel", (1, 1))
+        self.k16 = round_up(node.params["k"], CHANNELS)
+        self.reduced = self.k16 * kernel[0] * kernel[1]
+        image = "kernel" in node.params and len(self.act.shape) > 2
+        self.in_rows = self.act.shape[2] if image else self.height
+        self.from_whole = split != "rows" or (around.hint is not None and around.hint.whole)
+        self.whole = self._whole_output(around.wants)
+        self.cut = slices(node, hw, split, self.whole, around.sliced_producer, around.followed != "")
+        if self.whole and split == "rows" and self.cut.slices > 1:
+            self.whole = False
+            self.cut = slices(node, hw, split, False, around.sliced_producer)
+        self._make_fit(around.sliced_producer)
+        if around.followed and self.cut.slices == 1 and self._overlaps(around.followed):
+            self.cut = Cut(rows=2)
+
+    def _make_fit(self, sliced_producer: bool) -> None:
+        """Where a slice is too large for CMX nevertheless (what is read or written whole was not counted so), give up
+        one thing after the other: the activation as it lies, the result on every tile, the size of slices."""
+        if not self._fits() and self.split == "rows":
+            self.from_whole = False
+        if not self._fits() and self.split == "rows" and self.whole:
+            self.whole = False
+            self.cut = slices(self.node, self.hw, self.split, False, sliced_producer)
+        rows = ceil_div(self.height, self.hw.tiles) if self.split == "rows" else self.height
+        while not self._fits() and self.cut != Cut(rows, self.n16 // CHANNELS):
+            finer = Cut(min(2 * self.cut.rows, rows), self.cut.channels)
+            if finer == self.cut:
+                finer = Cut(rows, min(2 * self.cut.channels, self.n16 // CHANNELS))
+            self.cut = finer
+
+    def _fits(self) -> bool:
+        """Whether the largest slice fits CMX: the first, or the second one of rows, which has more halo."""
+        parts = [self._slice(r, 0) for r in range(min(2, self.cut.rows))]
+        tiles = self.hw.tiles
+        most = max(booked_bytes(part.loads, tiles) + max(part.out_bytes) for part in parts)
+        return most <= cmx_capacity(self.hw)
+
+    def _whole_output(self, wants: str) -> bool:
+        if self.split == "rows":
+            return wants == "whole"
+        return self.split == "repeated" or wants != "segments"
+
+    def _overlaps(self, kernel: str) -> bool:
+        """Whether both this convolution and the kernel behind it last long enough to be cut in two for overlap."""
+        if self.split == "repeated" or self.height < 2 * self.hw.tiles:
+            return False
+        share = ceil_div(self.out.elements, self.hw.tiles * self.hw.shave.per_tile)
+        size = share * self.out.bits // 8
+        computes = self._slice(0, 0).computes
+        longest = max(work_us(work, self.hw) for _, work in computes)
+        return min(longest, work_us(ShaveWork(kernel, share, size, 2 * size), self.hw)) >= OVERLAP_US
+
+    def build(self) -> Plan:
+        """The plan."""
+        rows, channels = range(self.cut.rows), range(self.cut.channels)
+        if self.cut.rows_first:
+            parts = [self._slice(r, c) for r in rows for c in channels]
+        else:
+            parts = [self._slice(r, c) for c in channels for r in rows]
+        in_dist = WHOLE if self.from_whole else row_dist(self.act, self.in_rows, self.hw.tiles)
+        names = {"rows": "rows (SOH)", "channels": "output channels (SOK)", "repeated": ""}
+        used = self.hw.tiles if self.split != "channels" else min(self.hw.tiles, self.n16 // CHANNELS)
+        strategy = f"split over {names[self.split]} on {used} tiles"
+        if self.split == "repeated":
+            strategy = f"repeated on {used} tiles"
+        if self.cut.slices > 1:
+            strategy += f", {self.cut.slices} slices"
+        inputs: list[Value] = [self.act]
+        dists: list[Dist | None] = [in_dist]
+        if not self.weights.constant:
+            inputs, dists = [self.act, self.weights], [in_dist, None if self.split == "channels" else WHOLE]
+        out_dist = self._out_dist()
+        fits = max(held(self.out, out_dist, self.hw.tiles)) <= cmx_capacity(self.hw)
+        gathered = self.cut.slices > 1 and "kernel" in self.node.params and fits
+        return Plan(self.node, inputs, dists, self.out, out_dist, parts, strategy, gathered=gathered)
+
+    def _out_dist(self) -> Dist:
+        if self.whole:
+            return WHOLE
+        if self.split == "rows":
+            return row_dist(self.out, self.height, self.hw.tiles)
+        cuts = even(self.n16, self.hw.tiles, CHANNELS)
+        return Dist(self.height * self.width, (*cuts[:-1], cuts[-1] - (self.n16 - self.n)))
+
+    def _slice(self, r: int, c: int) -> Slice:
+        """Slice ``r`` of rows and ``c`` of channels."""
+        channels = nth(even(self.n16, self.cut.channels, CHANNELS), c)
+        done = sum(even(self.n16, self.cut.channels, CHANNELS)[:c])
+        real = min(channels, self.n - done)
+        if self.split == "rows":
+            tile_rows = tuple(rows for _, rows in self._tile_ranges(r))
+            tile_channels = (channels,) * len(tile_rows)
+        else:
+            count = (
+                self.hw.tiles if self.split == "repeated" else len(even(channels, self.hw.tiles, CHANNELS))
+            )
+            rows = nth(even(self.height, self.cut.rows), r)
+            tile_rows = (rows,) * count
+            tile_channels = (
+                (channels,) * count if self.split == "repeated" else even(channels, self.hw.tiles, CHANNELS)
+            )
+        computes: list[tuple[int, Work]] = [
+            (t, conv_work(h, self.width, n, self.k16, self.node, self._mode(h, n, channels), self.hw))
+            for t, (h, n) in enumerate(zip(tile_rows, tile_channels, strict=True))
+            if h and n
+        ]
+        number = r * self.cut.channels + c if self.cut.rows_first else c * self.cut.rows + r
+        return Slice(
+            [*self._act_loads(r, c, tile_rows), *self._constants(r, c, channels, tile_channels)],
+            computes,
+            self._stores(tile_rows, tile_channels, real),
+            self._held(tile_rows, tile_channels, channels),
+            f"slice {number + 1}/{self.cut.slices}" if self.cut.slices > 1 else "",
+        )
+
+    def _mode(self, rows: int, own: int, channels: int) -> MpeMode:
+        """The stencil of a task, which its output tensor decides: a tile's own rows and channels, or all channels of
+        the slice where every tile's result reaches all others (k > 1 over rows on 3720, FP16: 12.2 % median error
+        of 88 tasks, and 16.6 % by all rows of the layer)."""
+        shared = self.split == "channels" and self.whole and self.hw.software.broadcast_output
+        return choose_mode(rows, self.width, channels if shared else own, self.hw)
+
+    def _act_loads(self, r: int, c: int, tile_rows: tuple[int, ...]) -> list[Load]:
+        """The activation rows of a slice; loaded once for all its slices along channels if those come together."""
+        key = (r,) if self.cut.rows_first or self.cut.rows == 1 else (r, c)
+        if self.from_whole:
+            start = sum(even(self.height, self.cut.rows)[:r]) if self.split != "rows" else 0
+            end = start + tile_rows[0] if self.split != "rows" else self.height
+            return [self._act_load(ALL_TILES, self._input_rows(start, end), (0, *key))]
+        loads = []
+        for t, (begin, rows) in enumerate(self._tile_ranges(r)):
+            if rows:
+                loads.append(self._act_load(t, self._input_rows(begin, begin + rows), (0, t, *key)))
+        return odd_halves(loads, self.hw)
+
+    def _tile_ranges(self, r: int) -> list[tuple[int, int]]:
+        """First output row and number of rows of slice ``r`` on every tile: the tiles share every slice of a MatMul;
+        of a convolution with halo, every tile cuts its own rows."""
+        ranges, first = [], 0
+        if "kernel" not in self.node.params:
+            cuts = even(self.height, self.cut.rows)
+            first = sum(cuts[:r])
+            for rows in even(nth(cuts, r), self.hw.tiles):
+                ranges.append((first, rows))
+                first += rows
+            return ranges
+        for rows in even(self.height, self.hw.tiles):
+            cuts = even(rows, self.cut.rows)
+            ranges.append((first + sum(cuts[:r]), nth(cuts, r)))
+            first += rows
+        return ranges
+
+    def _input_rows(self, begin: int, end: int) -> int:
+        """Input rows that output rows ``begin`` to ``end`` need, halo included, padding and rows of zeros not."""
+        stride, grown = self.node.params.get("stride", (1, 1))[0], self.node.params.get("grown", 1)
+        if "kernel" not in self.node.params or (
+            not self.hw.software.halo_copies and end - begin < self.height
+        ):
+            return min(ceil_div((end - begin) * stride, grown), self.in_rows)
+        top = self.node.params["pads"][0]
+        last = (end - 1) * stride - top + self.node.params["kernel"][0]
+        return min(ceil_div(last, grown), self.in_rows) - max(begin * stride - top, 0) // grown
+
+    def _act_load(self, tile: int, rows: int, key: tuple[int, ...]) -> Load:
+        elements = rows * self.act.elements // self.in_rows
+        padded = elements // self.node.params["k"] * self.k16
+        return Load(
+            0, tile, load_value(self.act, elements, self.hw), ceil_div(padded * self.act.bits, 8), key
+        )
+
+    def _constants(self, r: int, c: int, channels: int, tile_channels: tuple[int, ...]) -> list[Load]:
+        """Weights and tables: kept over all slices where they are not cut, else loaded anew for every slice."""
+        kept = self.cut.channels == 1 or self.cut.rows == 1 or not self.cut.rows_first
+        key = (c,) if kept else (c, r)
+        tables = (c, r) if "kernel" not in self.node.params else key
+        if (
+            self.cut.rows > 1
+            and kept
+            and self.split != "channels"
+            and self.weights.constant
+            and tables != key
+        ):
+            k = channel_bytes(self.node) - TABLE_BYTES
+            once = DmaWork("ddr", "cmx", channels * k, channels * k)
+            return [
+                Load(CONSTANT, ALL_TILES, once, channels * k, key=(3, *key)),
+                table_load(ALL_TILES, channels, self.hw, tables),
+            ]
+        if self.split != "channels" and self.weights.constant:
+            return [fused_load(channels * channel_bytes(self.node), *key)]
+        parts = list(enumerate(tile_channels)) if self.split == "channels" else [(ALL_TILES, channels)]
+        operand = CONSTANT if self.weights.constant else 1
+        weights = [weights_load(operand, t, n, self.reduced, self.weights, self.hw, key) for t, n in parts]
+        with_tables = [table_load(t, n, self.hw, tables) for t, n in parts]
+        return [*odd_halves(weights, self.hw), *odd_halves(with_tables, self.hw)]
+
+    def _stores(self, tile_rows: tuple[int, ...], tile_channels: tuple[int, ...], real: int) -> list[Store]:
+        if self.split == "rows" and not self.whole:
+            rows_out = [
+                store(t, h * self.width * real, self.out, self.hw) for t, h in enumerate(tile_rows) if h
+            ]
+            return odd_halves(rows_out, self.hw)
+        rows = sum(tile_rows) if self.split == "rows" else tile_rows[0]
+        if self.whole:
+            return [store(ALL_TILES, rows * self.width * real, self.out, self.hw)]
+        padded = sum(tile_channels)
+        last = len(tile_channels) - 1
+        parts = [
+            store(t, rows * self.width * (n - (padded - real) * (t == last)), self.out, self.hw)
+            for t, n in enumerate(tile_channels)
+        ]
+        return odd_halves(parts, self.hw)
+
+    def _held(
+        self, tile_rows: tuple[int, ...], tile_channels: tuple[int, ...], channels: int
+    ) -> tuple[int, ...]:
+        unit = self.width * self.out.bits // 8
+        if self.whole:
+            rows = sum(tile_rows) if self.split == "rows" else tile_rows[0]
+            return (rows * unit * channels,) * self.hw.tiles
+        own = tuple(h * unit * n for h, n in zip(tile_rows, tile_channels, strict=True))
+        return own + (0,) * (self.hw.tiles - len(own))
+
+
+def multicast(plan: Plan, hw: Hardware) -> Plan:
+    """The same plan with its result written to every tile (mobilenet-v2: depth-wise over channels, then 1x1)."""
+    if len(plan.slices) != 1 or plan.out_dist is None or plan.out_dist.whole:
+        return plan
+    part = plan.slices[0]
+    if booked_bytes(part.loads, hw.tiles) + sum(part.out_bytes) > cmx_capacity(hw):
+        return plan
+    plan.out_dist = WHOLE
+    part.stores = output_stores(plan.output, WHOLE, hw.tiles, hw)
+    part.out_bytes = (sum(part.out_bytes),) * hw.tiles
+    return plan

@@ -1,0 +1,142 @@
+"""Plans of depth-wise DPU ops: convolution, scale and shift, identity pooling with an activation, pooling."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.convolution import fold_rows, geometry
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, transfer
+from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.values import canonical4, round_up
+from npusim.lowering.plans.dpu.channels_last import channels_last, columns_to_channels
+from npusim.lowering.plans.dpu.channelwise import (
+    MAX_DIMENSION,
+    Kind,
+    _channels_are_cheaper,
+    _over_channels,
+    plan_channelwise,
+)
+from npusim.lowering.plans.dpu.images import Image, borrow_channels, refold
+from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
+
+
+def plan_depthwise(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
+    """Depth-wise convolution; what brings its input to channels last comes first."""
+    act, weights, out = node.inputs[0], node.inputs[1], node.output
+    height, width = geometry(node, hw)
+    channels, kernel, stride = out.shape[1], node.params["kernel"], node.params["stride"][0]
+    image = Image(height, width, round_up(channels, CHANNELS))
+    in_rows = act.shape[2] if len(act.shape) > 2 else height
+    before, last = channels_last(node, hw, act, fresh)
+    over_channels = _over_channels(hw, image, kernel, act, out)
+    if (before and width > 1) or (kernel != (1, 1) and width == 1 and hw.software.broadcast_output):
+        over_channels = _channels_are_cheaper(hw, image, "dwconv", kernel, stride, last, out)
+    act = last
+    pads = node.params["pads"]
+    rows = [p - kernel[0] // 2 for p in (pads[0], pads[len(pads) // 2]) if p > kernel[0] // 2]
+    if rows and not over_channels:
+        joined = fresh(act)
+        moves = [(0, transfer("ddr", "ddr", channels * r, act.bits, hw)) for r in rows]
+        apart = before and (len(before[-1].slices) > 1 or act.elements // channels % (CHANNELS * hw.tiles))
+        if apart:  # the rows that a tile has turned are not those that it convolves
+            moves.append((0, transfer("ddr", "ddr", act.elements, act.bits, hw)))
+        before.append(Plan(node, [act], [None], joined, None, [], "rows concatenated", ddr_moves=moves))
+        act = joined
+    plan = plan_channelwise(
+        node,
+        hw,
+        act,
+        out,
+        image,
+        "dwconv",
+        kernel,
+        stride,
+        weights.stored_bits,
+        in_rows=in_rows,
+        over_channels=over_channels,
+    )
+    if rows and over_channels:
+        fill = [transfer("ddr", "cmx", channels * r, act.bits, hw) for r in rows]
+        plan.slices[0].loads.extend(Load(CONSTANT, ALL_TILES, w, w.bytes) for w in fill)
+    return [*before, plan]
+
+
+def plan_scale(node: Node, hw: Hardware, fresh: Fresh, any_order: bool = False) -> list[Plan]:
+    """Multiply or add by a constant that is scalar or varies along one axis: a depth-wise 1x1 convolution.
+
+    ``any_order``: the reader takes the result in any order of its elements, so that planes need not become channels.
+    Rows of 16 scaled by a computed vector are folded like those of a MatMul, which the compiler makes of it (Mul_8 of
+    Mamba's single token: 384 x 4 on 4000, 192 x 8 on 5010).
+    """
+    value, out, axis = node.inputs[0], node.output, node.params.get("axis")
+    n, c, h, w = canonical4(out.physical)
+    if not value.plain or (axis is not None and value.memory_order[-1:] == (axis,)):
+        fold = hw.software.row_fold
+        if n * c > 1:
+            image = Image(n * c, h, w)
+        elif h % fold == 0 and h > fold:  # rms_1x1x256x1536: 4 x 64 on 3720 and 4000, 8 x 32 on 5010
+            as_matmul = w == CHANNELS and any(not v.constant for v in node.inputs[1:])
+            image = Image(*(fold_rows(h, fold) if as_matmul else (fold, h // fold)), w)
+        else:
+            image = Image(h, 1, w, flat=True)
+        return [plan_channelwise(node, hw, value, out, image)]
+    if axis is None and (n * c == 1 or any_order or n * c > MAX_DIMENSION):
+        borrowed = borrow_channels(out.physical, hw.tiles) if n * c <= MAX_DIMENSION else None
+        image = borrowed or refold(out.physical)
+        return [plan_channelwise(node, hw, value, out, image)]
+    return plan_planes(node, hw, "dwconv", fresh)
+
+
+def plan_activation(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
+    """An activation that the PPE applies, alone: behind an identity average pooling (facts 1.2; relu_*, clamp_*)."""
+    value, out = node.inputs[0], node.output
+    n, c, h, w = canonical4(out.physical)
+    if not value.plain:
+        return [plan_channelwise(node, hw, value, out, Image(n * c, h, w), "avgpool")]
+    if n * c == 1 or n * c > MAX_DIMENSION:
+        return [plan_channelwise(node, hw, value, out, refold(out.physical), "avgpool")]
+    return plan_planes(node, hw, "avgpool", fresh)
+
+
+def plan_planes(node: Node, hw: Hardware, kind: Kind, fresh: Fresh) -> list[Plan]:
+    """A channel-wise op on row-major [C,H,W]: brought to channels last (C widened to a multiple of 16), computed, and
+    written back as planes (relu_l, negative_m, bcast_1x24x1x256)."""
+    value, out, axis = node.inputs[0], node.output, node.params.get("axis")
+    n, c, h, w = canonical4(out.physical)
+    if axis is not None:
+        shape = out.shape
+        c, h, w = shape[axis], 1, out.elements // shape[axis]
+        if len(shape) - axis == 3:
+            h, w = shape[axis + 1], shape[axis + 2]
+    else:
+        c = n * c
+    wide = round_up(c, CHANNELS)
+    target = replace(fresh(value), shape=(h, w, wide), order=())
+    before = (columns_to_channels if w == 1 < h and wide > c else plan_reorder)(
+        node, hw, value, target, (c, h, w), fresh
+    )
+    image = Image(h, w, wide) if h >= hw.tiles else Image(h * w, 1, wide, flat=True)
+    return [*before, plan_channelwise(node, hw, target, out, image, kind, planes=c)]
+
+
+def plan_pool(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
+    """Max or average pooling, over rows."""
+    act, out = node.inputs[0], node.output
+    height, width = geometry(node, hw)
+    channels = out.shape[1]
+    kind: Kind = "maxpool" if node.params["pool"] == "max" else "avgpool"
+    before, act = channels_last(node, hw, act, fresh)
+    image = Image(height, width, round_up(channels, CHANNELS))
+    kernel, stride = node.params["kernel"], node.params["stride"]
+    over_channels = (
+        bool(before) and width > 1 and _channels_are_cheaper(hw, image, kind, kernel, stride[0], act, out)
+    )
+    plan = plan_channelwise(
+        node, hw, act, out, image, kind, kernel, stride[0], in_rows=act.shape[2], over_channels=over_channels
+    )
+    return [*before, plan]
+
+
+__all__ = ["channels_last", "plan_activation", "plan_depthwise", "plan_pool", "plan_scale"]

@@ -1,0 +1,116 @@
+"""Plans of elementwise DPU ops: addition, quantisation, and products whose one factor becomes weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.convolution import TABLE_BYTES
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, Slice, Store, load_value, transfer
+from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.values import WHOLE, Dist, Value, canonical4, ceil_div, even
+from npusim.lowering.plans.dpu.images import (
+    Image,
+    assemble,
+    depthwise_tasks,
+    fit,
+    refold,
+    row_cuts,
+    row_split,
+)
+from npusim.program.work import DpuWork, Work
+
+#: Largest tensor whose product with another of its shape runs as a depth-wise convolution (facts 1.2, own 37/37).
+RUNTIME_WEIGHTS = 8192
+
+
+def plan_add(node: Node, hw: Hardware, hint: Dist | None = None, operands: int = 2) -> Plan:
+    """Elementwise addition (or another eltwise DPU op) of equally shaped operands, in place of the first one. The
+    elements of a row are channels (Add of Mamba's and Mamba-2's single token: 11 of 11 on 3720, 4000 and 5010)."""
+    out, tiles = node.output, hw.tiles
+    inputs = node.inputs[:operands]
+    image = Image(1, 1, out.elements) if is_row(out) else refold(out.physical)
+    dist = row_split(out, image.height, tiles) if hint is None else hint
+    largest = out.elements if dist.whole else dist.outer * max(dist.cuts)
+    demand = sum(ceil_div(largest * v.bits, 8) for v in inputs)
+    slices = fit(hw, demand, 0, image.width, ahead=False)
+    rows = row_cuts(image.height, tiles)
+
+    def works(tile: int, index: int) -> Iterable[Work]:
+        elements = dist.elements(tile, out.elements)
+        if elements:
+            height = rows[tile] if hint is None else max(1, round(elements * image.height / out.elements))
+            columns = ceil_div(ceil_div(elements, slices), height * image.channels)
+            yield DpuWork("eltwise", height, columns, image.channels, in_bits=inputs[0].bits, out_bits=out.bits,
+                          mpe_mode="8x16", fp8=inputs[0].fp8)  # fmt: skip
+
+    strategy = "eltwise " + ("repeated" if dist.whole else "split") + f" on {tiles} tiles"
+    return assemble(node, hw, inputs, [dist] * len(inputs), out, dist, slices, works, strategy, in_place=True)
+
+
+def plan_quantize(node: Node, hw: Hardware, hint: Dist | None) -> Plan:
+    """A change to 8 bits: an eltwise pass that writes the other type."""
+    return plan_add(node, hw, hint, operands=1)
+
+
+def is_row(value: Value) -> bool:
+    """Whether a value is a row [1, K] whose elements may be the channels of a DPU tensor."""
+    shape = value.shape
+    row = shape[0] == 1 and (len(shape) == 2 or (len(shape) == 3 and shape[2] == 1))
+    return row and shape[1] % CHANNELS == 0 and shape[1] <= RUNTIME_WEIGHTS
+
+
+def is_runtime_scale(node: Node) -> bool:
+    """A product of two equal shapes [1,1,H>1,W] so small that one factor becomes the weights of a depth-wise op."""
+    n, c, h, w = canonical4(node.output.physical)
+    size = n * c * h * w
+    if n * c > 1 or h == 1 or len(node.output.shape) != 4:
+        return False
+    alike = all(v.elements == size and not v.constant for v in node.inputs)
+    return alike and size <= RUNTIME_WEIGHTS and size % CHANNELS == 0
+
+
+def plan_runtime_scale(node: Node, hw: Hardware) -> Plan:
+    """A product as a depth-wise 1x1 convolution of one pixel: every element a channel, the second factor written into
+    weight rows of 16 values whose rest is zero (pow2_u; facts/vendor_lowering.md 1.2)."""
+    if hw.software.eltwise_multiply_on_dpu:
+        return _product_of_pixels(node, hw)
+    value, factor, out, tiles = node.inputs[0], node.inputs[-1], node.output, hw.tiles
+    cuts = even(out.elements, tiles, CHANNELS)
+    loads = [Load(0, ALL_TILES, load_value(value, value.elements, hw), value.bytes)]
+    fill = CHANNELS - 1
+    operand = len(node.inputs) - 1 if factor.storage != value.storage else 0
+    loads += [Load(operand, t, load_value(factor, c, hw), c * 2) for t, c in enumerate(cuts)]
+    loads += [
+        Load(CONSTANT, t, transfer("ddr", "cmx", c * fill, 16, hw), c * fill * 2) for t, c in enumerate(cuts)
+    ]
+    loads += [
+        Load(CONSTANT, t, transfer("ddr", "cmx", c * TABLE_BYTES // 4, 32, hw), c * TABLE_BYTES)
+        for t, c in enumerate(cuts)
+    ]
+    computes = [(t, w) for t, c in enumerate(cuts) for w in depthwise_tasks(Image(1, 1, c), 1, 1, c, hw)]
+    whole = hw.software.broadcast_output
+    dist = WHOLE if whole else Dist(1, cuts)
+    stores = [Store(ALL_TILES, transfer("cmx", "ddr", out.elements, out.stored_bits, hw))]
+    used = tuple(out.bytes if whole else c * 2 for c in cuts) + (0,) * (tiles - len(cuts))
+    part = Slice(loads, computes, stores, used)
+    inputs = [value] if operand == 0 else [value, factor]
+    dists: list[Dist | None] = [None] * len(inputs)
+    return Plan(node, inputs, dists, out, dist, [part], "product as a depth-wise convolution")
+
+
+def _product_of_pixels(node: Node, hw: Hardware) -> Plan:
+    """The same on the eltwise path (5010: pow2_u, Mul_6 and Mul_9 of the decodes, Mul_1 of mamba2: 5 of 5)."""
+    out = node.output
+    inputs = list({v.storage: v for v in node.inputs}.values())
+    cuts = even(out.elements, hw.tiles, CHANNELS)
+    dist = Dist(1, cuts)
+
+    def works(tile: int, index: int) -> Iterable[Work]:
+        if tile < len(cuts):
+            yield DpuWork("eltwise", 1, 1, cuts[tile], in_bits=inputs[0].bits, out_bits=out.bits,
+                          mpe_mode="8x16", fp8=inputs[0].fp8)  # fmt: skip
+
+    strategy = f"eltwise over channels on {len(cuts)} tiles"
+    return assemble(node, hw, inputs, [dist] * len(inputs), out, dist, 1, works, strategy)

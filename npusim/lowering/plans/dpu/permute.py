@@ -1,0 +1,211 @@
+"""Plans that move data: transposes on the DPU or by DMA, and the change from planes to channels-last and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from math import prod
+
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.plan import Plan, cmx_capacity
+from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.values import WHOLE, Dist, Value, along, ceil_div, even, round_up
+from npusim.lowering.plans.dma.permute import moved_blocks, plan_permute_dma
+from npusim.lowering.plans.dpu.images import WORKLOAD, Image, assemble, fit, workload_channels
+from npusim.lowering.plans.dpu.reorder import Fresh
+from npusim.program.work import DpuWork, Work
+
+#: Workloads of one slice of a permuting pool.
+SLICE_WORKLOADS = 16
+
+
+def plan_permute(node: Node, hw: Hardware, hint: Dist | None = None) -> Plan:
+    """A transpose: on the DPU an identity pooling whose output is written in another order; by permuting DMAs where the
+    rows that it reads are no multiple of 16 elements, or where whole rows are swapped in each of a batch, which is more
+    dimensions than a pool has (26 of 26 compiled transposes of 1 to 4 matrices)."""
+    value = node.inputs[0]
+    row = value.shape[value.memory_order[-1]] if value.memory_order else 1
+    if row % CHANNELS or len(moved_blocks(value, node.output)) > 3:
+        return plan_permute_dma(node, hw)
+    if node.params.get("reorder"):
+        plan = _reorder_channels(node, hw, hint)
+        if plan is not None:
+            return plan
+    return _permute_dpu(node, hw)
+
+
+def _reorder_channels(node: Node, hw: Hardware, hint: Dist | None) -> Plan | None:
+    """A channels-last value written row-major: every tile writes its channels, which its readers take over; it finds
+    them in CMX (Mul_4 of Mamba), or gets the whole value (parts of Exp_1: one transfer to all tiles). What lies cut
+    over rows stays so (Mul_4 with 8 tokens and more: 11 of 11). None where that does not fit CMX, or the channels are
+    no multiple of 16 each."""
+    value, out = node.inputs[0], node.output
+    channels = value.shape[value.memory_order[-1]]
+    pixels = value.elements // channels
+    dims = [value.shape[d] for d in value.memory_order]
+    rows, columns = (prod(dims[:-2]), dims[-2]) if len(dims) > 2 else (dims[0], 1)
+    flat = len(dims) == 2 and not hw.software.upright_matrices
+    if flat:
+        rows, columns = 1, rows
+    line = columns * channels
+    by_rows = hint is not None and hint.outer == 1 and sum(hint.cuts) == rows * line and len(dims) > 2
+    if hint is not None and by_rows and not any(c % line for c in hint.cuts):
+        heights = [c // line for c in hint.cuts]
+        in_dist, out_dist = hint, Dist(channels, tuple(h * columns for h in heights))
+        cuts: tuple[int, ...] = (channels,) * hw.tiles
+        held = hint.elements(0, 0) * (value.bits + out.bits)
+    else:
+        cuts = even(channels, hw.tiles, CHANNELS)
+        if len(cuts) < hw.tiles or channels % CHANNELS:
+            return None
+        heights = [rows] * hw.tiles
+        found = Dist(pixels, cuts)
+        in_dist = found if hint == found else WHOLE
+        out_dist = WHOLE if flat else Dist(1, tuple(c * pixels for c in cuts))
+        held = in_dist.elements(0, value.elements) * value.bits + cuts[0] * pixels * out.bits
+    if held > 8 * cmx_capacity(hw):
+        return None
+
+    def works(tile: int, _: int) -> Iterable[Work]:
+        yield DpuWork("maxpool", heights[tile], columns, cuts[tile], in_bits=value.bits, out_bits=out.bits,
+                      variant_channels=workload_channels(cuts[tile]), planes=columns > 1)  # fmt: skip
+
+    return assemble(node, hw, [value], [in_dist], out, out_dist, 1, works, "to row-major over channels")
+
+
+def is_two_pass(node: Node) -> bool:
+    """Whether channels that are no multiple of 16 move outwards, and 16 pixels at a time are."""
+    value = node.inputs[0]
+    inner = value.shape[value.memory_order[-1]]
+    line = node.output.shape[node.output.memory_order[-1]] if node.output.memory_order else 1
+    return (
+        inner % CHANNELS > 0 and line % CHANNELS == 0 and value.elements % (CHANNELS * CHANNELS * inner) == 0
+    )
+
+
+def plan_two_passes(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
+    """Two permuting pools: 16 pixels at a time become planes, then those are sorted (CumSum_1 of mamba2-130m, 24 heads:
+    [32 x 16 pixels, 384], then [32 x 24, 256] a tile and slice at t256; t64_c64; base and CumBA)."""
+    value, out = node.inputs[0], node.output
+    inner, line = value.shape[value.memory_order[-1]], out.shape[out.memory_order[-1]]
+    wide = CHANNELS * inner
+    first = replace(value, shape=(value.elements // (CHANNELS * wide), CHANNELS, wide), order=())
+    middle = replace(fresh(value), shape=first.shape, order=(2, 0, 1))
+    second = replace(middle, shape=(value.elements // (inner * line), inner, line), order=())
+    target = replace(out, shape=second.shape, order=(2, 0, 1))
+    ways = ((first, middle), (second, target))
+    plans = [_permute_dpu(replace(node, inputs=[a], output=b), hw) for a, b in ways]
+    return [replace(plans[0], out_dist=None), replace(plans[1], output=out, out_dist=None)]
+
+
+def _permute_dpu(node: Node, hw: Hardware) -> Plan:
+    """A permuting pool over rows, or over columns where there are fewer rows than tiles. A matrix has its rows as
+    height (bmm_b1_*: 4 of 4 on 4000 and 5010)."""
+    value, out, tiles = node.inputs[0], node.output, hw.tiles
+    rows = _same_rows(value, out)
+    if rows and rows[0] < tiles:
+        return _permute_rows(node, hw, *rows)
+    dims = [value.shape[d] for d in value.memory_order]
+    dims = [1] * (3 - len(dims)) + dims
+    height, width, channels = prod(dims[:-2]), dims[-2], dims[-1]
+    upright = height == 1 and hw.software.upright_matrices
+    if height == 1 < width and not upright and channels % (CHANNELS * tiles) == 0 and tiles > 1:
+        return _permute_matrix(node, hw, width, channels)
+    if upright:
+        height, width = width, 1
+    by_rows = height >= tiles
+    by_outermost = by_rows and not upright and len(value.memory_order) > 2
+    cuts = even(dims[0] if by_outermost else height if by_rows else width, tiles)
+    if len(cuts) < tiles:
+        in_dist = out_dist = WHOLE
+    else:
+        axis = value.memory_order[0 if by_outermost else -2]
+        in_dist, out_dist = _along_memory(value, axis, cuts), _along_memory(out, axis, cuts)
+    image = Image(height if by_rows else 1, width, round_up(channels, CHANNELS))
+    share = in_dist.elements(0, value.elements) * value.bits // 8
+    turned = width > 1 and out.memory_order[-1:] != value.memory_order[-1:] and not node.params.get("reorder")
+    upended = out.memory_order[-1:] == value.memory_order[-2 if upright else -3 : -1 if upright else -2]
+    cut = _permute_cut(image, share, turned and not upended, hw)
+
+    def works(tile: int, index: int) -> Iterable[Work]:
+        pixels = in_dist.elements(tile, value.elements) // channels
+        if pixels:
+            rows, columns = (pixels // width, width) if by_rows else (height, pixels // height)
+            deep = round_up(ceil_div(image.channels, cut.channels), CHANNELS)
+            yield DpuWork("maxpool", ceil_div(rows, cut.height), ceil_div(columns, cut.width), deep,
+                          in_bits=value.bits, out_bits=out.bits, planes=turned and not upended,
+                          upended=upended, variant_channels=workload_channels(deep))  # fmt: skip
+
+    slices = cut.height * cut.width * cut.channels
+    plan = assemble(node, hw, [value], [in_dist], out, out_dist, slices, works, "permuting pool")
+    for part in plan.slices:
+        part.stores *= node.params.get("copies", 1)
+    return plan
+
+
+def _permute_matrix(node: Node, hw: Hardware, width: int, channels: int) -> Plan:
+    """A matrix that lies flat, its columns over the tiles: each gets the whole, and writes to all (3720: bmm_b1_* and
+    three of one plane, 7 of 7)."""
+    value, out = node.inputs[0], node.output
+    own = channels // hw.tiles
+    slices = fit(hw, value.bytes, out.bytes, own // CHANNELS, equal=True)
+
+    def works(tile: int, _: int) -> Iterable[Work]:
+        yield DpuWork("maxpool", 1, width, own // slices, in_bits=value.bits, out_bits=out.bits,
+                      variant_channels=workload_channels(own // slices), planes=True)  # fmt: skip
+
+    return assemble(node, hw, [value], [WHOLE], out, WHOLE, slices, works, "columns over the tiles")
+
+
+def _same_rows(value: Value, out: Value) -> tuple[int, int, int] | None:
+    """A value as [A, B, row], if a transpose only swaps A and B, and the rows are more than one dimension."""
+    before, after = value.memory_order, out.memory_order
+    if len(before) < 4 or before[2:] != after[2:]:
+        return None
+    return value.shape[before[0]], value.shape[before[1]], prod(value.shape[d] for d in before[2:])
+
+
+def _permute_rows(node: Node, hw: Hardware, height: int, width: int, channels: int) -> Plan:
+    """Whole rows are swapped: they are the channels, cut over the tiles, each of which gets all and writes to all, in
+    slices of which two fit (Transpose_14 of Mamba-2: 4 slices of 2,048 channels, 8 of 1,024 for 80 heads)."""
+    value, out = node.inputs[0], node.output
+    units = channels // CHANNELS
+    fits = (n for n in range(1, units + 1) if units % n == 0 and 4 * value.bytes <= n * cmx_capacity(hw))
+    slices = next(fits, units)
+    cuts = even(channels // slices, hw.tiles, CHANNELS)
+
+    def works(tile: int, _: int) -> Iterable[Work]:
+        if tile < len(cuts):
+            yield DpuWork("maxpool", height, width, cuts[tile], in_bits=value.bits, out_bits=out.bits,
+                          variant_channels=workload_channels(cuts[tile]))  # fmt: skip
+
+    return assemble(node, hw, [value], [WHOLE], out, WHOLE, slices, works, "rows swapped over channels")
+
+
+def _permute_cut(image: Image, share: int, turned: bool, hw: Hardware) -> Image:
+    """Into how many slices a permuting pool is cut along height, width and channels.
+
+    Rows if equal many are left, else columns (cumba_b24, _b32 and _b80, transpose_0132 on 3720 and 4000: 7 of 8);
+    channels of a matrix, at most ``SLICE_WORKLOADS`` workloads a slice (bmm_b1_*: 2 of 3), and where writing planes is
+    dear, so that no cell is begun twice (5010: 3 of 4).
+    """
+    rows = ceil_div(image.height, hw.tiles)
+    slices = fit(hw, share, share, image.height * image.width * image.channels)
+    if slices == 1:
+        return Image(1, 1, 1)
+    if image.width == 1:
+        return Image(1, 1, max(slices, ceil_div(image.channels, WORKLOAD * SLICE_WORKLOADS)))
+    parts, rest = divmod(image.channels, WORKLOAD)
+    if turned and hw.dpu.costs.planes and not rest and slices <= parts:
+        return Image(1, 1, parts)
+    return Image(slices, 1, 1) if rows % slices == 0 or slices > image.width else Image(1, slices, 1)
+
+
+def _along_memory(value: Value, axis: int, cuts: tuple[int, ...]) -> Dist:
+    """The Dist of a value cut along one of its logical dimensions."""
+    order = value.memory_order
+    return along(tuple(value.shape[d] for d in order), order.index(axis), cuts)
+
+
+# -- planes to channels last ------------------------------------------------------------------------------------------

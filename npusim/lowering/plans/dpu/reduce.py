@@ -1,0 +1,128 @@
+"""Plans of reductions as chains of poolings; plan_reduce_conv has the convolutions that they need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.plan import Plan, cmx_capacity
+from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up
+from npusim.lowering.plans.dpu.folded_mean import folds, plan_folded
+from npusim.lowering.plans.dpu.images import assemble, workload_channels
+from npusim.lowering.plans.dpu.pool_chain import (
+    MAX_EXTENT,
+    MAX_KERNEL,
+    Chain,
+    by_channels,
+    factor,
+    plan_across,
+    plan_channel_chain,
+    plan_down,
+)
+from npusim.lowering.plans.dpu.reduce_conv import plan_sum_of_planes, plan_widen
+from npusim.lowering.plans.dpu.reduce_square import plan_square
+from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
+from npusim.lowering.plans.dpu.widened import plan_widened
+from npusim.program.work import DpuKind, DpuWork, Work
+
+
+def plan_reduce(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
+    """ReduceSum, Mean or Max over one run of memory dimensions (``params["view"]``: before, length, after).
+
+    Over C of [1,C,H,W]: the rest are 16 channels and HW/16 columns. Over H or W: planes become channels last first;
+    one plane (the outermost of two, or of more than three dimensions) is widened to 16 channels by a convolution
+    (facts 1.2; rsum_*, rmean_*, rmax_*: 26 cases; ReduceSum_2 and _3 of mamba2 on 3720).
+    """
+    value, out = node.inputs[0], node.output
+    before, length, after = node.params["view"]
+    sides = [value.shape[a] for a in node.params["axes"] if value.shape[a] > 1]
+    if before > 1 and after >= MAX_EXTENT:
+        return _plane_by_plane(node, hw, fresh)
+    if (
+        not value.plain
+        and before == 1
+        and len(sides) == 2
+        and max(sides) <= MAX_KERNEL
+        and after % CHANNELS == 0
+    ):
+        return [_whole_image(node, hw, value, out, sides)]
+    kind: DpuKind = "maxpool" if node.params["reduce"] == "max" else "avgpool"
+    dims = len(value.memory_order)
+    if before == 1 and dims == 3:
+        if node.params["reduce"] == "sum" and _sums_with_ones(value, out):
+            return plan_sum_of_planes(node, hw, fresh)
+        wide = CHANNELS if after % CHANNELS == 0 else round_up(after, CHANNELS)
+        chain = Chain(node, hw, kind, length, ceil_div(after, wide), wide, across=False)
+        return plan_down(chain, value, out, fresh)
+    across = after == 1
+    flat = across and len(value.shape) < 4 and min(before, length) > 1
+    if flat and value.elements * 4 <= cmx_capacity(hw) * hw.tiles:
+        return plan_square(node, hw, kind, before, length, factor, fresh)
+    if across:
+        n, c, height, width = canonical4(tuple(value.shape[d] for d in value.memory_order))
+        channels = n * c
+    else:
+        channels, height, width = before, length, after
+    wide = round_up(channels, CHANNELS)
+    if across and kind == "avgpool" and channels < wide and folds(width, channels):
+        chain = Chain(node, hw, kind, height, width, channels, across)
+        if channels == 1:
+            return plan_folded(chain, value, out, fresh)
+        folded = replace(fresh(value), shape=(height, width, channels), order=())
+        plans = plan_reorder(node, hw, value, folded, (channels, height, width), fresh)
+        return [*plans, *plan_folded(chain, folded, out, fresh)]
+    target = replace(fresh(value), shape=(height, width, wide), order=())
+    chain = Chain(node, hw, kind, height, width, wide, across)
+    over_channels = channels > 1 and by_channels(chain)
+    if channels == 1 and hw.software.fused_widening:
+        return [plan_widened(chain, value, out)]
+    if channels == 1:
+        plans = [plan_widen(node, hw, value, target)]
+    else:
+        plans = plan_reorder(
+            node, hw, value, target, (channels, height, width), fresh, by_channels=over_channels
+        )
+    if over_channels:
+        return [*plans, *plan_channel_chain(chain, target, out, fresh)]
+    return [*plans, *(plan_across(chain, target, out) if across else plan_down(chain, target, out, fresh))]
+
+
+def _sums_with_ones(value: Value, out: Value) -> bool:
+    """Whether planes are added up by a convolution with ones: where their rows are no multiple of 16, and the result
+    keeps the dimension (``convert_reduce_sum_to_conv.cpp``; [1,24,256,256] and six smaller ones are pooled)."""
+    return len(out.shape) == len(value.shape) == 4 and value.shape[-1] % CHANNELS > 0
+
+
+def _plane_by_plane(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
+    """Planes too wide for one image: each is reduced by itself, after the other
+    (``changed/as_avgpool``: ReduceSum_3 of mamba2 on 3720, 24 planes of [256, 8192])."""
+    before, length, after = node.params["view"]
+    value = replace(node.inputs[0], shape=(length, after), order=())
+    out = replace(node.output, shape=(1, after), order=())
+    one = replace(
+        node, inputs=[value], output=out, params=node.params | {"view": (1, length, after), "axes": (0,)}
+    )
+    plans = plan_reduce(one, hw, fresh)
+    for plan in plans:
+        plan.node, plan.out_dist, plan.slices = node, None, plan.slices * before
+        plan.in_dists = [None] * len(plan.inputs)
+    plans[0].inputs, plans[-1].output = [node.inputs[0]], node.output
+    return plans
+
+
+def _whole_image(node: Node, hw: Hardware, value: Value, out: Value, sides: list[int]) -> Plan:
+    """An image that one kernel covers, its channels over the tiles (the global pools of MobileNet and ResNet)."""
+    channels = out.elements
+    cuts = even(channels, hw.tiles, CHANNELS)
+    kind: DpuKind = "maxpool" if node.params["reduce"] == "max" else "avgpool"
+
+    def works(tile: int, index: int) -> Iterable[Work]:
+        if tile < len(cuts):
+            unit = workload_channels(cuts[tile])
+            yield DpuWork(kind, 1, 1, cuts[tile], 1, sides[0], sides[1], sides[0], variant_channels=unit)
+
+    dist = WHOLE if hw.software.broadcast_output else Dist(1, cuts)
+    return assemble(node, hw, [value], [WHOLE], out, dist, 1, works, f"{kind} {sides} over channels (SOK)")

@@ -1,0 +1,94 @@
+"""Plans of reductions over the last of two or three dimensions, which the compiler folds to a square image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.plan import Plan
+from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.values import WHOLE, Dist, Value, even, round_up
+from npusim.lowering.plans.dpu.images import assemble, square, workload_channels
+from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
+from npusim.program.work import DpuKind, DpuWork, Work
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """One pooling of a chain: its result's rows and columns, and its kernel."""
+
+    rows: int
+    columns: int
+    kernel: tuple[int, int]
+
+
+def plan_square(
+    node: Node,
+    hw: Hardware,
+    kind: DpuKind,
+    channels: int,
+    length: int,
+    factor: Callable[[int], list[int]],
+    fresh: Fresh,
+) -> list[Plan]:
+    """[channels, length] as an image of ``channels`` planes, near square, that poolings reduce both ways: over
+    channels, through DDR from stage to stage, where every tile gets 16, else over rows, then on every tile
+    (``convert_reduce_to_pooling.cpp``; [1,1024,384] and [1,16,1536] on three platforms)."""
+    value, out = node.inputs[0], node.output
+    height, width = square(length)
+    wide = round_up(channels, CHANNELS)
+    over_channels = wide >= CHANNELS * hw.tiles
+    target = replace(fresh(value), shape=(height, width, wide), order=())
+    plans = plan_reorder(node, hw, value, target, (channels, height, width), fresh, by_channels=over_channels)
+    stages, rows, columns = [], height, width
+    for kernel in zip_longest(factor(height), factor(width), fillvalue=1):
+        rows, columns = -(-rows // kernel[0]), -(-columns // kernel[1])
+        stages.append(_Stage(rows, columns, kernel))
+    if over_channels:
+        return [*plans, *_over_channels(node, hw, kind, target, stages, fresh)]
+    return [*plans, _over_rows(node, hw, kind, target, out, stages)]
+
+
+def _pool(kind: DpuKind, stage: _Stage, rows: int, channels: int) -> DpuWork:
+    return DpuWork(kind, rows, stage.columns, channels, 1, *stage.kernel, max(stage.kernel),
+                   variant_channels=workload_channels(channels))  # fmt: skip
+
+
+def _over_channels(
+    node: Node, hw: Hardware, kind: DpuKind, source: Value, stages: list[_Stage], fresh: Fresh
+) -> list[Plan]:
+    wide = source.shape[-1]
+    cuts = even(wide, hw.tiles, CHANNELS)
+    plans = []
+    for i, stage in enumerate(stages):
+        last = i == len(stages) - 1
+        target = node.output if last else replace(fresh(source), shape=(stage.rows, stage.columns, wide))
+
+        def works(tile: int, _: int, stage: _Stage = stage) -> Iterable[Work]:
+            yield _pool(kind, stage, stage.rows, cuts[tile])
+
+        in_dist = Dist(source.elements // wide, cuts)
+        plans.append(
+            assemble(node, hw, [source], [in_dist], target, WHOLE, 1, works, f"{kind} over channels (SOK)")
+        )
+        source = target
+    return plans
+
+
+def _over_rows(
+    node: Node, hw: Hardware, kind: DpuKind, source: Value, out: Value, stages: list[_Stage]
+) -> Plan:
+    tiles = hw.tiles
+    height, per_row = source.shape[0], source.elements // source.shape[0]
+    split = stages[0].rows >= tiles
+    in_dist = Dist(1, tuple(n * per_row for n in even(height, tiles))) if split else WHOLE
+
+    def works(tile: int, _: int) -> Iterable[Work]:
+        for stage in stages:
+            rows = even(stage.rows, tiles)[tile] if stage.rows >= tiles else stage.rows
+            yield _pool(kind, stage, rows, source.shape[-1])
+
+    return assemble(node, hw, [source], [in_dist], out, WHOLE, 1, works, f"{kind} over rows (SOH)")

@@ -1,0 +1,1 @@
+"""Plans to Program: what stays in CMX, what is loaded ahead, and the tasks in order."""

@@ -1,0 +1,127 @@
+"""Steps: the slices of all plans in the order in which they run, and what is known of what stays in CMX across them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from npusim.lowering.ir.plan import Load, Plan, Slice, booked_bytes
+
+
+@dataclass(slots=True)
+class Step:
+    """One slice of one plan, in execution order. ``demand`` is the CMX that it needs on the fullest tile, bytes."""
+
+    plan: int
+    slice: Slice
+    index: int
+    last: bool
+    demand: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The part of a result that one slice of its reader needs, copied within CMX: ``step`` is that slice, ``operand``
+    which of its operands, ``bytes`` its size on the fullest tile. It is spilled to DDR before the step ``until``, or
+    found by the slice where that is ``step``."""
+
+    step: int
+    operand: int
+    bytes: int
+    until: int
+
+
+@dataclass(slots=True)
+class Residency:
+    """``resident[(reader plan, operand)]`` are the plans whose output is read in CMX: one, or the makers of all pieces
+    of a Concat that is ``joined`` there. ``keep_until`` is the last step that reads a plan's output there, ``level``
+    the CMX demand of every step with all that stays across it, and ``stored`` the plans whose output must also reach
+    DDR. ``chained`` is the reader of a plan that takes it slice by slice."""
+
+    steps: list[Step]
+    steps_of: list[list[int]]
+    chained: dict[int, int] = field(default_factory=dict)
+    resident: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
+    joined: set[int] = field(default_factory=set)
+    hosts: dict[int, int] = field(default_factory=dict)
+    """Plan whose result is in place and stays in CMX -> the plan in whose room it is."""
+    keep_until: dict[int, int] = field(default_factory=dict)
+    level: list[int] = field(default_factory=list)
+    stored: set[int] = field(default_factory=set)
+    shared: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    """(reader plan, operand) -> the (plan, operand) whose loads from DDR it finds in CMX."""
+    shared_until: dict[tuple[int, int], int] = field(default_factory=dict)
+    """The last step that reads what a (plan, operand) has loaded, where other plans do."""
+    copies: dict[int, list[Copy]] = field(default_factory=dict)
+    """Plan -> the copies of its output, for the first slice of its reader first."""
+    widened: dict[int, int] = field(default_factory=dict)
+    """Bytes of outputs that could have been in place but stay in CMX for a later reader."""
+
+    def output_bytes(self, plan: Plan, number: int, part: Slice) -> int:
+        """CMX bytes that a step's output takes on the fullest tile; a gathered output is taken whole by the first."""
+        if number in self.widened and plan.gathered and part is not plan.slices[0]:
+            return 0
+        return self.widened.get(number, max(part.out_bytes, default=0))
+
+    def maker_step(self, source: int, reader: int) -> int:
+        """The step whose computes make (the last of) what the step ``reader`` finds in CMX of a plan."""
+        chained = self.chained.get(source) == self.steps[reader].plan
+        return self.steps_of[source][self.steps[reader].index if chained else -1]
+
+    def keep_step(self, index: int) -> int:
+        """The last step that reads in CMX what a step makes; -1 for none."""
+        step = self.steps[index]
+        reader = self.chained.get(step.plan)
+        return self.keep_until.get(step.plan, -1) if reader is None else self.steps_of[reader][step.index]
+
+
+def _once(plan: Plan) -> list[tuple[tuple[int, ...], Load]]:
+    """Loads with a key, each key once."""
+    return list({x.key: x for part in plan.slices for x in part.loads if x.key}.items())
+
+
+def make_steps(plans: list[Plan], tiles: int) -> tuple[list[Step], list[list[int]]]:
+    """The steps of all plans in order, with their demand, and the numbers of each plan's steps.
+
+    The plans of a chain alternate, the third a slice behind, so that the first, which runs on the same engine, need not
+    wait for the second (conv 0, Gelu 0, conv 1, Gelu 1, scale 0 ...: bert-base INT8 on 3720). What a plan loads once
+    and keeps (equal keys) counts from its first use to its last.
+    """
+    made = [_plan_steps(number, plan, tiles) for number, plan in enumerate(plans)]
+    steps: list[Step] = []
+    steps_of: list[list[int]] = [[] for _ in plans]
+    done = 0
+    while done < len(plans):
+        end = done + 1
+        while end < len(plans) and plans[end].chain >= 0 and plans[end].chain == plans[done].chain:
+            end += 1
+        chain = [list(zip(*own, strict=True)) for own in made[done:end]]
+        for slot in range(len(chain[0]) + (len(chain) - 1) // 2):
+            places = [(own, slot - position // 2) for position, own in enumerate(chain)]
+            together = [own[i] for own, i in places if 0 <= i < len(own)]
+            kept = sum(kept for _, kept in together)
+            for step, own in together:
+                step.demand += kept - own
+                steps_of[step.plan].append(len(steps))
+                steps.append(step)
+        done = end
+    return steps, steps_of
+
+
+def _plan_steps(number: int, plan: Plan, tiles: int) -> tuple[list[Step], list[int]]:
+    """The steps of one plan, and the bytes that it keeps at each for others of its steps."""
+    uses: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for i, part in enumerate(plan.slices):
+        for load in part.loads:
+            if load.key:
+                uses[load.key].append(i)
+    shared = [(uses[k][0], uses[k][-1], x) for k, x in _once(plan) if len(uses[k]) > 1]
+    last = len(plan.slices) - 1
+    steps, keeps = [], []
+    for i, part in enumerate(plan.slices):
+        kept = booked_bytes([x for begin, end, x in shared if begin <= i <= end], tiles)
+        own = [x for x in part.loads if len(uses[x.key]) < 2]
+        demand = kept + booked_bytes(own, tiles) + max(part.out_bytes, default=0)
+        steps.append(Step(number, part, i, i == last, demand))
+        keeps.append(kept)
+    return steps, keeps

@@ -1,0 +1,1 @@
+"""Which axis of an op the tiles share."""

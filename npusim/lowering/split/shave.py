@@ -1,0 +1,229 @@
+"""Which axes of a SHAVE kernel the tiles and the two SHAVEs of a tile share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.kernels import (
+    ACTIVATION_KERNELS,
+    AGNOSTIC_KERNELS,
+    ALIGNED_KERNELS,
+    BALANCED_KERNELS,
+    LINE_KERNELS,
+    ROW_KERNELS,
+    ROW_ONLY_KERNELS,
+    SMALL,
+    WHOLE_KERNELS,
+    WIDE_KERNELS,
+)
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.shapes import FLAT_GRANULE, C, H, N, Shape, W, filled, segments
+from npusim.lowering.ir.tiling import Tiling
+from npusim.lowering.ir.values import Dist, Value, even
+
+#: How many times its fair share one tile may get before the tiles share another axis. The vendor's schedules have cuts
+#: up to 1.5 times uneven (4 channels on 3 tiles); that there is a bound is a guess: it compares costs.
+UNEVEN = 1.5
+
+
+def tile_axis(shape: Shape, kernel: str, tiles: int, shaves: int, locked: int | None) -> int | None:
+    """The axis that the tiles share, if one has an index for each of them.
+
+    Kernels with a known cost take H, then C; the others C, then H, or a later axis if C is neither long enough for all
+    SHAVEs nor evenly shared (5 or 6 channels on 4 tiles), or W. A kernel along an axis takes another one, the more even
+    (softmax of 8 heads on 6 tiles: 1, 1, 1, 1, 1 and 3 of them, or 171 or 170 rows); a softmax may be cut over W too
+    (``SoftMaxOp::checkStrategyCompatibility`` of Intel's compiler), a running sum is not (cumsum_*_ax2)."""
+    if locked is None:
+        return next((d for d in _order(shape, kernel, tiles, shaves) if _enough(shape, d, tiles)), None)
+    if locked == C:
+        prefer = (H, W)
+    elif locked == H and kernel in ("softmax", "logsoftmax"):
+        prefer = (C, W)
+    else:
+        prefer = (C, H)
+    found = [d for d in prefer if d != locked and shape[d] >= tiles]
+    even = [d for d in found if max(segments(shape[d], tiles)) * tiles <= UNEVEN * shape[d]]
+    return next(iter((*even, *found)), None)
+
+
+def _order(shape: Shape, kernel: str, tiles: int, shaves: int) -> list[int]:
+    """The axes over which an elementwise kernel may be cut, the one that the compiler tries first in front."""
+    if kernel in ROW_KERNELS:
+        return [H] if kernel in ROW_ONLY_KERNELS else [H, C]
+    order = [C, H] if shape[C] > 1 else [H, C]
+    if kernel in WIDE_KERNELS:
+        order.append(W)
+    outermost, threads = shape[order[0]], tiles * shaves
+    small = (
+        kernel == "sigmoid" and prod(shape) < SMALL[kernel] * tiles * tiles
+    )  # divided twice, as the compiler does
+    if outermost < threads and outermost % tiles and not small:
+        later = [d for d in order if d > order[0] and shape[d] >= threads]
+        order = [*later[:1], *(d for d in order if d not in later[:1])]
+    return order
+
+
+def _enough(shape: Shape, axis: int, tiles: int) -> bool:
+    return shape[axis] > FLAT_GRANULE * tiles if axis == W else shape[axis] >= tiles
+
+
+def shave_axis(
+    shape: Shape, kernel: str, locked: int | None, axis: int | None, cuts: tuple[int, ...]
+) -> int | None:
+    """The axis that the SHAVEs of a tile share: that of the tiles, or the outermost one, for activations and where
+    nothing or C is cut, if a tile's second SHAVE then begins at one offset on all tiles."""
+    outermost = next((d for d in (C, H, W) if d != locked and shape[d] > 1), None)
+    if axis is None or outermost is None:
+        return outermost
+    one_offset = axis <= outermost or len(set(cuts)) == 1
+    wanted = kernel in ACTIVATION_KERNELS or axis == C or locked is not None
+    return outermost if wanted and one_offset else axis
+
+
+def find_axis(shape: Shape, dist: Dist) -> tuple[int, tuple[int, ...]] | None:
+    """The axis along which a Dist cuts a shape, with the cuts in its indices."""
+    for axis in range(4):
+        inner = prod(shape[axis + 1 :])
+        fits = prod(shape[:axis]) == dist.outer and shape[axis] > 1 and sum(dist.cuts) == shape[axis] * inner
+        if fits and all(c % inner == 0 for c in dist.cuts):
+            return axis, tuple(c // inner for c in dist.cuts)
+    return None
+
+
+#: Kernels that run along one axis.
+AXIS_KERNELS = frozenset({"softmax", "logsoftmax", "cumsum", "normalizel2", "detectionoutput"})
+#: Bytes of one line of CMX.
+CMX_LINE = 32
+
+
+def share(
+    node: Node,
+    hw: Hardware,
+    kernel: str,
+    shape: Shape,
+    aligned: list[Shape | None],
+    hint: Dist | None,
+    granule: int,
+) -> tuple[Tiling, list[Shape | None]]:
+    """How tiles and SHAVEs share a kernel whose result has ``shape``, and its operands' shapes as it then sees them."""
+    if node.params.get("repeated"):
+        return _repeated(shape, node.params["repeated"], hw), aligned
+    if node.params.get("batched"):
+        tiling = _batched(shape, node.params["batched"], kernel, hw)
+        return tiling, [_batched_operand(a, shape, tiling.shape) for a in aligned]
+    tiling = split(shape, kernel, _locked(node, kernel, shape), hw, hint, aligned, granule)
+    return replace(tiling, granule=_granule(tiling, kernel, node.output)), aligned
+
+
+def _locked(node: Node, kernel: str, shape: Shape) -> int | None:
+    """The dimension that must stay whole, in the four of memory order."""
+    output = node.output
+    if kernel in ("rms", "mvn"):
+        return W
+    axis = node.params.get("axis")
+    if axis is None or not (kernel in AXIS_KERNELS or kernel.startswith("reduce")):
+        return None
+    order = output.order or tuple(range(len(output.shape)))
+    inner = prod(output.shape[d] for d in order[order.index(axis) + 1 :])
+    if output.shape[axis] == 1:
+        return None
+    return next((d for d in (W, H, C) if prod(shape[d + 1 :]) == inner and shape[d] == output.shape[axis]), W)
+
+
+def split(
+    shape: Shape,
+    kernel: str,
+    locked: int | None,
+    hw: Hardware,
+    hint: Dist | None = None,
+    operands: Sequence[Shape | None] = (),
+    granule: int = 1,
+) -> Tiling:
+    """How a kernel's output is cut over tiles and SHAVEs, before slicing. Where every tile has its own part of all
+    ``operands``, the axes of it may be fused, but not those of a product along which an operand is broadcast."""
+    tiles = 1 if kernel in hw.software.single_tile_kernels else hw.tiles
+    hint = hint if tiles == hw.tiles else None
+    total, fusible = prod(shape), locked is None
+    found = find_axis(shape, hint) if hint is not None and not hint.whole else None
+    if found is not None and found[0] != locked:
+        axis, cuts = found
+    elif hint is not None and not hint.whole and locked is None and hint.outer == 1:
+        return Tiling(shape, None, hint.cuts, None, _shaves(kernel, max(hint.cuts), hw))
+    else:
+        picked = tile_axis(shape, kernel, tiles, hw.shave.per_tile, locked)
+        if picked is None:
+            return _short(shape, kernel, locked, tiles, hw)
+        axis = picked
+        cuts = segments(shape[axis], tiles)
+        if axis == C and granule > 1 and shape[C] % granule == 0 and shape[C] >= tiles * granule:
+            cuts, fusible = even(shape[C], tiles, granule), False
+        if kernel == "softmax" and axis == H and shape[H] % tiles:
+            cuts = filled(shape[H], tiles, FLAT_GRANULE)
+    lines = kernel in LINE_KERNELS and locked == W
+    inner = shave_axis(shape, kernel, locked, axis, cuts)
+    shaves = _shaves(kernel, max(cuts) * total // shape[axis], hw)
+    extents = cuts if inner == axis else (shape[inner],) if inner is not None else ()
+    if lines:
+        extents = tuple(cut * prod(shape[:W]) // shape[axis] for cut in cuts)
+    uneven = any(extent % hw.shave.per_tile for extent in extents)
+    parts = [a is None or a[axis] == shape[axis] for a in operands]
+    unbroken = kernel not in WHOLE_KERNELS or all(a is None or a == shape for a in operands)
+    fused = fusible and all(parts) and unbroken and uneven and inner == axis and kernel in BALANCED_KERNELS
+    if not fused and min(extents, default=0) < hw.shave.per_tile:
+        shaves = 1
+    alike = kernel in AGNOSTIC_KERNELS or fused or lines or axis == C
+    return Tiling(shape, axis, cuts, None if fused else inner, shaves, lines, locked, alike=alike)
+
+
+def _granule(tiling: Tiling, kernel: str, output: Value) -> int:
+    """Elements that the piece of a SHAVE is a multiple of, so that the next one begins at a whole line of CMX."""
+    aligned = kernel in ALIGNED_KERNELS and tiling.alike and not tiling.lines
+    return CMX_LINE * 8 // output.bits if aligned else 1
+
+
+def _short(shape: Shape, kernel: str, locked: int | None, tiles: int, hw: Hardware) -> Tiling:
+    """No axis has an index for every tile: a flat vector in granules, or everything repeated on every tile."""
+    total = prod(shape)
+    if locked is None and kernel in WIDE_KERNELS and total > FLAT_GRANULE * tiles > FLAT_GRANULE:
+        exact = total % tiles == 0 and total // tiles % (FLAT_GRANULE // 2) == 0  # 4,000 on 4: 1,000 each
+        cuts = segments(total, tiles, 1 if exact or total % FLAT_GRANULE else FLAT_GRANULE)
+        return Tiling(shape, None, cuts, None, _shaves(kernel, cuts[0], hw))
+    lines = kernel in LINE_KERNELS and locked == W
+    inner = shave_axis(shape, kernel, locked, None, ())
+    shaves = _shaves(kernel, total, hw)
+    if inner is None:
+        shaves = 1
+    return Tiling(shape, None, (), inner, shaves, lines, locked)
+
+
+def _shaves(kernel: str, elements: int, hw: Hardware) -> int:
+    small = elements < SMALL.get(kernel, 0)
+    return 1 if small or kernel in hw.software.unsplit_kernels else hw.shave.per_tile
+
+
+def _repeated(shape: Shape, batch: int, hw: Hardware) -> Tiling:
+    """A unary kernel behind a Select over a batch: every tile does all of it, the SHAVEs share the batch (facts 2.4;
+    1,156 us of mamba2-130m_l1_t4 at any number of tiles). The rows are sliced."""
+    inner = shape[W]
+    rows = shape[H]
+    channels = prod(shape) // (batch * rows * inner)
+    return Tiling((batch, channels, rows, inner), None, (), N, hw.shave.per_tile, slice_axis=H)
+
+
+def _batched(shape: Shape, batch: int, kernel: str, hw: Hardware) -> Tiling:
+    """A Select over a batch by one mask: the rows are cut over tiles and SHAVEs, the batch is sliced."""
+    channels = prod(shape) // (batch * shape[H] * shape[W])
+    whole = (batch, channels, shape[H], shape[W])
+    cuts = segments(shape[H], hw.tiles) if shape[H] >= hw.tiles else (shape[H],)
+    inner = H if hw.tiles > 1 else N
+    return Tiling(whole, H, cuts, inner, _shaves(kernel, prod(shape) // hw.tiles, hw), slice_axis=N)
+
+
+def _batched_operand(operand: Shape | None, shape: Shape, whole: Shape) -> Shape | None:
+    """An operand's shape where the output's leading dimensions are seen as a batch."""
+    if operand is None or operand == shape:
+        return None if operand is None else whole
+    return (1, 1, operand[H], operand[W]) if operand[N] == operand[C] == 1 else None

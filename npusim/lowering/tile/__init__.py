@@ -1,0 +1,1 @@
+"""How the part of one tile is cut into slices that fit its CMX."""

@@ -1,0 +1,105 @@
+"""In how many slices a SHAVE kernel runs so that its operands and result fit CMX."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.kernels import FULL_OPERAND_KERNELS, OUTER_SLICED_KERNELS
+from npusim.lowering.ir.plan import cmx_capacity
+from npusim.lowering.ir.shapes import C, H, N, Shape, W, segments
+from npusim.lowering.ir.tiling import Part, Tiling, operand_part
+from npusim.lowering.ir.values import Value, ceil_div
+
+#: How many times its fair share of a slice one tile may get: 1.33 is taken, 1.5 refused.
+UNEVEN_SLICES = 1.4
+
+
+def slice_to_fit(
+    tiling: Tiling, kernel: str, operands: list[tuple[Value, Shape | None]], output: Value, hw: Hardware
+) -> Tiling:
+    """The tiling in as few slices as fit CMX (facts 3.2): one whose operands and result fit beside each other, or, for
+    kernels that the compiler pipelines, slices of which two fit."""
+    capacity = cmx_capacity(hw)
+    pipelined = kernel in hw.software.pipelined_kernels
+    if _footprint(tiling, kernel, operands, output, hw.tiles, True) <= capacity:
+        return tiling
+    axes = _slice_axes(tiling, kernel, pipelined)
+    flat = tiling.axis is None and bool(tiling.cuts)
+    if flat:
+        least = replace(tiling, slice_axis=axes[0], slices=prod(tiling.shape))
+        if _footprint(least, kernel, operands, output, hw.tiles, True) > capacity:
+            return tiling  # what is read whole is too large by itself: `refit` cuts all operands alike
+        pipelined &= 2 * _footprint(least, kernel, operands, output, hw.tiles, False) <= capacity
+    for sliced in (replace(tiling, slice_axis=axis) for axis in axes[: 1 if flat else None]):
+        for count in range(2, sliced.extent() + 1):
+            tried = replace(sliced, slices=count)
+            if sliced.slice_axis == sliced.axis and sliced.extent() // count < len(sliced.cuts):
+                break  # a tile would have nothing to do
+            if kernel == "select" and not _balanced(tried):
+                continue
+            if kernel == "softmax" and sliced.slice_axis == sliced.axis and not _alike(tried):
+                continue
+            if _footprint(tried, kernel, operands, output, hw.tiles, True) > capacity:
+                continue
+            if pipelined and 2 * _footprint(tried, kernel, operands, output, hw.tiles, False) > capacity:
+                continue
+            return tried
+    first = replace(tiling, slice_axis=axes[0])
+    return replace(first, slices=max(first.extent(), 1))
+
+
+def _slice_axes(tiling: Tiling, kernel: str, pipelined: bool) -> list[int]:
+    """The axes along which a kernel may be sliced, that of the compiler first."""
+    if tiling.slice_axis == N or tiling.shape[N] > 1:
+        return [tiling.slice_axis]
+    first, last = (C, H) if kernel in OUTER_SLICED_KERNELS and not pipelined else (H, C)
+    order = (first, last) if tiling.lines else (first, W, last)
+    return [d for d in order if tiling.shape[d] > 1 and d != tiling.locked] or [H]
+
+
+def _alike(tiling: Tiling) -> bool:
+    """Equal slices along the axis of the tiles that are not much less even over them (16 heads of 384 x 384 on 3720: 4
+    slices, 3 would fit; 12 on 4 tiles: slices of 6; 16 on 6 tiles: not of 8, but of half the rows)."""
+    extent, rest = divmod(tiling.extent(), tiling.slices)
+    tiles = len(tiling.cuts)
+    return not rest and max(segments(extent, tiles)) * tiles <= UNEVEN_SLICES * extent
+
+
+def _balanced(tiling: Tiling) -> bool:
+    """Slices along the axis of the SHAVEs that give each the same (select_1x24x256x256: 8, 8 and 12 channels a slice on
+    3720, 4000 and 5010; Where_2 of mamba2 on one tile: 4 of 24)."""
+    if tiling.slice_axis not in (tiling.shave_axis, tiling.axis):
+        return True
+    tiles = len(tiling.cuts) if tiling.axis == tiling.slice_axis else 1
+    shaves = tiling.shaves if tiling.shave_axis == tiling.slice_axis else 1
+    return tiling.shape[tiling.slice_axis] % (tiling.slices * tiles * shaves) == 0
+
+
+def _footprint(
+    tiling: Tiling,
+    kernel: str,
+    operands: list[tuple[Value, Shape | None]],
+    output: Value,
+    tiles: int,
+    full: bool,
+) -> int:
+    """CMX bytes of the largest slice on the fullest tile; ``full`` counts broadcast operands as the compiler does."""
+    part = max(tiling.largest(tiles), key=lambda p: p.elements)
+    size = ceil_div(part.elements * output.bits, 8)
+    for value, shape in operands:
+        needed = needed_elements(value, shape, part, tiling)
+        if full and kernel in FULL_OPERAND_KERNELS:
+            needed = max(needed, part.elements)
+        size += ceil_div(needed * value.bits, 8)
+    return size
+
+
+def needed_elements(value: Value, shape: Shape | None, part: Part, tiling: Tiling) -> int:
+    """Elements of an operand that a tile needs."""
+    if value.elements == prod(tiling.shape):
+        return part.elements
+    if shape is None or (tiling.axis is None and tiling.cuts):
+        return value.elements
+    return operand_part(part.block, shape, tiling.shape)
