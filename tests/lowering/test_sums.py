@@ -155,3 +155,44 @@ def test_sums_of_products_that_become_a_matmul(
     program = lower(from_openvino(ov.Model([total], [x, y], "sum")), load_hardware("lunarlake-vpunn.yaml"))
     kernels = [work for work in works(program, ShaveWork) if work.kernel == "multiply"]
     assert bool(kernels) is not contracted
+
+
+@pytest.mark.parametrize(
+    ("axis", "keep", "back", "summed"),
+    [
+        (4, False, None, True),
+        (4, True, None, False),
+        (4, False, (1, 64, 64, 32, 1), False),  # a view brings the axis back
+        (4, False, (4096, 32), True),
+        (0, False, None, False),
+    ],
+)
+def test_a_sum_of_one_term(axis: int, keep: bool, back: tuple[int, ...] | None, summed: bool) -> None:
+    """Intel's compiler convolves with ones (4000) before it asks whether there is anything to add."""
+    x = op.parameter((1, 64, 64, 32, 1), np.float16)
+    y = op.reduce_sum(op.exp(x), np.array([axis]), keep_dims=keep)
+    y = y if back is None else op.reshape(y, np.array(back), special_zero=False)
+    program = lower(from_openvino(ov.Model([op.exp(y)], [x], "one")), load_hardware("lunarlake-vpunn.yaml"))
+    convolutions = [work for work in works(program, DpuWork) if work.kind == "conv"]
+    assert bool(convolutions) is summed
+
+
+def test_a_product_of_two_transposes_is_summed_as_it_lies() -> None:
+    """Tokens and heads are exchanged in both factors, and tokens summed: nothing is moved for it (3720)."""
+    a, c = (op.parameter(shape, np.float16) for shape in ((1, 64, 8, 32), (1, 64, 8, 16)))
+    shapes = ((1, 8, 64, 32, 1), (1, 8, 64, 1, 16))
+    turned = [
+        op.reshape(op.transpose(op.exp(x), np.array([0, 2, 1, 3])), np.array(shape), special_zero=False)
+        for x, shape in zip((a, c), shapes, strict=True)
+    ]
+    exchanged = op.reduce_sum(op.multiply(*turned), np.array([2]), keep_dims=False)
+    straight = [
+        op.reshape(op.exp(x), np.array((1, 64, 8, *shape[3:])), special_zero=False)
+        for x, shape in zip((a, c), shapes, strict=True)
+    ]
+    plain = op.reduce_sum(op.multiply(*straight), np.array([1]), keep_dims=False)
+    found = [
+        lower(from_openvino(ov.Model([y], [a, c], "sum")), load_hardware("meteorlake-vpunn.yaml"))
+        for y in (exchanged, plain)
+    ]
+    assert [task.work for task in found[0].tasks] == [task.work for task in found[1].tasks]

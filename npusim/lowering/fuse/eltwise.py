@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from npusim.graph.ir import Op
-from npusim.lowering.fuse.fuser import Fuser, padded
+from npusim.lowering.fuse.fuser import Fuser, padded, same_order
 from npusim.lowering.fuse.outer import CHANNELS_LAST, channels_last_product, heads_last_order, settle_layout
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.values import Value
@@ -161,7 +161,9 @@ def eltwise(fuser: Fuser, op: Op) -> None:
     channels = _channels_innermost(fuser, op, inputs, shape)
     scaled, inputs = channels != inputs, channels
     outer = op.type == "Multiply" and channels_last_product(inputs, shape)
-    order = CHANNELS_LAST if outer else _common_order(fuser, inputs, shape)
+    order = (
+        CHANNELS_LAST if outer else _summed_order(fuser, op, inputs) or _common_order(fuser, inputs, shape)
+    )
     inputs = [v if v.constant else fuser.ordered(v, order, op) for v in inputs]
     out = replace(fuser.fresh(op), order=order)
     params = {"outer": True} if outer else {"scaled": True} if scaled else {}
@@ -203,6 +205,21 @@ def _full_operand_order(operands: list[Value], shape: tuple[int, ...]) -> tuple[
     """The memory order of the first activation that is not broadcast, which the result takes over, or of a constant."""
     full = [v for v in operands if v.elements == prod(shape)]
     return next((v.order for v in sorted(full, key=lambda v: v.constant)), ())
+
+
+def _summed_order(fuser: Fuser, op: Op, inputs: list[Value]) -> tuple[int, ...]:
+    """The memory order of a product that is summed at once, where both factors have the summed dimension exchanged
+    with the one before it: the compiler drops both transposes, and sums over the other dimension instead."""
+    readers = fuser.readers.get(op.outputs[0], [])
+    if op.type != "Multiply" or len(readers) != 1 or readers[0].type != "ReduceSum":
+        return ()
+    rank = len(inputs[0].shape)
+    axes = fuser.axes(readers[0].inputs[1], rank)
+    if len(axes) != 1 or axes[0] == 0 or any(v.constant or v.plain for v in inputs):
+        return ()
+    axis = axes[0]
+    order = (*range(axis - 1), axis, axis - 1, *range(axis + 1, rank))
+    return order if all(same_order(v, order) for v in inputs) else ()
 
 
 def _common_order(fuser: Fuser, inputs: list[Value], shape: tuple[int, ...]) -> tuple[int, ...]:

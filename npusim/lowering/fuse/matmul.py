@@ -8,7 +8,7 @@ from math import ceil, prod
 from npusim.errors import UserError
 from npusim.graph.ir import Op
 from npusim.lowering.fuse.attention import PerHead, projections
-from npusim.lowering.fuse.fuser import Fuser, full_order, padded
+from npusim.lowering.fuse.fuser import Fuser, full_order, padded, same_order
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.values import Value
 
@@ -42,9 +42,9 @@ def batched(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: V
     a_rows, b_columns = (rank - 1 if ta else rank - 2), (rank - 2 if tb else rank - 1)
     if not a.constant and a.memory_order[-1:] != (a_axis,) and k > 1:
         a = fuser.move(a, full_order(a, [*lead, a_rows, a_axis]), op)
-    if not b.constant and b.memory_order[-1:] != (b_axis,) and k > 1:
-        order = full_order(b, [*lead, b_columns, b_axis])
-        b = fuser.written(b, order, op) or fuser.move(b, order, op)
+    right = full_order(b, [*lead, b_columns, b_axis])
+    if not b.constant and not same_order(b, right) and k > 1:
+        b = fuser.written(b, right, op) or fuser.move(b, right, op)
     return fuser.emit("bmm", op, [a, b], out, batch=batch, m=m, n=n, k=k)
 
 

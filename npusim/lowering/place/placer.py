@@ -8,6 +8,7 @@ from math import prod
 
 from npusim.costs.price import work_us
 from npusim.hardware.schema import Hardware
+from npusim.lowering.fuse.reduce import WORTH_CONVOLVING
 from npusim.lowering.ir.convolution import flattened, fold_rows, folded, is_stem
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.plan import ALL_TILES, Load, Plan, cmx_capacity, load_bytes, load_value, portion
@@ -44,16 +45,13 @@ from npusim.lowering.plans.dpu.eltwise import (
 from npusim.lowering.plans.dpu.images import image_split, is_refolded, refold, row_split
 from npusim.lowering.plans.dpu.permute import is_two_pass, plan_permute, plan_two_passes
 from npusim.lowering.plans.dpu.reduce import plan_reduce
-from npusim.lowering.plans.dpu.reduce_conv import plan_reduce_conv
+from npusim.lowering.plans.dpu.reduce_conv import plan_one_term, plan_reduce_conv
 from npusim.lowering.plans.dpu.reorder import plan_reorder
 from npusim.lowering.plans.shave.dot import plan_dot
 from npusim.lowering.plans.shave.kernel import ADDED_CONSTANT, plan_shave
 from npusim.lowering.split.dpu import choose, depthwise_split
 from npusim.program.work import DpuWork
 
-#: Elements from which a sum over the innermost axis is a convolution with ones (``convert_reduce_sum_to_conv.cpp`` of
-#: Intel's compiler; 1,536 rows of 4 are, 4,000 in one row are pooled).
-WORTH_CONVOLVING = 4096
 #: Granule in which the channels of an outer product are cut over the tiles.
 VECTOR = 8
 
@@ -290,6 +288,8 @@ class Placer:
 
     def _reduce(self, node: Node) -> list[Plan]:
         value = node.inputs[0]
+        if not node.params["axes"]:
+            return plan_one_term(node, self.hw, self.fresh)
         order = value.memory_order
         axes = [order.index(a) for a in node.params["axes"]]
         first, last = min(axes), max(axes)

@@ -13,7 +13,6 @@ from npusim.lowering.ir.values import WHOLE, Dist, Value, canonical4, ceil_div, 
 from npusim.lowering.plans.dpu.folded_mean import folds, plan_folded
 from npusim.lowering.plans.dpu.images import assemble, workload_channels
 from npusim.lowering.plans.dpu.pool_chain import (
-    MAX_EXTENT,
     MAX_KERNEL,
     Chain,
     by_channels,
@@ -39,8 +38,6 @@ def plan_reduce(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     value, out = node.inputs[0], node.output
     before, length, after = node.params["view"]
     sides = [value.shape[a] for a in node.params["axes"] if value.shape[a] > 1]
-    if before > 1 and after >= MAX_EXTENT:
-        return _plane_by_plane(node, hw, fresh)
     if (
         not value.plain
         and before == 1
@@ -94,23 +91,6 @@ def _sums_with_ones(value: Value, out: Value) -> bool:
     """Whether planes are added up by a convolution with ones: where their rows are no multiple of 16, and the result
     keeps the dimension (``convert_reduce_sum_to_conv.cpp``; [1,24,256,256] and six smaller ones are pooled)."""
     return len(out.shape) == len(value.shape) == 4 and value.shape[-1] % CHANNELS > 0
-
-
-def _plane_by_plane(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
-    """Planes too wide for one image: each is reduced by itself, after the other
-    (``changed/as_avgpool``: ReduceSum_3 of mamba2 on 3720, 24 planes of [256, 8192])."""
-    before, length, after = node.params["view"]
-    value = replace(node.inputs[0], shape=(length, after), order=())
-    out = replace(node.output, shape=(1, after), order=())
-    one = replace(
-        node, inputs=[value], output=out, params=node.params | {"view": (1, length, after), "axes": (0,)}
-    )
-    plans = plan_reduce(one, hw, fresh)
-    for plan in plans:
-        plan.node, plan.out_dist, plan.slices = node, None, plan.slices * before
-        plan.in_dists = [None] * len(plan.inputs)
-    plans[0].inputs, plans[-1].output = [node.inputs[0]], node.output
-    return plans
 
 
 def _whole_image(node: Node, hw: Hardware, value: Value, out: Value, sides: list[int]) -> Plan:

@@ -9,10 +9,11 @@ from npusim.costs.dpu import choose_mode
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import TABLE_BYTES, fold_rows, fused_constant
 from npusim.lowering.ir.nodes import Node
-from npusim.lowering.ir.plan import Load, Plan
+from npusim.lowering.ir.plan import Load, Plan, cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value, canonical4, ceil_div, even, round_up
 from npusim.lowering.plans.dpu.images import assemble, fit, fit_chain, row_split
+from npusim.lowering.plans.dpu.pool_chain import MAX_EXTENT
 from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
 from npusim.program.work import DpuWork, Work
 
@@ -40,7 +41,28 @@ def plan_sum_of_planes(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     return [*before, _ones(node, hw, target, height, width, wide)]
 
 
-def _ones(node: Node, hw: Hardware, value: Value, height: int, width: int, length: int) -> Plan:
+def plan_one_term(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
+    """ReduceSum over an innermost axis of one element: 16 elements are a pixel, which is widened to 16 pixels of 16
+    channels; ones add each pixel's channels up, those of 16 pixels at once where rows of pixels are so long."""
+    value = node.inputs[0]
+    pixels = ceil_div(value.elements, CHANNELS)
+    target = replace(fresh(value), shape=(pixels, CHANNELS, CHANNELS), order=())
+    height, width = fold_rows(pixels * CHANNELS, hw.software.row_fold)
+    if height > MAX_EXTENT:
+        width = next(
+            w for w in range(ceil_div(height * width, MAX_EXTENT), height + 1) if height * width % w == 0
+        )
+        height = pixels * CHANNELS // width
+    merged = CHANNELS if width % CHANNELS == 0 else 1
+    widened = plan_widen(node, hw, value, target)
+    return [widened, _ones(node, hw, target, height, width // merged, CHANNELS * merged, ahead=True)]
+
+
+def _ones(
+    node: Node, hw: Hardware, value: Value, height: int, width: int, length: int, ahead: bool = False
+) -> Plan:
+    """A convolution with ``length`` input channels of ones; ``ahead``: where it is sliced two slices fit side by
+    side."""
     out, tiles = node.output, hw.tiles
     k16 = round_up(length, CHANNELS)
     in_dist, out_dist = row_split(value, height, tiles), row_split(out, height, tiles)
@@ -48,7 +70,11 @@ def _ones(node: Node, hw: Hardware, value: Value, height: int, width: int, lengt
     weights = Value(-1, (CHANNELS, k16), constant=True)
     in_bytes = in_dist.elements(0, value.elements) * value.bits // 8
     fixed = CHANNELS * (k16 * 2 + TABLE_BYTES)
-    slices = fit(hw, in_bytes, rows[0] * width * CHANNELS * 2, rows[0], fixed=fixed)
+    out_bytes = rows[0] * width * CHANNELS * 2
+    slices = fit(hw, in_bytes, out_bytes, rows[0], fixed=fixed)
+    if ahead and slices > 1:
+        room = hw.software.pipeline_share * cmx_capacity(hw)
+        slices = max(slices, ceil_div(2 * (in_bytes + out_bytes), int(room)))
     mode = choose_mode(height, width, CHANNELS, hw)
 
     def works(tile: int, index: int) -> Iterable[Work]:
@@ -73,13 +99,19 @@ def plan_widen(node: Node, hw: Hardware, value: Value, target: Value) -> Plan:
     in_dist, out_dist = row_split(value, height, tiles), row_split(target, height, tiles)
     rows = even(height, tiles) if not in_dist.whole else (height,) * tiles
     weights = Value(-1, (out_channels, CHANNELS), constant=True)
-    bytes_held = (in_dist.elements(0, value.elements) + out_dist.elements(0, target.elements)) * 2
-    slices = fit_chain(hw, bytes_held, width)
+    in_bytes, out_bytes = in_dist.elements(0, value.elements) * 2, out_dist.elements(0, target.elements) * 2
+    tall = width == 1 and height > tiles
+    if tall:
+        slices = fit(hw, in_bytes, out_bytes, rows[0], ahead=False, least=ceil_div(height, MAX_EXTENT))
+    else:
+        slices = fit_chain(hw, in_bytes + out_bytes, width)
     mode = choose_mode(height, width, out_channels, hw)
 
     def works(tile: int, index: int) -> Iterable[Work]:
-        yield DpuWork("conv", rows[tile], ceil_div(width, slices), out_channels, CHANNELS, mpe_mode=mode,
-                      skipped=WIDENING_SKIPS)  # fmt: skip
+        own = ceil_div(rows[tile], slices) if tall else rows[tile]
+        columns = 1 if tall else ceil_div(width, slices)
+        skipped = hw.software.ones_saving if tall else WIDENING_SKIPS
+        yield DpuWork("conv", own, columns, out_channels, CHANNELS, mpe_mode=mode, skipped=skipped)
 
     def constants(index: int) -> list[Load]:
         return [fused_constant(out_channels, CHANNELS, weights, hw, index)]

@@ -24,7 +24,8 @@ def plan_reorder(
 ) -> list[Plan]:  # fmt: skip
     """``value`` [C,H,W] written channels-last into ``target`` [H,W,C'], C' >= C: a DPU eltwise op of the value with
     itself whose view has W as channels and C as height (facts/vendor_lowering.md 1.1). It is cut over H like the
-    pool or convolution that reads it, or over C (``by_channels``), and in slices along W, or C where W is too short.
+    pool or convolution that reads it, or over C (``by_channels``; not where few long rows are folded), and in slices
+    along W, or C where W is too short.
 
     A reader of image rows finds them in CMX unless the pixels are folded, and then if every tile has folded its own
     rows and it needs no ``halo`` (110 of 112 convolutions and pools over rows on 3720, 4000 and 5010; not if rows are
@@ -35,8 +36,8 @@ def plan_reorder(
     channels, height, width = planes
     tiles, wide = hw.tiles, target.elements // (height * width)
     plans: list[Plan] = []
-    real, padded_loads = width, False
-    fold = width % CHANNELS or height < tiles
+    real, padded_loads, fold = width, False, width % CHANNELS > 0 or height < tiles
+    by_channels = by_channels and not (fold and height * width >= channels)
     if fold and height * width % CHANNELS == 0:
         height, width = height * width // CHANNELS, CHANNELS
     elif width % CHANNELS:
