@@ -1,13 +1,17 @@
-"""Lowering: from Graph and Hardware to Program, as the vendor's compiler would."""
+"""Lowering: from Graph and Hardware to Program, as the vendor's compiler would. ``PASSES`` is all of it, in order."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from npusim.graph.ir import Graph
 from npusim.hardware.schema import Hardware
+from npusim.lowering import laws
 from npusim.lowering.fuse.fuse import fuse
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.layout.in_place import write_in_place
 from npusim.lowering.layout.orders import write_as_read
+from npusim.lowering.passes import Module, Pass, run_passes
 from npusim.lowering.place.replicate import place_all
 from npusim.lowering.rewrite.long_sums import split_sums
 from npusim.lowering.rewrite.ones import fold_ones
@@ -15,12 +19,110 @@ from npusim.lowering.rewrite.projections import split_projections
 from npusim.lowering.rewrite.slices import raise_slices
 from npusim.lowering.rewrite.tables import fold_tables
 from npusim.lowering.rewrite.types import settle
+from npusim.lowering.schedule.accounts import open_accounts
 from npusim.lowering.schedule.hoist import hoist
 from npusim.lowering.schedule.scheduler import schedule
 from npusim.lowering.tile.refit import refit
 from npusim.lowering.view import compiler_view, lowering_key
-from npusim.program import Program, ProgramOp
-from npusim.program.names import layer_of
+from npusim.program import Program
+
+
+def _settle(module: Module, hw: Hardware) -> Module:
+    """Give every tensor an element type that the DPU has."""
+    return replace(module, graph=settle(module.graph, hw))
+
+
+def _tables(module: Module, hw: Hardware) -> Module:
+    """Make activations that a model writes as piecewise-linear tables one op each, where the DPU has such tables."""
+    return replace(module, graph=fold_tables(module.graph, hw.dpu.ppe.lut))
+
+
+def _ones(module: Module, hw: Hardware) -> Module:
+    """Make MatMuls with ones the sums that they are, where the compiler contracts sums itself."""
+    rules = hw.software
+    folds = rules.contract_multiply_reduce and rules.contract_ones
+    return replace(module, graph=fold_ones(module.graph)) if folds else module
+
+
+def _slices(module: Module, hw: Hardware) -> Module:
+    """Move slices above what can work on the part alone."""
+    return replace(module, graph=raise_slices(module.graph))
+
+
+def _projections(module: Module, hw: Hardware) -> Module:
+    """Cut MatMuls whose parts alone are read."""
+    return replace(module, graph=split_projections(module.graph)) if hw.software.split_projections else module
+
+
+def _sums(module: Module, hw: Hardware) -> Module:
+    """Cut products over more terms than the DPU adds up at once."""
+    return replace(module, graph=split_sums(module.graph))
+
+
+def _fuse(module: Module, hw: Hardware) -> Module:
+    """Make nodes of ops; outputs that no node makes whole are copied."""
+    nodes, outputs = fuse(module.graph, hw.software, hw.tiles)
+    made = {node.output.storage for node in nodes}
+    loose = [value for value in outputs if value.storage not in made or value.partial]
+    if loose:
+        name = module.graph.tensors[module.graph.outputs[0]].name
+        nodes.append(Node("copy", name, "Result", loose, loose[0]))
+    return replace(module, nodes=nodes, outputs=outputs)
+
+
+def _hoist(module: Module, hw: Hardware) -> Module:
+    """Run SHAVE kernels while the DPU waits."""
+    return replace(module, nodes=hoist(module.nodes, hw))
+
+
+def _in_place(module: Module, hw: Hardware) -> Module:
+    """Let pieces be written straight into the whole that they are padded to."""
+    return replace(module, homes=write_in_place(list(module.nodes)))
+
+
+def _orders(module: Module, hw: Hardware) -> Module:
+    """Write results in the memory order in which they are read."""
+    return replace(module, nodes=write_as_read(list(module.nodes), module.returned))
+
+
+def _place(module: Module, hw: Hardware) -> Module:
+    """Choose engine, split and slices of every node; equal layers are planned once."""
+    plans, repeat = place_all(module.nodes, hw, module.returned)
+    return replace(module, plans=plans, repeat=repeat)
+
+
+def _refit(module: Module, hw: Hardware) -> Module:
+    """Cut slices again that are too large for the scratchpad."""
+    return replace(module, plans=[refit(plan, hw) for plan in module.plans])
+
+
+def _schedule(module: Module, hw: Hardware) -> Module:
+    """Decide what stays in the scratchpad and what is loaded ahead, and emit the tasks."""
+    graph = module.graph
+    plans, homes = list(module.plans), dict(module.homes)
+    ops = open_accounts(plans)
+    program = schedule(plans, ops, module.returned, homes, graph.name, hw, graph.notes, module.repeat)
+    return replace(module, program=program)
+
+
+_GRAPH, _NODES = (laws.OPS_IN_ORDER,), (laws.NODES_IN_ORDER, laws.OUTPUTS_MADE)
+
+#: What lowering does, in order.
+PASSES: tuple[Pass, ...] = (
+    Pass("settle types", _settle, ensures=(laws.OPS_IN_ORDER, laws.TYPES_SETTLED)),
+    Pass("fold tables", _tables, requires=_GRAPH),
+    Pass("fold ones", _ones, requires=_GRAPH),
+    Pass("raise slices", _slices, requires=_GRAPH),
+    Pass("split projections", _projections, requires=_GRAPH),
+    Pass("split sums", _sums, requires=_GRAPH, ensures=(laws.SUMS_SHORT,)),
+    Pass("fuse", _fuse, requires=(*_GRAPH, laws.TYPES_SETTLED, laws.SUMS_SHORT), ensures=_NODES),
+    Pass("hoist kernels", _hoist, requires=_NODES),
+    Pass("write in place", _in_place, requires=_NODES),
+    Pass("write as read", _orders, requires=_NODES),
+    Pass("place", _place, requires=_NODES, ensures=(laws.NODES_PLANNED,)),
+    Pass("refit", _refit, requires=(laws.NODES_PLANNED,), ensures=(laws.SLICES_FIT,)),
+    Pass("schedule", _schedule, requires=(laws.NODES_PLANNED, laws.SLICES_FIT), ensures=(laws.EXECUTABLE,)),
+)
 
 
 def _engines(hw: Hardware) -> Hardware:
@@ -36,36 +138,9 @@ def lower(graph: Graph, hw: Hardware) -> Program:
 
     Raises UserError: an op that is not known (named), an op that cannot be sliced to fit CMX.
     """
-    hw = _engines(compiler_view(hw))
-    graph = fold_tables(settle(graph, hw), hw.dpu.ppe.lut)
-    if hw.software.contract_multiply_reduce and hw.software.contract_ones:
-        graph = fold_ones(graph)
-    graph = raise_slices(graph)
-    if hw.software.split_projections:
-        graph = split_projections(graph)
-    nodes, outputs = fuse(split_sums(graph), hw.software, hw.tiles)
-    made = {node.output.storage for node in nodes}
-    loose = [value for value in outputs if value.storage not in made or value.partial]
-    if loose:
-        nodes.append(Node("copy", graph.tensors[graph.outputs[0]].name, "Result", loose, loose[0]))
-    nodes = hoist(nodes, hw)
-    homes = write_in_place(nodes)
-    returned = {value.storage for value in outputs}
-    placed, repeat = place_all(write_as_read(nodes, returned), hw, returned)
-    plans = [refit(plan, hw) for plan in placed]
-    ops: list[ProgramOp] = []
-    index: dict[str, int] = {}
-    for plan in plans:
-        node = plan.node
-        if node.name not in index:
-            index[node.name] = len(ops)
-            ops.append(
-                ProgramOp(
-                    node.name, node.type, node.fused, layer_of(node.name), plan.strategy, node.output.shape
-                )
-            )
-        plan.op = index[node.name]
-    return schedule(plans, ops, returned, homes, graph.name, hw, graph.notes, repeat)
+    program = run_passes(PASSES, Module(graph), _engines(compiler_view(hw))).program
+    assert program is not None
+    return program
 
 
-__all__ = ["lower", "lowering_key"]
+__all__ = ["PASSES", "lower", "lowering_key"]

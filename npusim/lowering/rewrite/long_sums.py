@@ -22,16 +22,16 @@ def split_sums(graph: Graph) -> Graph:
         return len(tensors) - 1
 
     for op in graph.ops:
-        parts = _parts(graph, op)
-        if parts == 1:
+        count = parts(graph, op)
+        if count == 1:
             ops.append(op)
             continue
         data, weights, result = (graph.tensors[id] for id in (*op.inputs[:2], op.outputs[0]))
-        terms, across = data.shape[-1] // parts, bool(op.attrs.get("transpose_b"))
-        rows = [new(data, (*data.shape[:-1], terms)) for _ in range(parts)]
+        terms, across = data.shape[-1] // count, bool(op.attrs.get("transpose_b"))
+        rows = [new(data, (*data.shape[:-1], terms)) for _ in range(count)]
         shape = (weights.shape[0], terms) if across else (terms, weights.shape[1])
-        products = [new(result, result.shape) for _ in range(parts)]
-        sums = [products[0], *(new(result, result.shape) for _ in range(parts - 2)), op.outputs[0]]
+        products = [new(result, result.shape) for _ in range(count)]
+        sums = [products[0], *(new(result, result.shape) for _ in range(count - 2)), op.outputs[0]]
         ops.append(Op(op.name, "Split", (data.id,), tuple(rows)))
         for i, (row, product) in enumerate(zip(rows, products, strict=True)):
             ops.append(replace(op, inputs=(row, new(weights, shape)), outputs=(product,)))
@@ -40,11 +40,11 @@ def split_sums(graph: Graph) -> Graph:
     return replace(graph, tensors=tuple(tensors), ops=tuple(ops)) if len(ops) > len(graph.ops) else graph
 
 
-def _parts(graph: Graph, op: Op) -> int:
+def parts(graph: Graph, op: Op) -> int:
     """Into how many products an op is cut; 1 for what is no such MatMul, or cannot be cut evenly."""
     if op.type != "MatMul" or op.attrs.get("transpose_a"):
         return 1
     data, weights = (graph.tensors[id] for id in op.inputs[:2])
-    parts = ceil_div(data.shape[-1], MAX_TERMS)
-    even = weights.constant and len(weights.shape) == 2 and not data.constant and data.shape[-1] % parts == 0
-    return parts if even else 1
+    count = ceil_div(data.shape[-1], MAX_TERMS)
+    even = weights.constant and len(weights.shape) == 2 and not data.constant and data.shape[-1] % count == 0
+    return count if even else 1
