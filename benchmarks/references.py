@@ -20,8 +20,8 @@ from pathlib import Path
 from npusim.cli.options import command_line
 from npusim.validation.markdown import validation_page
 from npusim.validation.predict import Prediction, predict
-from npusim.validation.references import KEY, PACKAGED, Reference, Row, open_reference
-from npusim.validation.scores import pairs, score, table
+from npusim.validation.references import KEY, Reference, Row, open_reference
+from npusim.validation.scores import table, table_of_sets
 
 ROOT = Path(__file__).resolve().parents[1]
 PREDICTIONS = ROOT / "tests/references/predictions.csv"
@@ -56,41 +56,45 @@ class Move:
     statistics: tuple[str, ...]
 
 
-def references() -> dict[str, Reference]:
-    """Every set that is kept, by name."""
-    unseen = replace(open_reference(ROOT / UNSEEN), label=UNSEEN)
-    return {PACKAGED.name: open_reference(), "unseen": unseen}
+def references() -> tuple[Reference, Reference]:
+    """The packaged sets, and the unseen one."""
+    unseen = open_reference(ROOT / UNSEEN)
+    rows = tuple(replace(row, set=unseen.root.name) for row in unseen.rows)
+    return open_reference(), Reference(UNSEEN, unseen.root.parent, False, rows)
 
 
-def pages(found: Mapping[str, Sequence[Prediction]]) -> dict[Path, str]:
+def pages(found: Iterable[Prediction]) -> dict[Path, str]:
     """The pages of docs/ that these predictions make."""
-    sets = references()
-    asked = {"docs/validation.md": (PACKAGED.name, None), "docs/unseen.md": ("unseen", UNSEEN)}
-    return {
-        ROOT / page: validation_page(
-            sets[name].label,
-            found[name],
-            command_line("validate", [("--index", index), ("--markdown", page)]),
-        )
-        for page, (name, index) in asked.items()
-    }
+    found = list(found)
+    asked = zip(references(), (None, UNSEEN), ("docs/validation.md", "docs/unseen.md"), strict=True)
+    made = {}
+    for reference, index, page in asked:
+        sets = {row.set for row in reference.rows}
+        command = command_line("validate", [("--index", index), ("--markdown", page)])
+        mine = [one for one in found if one.row.set in sets]
+        made[ROOT / page] = validation_page(reference.label, mine, command)
+    return made
 
 
-def predict_all(workers: int | None = None) -> dict[str, list[Prediction]]:
+def predict_all(workers: int | None = None) -> list[Prediction]:
     """npusim's predictions of every set as it is today."""
-    return {name: predict(one, one.rows, workers) for name, one in references().items()}
+    return [one for reference in references() for one in predict(reference, reference.rows, workers)]
 
 
-def kept(found: Mapping[str, Iterable[Prediction]]) -> list[Kept]:
+def key(row: Row) -> Key:
+    """What tells a row from all others."""
+    return row.set, *row.key
+
+
+def kept(found: Iterable[Prediction]) -> list[Kept]:
     """Predictions as rows of the table, to the digits that it keeps."""
     return [
         Kept(
-            (name, *one.row.key),
+            key(one.row),
             {column: round(one.statistics[column], 6) for column in KEPT} if one.statistics else {},
             one.error,
         )
-        for name, some in found.items()
-        for one in some
+        for one in found
     ]
 
 
@@ -117,26 +121,23 @@ def read_table(text: str) -> list[Kept]:
     ]
 
 
-def as_predictions(rows: Iterable[Kept]) -> dict[str, list[Prediction]]:
-    """Rows of the table beside their references, by set; rows that the sets do not have are left out."""
-    sets = references()
-    known = {(name, *row.key): row for name, reference in sets.items() for row in reference.rows}
-    found: dict[str, list[Prediction]] = {name: [] for name in sets}
-    for one in rows:
-        if one.key in known:
-            found[one.key[0]].append(Prediction(known[one.key], one.statistics, {}, error=one.error))
-    return found
+def as_predictions(rows: Iterable[Kept]) -> list[Prediction]:
+    """Rows of the table beside their references; rows that the sets do not have are left out."""
+    known = {key(row): row for reference in references() for row in reference.rows}
+    return [
+        Prediction(known[one.key], one.statistics, {}, error=one.error) for one in rows if one.key in known
+    ]
 
 
-def moves(before: Iterable[Kept], found: Mapping[str, Sequence[Prediction]]) -> list[Move]:
+def moves(before: Iterable[Kept], found: Sequence[Prediction]) -> list[Move]:
     """Rows that differ between the table and some predictions, those whose error grew most first."""
     old = {row.key: row.statistics for row in before}
     new = {row.key: row.statistics for row in kept(found)}
-    rows = {(name, *one.row.key): one.row for name, some in found.items() for one in some}
+    rows = {key(one.row): one.row for one in found}
     differing = [
-        Move(key, rows.get(key), old.get(key), new.get(key), what)
-        for key in {**old, **new}
-        if (what := _differing(old.get(key), new.get(key)))
+        Move(one, rows.get(one), old.get(one), new.get(one), what)
+        for one in {**old, **new}
+        if (what := _differing(old.get(one), new.get(one)))
     ]
     return sorted(differing, key=lambda move: _error(move.row, move.before) - _error(move.row, move.after))
 
@@ -177,26 +178,22 @@ def _us(statistics: Mapping[str, float] | None) -> str:
     return f"{statistics['total_us']:.3f}" if statistics else "missing"
 
 
-def scores_text(before: Mapping[str, Sequence[Prediction]], after: Mapping[str, Sequence[Prediction]]) -> str:
-    """Errors of the latency before and after by set, family and platform: all of a set, and the groups that differ."""
+def scores_text(before: Sequence[Prediction], after: Sequence[Prediction]) -> str:
+    """Errors of the latency before and after: of every set and platform, and of the families that differ."""
     rows = [("set", "family", "platform", "rows", "median", "", "p90", "", "missing", "")]
-    for name, now in after.items():
-        was = before.get(name, [])
-        old = (
-            {(group.family, group.platform): group.scores["total_us"] for group in table(was)} if was else {}
-        )
-        groups = {(group.family, group.platform): group.scores["total_us"] for group in table(now)}
-        groups["all", ""], old["all", ""] = (score(pairs(some, "total_us")) for some in (now, was))
-        for (family, platform), new in groups.items():
-            one = old.get((family, platform))
-            if new is None or (new == one and family != "all"):
+    for groups in (table, table_of_sets):
+        old = {(one.set, one.family, one.platform): one.scores["total_us"] for one in groups(before)}
+        for one in groups(after):
+            was, now = old.get((one.set, one.family, one.platform)), one.scores["total_us"]
+            if now is None or (groups is table and (was == now or one.set == "all")):
                 continue
-            both = [
-                tuple(f"{getattr(some, figure):.2%}" if some else "" for some in (one, new))
+            figures = [
+                f"{getattr(some, figure):.2%}" if some else ""
                 for figure in ("median", "p90")
+                for some in (was, now)
             ]
-            missing = tuple(str(some.missing) if some else "" for some in (one, new))
-            rows.append((name, family, platform, str(new.rows), *both[0], *both[1], *missing))
+            missing = [str(some.missing) if some else "" for some in (was, now)]
+            rows.append((one.set, one.family, one.platform, str(now.rows), *figures, *missing))
     return f"errors of the latency, before and after\n{_columns(rows, left=2)}"
 
 

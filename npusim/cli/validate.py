@@ -32,7 +32,13 @@ def validate_command(
     ] = None,
     index: Annotated[
         Path | None,
-        typer.Option(metavar="INDEX.csv", help="Another reference index.  [default: the packaged one]"),
+        typer.Option(metavar="INDEX.csv", help="Another reference index.  [default: the packaged sets]"),
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME", help="Only this packaged set, by families; repeat.  [default: all]"
+        ),
     ] = None,
     predictions: Annotated[
         Path | None, typer.Option(metavar="OUT.csv", help="Write every row's predicted statistics here.")
@@ -59,12 +65,14 @@ def validate_command(
     if against != "vendor":
         refuse_together(
             f"--against {against}",
-            {"--index": index, "--predictions": predictions, "--family": family, "--tiles": tiles,
+            {"--index": index, "--set": sets, "--predictions": predictions, "--family": family, "--tiles": tiles,
              "--case": case, "--workers": workers},
         )  # fmt: skip
         _against_measured(against, hw or [], platform, markdown, out, as_json)
         return
     refuse_together("--against vendor", {"--hw": hw})
+    if index is not None:
+        refuse_together("--index", {"--set": sets})
     if case is not None:
         refuse_together(
             "--case",
@@ -72,7 +80,7 @@ def validate_command(
         )
     from npusim.validation.references import open_reference, select
 
-    reference = open_reference(index)
+    reference = open_reference(index, sets or ())
     rows = select(reference, family, platform, tiles, case)
     if case is not None:
         _show_case(reference, rows, as_json)
@@ -81,6 +89,9 @@ def validate_command(
     from npusim.validation.markdown import validation_page
     from npusim.validation.predict import new_file, predict, predictions_csv
 
+    options = [
+        ("--index", index), ("--set", sets), ("--family", family), ("--platform", platform), ("--tiles", tiles)
+    ]  # fmt: skip
     began = time.perf_counter()
     with (
         new_file(predictions) if predictions else nullcontext() as write_csv,
@@ -91,7 +102,6 @@ def validate_command(
         if write_csv:
             write_csv(predictions_csv(found))
         if write_page:
-            options = [("--index", index), ("--family", family), ("--platform", platform), ("--tiles", tiles)]
             command = command_line("validate", [*options, ("--markdown", markdown)])
             write_page(validation_page(reference.label, found, command))
     report = None
@@ -99,7 +109,6 @@ def validate_command(
         from npusim.report.validate_page import validate_page
         from npusim.report.write import write_page as write_report_page
 
-        options = [("--index", index), ("--family", family), ("--platform", platform), ("--tiles", tiles)]
         html = validate_page(reference.label, found, command_line("validate", [*options, ("--out", out)]))
         report = write_report_page(out, html)
     wall_s = time.perf_counter() - began
@@ -179,7 +188,7 @@ def _show_case(reference: Reference, rows: list[Row], as_json: bool) -> None:
         step("reading the vendor's schedule")
         trace = read_trace(reference.schedule(row), row.trace)
         step("predicting")
-        graph = reference.graph(row.model)
+        graph = reference.graph(row)
         ours = simulate_row(graph, row)
         vendor = import_trace(trace, ours.hardware)
     found = compare(ours, vendor, graph)

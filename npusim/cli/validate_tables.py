@@ -14,7 +14,7 @@ from npusim.program import ENGINES
 from npusim.validation.compare_case import OpPair, Side
 from npusim.validation.predict import Prediction
 from npusim.validation.references import Row
-from npusim.validation.scores import Score, over_tiles, pairs, same_order, table, worst
+from npusim.validation.scores import Score, by_set, over_tiles, pairs, same_order, table, table_of_sets, worst
 
 _WORST = 10
 _MESSAGES = 10
@@ -46,19 +46,26 @@ def print_validation(reference: str, predictions: Sequence[Prediction], wall_s: 
 def _scores(predictions: Sequence[Prediction]) -> Table:
     found = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
     found.title = "error of the latency (total_us), and median error of the engines' work (sum_*)"
-    for name in ("family", "platform"):
+    several = len(by_set(predictions)) > 1
+    for name in ("set" if several else "family", "platform"):
         found.add_column(name)
     for name in ("rows", "median", "p90", "worst", "rank r", "missing", "DPU", "SHAVE", "DMA"):
         found.add_column(name, justify="right")
-    for group in table(predictions):
+    for group in table_of_sets(predictions) if several else table(predictions):
         score = group.scores["total_us"]
         work = [group.scores[f"sum_{engine}_us"] for engine in ("dpu", "shave", "dma")]
         figures = ("",) * 6 if score is None else (
             str(score.rows), f"{score.median:.1%}", f"{score.p90:.1%}", f"{score.worst:.1%}", f"{score.rank:.3f}",
             str(score.missing or ""),
         )  # fmt: skip
-        style = "bold" if group.family == "all" else ""
-        found.add_row(plain(group.family), plain(group.platform), *figures, *map(_median, work), style=style)
+        style = "bold" if group.set == "all" else ""
+        found.add_row(
+            plain(group.set if several else group.family),
+            plain(group.platform),
+            *figures,
+            *map(_median, work),
+            style=style,
+        )
     return found
 
 

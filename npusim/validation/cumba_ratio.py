@@ -54,5 +54,5 @@ def cumba_ratios(
     for one in predict(reference, rows, workers):
         if one.error:
             raise ValueError(f"{one.row.label}: {one.error}")
-        totals[one.row.line] = one.statistics["total_us"]
-    return [CumbaRatio(stock, cumba, totals[cumba.line] / totals[stock.line]) for stock, cumba in pairs]
+        totals[one.row.key] = one.statistics["total_us"]
+    return [CumbaRatio(stock, cumba, totals[cumba.key] / totals[stock.key]) for stock, cumba in pairs]

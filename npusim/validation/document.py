@@ -26,6 +26,7 @@ def validation_document(reference: str, predictions: Sequence[Prediction], wall_
         "rows": len(predictions),
         "groups": [
             {
+                "set": group.set,
                 "family": group.family,
                 "platform": group.platform,
                 **{name: _score(found) for name, found in group.scores.items()},
@@ -48,6 +49,7 @@ def validation_document(reference: str, predictions: Sequence[Prediction], wall_
         "guessed": [{**_key(one.row), "kernels": list(one.guessed)} for one in predictions if one.guessed],
         "predictions": [
             {
+                "set": one.row.set,
                 **_key(one.row),
                 "reference": dict(one.row.truth),
                 "predicted": {name: round(value, 6) for name, value in one.statistics.items()},

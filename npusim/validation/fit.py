@@ -9,7 +9,6 @@ the rows for the hardware files.
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import tempfile
 from collections import defaultdict
@@ -25,12 +24,13 @@ from npusim.hardware.load import load_hardware
 from npusim.hardware.schema import CellCost, ConvCost, Hardware
 from npusim.program.work import DpuWork
 from npusim.validation.fit_data import Point, schedule_points, table_points
+from npusim.validation.pack import unpack
+from npusim.validation.references import DATA
 
 HARDWARE_OF_PLATFORM = {"3720": "meteorlake-vpunn", "4000": "lunarlake-vpunn", "5010": "pantherlake-vpunn"}
 #: What one vendor schedule's variant weighs against one grid point (convolution, eltwise; none for pooling, where
 #: schedules did not improve what was left out).
 SCHEDULE_WEIGHT = {"3720": 9.0, "4000": 9.0, "5010": 30.0}
-_PACKAGED = Path(__file__).parent / "data" / "vendor_schedules"
 _CONV = ("c0", "c_mac", "c_deep", "c_drain", "c_act", "c_wt", "c_weights", "c_out")
 _CELL = ("startup_cycles", "granule_cycles", "granule_tap_cycles", "cell_cycles", "tap_cycles")
 _CELL_OF_CLASS = {
@@ -248,9 +248,7 @@ def _points(reference: Path | None, hardware: Mapping[str, Hardware]) -> list[Po
     if reference is not None:
         return list(schedule_points(reference, hardware))
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copy(_PACKAGED / "index.csv", folder)
-        for name in ("models.zip", "traces.zip"):
-            shutil.unpack_archive(_PACKAGED / name, folder)
+        unpack(DATA / "vendor_schedules", Path(folder))
         return list(schedule_points(Path(folder), hardware))
 
 

@@ -5,15 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from npusim.validation.predict import Prediction
-from npusim.validation.scores import Score, over_tiles, pairs, same_order, table, worst
+from npusim.validation.references import SETS
+from npusim.validation.scores import (
+    Group,
+    Pair,
+    Score,
+    TilesRow,
+    by_set,
+    over_tiles,
+    pairs,
+    same_order,
+    table,
+    table_of_sets,
+    worst,
+)
 
-_WORST = 15
+_WORST, _WORST_OF_A_SET = 15, 8
 
 
 def validation_page(reference: str, predictions: Sequence[Prediction], command: str) -> str:
-    """The page as Markdown; ``command`` is what writes it again."""
+    """The page as Markdown; ``command`` is what writes it again. Several sets have a section each."""
     totals = pairs(predictions, "total_us")
     failed = [one for one in predictions if one.error]
+    sets = by_set(predictions)
+    speedups = over_tiles(totals)
     parts = [
         "# How far npusim is from Intel's compiler",
         f"Written by `{command}`: every number on this page comes from that run, over {len(predictions)} rows of "
@@ -24,66 +39,86 @@ def validation_page(reference: str, predictions: Sequence[Prediction], command: 
         "An error is |predicted - reference| / reference; a row without a prediction counts as 100 %. p90 is the error "
         "that nine rows of ten stay below; r is the rank correlation of the latency.",
         "## Latency and work of the engines",
-        markdown_table(
-            ("family", "platform", "rows", "latency median", "p90", "worst", "r", "missing", "DPU work median",
-             "SHAVE work median", "DMA work median"),
-            [
-                (
-                    group.family, group.platform, *_latency(group.scores["total_us"]),
-                    *(_median(group.scores[name]) for name in ("sum_dpu_us", "sum_shave_us", "sum_dma_us")),
-                )
-                for group in table(predictions)
-            ],
-            left=2,
-        ),
-    ]  # fmt: skip
-    speedups = over_tiles(totals)
+    ]
+    if len(sets) > 1:
+        parts.append("\n".join(f"- `{name}`: {SETS[name]}" for name in sets))
+        parts.append(_scores("set", [(one.set, one) for one in table_of_sets(predictions)]))
+        for name, members in sets.items():
+            parts += [f"## {name}", _families(members), _worst(pairs(members, "total_us"), _WORST_OF_A_SET)]
+    else:
+        parts.append(_families(predictions))
     if speedups:
-        order = same_order(speedups)
         parts += [
             "## More or fewer tiles",
             "Speed-up over the usual number of tiles of the platform, and whether npusim ranks the numbers of tiles of "
             "a case as the compiler's estimate does.",
-            markdown_table(
-                ("case", "platform", "tiles", "reference", "predicted", "error", "order"),
-                [
-                    (
-                        f"`{one.row.case}`", one.row.platform, f"{one.row.tiles} / {one.usual_tiles}",
-                        f"{one.truth:.3f}", f"{one.predicted:.3f}", f"{one.error:.1%}",
-                        "same" if order[one.row.case, one.row.platform] else "differs",
-                    )
-                    for one in speedups
-                ],
-                left=1,
-            ),
-        ]  # fmt: skip
-    parts += [
-        "## Worst cases",
-        markdown_table(
-            ("case", "platform", "tiles", "reference µs", "predicted µs", "error"),
-            [
-                (
-                    f"`{pair.row.case}`", pair.row.platform, str(pair.row.tiles), f"{pair.truth:.1f}",
-                    f"{pair.predicted:.1f}", f"{pair.error:.1%}",
-                )
-                for pair in worst(totals, _WORST)
-            ],
-            left=1,
-        ),
-    ]  # fmt: skip
-    if failed:
-        parts += [
-            "## Rows without a prediction",
-            markdown_table(
-                ("case", "platform", "tiles", "why"),
-                [
-                    (f"`{one.row.case}`", one.row.platform, str(one.row.tiles), one.error.replace("|", "\\|"))
-                    for one in failed
-                ],
-                left=4,
-            ),
+            _tiles(speedups),
         ]
+    if len(sets) == 1:
+        parts += ["## Worst cases", _worst(totals, _WORST)]
+    if failed:
+        parts += ["## Rows without a prediction", _failed(failed)]
     return "\n\n".join(parts) + "\n"
+
+
+def _families(predictions: Sequence[Prediction]) -> str:
+    return _scores("family", [(one.family, one) for one in table(predictions)])
+
+
+def _scores(title: str, groups: Iterable[tuple[str, Group]]) -> str:
+    return markdown_table(
+        (title, "platform", "rows", "latency median", "p90", "worst", "r", "missing", "DPU work median",
+         "SHAVE work median", "DMA work median"),
+        [
+            (
+                name, group.platform, *_latency(group.scores["total_us"]),
+                *(_median(group.scores[name]) for name in ("sum_dpu_us", "sum_shave_us", "sum_dma_us")),
+            )
+            for name, group in groups
+        ],
+        left=2,
+    )  # fmt: skip
+
+
+def _tiles(speedups: Sequence[TilesRow]) -> str:
+    order = same_order(speedups)
+    return markdown_table(
+        ("case", "platform", "tiles", "reference", "predicted", "error", "order"),
+        [
+            (
+                f"`{one.row.case}`", one.row.platform, f"{one.row.tiles} / {one.usual_tiles}",
+                f"{one.truth:.3f}", f"{one.predicted:.3f}", f"{one.error:.1%}",
+                "same" if order[one.row.case, one.row.platform] else "differs",
+            )
+            for one in speedups
+        ],
+        left=1,
+    )  # fmt: skip
+
+
+def _worst(totals: Sequence[Pair], count: int) -> str:
+    return markdown_table(
+        ("case", "platform", "tiles", "reference µs", "predicted µs", "error"),
+        [
+            (
+                f"`{pair.row.case}`", pair.row.platform, str(pair.row.tiles), f"{pair.truth:.1f}",
+                f"{pair.predicted:.1f}", f"{pair.error:.1%}",
+            )
+            for pair in worst(totals, count)
+        ],
+        left=1,
+    )  # fmt: skip
+
+
+def _failed(failed: Sequence[Prediction]) -> str:
+    return markdown_table(
+        ("case", "platform", "tiles", "why"),
+        [
+            (f"`{one.row.case}`", one.row.platform, str(one.row.tiles), one.error.replace("|", "\\|"))
+            for one in failed
+        ],
+        left=4,
+    )
 
 
 def _latency(found: Score | None) -> tuple[str, ...]:

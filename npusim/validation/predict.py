@@ -67,15 +67,15 @@ def predict(
 
     A row that fails is a Prediction with its error. ``progress`` is told how many rows are done.
     """
-    by_model: dict[str, list[Row]] = {}
+    by_model: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        by_model.setdefault(row.model, []).append(row)
+        by_model.setdefault((row.set, row.model), []).append(row)
     workers = min(workers or os.cpu_count() or 1, len(by_model))
-    made: dict[int, Prediction] = {}
+    made: dict[tuple[str, int], Prediction] = {}
     for batch in _batches(reference, list(by_model.values()), workers):
-        made.update((prediction.row.line, prediction) for prediction in batch)
+        made.update(((one.row.set, one.row.line), one) for one in batch)
         progress(len(made))
-    return [made[row.line] for row in rows]
+    return [made[row.set, row.line] for row in rows]
 
 
 def _batches(reference: Reference, jobs: Sequence[Sequence[Row]], workers: int) -> Iterator[list[Prediction]]:
@@ -100,7 +100,7 @@ def _ignore_interrupt() -> None:
 
 def _predict_model(reference: Reference, rows: Sequence[Row]) -> list[Prediction]:
     try:
-        graph = reference.graph(rows[0].model)
+        graph = reference.graph(rows[0])
     except Exception as error:  # one bad row must not take the others with it
         return [_failed(row, error) for row in rows]
     return [_predict_row(graph, row) for row in rows]

@@ -1,6 +1,6 @@
 """Reference schedules: an index of cases with what the vendor says of each, the models, and the schedules themselves.
 
-The set that the package carries is an index beside two zip files; any other is an INDEX.csv with its files relative
+A set that the package carries is an index beside two zip files; any other is an INDEX.csv with its files relative
 to it. Columns: ``case``, ``model``, ``platform``, ``tiles`` and ``dma_engines`` say what to predict; ``family`` groups
 cases, ``trace`` names the schedule, and the statistics columns (STATISTICS) are the truth: each may be absent or empty.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -18,8 +18,18 @@ from zipfile import ZipFile
 from npusim.errors import UserError
 from npusim.graph import Graph, load_model, load_model_bytes
 
-PACKAGED = Path(__file__).resolve().parent / "data" / "vendor_schedules"
-"""The reference set that the package carries."""
+DATA = Path(__file__).resolve().parent / "data"
+"""Where the package carries its sets, a folder each."""
+SETS = {
+    "vendor_schedules": "operators and short chains (micro), Mamba blocks (ssm), ResNet-50, MobileNet-v2, BERT (nets)",
+    "vendor_networks": "whole networks from public packages, by class",
+    "vendor_blocks": "blocks as networks have them, operators drawn at random (draw), and alternatives that serve one "
+    "purpose (alt)",
+    "kinds": "batches, narrow and sparse weights, broadcast sums, scans, loops, grouped queries, 1-D convolutions",
+    "rewrites": "one layer of Mamba and Mamba-2, stock and after each rewrite (the name after `__`)",
+    "vendor_probes": "one or two operators in a form that is seldom",
+}
+"""The sets that the package carries, and what is in them."""
 KEY = ("case", "platform", "tiles", "dma_engines")
 """Columns that tell a row from all others."""
 STATISTICS = (
@@ -33,7 +43,7 @@ _NEEDED = ("case", "model", "platform", "tiles", "dma_engines")
 @dataclass(frozen=True, slots=True)
 class Row:
     """One row of an index. ``key`` has the KEY columns as the file spells them; ``line`` is where it stands in it;
-    ``truth`` has the statistics that it gives."""
+    ``truth`` has the statistics that it gives; ``set`` is the packaged set that it is of, empty for any other index."""
 
     key: tuple[str, ...]
     case: str
@@ -45,6 +55,7 @@ class Row:
     trace: str
     truth: Mapping[str, float]
     line: int
+    set: str = ""
 
     @property
     def label(self) -> str:
@@ -54,57 +65,67 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """An index that has been read. ``label`` is what messages call it; ``root`` is what its files are relative to;
-    ``zipped`` says that they are in models.zip and traces.zip there. Small enough to be sent to a worker process."""
+    """Indices that have been read. ``label`` is what messages call them; ``root`` is where the folder of every row's
+    set is, which its files are relative to; ``zipped`` says that they are in models.zip and traces.zip there. Small
+    enough to be sent to a worker process."""
 
     label: str
     root: Path
     zipped: bool
     rows: tuple[Row, ...]
 
-    def graph(self, model: str) -> Graph:
-        """The Graph of one model of the index. Raises UserError if it cannot be read."""
+    def graph(self, row: Row) -> Graph:
+        """The Graph of the model of a row. Raises UserError if it cannot be read."""
         if not self.zipped:
-            return load_model(self.root / model)
-        path = Path(model)
-        with ZipFile(self.root / "models.zip") as archive:
+            return load_model(self.root / row.set / row.model)
+        path = Path(row.model)
+        with ZipFile(self.root / row.set / "models.zip") as archive:
             weights = path.with_suffix(".bin").as_posix()
             stored = archive.read(weights) if weights in archive.namelist() else None
             return load_model_bytes(archive.read(path.as_posix()), stored, path.stem)
 
     def schedule(self, row: Row) -> bytes:
-        """The vendor's schedule of a row, as stored. Raises UserError if the index names none or it cannot be read."""
+        """The vendor's schedule of a row, JSON that may be gzipped. Raises UserError if the index names none or it
+        cannot be read."""
         if not row.trace:
             raise UserError(f"{self.label}:{row.line}: {row.case} has no trace to compare with")
         try:
             if self.zipped:
-                with ZipFile(self.root / "traces.zip") as archive:
-                    return archive.read(row.trace)
-            return (self.root / row.trace).read_bytes()
+                with ZipFile(self.root / row.set / "traces.zip") as archive:
+                    return archive.read(row.trace.removesuffix(".gz"))
+            return (self.root / row.set / row.trace).read_bytes()
         except OSError as error:
             raise UserError(f"{self.label}:{row.line}: trace {row.trace}: {error.strerror}") from None
 
 
-def open_reference(index: Path | None = None) -> Reference:
-    """The reference set of an INDEX.csv, or the one that the package carries.
+def open_reference(index: Path | None = None, sets: Sequence[str] = ()) -> Reference:
+    """The reference of an INDEX.csv, or of the packaged ``sets`` (default: all).
 
     Raises UserError, in one line that names the file and where it can the row, for an index that cannot be read: no
-    such file, missing columns, a number that is none, a model file that does not exist.
+    such file, missing columns, a number that is none, a model file that does not exist; and for an unknown set.
     """
-    zipped = index is None
-    path = index or PACKAGED / "index.csv"
-    label = "the packaged reference" if index is None else str(index)
+    if index is not None:
+        reference = Reference(str(index), index.parent, False, _rows(index, str(index)))
+        _check_models(reference)
+        return reference
+    for name in sets:
+        if name not in SETS:
+            raise UserError(f"--set {name}: no such set; {_choices(name, SETS)}")
+    label = f"the packaged {', '.join(sets)}" if sets else "the packaged reference"
+    rows = [
+        row for name in sets or SETS for row in _rows(DATA / name / "index.csv", f"the packaged {name}", name)
+    ]
+    return Reference(label, DATA, True, tuple(rows))
+
+
+def _rows(path: Path, label: str, set_: str = "") -> tuple[Row, ...]:
     table, columns = _table(path, label)
     missing = [column for column in _NEEDED if column not in columns]
     if missing:
         raise UserError(f"{label}: missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
-    rows = tuple(_row(fields, line, f"{label}:{line}") for line, fields in table)
-    if not rows:
+    if not table:
         raise UserError(f"{label}: has no rows")
-    reference = Reference(label, path.parent, zipped, rows)
-    if not zipped:
-        _check_models(reference)
-    return reference
+    return tuple(_row(fields, line, f"{label}:{line}", set_) for line, fields in table)
 
 
 def select(
@@ -163,7 +184,7 @@ def _table(path: Path, label: str) -> tuple[list[tuple[int, dict[str, str]]], li
     return rows, list(reader.fieldnames or ())
 
 
-def _row(fields: Mapping[str, str], line: int, place: str) -> Row:
+def _row(fields: Mapping[str, str], line: int, place: str, set_: str) -> Row:
     texts = {column: fields[column].strip() for column in _NEEDED}
     empty = [column for column, value in texts.items() if not value]
     if empty:
@@ -179,6 +200,7 @@ def _row(fields: Mapping[str, str], line: int, place: str) -> Row:
         trace=fields.get("trace", "").strip(),
         truth={name: _time(fields[name], name, place) for name in STATISTICS if fields.get(name, "").strip()},
         line=line,
+        set=set_,
     )
 
 

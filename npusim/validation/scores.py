@@ -47,8 +47,9 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Scores of SCORED over the rows of a family on a platform; None where no row has that statistic."""
+    """Scores of SCORED over the rows of a family of a set on a platform; None where no row has that statistic."""
 
+    set: str
     family: str
     platform: str
     scores: Mapping[str, Score | None]
@@ -94,21 +95,46 @@ def score(found: Sequence[Pair]) -> Score | None:
 
 
 def table(predictions: Sequence[Prediction]) -> list[Group]:
-    """The Group of every family and platform, sorted, and of all rows together (unless they are one group)."""
-    rows: dict[tuple[str, str], list[Prediction]] = {}
+    """The Group of every family and platform, in the order of the sets and sorted, and of all rows together (unless
+    they are one group)."""
+    rows: dict[tuple[str, str, str], list[Prediction]] = {}
+    for set_, mine in by_set(predictions).items():
+        for one in sorted(mine, key=lambda one: (one.row.family, one.row.platform)):
+            rows.setdefault((set_, one.row.family, one.row.platform), []).append(one)
+    return _groups(rows, predictions)
+
+
+def table_of_sets(predictions: Sequence[Prediction]) -> list[Group]:
+    """As ``table``, with all families of a set together."""
+    rows: dict[tuple[str, str, str], list[Prediction]] = {}
+    for set_, mine in by_set(predictions).items():
+        for one in sorted(mine, key=lambda one: one.row.platform):
+            rows.setdefault((set_, "", one.row.platform), []).append(one)
+    return _groups(rows, predictions)
+
+
+def by_set(predictions: Iterable[Prediction]) -> dict[str, list[Prediction]]:
+    """Predictions by the set of their row."""
+    found: dict[str, list[Prediction]] = {}
     for one in predictions:
-        rows.setdefault((one.row.family, one.row.platform), []).append(one)
-    groups = [_group(*key, members) for key, members in sorted(rows.items())]
-    return groups if len(groups) == 1 else [*groups, _group("all", "", predictions)]
+        found.setdefault(one.row.set, []).append(one)
+    return found
 
 
-def _group(family: str, platform: str, members: Sequence[Prediction]) -> Group:
-    return Group(family, platform, {name: score(pairs(members, name)) for name in SCORED})
+def _groups(
+    rows: Mapping[tuple[str, str, str], Sequence[Prediction]], predictions: Sequence[Prediction]
+) -> list[Group]:
+    groups = [_group(*key, members) for key, members in rows.items()]
+    return groups if len(groups) == 1 else [*groups, _group("all", "all", "", predictions)]
+
+
+def _group(set_: str, family: str, platform: str, members: Sequence[Prediction]) -> Group:
+    return Group(set_, family, platform, {name: score(pairs(members, name)) for name in SCORED})
 
 
 def worst(found: Iterable[Pair], count: int) -> list[Pair]:
-    """The ``count`` largest errors, the largest first; equal ones in the order of the index."""
-    return sorted(found, key=lambda pair: (-pair.error, pair.row.line))[:count]
+    """The ``count`` largest errors, the largest first; equal ones in the order of ``found``."""
+    return sorted(found, key=lambda pair: -pair.error)[:count]
 
 
 def over_tiles(found: Iterable[Pair]) -> list[TilesRow]:

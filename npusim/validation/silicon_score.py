@@ -109,7 +109,7 @@ def predict(
 
 def vendor_estimates() -> dict[tuple[str, str, int], float]:
     """The compiler's estimate, µs, by case, platform and tiles, of the packaged schedules."""
-    rows = open_reference().rows
+    rows = open_reference(sets=["vendor_schedules"]).rows
     return {
         (row.case, row.platform, row.tiles): row.truth["total_us"] for row in rows if "total_us" in row.truth
     }

@@ -120,7 +120,7 @@ def xamba_page(
         step(one.name)
         others.append((one, reproduce(CLAIMS[:3], one.overrides)))
     step("the vendor's schedules")
-    reference = open_reference()
+    reference = open_reference(sets=["vendor_schedules"])
     ratios = cumba_ratios(reference, cumba_pairs(reference), workers)
     whole, layers = speeds(workers, lambda done, all: step(f"decode and prefill: {done} of {all} models"))
     parts = [

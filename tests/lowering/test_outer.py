@@ -14,7 +14,7 @@ def lowered(case: str, platform: str, tiles: int) -> Program:
     row = next(
         r for r in REFERENCE.rows if (r.case, str(r.platform), int(r.tiles)) == (case, platform, tiles)
     )
-    return simulate_row(REFERENCE.graph(row.model), row).program
+    return simulate_row(REFERENCE.graph(row), row).program
 
 
 def pools(program: Program, op: str) -> int:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import ZipFile
 
 import pytest
 
 from npusim.cli.main import main
-from npusim.validation.references import PACKAGED, Reference, open_reference
+from npusim.validation.pack import unpack
+from npusim.validation.references import DATA, Reference, open_reference
 
 SMALL = (("abs_s", "4000"), ("abs_s", "3720"), ("add_s", "5010"))
 
@@ -40,8 +41,8 @@ def npusim(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
     return run
 
 
-def index_rows() -> list[dict[str, str]]:
-    with (PACKAGED / "index.csv").open(newline="") as file:
+def index_rows(folder: Path = DATA / "vendor_schedules") -> list[dict[str, str]]:
+    with (folder / "index.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -53,13 +54,20 @@ def write_index(path: Path, rows: Sequence[dict[str, str]]) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a packaged set as plain files."""
+    folder = tmp_path_factory.mktemp("vendor_schedules")
+    unpack(DATA / "vendor_schedules", folder)
+    return folder
+
+
 @pytest.fixture
-def small(tmp_path: Path) -> Path:
+def small(unpacked: Path, tmp_path: Path) -> Path:
     """An index of a few micro cases in a folder of its own, with models and traces as plain files."""
-    rows = [row for row in index_rows() if (row["case"], row["platform"]) in SMALL]
-    with ZipFile(PACKAGED / "models.zip") as models, ZipFile(PACKAGED / "traces.zip") as traces:
-        for row in rows:
-            models.extract(row["model"], tmp_path)
-            models.extract(row["model"].replace(".xml", ".bin"), tmp_path)
-            traces.extract(row["trace"], tmp_path)
+    rows = [row for row in index_rows(unpacked) if (row["case"], row["platform"]) in SMALL]
+    for row in rows:
+        for name in (row["model"], row["model"].replace(".xml", ".bin"), row["trace"]):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(unpacked / name, tmp_path / name)
     return write_index(tmp_path / "index.csv", rows)

@@ -27,7 +27,7 @@ from npusim.validation.measure_file import (
     RunFacts,
     measurement_text,
 )
-from npusim.validation.references import PACKAGED, Reference
+from npusim.validation.references import DATA, Reference, select
 from tests.validation.conftest import Done
 
 Npusim = Callable[..., Done]
@@ -46,7 +46,7 @@ def cases(packaged: Reference, overrides: Sequence[str], models: Sequence[str] =
     hw = load_hardware("lunarlake.yaml", overrides)
     found = []
     for model in models:
-        graph = packaged.graph(f"models/micro/{model}.xml")
+        graph = packaged.graph(select(packaged, case=model)[0])
         us = prepare(graph, hw, "latency").seen([hw], allow_guess=True)[0].us
         found.append(Case(model, model, "latency", us, graph))
     return found
@@ -146,7 +146,7 @@ def files(tmp_path: Path) -> list[Path]:
     """Measurements of three models with ddr.bandwidth_gbps = 60 and host.overhead_us = 90."""
     hw = load_hardware("lunarlake.yaml", ["ddr.bandwidth_gbps=60", "host.overhead_us=90"])
     found = []
-    with ZipFile(PACKAGED / "models.zip") as models:
+    with ZipFile(DATA / "vendor_schedules" / "models.zip") as models:
         for name, suffix in (("bmm_b1_m256_k256_n6144", "yaml"), ("abs_s", "json"), ("add_m", "yaml")):
             for ending in ("xml", "bin"):
                 models.extract(f"models/micro/{name}.{ending}", tmp_path)

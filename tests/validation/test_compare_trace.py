@@ -26,7 +26,7 @@ REPORTS = Path(__file__).parent / "data" / "benchmark_app"
 def sim(packaged: Reference, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of a reference model."""
     row = select(packaged, case="chain_attention", platform="4000")[0]
-    result = simulate_row(packaged.graph(row.model), row)
+    result = simulate_row(packaged.graph(row), row)
     return write_report(result, tmp_path_factory.mktemp("sim") / "out", html=False)
 
 

@@ -146,7 +146,7 @@ def test_npu_text_tells_what_the_trace_tells(packaged: Reference) -> None:
 def test_profiles_of_2023_are_read(packaged: Reference) -> None:
     """They call Shave SW, number lanes anew in every process, and tell nothing of a transfer."""
     row = select(packaged, case="mamba2-130m_l1_decode_base", platform="3720")[0]
-    document = json.loads(gzip.decompress(packaged.schedule(row)))
+    document = json.loads(packaged.schedule(row))
     for event in document["traceEvents"]:
         if event.get("cat") == "Shave":
             event["cat"] = "SW"
@@ -160,7 +160,7 @@ def test_profiles_of_2023_are_read(packaged: Reference) -> None:
 
 def test_run_and_trace_tell_the_same(packaged: Reference) -> None:
     row = select(packaged, case=CHAIN, platform="4000")[0]
-    result = simulate_row(packaged.graph(row.model), row)
+    result = simulate_row(packaged.graph(row), row)
     run = profile_of(document_text(run_document(result, Subject.of(result), 0.0)).encode(), "run.json")
     trace = profile_of(gzip.compress(trace_text(result).encode()), "trace.json.gz")
     assert run.latency_us == pytest.approx(trace.latency_us, abs=0.002)

@@ -11,19 +11,29 @@ import pytest
 
 from npusim.errors import UserError
 from npusim.validation.pack import pack
-from npusim.validation.references import PACKAGED, STATISTICS, Reference, open_reference, select
+from npusim.validation.references import DATA, SETS, STATISTICS, Reference, open_reference, select
+from npusim.validation.trace_file import read_trace
 from tests.validation.conftest import index_rows, write_index
 
 Table = list[dict[str, str]]
 
 
-def test_the_packaged_set_is_whole(packaged: Reference) -> None:
-    assert len({row.key for row in packaged.rows}) == len(packaged.rows) == 603
-    assert {row.platform for row in packaged.rows} == {"3720", "4000", "5010"}
-    assert all(set(row.truth) == set(STATISTICS) for row in packaged.rows)
-    with ZipFile(PACKAGED / "models.zip") as models, ZipFile(PACKAGED / "traces.zip") as traces:
+@pytest.mark.parametrize("name", SETS)
+def test_a_packaged_set_is_whole(name: str) -> None:
+    packaged = open_reference(sets=[name])
+    assert len({row.key for row in packaged.rows}) == len(packaged.rows)
+    assert {row.platform for row in packaged.rows} <= {"3720", "4000", "5010"}
+    assert all(set(row.truth) == set(STATISTICS) and row.set == name for row in packaged.rows)
+    with ZipFile(DATA / name / "models.zip") as models, ZipFile(DATA / name / "traces.zip") as traces:
         assert {row.model for row in packaged.rows} <= set(models.namelist())
-        assert {row.trace for row in packaged.rows} == set(traces.namelist())
+        assert {row.trace.removesuffix(".gz") for row in packaged.rows if row.trace} == set(traces.namelist())
+
+
+def test_the_packaged_reference_is_all_sets(packaged: Reference) -> None:
+    assert packaged.rows == tuple(row for name in SETS for row in open_reference(sets=[name]).rows)
+    assert len({row.key for row in packaged.rows}) == len(packaged.rows)
+    with pytest.raises(UserError, match="--set kind: no such set; there is .*kinds"):
+        open_reference(sets=["kind"])
 
 
 def test_a_folder_and_its_zips_are_read_alike(packaged: Reference, small: Path, tmp_path: Path) -> None:
@@ -33,8 +43,9 @@ def test_a_folder_and_its_zips_are_read_alike(packaged: Reference, small: Path, 
     for row in plain.rows:
         original = next(one for one in packaged.rows if one.key == row.key)
         assert row.truth == original.truth
-        assert plain.graph(row.model) == zipped.graph(row.model) == packaged.graph(row.model)
-        assert plain.schedule(row) == zipped.schedule(row) == packaged.schedule(row)
+        assert plain.graph(row) == zipped.graph(row) == packaged.graph(original)
+        schedules = [plain.schedule(row), zipped.schedule(row), packaged.schedule(original)]
+        assert len({repr(read_trace(schedule, row.case)) for schedule in schedules}) == 1
 
 
 def test_packing_twice_gives_the_same_bytes(small: Path, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_one_case_beside_the_vendors(npusim: Npusim) -> None:
 @pytest.mark.parametrize("case", ["chain_4matmul_swish", "mamba2-130m_l1_decode_base"])
 def test_gaps_add_up_to_the_gap_of_the_latency(packaged: Reference, case: str) -> None:
     row = select(packaged, case=case, platform="4000")[0]
-    graph = packaged.graph(row.model)
+    graph = packaged.graph(row)
     ours = simulate_row(graph, row)
     vendor = import_trace(read_trace(packaged.schedule(row), case), ours.hardware)
     found = compare(ours, vendor, graph)

@@ -11,7 +11,7 @@ import pytest
 
 import workloads
 from npusim.graph import Graph, from_openvino
-from npusim.validation.references import open_reference
+from npusim.validation.references import open_reference, select
 from npusim.validation.silicon_score import CASES
 from workloads import nets
 from workloads.nets.maker import Maker
@@ -35,7 +35,7 @@ def anatomy(graph: Graph) -> Counter[tuple[object, ...]]:
 
 @pytest.mark.parametrize(("name", "case"), CASES.items())
 def test_a_network_is_the_vendors(name: str, case: str) -> None:
-    theirs = REFERENCE.graph(f"models/nets/{case}.xml")
+    theirs = REFERENCE.graph(select(REFERENCE, case=case)[0])
     assert anatomy(from_openvino(workloads.build(name))) == anatomy(theirs)
 
 
