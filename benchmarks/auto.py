@@ -18,7 +18,7 @@ from npusim import api
 from npusim.explore.auto import best_rewrites
 from npusim.graph.load import graph_of
 from npusim.hardware.schema import Hardware
-from npusim.validation.xamba_speed import MACHINES, PHASES, PROMPT, RULES
+from npusim.validation.paper.tokens import MACHINES, PHASES, PROMPT, RULES
 
 PIPELINES = tuple(",".join(filter(None, rules)) for rules in product(*(("", rule) for rule in RULES)))
 

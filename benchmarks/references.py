@@ -18,10 +18,10 @@ from math import isclose
 from pathlib import Path
 
 from npusim.cli.options import command_line
-from npusim.validation.markdown import validation_page
-from npusim.validation.predict import Prediction, predict
-from npusim.validation.references import KEY, Reference, Row, open_reference
-from npusim.validation.scores import table, table_of_sets
+from npusim.validation.schedules.page import validation_page
+from npusim.validation.schedules.predict import Prediction, predict
+from npusim.validation.schedules.references import KEY, Reference, Row, open_reference
+from npusim.validation.schedules.scores import table, table_of_sets
 
 ROOT = Path(__file__).resolve().parents[1]
 PREDICTIONS = ROOT / "tests/references/predictions.csv"

@@ -31,9 +31,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from npusim.hardware import load_hardware
-from npusim.validation.references import KEY, STATISTICS
-from npusim.validation.trace_file import read_trace
-from npusim.validation.trace_import import assumed_hardware, import_trace
+from npusim.validation.schedules.references import KEY, STATISTICS
+from npusim.validation.traces.file import read_trace
+from npusim.validation.traces.schedule import assumed_hardware, import_trace
 
 HOME = Path(os.environ.get("NPUSIM_VENDOR", Path.home() / ".cache" / "npusim-vendor"))
 WINE = "/usr/lib/wine/wine64"

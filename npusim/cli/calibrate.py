@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from npusim.validation.calibrate import Calibration, CaseFit
-    from npusim.validation.calibrate_bench import Case
-    from npusim.validation.calibrate_identify import ParameterFit
+    from npusim.validation.calibrate.bench import Case
+    from npusim.validation.calibrate.fit import Calibration, CaseFit
+    from npusim.validation.calibrate.identify import ParameterFit
 
 _WIDTH = 140
 
@@ -68,7 +68,7 @@ def calibrate_command(
     Writes a hardware file that extends the one that was fitted, and says in it what is left unexplained row by row, how
     well models are predicted that the fit has not seen, and which values the rows can tell at all.
     """
-    from npusim.validation.calibrate_parameters import Space, parse_free
+    from npusim.validation.calibrate.parameters import Space, parse_free
 
     parameters = parse_free(free)
     if out is None and not as_json:
@@ -90,10 +90,10 @@ def calibrate_command(
     )  # fmt: skip
     with progress() as step:
         step("reading")
-        from npusim.validation.calibrate import calibrate
-        from npusim.validation.calibrate_overlay import calibration_document, overlay_text
-        from npusim.validation.calibrate_rows import cases_of
-        from npusim.validation.predict import new_file
+        from npusim.validation.calibrate.cases import cases_of
+        from npusim.validation.calibrate.fit import calibrate
+        from npusim.validation.calibrate.overlay import calibration_document, overlay_text
+        from npusim.validation.new_file import new_file
 
         space = Space(hw, parameters, overrides or ())
         grades = [name.strip() for name in grade.split(",")]
@@ -126,7 +126,7 @@ def _only(cases: list[Case], models: list[str]) -> list[Case]:
 def _print(found: Calibration) -> None:
     from rich.console import Console
 
-    from npusim.validation.calibrate_overlay import summary
+    from npusim.validation.calibrate.overlay import summary
 
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:

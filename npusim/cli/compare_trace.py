@@ -14,7 +14,7 @@ from npusim.cli.progress import progress
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
-    from npusim.validation.compare_trace import Comparison, Half, Pair
+    from npusim.validation.traces.compare import Comparison, Half, Pair
 
 _WIDTH = 140
 _LONGEST_NAME = 44
@@ -49,10 +49,10 @@ def compare_trace_command(
     a counter report of benchmark_app (JSON or CSV), a JSON list of ProfilingInfo, or what NPU_PRINT_PROFILING=TEXT
     prints.
     """
-    from npusim.validation.compare_trace import compare_profiles
-    from npusim.validation.compare_trace_document import comparison_csv, comparison_document
-    from npusim.validation.predict import new_file
-    from npusim.validation.profile_import import read_profile
+    from npusim.validation.new_file import new_file
+    from npusim.validation.traces.compare import compare_profiles
+    from npusim.validation.traces.document import comparison_csv, comparison_document
+    from npusim.validation.traces.profile import read_profile
 
     with progress() as step, new_file(csv) if csv else nullcontext() as write:
         step("reading the profiles")

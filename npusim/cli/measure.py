@@ -22,7 +22,7 @@ from npusim.cli.progress import progress
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
-    from npusim.validation.measure_file import Hint, MeasurementFile
+    from npusim.validation.measure.file import Hint, MeasurementFile
 
 _HINTS = ("latency", "throughput")
 _SLOWEST = 10
@@ -30,7 +30,7 @@ _SLOWEST = 10
 
 def _show_schema(wanted: bool) -> None:
     if wanted:
-        from npusim.validation.measure_file import json_schema
+        from npusim.validation.measure.file import json_schema
 
         print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
         raise typer.Exit
@@ -77,10 +77,10 @@ def measure_command(
     if out is None and not as_json:
         raise UserError("where to? give -o FILE.yaml, or --json to print it")
     source = model_source(workload, model, shape, phase, layers, tokens, batch, chunk)
-    from npusim.validation.measure import measure
-    from npusim.validation.measure_device import require
-    from npusim.validation.measure_file import measurement_text
-    from npusim.validation.predict import new_file
+    from npusim.validation.measure.device import require
+    from npusim.validation.measure.file import measurement_text
+    from npusim.validation.measure.run import measure
+    from npusim.validation.new_file import new_file
 
     require(device)  # told before a file is begun
     target = out or Path("measurement.json")

@@ -37,14 +37,14 @@ def reproduce_xamba(
     """The speed-ups of XAMBA (arXiv 2502.06924) on Lunar Lake with the software of early 2025."""
     if workers and not markdown:
         raise UserError("--workers needs --markdown: the speed-ups alone take one process")
-    from npusim.validation.reproduce import reproduce, reproduction_document
+    from npusim.validation.paper.speedups import reproduce, reproduction_document
 
     with progress() as step:
         step("building the models")
         found = reproduce(step=step)
         if markdown:
-            from npusim.validation.predict import new_file
-            from npusim.validation.xamba_page import xamba_page
+            from npusim.validation.new_file import new_file
+            from npusim.validation.paper.page import xamba_page
 
             with new_file(markdown) as write:
                 command = f"npusim reproduce xamba --markdown {shlex.quote(str(markdown))}"

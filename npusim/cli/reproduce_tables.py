@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from npusim.validation.reproduce import HARDWARE, Reproduced
+from npusim.validation.paper.speedups import HARDWARE, Reproduced
 
 
 def print_reproduction(found: Sequence[Reproduced]) -> None:

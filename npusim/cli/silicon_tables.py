@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from npusim.validation.silicon_score import (
+from npusim.validation.silicon.scores import (
     Bottleneck,
     Ratio,
     Scored,

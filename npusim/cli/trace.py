@@ -41,8 +41,8 @@ def show(
         from npusim.hardware import load_hardware
         from npusim.report.document import document_text, run_document
         from npusim.report.subject import Subject
-        from npusim.validation.trace_file import read_trace
-        from npusim.validation.trace_import import assumed_hardware, import_trace
+        from npusim.validation.traces.file import read_trace
+        from npusim.validation.traces.schedule import assumed_hardware, import_trace
 
         try:
             data = file.read_bytes()

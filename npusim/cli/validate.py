@@ -14,7 +14,7 @@ from npusim.cli.options import command_line, refuse_together
 from npusim.cli.progress import progress
 
 if TYPE_CHECKING:
-    from npusim.validation.references import Reference, Row
+    from npusim.validation.schedules.references import Reference, Row
 
 
 def validate_command(
@@ -78,16 +78,17 @@ def validate_command(
             "--case",
             {"--predictions": predictions, "--markdown": markdown, "--out": out, "--workers": workers},
         )
-    from npusim.validation.references import open_reference, select
+    from npusim.validation.schedules.references import open_reference, select
 
     reference = open_reference(index, sets or ())
     rows = select(reference, family, platform, tiles, case)
     if case is not None:
         _show_case(reference, rows, as_json)
         return
-    from npusim.validation.document import validation_document
-    from npusim.validation.markdown import validation_page
-    from npusim.validation.predict import new_file, predict, predictions_csv
+    from npusim.validation.new_file import new_file
+    from npusim.validation.schedules.document import validation_document
+    from npusim.validation.schedules.page import validation_page
+    from npusim.validation.schedules.predict import predict, predictions_csv
 
     options = [
         ("--index", index), ("--set", sets), ("--family", family), ("--platform", platform), ("--tiles", tiles)
@@ -132,13 +133,13 @@ def _against_measured(
 ) -> None:
     """Published or own measurements, beside what the hardware files say."""
     from npusim.hardware import load_hardware
-    from npusim.validation.accuracy import accuracy_page, carried_calibrations
-    from npusim.validation.accuracy_tasks import read_scores
-    from npusim.validation.predict import new_file
-    from npusim.validation.silicon_document import silicon_document
-    from npusim.validation.silicon_engines import bottlenecks
-    from npusim.validation.silicon_rows import rows_of
-    from npusim.validation.silicon_score import HARDWARE, MACHINES, predict
+    from npusim.validation.measure.to_score import rows_of
+    from npusim.validation.new_file import new_file
+    from npusim.validation.silicon.document import silicon_document
+    from npusim.validation.silicon.engines import bottlenecks
+    from npusim.validation.silicon.page import accuracy_page, carried_calibrations
+    from npusim.validation.silicon.scores import HARDWARE, MACHINES, predict
+    from npusim.validation.silicon.tasks import read_scores
 
     given = [load_hardware(file) for file in files]
     with new_file(markdown) if markdown else nullcontext() as write_page, progress() as step:
@@ -177,11 +178,11 @@ def _against_measured(
 
 def _show_case(reference: Reference, rows: list[Row], as_json: bool) -> None:
     """One of ``rows``, all of one case: on Lunar Lake's default tiles if there is a choice."""
-    from npusim.validation.compare_case import compare
-    from npusim.validation.document import case_document
-    from npusim.validation.predict import simulate_row
-    from npusim.validation.trace_file import read_trace
-    from npusim.validation.trace_import import import_trace
+    from npusim.validation.schedules.compare_case import compare
+    from npusim.validation.schedules.document import case_document
+    from npusim.validation.schedules.predict import simulate_row
+    from npusim.validation.traces.file import read_trace
+    from npusim.validation.traces.schedule import import_trace
 
     row = min(rows, key=lambda one: (one.platform != "4000", one.tiles != 4))
     with progress() as step:

@@ -11,10 +11,19 @@ from rich.text import Text
 from npusim.api import Result
 from npusim.cli.summary import plain
 from npusim.program import ENGINES
-from npusim.validation.compare_case import OpPair, Side
-from npusim.validation.predict import Prediction
-from npusim.validation.references import Row
-from npusim.validation.scores import Score, by_set, over_tiles, pairs, same_order, table, table_of_sets, worst
+from npusim.validation.schedules.compare_case import OpPair, Side
+from npusim.validation.schedules.predict import Prediction
+from npusim.validation.schedules.references import Row
+from npusim.validation.schedules.scores import (
+    Score,
+    by_set,
+    over_tiles,
+    pairs,
+    same_order,
+    table,
+    table_of_sets,
+    worst,
+)
 
 _WORST = 10
 _MESSAGES = 10

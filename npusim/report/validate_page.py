@@ -11,9 +11,9 @@ from npusim.report.figures import decades
 from npusim.report.looks import PALETTE
 from npusim.report.page import plot_text, render
 from npusim.report.units import time_text
-from npusim.validation.predict import Prediction
-from npusim.validation.scores import over_tiles, pairs
-from npusim.validation.silicon_score import Scored
+from npusim.validation.schedules.predict import Prediction
+from npusim.validation.schedules.scores import over_tiles, pairs
+from npusim.validation.silicon.scores import Scored
 
 _BAND = 0.1
 _FAMILY_BARS = 30

@@ -4,8 +4,8 @@ import pytest
 
 from npusim.program import Program
 from npusim.program.work import DmaWork, DpuWork, ShaveWork
-from npusim.validation.predict import simulate_row
-from npusim.validation.references import open_reference
+from npusim.validation.schedules.predict import simulate_row
+from npusim.validation.schedules.references import open_reference
 
 REFERENCE = open_reference()
 

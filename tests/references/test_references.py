@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import references as guard
-from npusim.validation.predict import Prediction
+from npusim.validation.schedules.predict import Prediction
 
 RENEW = "if it is meant: python -m benchmarks.references --renew, and say the medians in the commit's message"
 

@@ -15,10 +15,10 @@ from npusim.report.explore_page import explore_page
 from npusim.report.sensitivity_page import sensitivity_page
 from npusim.report.validate_page import silicon_page, validate_page
 from npusim.report.write import write_page
-from npusim.validation.predict import Prediction
-from npusim.validation.references import Row
-from npusim.validation.silicon import measurements
-from npusim.validation.silicon_score import Scored
+from npusim.validation.schedules.predict import Prediction
+from npusim.validation.schedules.references import Row
+from npusim.validation.silicon.measurements import measurements
+from npusim.validation.silicon.scores import Scored
 from tests.report.explored import synthetic_explored
 from tests.report.synthetic import HOSTILE, synthetic_result
 from tests.report.watched import Watched

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import pytest
 
+from benchmarks.vendor.pack import unpack
 from npusim.cli.main import main
-from npusim.validation.pack import unpack
-from npusim.validation.references import DATA, Reference, open_reference
+from npusim.validation.schedules.references import DATA, Reference, open_reference
 
 SMALL = (("abs_s", "4000"), ("abs_s", "3720"), ("add_s", "5010"))
 

@@ -11,8 +11,8 @@ import pytest
 
 import workloads
 from npusim.graph import Graph, from_openvino
-from npusim.validation.references import open_reference, select
-from npusim.validation.silicon_score import CASES
+from npusim.validation.schedules.references import open_reference, select
+from npusim.validation.silicon.scores import CASES
 from workloads import nets
 from workloads.nets.maker import Maker
 

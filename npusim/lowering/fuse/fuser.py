@@ -29,7 +29,6 @@ class Fuser:
         self.nodes: list[Node] = []
         self.values: dict[int, Value] = {}
         self.made: dict[int, Node] = {}
-        self.region = ""  # of the op at hand: nodes that it makes are scheduled apart from those of others
         self._storages = 0
         self._moved: dict[
             tuple[int, tuple[int, ...], tuple[int, ...]], tuple[Node, list[tuple[int, ...]]]
@@ -111,8 +110,6 @@ class Fuser:
 
     def add(self, node: Node) -> Node:
         """Run a node next."""
-        if self.region:
-            node.params.setdefault("function", self.region)
         self.nodes.append(node)
         self.made[node.output.storage] = node
         return node
@@ -135,18 +132,6 @@ class Fuser:
         node.output = replace(self.values[source], shape=self.shape(op))
         self.values[op.outputs[0]] = node.output
         return True
-
-    def write_planes(self, id: int) -> None:
-        """Let the convolution or pooling that makes a result write it as planes itself (the output data unit
-        permutes): conv_*, dwconv_*: 12 of 12 cases have no task for it."""
-        value, node = self.values[id], self.producer(id)
-        if (
-            node is not None
-            and node.kind in ("conv", "dwconv", "pool")
-            and node.output == value
-            and not value.plain
-        ):
-            node.output = self.values[id] = replace(value, order=())
 
     def plain(self, value: Value, op: Op) -> Value:
         """The value in row-major order, moved there by a transpose where it is not."""

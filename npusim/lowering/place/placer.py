@@ -88,9 +88,6 @@ class Placer:
     def place(self, node: Node) -> list[Plan]:
         """The plans of one node, in order."""
         plans = getattr(self, f"_{node.kind}")(node)
-        if "function" in node.params:
-            for plan in plans:
-                plan.node.params.setdefault("function", node.params["function"])
         self._remember(plans)
         return plans
 

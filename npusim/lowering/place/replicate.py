@@ -11,7 +11,6 @@ from npusim.lowering.ir.plan import Plan
 from npusim.lowering.ir.repeat import Repeat, find_repeat
 from npusim.lowering.ir.values import Value
 from npusim.lowering.place.placer import Placer
-from npusim.lowering.rewrite.debatch import JOIN_BATCH
 
 #: Storages from here on are of values that lowering makes.
 _MADE = 10_000_000
@@ -22,14 +21,10 @@ _Placed = tuple[Node, Plan]
 def place_all(nodes: Sequence[Node], hw: Hardware, outputs: set[int]) -> tuple[list[Plan], Repeat | None]:
     """The plans of ``nodes``, in order, and which of them repeat: blocks of plans that are equal but for names.
 
-    ``outputs`` are the storages that the model returns. What one image of a batch returns counts as such.
+    ``outputs`` are the storages that the model returns.
     """
     readers: dict[int, list[Node]] = {}
-    joins = [node for node in nodes if node.type == JOIN_BATCH]
-    outputs = outputs.union(value.storage for node in joins for value in node.inputs)
     for node in nodes:
-        if node.type == JOIN_BATCH:
-            continue
         for value in node.inputs:
             readers.setdefault(value.storage, []).append(node)
     placer = Placer(hw, _MADE, readers, {node.output.storage: node.kind for node in nodes}, outputs)

@@ -1,0 +1,1 @@
+"""Measurements: taking them on a real NPU, their file, and reading those and benchmark_app's."""

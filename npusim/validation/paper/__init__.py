@@ -1,0 +1,1 @@
+"""The XAMBA paper's speed-ups, in its setting, and the page about them."""

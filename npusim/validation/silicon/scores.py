@@ -1,0 +1,187 @@
+"""npusim against what real NPUs were measured to do, beside the vendor's own estimate where there is one.
+
+A row is predicted under the performance hint that it was measured with (`npusim.hints`), on the shipped file of its
+platform, or of the machine where that has one of its own. Rows of use ``score`` count by their error, rows of use
+``trend`` by their order, rows of use ``steps`` by how much longer than the smallest of its family a network takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import nan
+from statistics import median
+
+from npusim.hardware.schema import Hardware
+from npusim.hints import Seen, compiled_for, seen
+from npusim.validation.schedules.references import open_reference
+from npusim.validation.schedules.scores import spearman
+from npusim.validation.silicon.measurements import Measurement, Shares
+
+#: The shipped file that stands for the silicon of a platform.
+HARDWARE = {"3720": "meteorlake.yaml", "4000": "lunarlake.yaml", "5010": "pantherlake.yaml"}
+#: Shipped files of machines that run the NPU of their platform at another clock, by what their name contains.
+MACHINES = {"Arrow Lake-S": "arrowlake.yaml"}
+#: The same networks in the packaged reference schedules.
+CASES = {
+    "resnet-50": "resnet50",
+    "resnet-50-int8": "resnet50_int8",
+    "mobilenet-v2": "mobilenet-v2",
+    "bert-base": "bert-base_s128",
+    "bert-base-int8": "bert-base_s128_int8",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One measured row and what is predicted for it, µs; ``vendor_us`` is the compiler's estimate of one inference on
+    as many tiles, None where the packaged schedules have none."""
+
+    row: Measurement
+    predicted_us: float
+    vendor_us: float | None
+
+    @property
+    def error(self) -> float:
+        """Signed relative error of npusim."""
+        return self.predicted_us / self.row.measured_us - 1
+
+    @property
+    def vendor_error(self) -> float:
+        """Signed relative error of the vendor's estimate; nan where there is none."""
+        return nan if self.vendor_us is None else self.vendor_us / self.row.measured_us - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A speed-up, as measured and as predicted."""
+
+    what: str
+    measured: float
+    predicted: float
+
+    @property
+    def error(self) -> float:
+        """Signed relative error."""
+        return self.predicted / self.measured - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Bottleneck:
+    """The engine that keeps an operator longest, and its share of the busy time, as measured and as predicted."""
+
+    shares: Shares
+    predicted: str
+    predicted_shares: Mapping[str, float]
+
+    @property
+    def right(self) -> bool:
+        """Whether it is the engine that was measured."""
+        return self.predicted == self.shares.bottleneck
+
+
+def predict(
+    rows: Sequence[Measurement],
+    hardware: Mapping[str, Hardware],
+    progress: Callable[[int], None] = lambda _: None,
+) -> list[Scored]:
+    """The rows with their predictions, in order; ``hardware`` by platform, and by the names of ``MACHINES`` where it
+    has them. ``progress`` hears how many are done.
+
+    Raises UserError for a workload that cannot be lowered.
+    """
+    known: dict[tuple[str, int | None, str, str], Seen] = {}
+    vendor = vendor_estimates()
+    found = []
+    for done, row in enumerate(rows, 1):
+        machine = next((name for name in MACHINES if name in row.device and name in hardware), row.platform)
+        hw = hardware[machine]
+        source = row.model_source
+        key = (source.name, row.tokens, machine, row.metric)
+        if key not in known:
+            known[key] = seen(source.graph(), hw, row.metric, allow_guess=True)
+        case = CASES.get(source.name, "")
+        estimate = vendor.get((case, row.platform, compiled_for(hw, row.metric).tiles))
+        found.append(Scored(row, known[key].us, estimate))
+        progress(done)
+    return found
+
+
+def vendor_estimates() -> dict[tuple[str, str, int], float]:
+    """The compiler's estimate, µs, by case, platform and tiles, of the packaged schedules."""
+    rows = open_reference(sets=["vendor_schedules"]).rows
+    return {
+        (row.case, row.platform, row.tiles): row.truth["total_us"] for row in rows if "total_us" in row.truth
+    }
+
+
+def median_error(found: Iterable[Scored]) -> float:
+    """Median absolute error of npusim; nan of no rows."""
+    errors = [abs(one.error) for one in found]
+    return median(errors) if errors else nan
+
+
+def vendor_median_error(found: Iterable[Scored]) -> float:
+    """Median absolute error of the vendor's estimate over the rows that have one; nan of none."""
+    errors = [abs(one.vendor_error) for one in found if one.vendor_us is not None]
+    return median(errors) if errors else nan
+
+
+def rank(found: Sequence[Scored]) -> float:
+    """Spearman's correlation of predicted with measured times."""
+    return spearman([one.predicted_us for one in found], [one.row.measured_us for one in found])
+
+
+def precision_speedups(found: Iterable[Scored]) -> list[Ratio]:
+    """INT8 over FP16, by network, machine and release, where both were measured."""
+    return _ratios(found, lambda row: row.precision, ("FP16", "INT8"), "INT8 / FP16")
+
+
+def platform_speedups(found: Iterable[Scored]) -> list[Ratio]:
+    """4000 over 3720, by network, precision and metric, within one release of the source."""
+    return _ratios(found, lambda row: row.platform, ("3720", "4000"), "4000 / 3720")
+
+
+def size_steps(found: Iterable[Scored]) -> list[Ratio]:
+    """How much longer than the smallest of its family a network takes, ms, all else of a published table equal: a time
+    that is the same for all (a Python harness around the call) does not matter."""
+    groups: dict[tuple[str, ...], list[Scored]] = {}
+    for one in found:
+        if one.row.use == "steps":
+            row = one.row
+            key = (row.workload[:-1], row.precision, row.platform, row.device, row.openvino)
+            groups.setdefault(key, []).append(one)
+    steps = []
+    for (_, *same), members in groups.items():
+        first, *others = sorted(members, key=lambda one: one.row.measured_us)
+        for one in others:
+            what = f"{one.row.workload} - {first.row.workload}: {' '.join(same)}"
+            measured, predicted = (
+                (a - b) / 1e3
+                for a, b in (
+                    (one.row.measured_us, first.row.measured_us),
+                    (one.predicted_us, first.predicted_us),
+                )
+            )
+            steps.append(Ratio(what, measured, predicted))
+    return steps
+
+
+def _ratios(
+    found: Iterable[Scored], by: Callable[[Measurement], str], values: tuple[str, str], name: str
+) -> list[Ratio]:
+    """Speed-ups from the first of two values of a field to the second, all else of a published table equal."""
+    groups: dict[tuple[str, ...], dict[str, Scored]] = {}
+    for one in found:
+        row = one.row
+        machine = () if name.startswith("4000") else (row.platform, row.device)
+        precision = (row.precision,) if name.startswith("4000") else ()
+        key = (row.workload, *precision, row.metric, *machine, row.openvino)
+        groups.setdefault(key, {})[by(row)] = one
+    ratios = []
+    for key, both in groups.items():
+        if set(values) <= both.keys():
+            slow, fast = (both[value] for value in values)
+            measured = slow.row.measured_us / fast.row.measured_us
+            ratios.append(Ratio(f"{name}: {' '.join(key)}", measured, slow.predicted_us / fast.predicted_us))
+    return ratios

@@ -1,0 +1,1 @@
+"""Schedules and profiles that were made elsewhere, read and compared with simulations."""

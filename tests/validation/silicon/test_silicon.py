@@ -1,0 +1,193 @@
+"""Measured rows and their scores. Predictions of all rows take minutes, so a few cheap ones stand for them here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset15 as op
+from typer.testing import CliRunner
+
+import workloads
+from npusim.cli.app import app
+from npusim.errors import UserError
+from npusim.graph import from_openvino
+from npusim.hardware import load_hardware
+from npusim.source import ModelSource
+from npusim.validation.measure.to_score import rows_of
+from npusim.validation.schedules.references import open_reference
+from npusim.validation.silicon.document import silicon_document
+from npusim.validation.silicon.engines import layer_shares
+from npusim.validation.silicon.measurements import Measurement, measurements, operator_shares
+from npusim.validation.silicon.scores import (
+    CASES,
+    HARDWARE,
+    Scored,
+    median_error,
+    platform_speedups,
+    precision_speedups,
+    predict,
+    size_steps,
+    vendor_estimates,
+    vendor_median_error,
+)
+
+
+def rows(**wanted: object) -> list[Measurement]:
+    return [row for row in measurements() if all(getattr(row, k) == v for k, v in wanted.items())]
+
+
+def test_every_row_says_what_it_is() -> None:
+    assert len(set(measurements())) == len(measurements()) > 150
+    for row in measurements():
+        assert row.measured_us > 0
+        assert row.source
+        assert row.shows
+        assert row.grade in ("A", "B+", "B", "C")
+        assert row.platform in HARDWARE
+        assert row.use in ("score", "trend", "steps", "aside") or row.use.startswith("no: ")
+        if row.use in ("score", "trend", "steps"):
+            assert row.model_source.workload in workloads.names()
+
+
+@pytest.mark.parametrize("workload", ["resnet-50", "mobilenet-v2", "bert-base", "yolov8n"])
+def test_both_machines_were_measured_in_both_precisions(workload: str) -> None:
+    for platform in ("3720", "4000"):
+        found = {(row.precision, row.metric) for row in rows(workload=workload, platform=platform, grade="A")}
+        assert found == {("FP16", "throughput"), ("INT8", "throughput"), ("INT8", "latency")}
+
+
+def test_transcribed_figures() -> None:
+    """As the guide to the measurements quotes them: 2073 FPS and 0.74 ms of ResNet-50 INT8 on a 288V."""
+    found = {
+        row.metric: row.measured_us for row in rows(workload="resnet-50", platform="4000", precision="INT8")
+    }
+    assert found == pytest.approx({"throughput": 1e6 / 2072.98, "latency": 740.0})
+
+
+def test_operators_were_measured_up_to_8192_tokens() -> None:
+    trend = rows(use="trend")
+    assert len(trend) == 51
+    assert {row.tokens for row in trend} == {128, 512, 1024, 2048, 4096, 8192}
+    assert {one.workload for one in operator_shares()} == {row.workload for row in trend}
+    assert all(one.dpu + one.dma + one.shave == pytest.approx(100, abs=0.2) for one in operator_shares())
+
+
+def test_vendor_estimates_are_those_of_the_schedules() -> None:
+    found = vendor_estimates()
+    assert set(CASES.values()) <= {case for case, _, _ in found}
+    truth = {(row.case, row.platform, row.tiles): row.truth["total_us"] for row in open_reference().rows}
+    assert found["resnet50", "4000", 6] == truth["resnet50", "4000", 6] == pytest.approx(1436.665)
+
+
+def test_cheap_rows_are_predicted_well() -> None:
+    """MobileNet-v2 within 12 % (every row of it is), and nearer than the vendor's estimate where there is one."""
+    hardware = {platform: load_hardware(file) for platform, file in HARDWARE.items()}
+    found = predict(rows(workload="mobilenet-v2", use="score"), hardware)
+    assert len(found) == 12
+    assert max(abs(one.error) for one in found) < 0.12
+    assert median_error(one for one in found if one.vendor_us) < vendor_median_error(found)
+    document = silicon_document("silicon", found, [])
+    promised = {
+        "model",
+        "platform",
+        "precision",
+        "metric",
+        "grade",
+        "measured_us",
+        "predicted_us",
+        "vendor_us",
+        "source",
+    }
+    assert promised <= set(document["rows"][0])
+    again = predict([one.row for one in found], hardware)
+    assert json.dumps(document) == json.dumps(silicon_document("silicon", again, []))
+
+
+def test_larger_networks_are_compared_with_the_smallest_of_their_family() -> None:
+    """A constant that a harness adds to all does not matter; another release, machine or precision does."""
+    steps = rows(use="steps", platform="4000")
+    shifted = [Scored(row, row.measured_us - 5000.0, None) for row in steps]
+    found = size_steps(shifted)
+    assert len(found) == len(steps) // 5 * 4
+    assert all(one.error == pytest.approx(0, abs=1e-9) for one in found)
+    assert [one.measured for one in found if one.what.startswith("yolo11x")] == pytest.approx([35.58, 25.13])
+
+
+def test_arrow_lake_is_predicted_by_its_own_file() -> None:
+    row = rows(workload="yolo11n", device="Ultra 7 265K (Arrow Lake-S)", precision="FP16")[0]
+    hardware = {"3720": load_hardware("meteorlake.yaml"), "Arrow Lake-S": load_hardware("arrowlake.yaml")}
+    (own,), (platform,) = predict([row], hardware), predict([row], {"3720": hardware["3720"]})
+    assert own.predicted_us < platform.predicted_us
+
+
+def test_speedups_compare_equal_rows_only() -> None:
+    base = rows(workload="resnet-50", platform="3720", metric="throughput", precision="FP16")[0]
+    int8 = replace(base, precision="INT8", measured_us=base.measured_us / 2)
+    lunar = replace(base, platform="4000", device="another", measured_us=base.measured_us / 4)
+    other = replace(int8, metric="latency")
+    scored = [Scored(row, row.measured_us, None) for row in (base, int8, lunar, other)]
+    assert [one.measured for one in precision_speedups(scored)] == [2.0]
+    assert [one.measured for one in platform_speedups(scored)] == [4.0]
+    assert all(one.error == 0 for one in (*precision_speedups(scored), *platform_speedups(scored)))
+
+
+def test_shares_of_layers_add_up() -> None:
+    from npusim import api
+
+    hw = load_hardware("meteorlake.yaml")
+    x, y = op.parameter([256, 64], np.float16), op.parameter([256, 64], np.float16)
+    weight = op.constant(np.ones((64, 64), np.float16))
+    for first, moves in ((op.concat([x, y], 0), True), (op.add(x, y), False)):  # a Concat computes nothing
+        graph = from_openvino(ov.Model([op.matmul(first, weight, False, False)], [x, y], "two"))
+        shares = layer_shares(api.simulate(api.lower(graph, hw), hw))
+        assert sum(shares.values()) == pytest.approx(100)
+        assert (shares["dma"] > 0) == moves
+        assert shares["dpu"] > 0
+
+
+def test_toeplitz_attention_is_the_ops_that_the_paper_counts() -> None:
+    """Seven on the DPU, three that move data, none on SHAVE (arXiv 2509.25155, section III-D)."""
+    ops = [one.type for one in ModelSource("toeplitz-attention", tokens=512).graph().ops]
+    assert sum(one in ("MatMul", "Convolution") for one in ops) == 7
+    assert set(ops) <= {"MatMul", "Convolution", "Reshape", "Convert", "Parameter", "Result", "Constant"}
+
+
+def test_the_command_scores_a_users_table(tmp_path: Path) -> None:
+    table = tmp_path / "mine.csv"
+    table.write_text("model,metric,measured_us,platform\nmobilenet-v2,throughput,327.2,4000\n")
+    slow = tmp_path / "slow.yaml"
+    serial_us = load_hardware("lunarlake.yaml").host.serial_us + 1000
+    slow.write_text(f"extends: lunarlake.yaml\nhost: {{serial_us: {serial_us}}}\n")
+    plain, slower = (
+        json.loads(CliRunner().invoke(app, ["validate", "--against", str(table), "--json", *more]).stdout)
+        for more in ([], ["--hw", str(slow)])
+    )
+    assert plain["rows"][0]["vendor_us"] == pytest.approx(303.659)
+    assert slower["rows"][0]["predicted_us"] == pytest.approx(plain["rows"][0]["predicted_us"] + 1000)
+    shown = CliRunner().invoke(app, ["validate", "--against", str(table)]).stdout
+    assert "median error over 1 scored rows" in shown
+
+
+@pytest.mark.parametrize(("name", "precision"), [("bert-base-int4", "INT4"), ("mobilenet-v2-fp8", "FP8"),
+                                                 ("mobilenet-v2-int8", "INT8"), ("mobilenet-v2", "FP16")])  # fmt: skip
+def test_a_row_has_the_precision_of_its_model(name: str, precision: str, tmp_path: Path) -> None:
+    table = tmp_path / "mine.csv"
+    table.write_text(f"model,metric,measured_us,platform\n{name},latency,1000,5010\n")
+    [row] = rows_of(str(table), None)
+    assert row.precision == precision
+    published = replace(row, given=None, workload=name.removesuffix(f"-{precision.lower()}"))
+    assert published.model_source.name == name
+
+
+def test_what_cannot_be_scored_is_refused() -> None:
+    with pytest.raises(UserError, match="--platform 6000: no such row in silicon; there is 3720, 4000, 5010"):
+        rows_of("silicon", "6000")
+    with pytest.raises(UserError, match="--against silicon and --tiles contradict"):
+        CliRunner().invoke(app, ["validate", "--against", "silicon", "--tiles", "2"], catch_exceptions=False)
+    with pytest.raises(UserError, match="--against vendor and --hw contradict"):
+        CliRunner().invoke(app, ["validate", "--hw", "lunarlake.yaml"], catch_exceptions=False)
