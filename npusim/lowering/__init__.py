@@ -8,7 +8,7 @@ from npusim.graph.ir import Graph
 from npusim.hardware.schema import Hardware
 from npusim.lowering import laws
 from npusim.lowering.fuse.fuse import fuse
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Copy
 from npusim.lowering.layout.in_place import write_in_place
 from npusim.lowering.layout.orders import write_as_read
 from npusim.lowering.passes import Module, Pass, run_passes
@@ -66,7 +66,7 @@ def _fuse(module: Module, hw: Hardware) -> Module:
     loose = [value for value in outputs if value.storage not in made or value.partial]
     if loose:
         name = module.graph.tensors[module.graph.outputs[0]].name
-        nodes.append(Node("copy", name, "Result", loose, loose[0]))
+        nodes.append(Copy(name, "Result", tuple(loose), loose[0]))
     return replace(module, nodes=nodes, outputs=outputs)
 
 
@@ -87,7 +87,7 @@ def _orders(module: Module, hw: Hardware) -> Module:
 
 def _place(module: Module, hw: Hardware) -> Module:
     """Choose engine, split and slices of every node; equal layers are planned once."""
-    plans, repeat = place_all(module.nodes, hw, module.returned)
+    plans, repeat = place_all(module.nodes, hw, module.returned, module.homes)
     return replace(module, plans=plans, repeat=repeat)
 
 

@@ -44,7 +44,7 @@ def _nodes_in_order(module: Module, hw: Hardware) -> str | None:
     for node in module.nodes:
         missing = [value for value in node.inputs if value.storage not in known]
         if missing:
-            return f"node '{node.name}' ({node.kind}) reads what a later one makes"
+            return f"node '{node.name}' ({type(node).__name__}) reads what a later one makes"
         known.add(node.output.storage)
     return None
 

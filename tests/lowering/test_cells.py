@@ -9,7 +9,7 @@ import pytest
 
 from npusim.hardware import load_hardware
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Depthwise, Eltwise, Reduce, Scale, Transpose, Unary, Window
 from npusim.lowering.ir.plan import Plan, cmx_capacity
 from npusim.lowering.ir.values import Value
 from npusim.lowering.plans.dpu.depthwise import plan_activation, plan_depthwise, plan_scale
@@ -42,9 +42,9 @@ class Storages:
         return Value(self.next, value.shape, value.bits, value.stored_bits)
 
 
-def node(kind: str, shape: tuple[int, ...], out: tuple[int, ...] | None = None, **params: object) -> Node:
-    """A node with one activation input."""
-    return Node(kind, "op", "Op", [Value(0, shape)], Value(1, out or shape), params)  # type: ignore[arg-type]
+def op(shape: tuple[int, ...], *others: Value) -> tuple[str, str, tuple[Value, ...], Value]:
+    """Name, type, operands and result of an op whose result is like its first operand."""
+    return "op", "Op", (Value(0, shape), *others), Value(1, shape)
 
 
 def dpu(plan: Plan, part: int = 0, tile: int = 0) -> list[tuple[int, int, int]]:
@@ -90,15 +90,14 @@ def test_kernels_of_a_chain() -> None:
 
 
 def test_add_is_split_over_planes(hw: Hardware) -> None:
-    add = node("eltwise", (1, 24, 256, 256))
-    add.inputs.append(Value(5, (1, 24, 256, 256)))
-    plan = plan_add(add, hw)
+    shape = (1, 24, 256, 256)
+    plan = plan_add(Eltwise(*op(shape, Value(5, shape)), kernel="add"), hw)
     assert len(plan.slices) == 2
     assert dpu(plan) == [(6, 128, 256)]
 
 
 def test_activation_on_planes_is_widened_first(hw: Hardware) -> None:
-    before, pool = plan_activation(node("unary", (1, 24, 256, 256)), hw, Storages())  # relu_l
+    before, pool = plan_activation(Unary(*op((1, 24, 256, 256)), kernel="relu"), hw, Storages())  # relu_l
     assert (len(before.slices), len(pool.slices)) == (2, 3)
     assert dpu(before) == [(24, 64, 128)]
     assert dpu(pool) == [(64, 86, 32)]
@@ -106,25 +105,25 @@ def test_activation_on_planes_is_widened_first(hw: Hardware) -> None:
 
 
 def test_activation_on_one_plane_needs_no_permute(hw: Hardware) -> None:
-    (plan,) = plan_activation(node("unary", (1, 1, 256, 1536)), hw, Storages())  # relu_t
+    (plan,) = plan_activation(Unary(*op((1, 1, 256, 1536)), kernel="relu"), hw, Storages())  # relu_t
     assert dpu(plan) == [(48, 128, 16)]
 
 
 def test_gamma_is_folded_into_four_rows(hw: Hardware) -> None:
-    (plan,) = plan_scale(node("scale", (1, 1, 256, 1536), axis=3), hw, Storages())  # rms_1x1x256x1536
+    (plan,) = plan_scale(Scale(*op((1, 1, 256, 1536)), axis=3), hw, Storages())  # rms_1x1x256x1536
     assert dpu(plan) == [(1, 64, 1024), (1, 64, 512)]
 
 
 def test_scale_with_few_rows_splits_channels(hw: Hardware) -> None:
-    (plan,) = plan_scale(node("scale", (1, 1, 4, 768), axis=3), hw, Storages())  # rms_1x1x4x768
+    (plan,) = plan_scale(Scale(*op((1, 1, 4, 768)), axis=3), hw, Storages())  # rms_1x1x4x768
     assert dpu(plan) == [(1, 4, 192)]
     assert plan.out_dist is not None
     assert plan.out_dist.whole
 
 
 def test_depthwise_image_goes_through_ddr_where_pixels_are_folded(hw: Hardware) -> None:
-    conv = node("dwconv", (1, 144, 56, 56), kernel=(3, 3), stride=(1, 1), pads=(1, 1, 1, 1))
-    conv.inputs.append(Value(5, (144, 1, 1, 3, 3), constant=True))
+    weights = Value(5, (144, 1, 1, 3, 3), constant=True)
+    conv = Depthwise(*op((1, 144, 56, 56), weights), window=Window((3, 3), pads=(1, 1, 1, 1)))
     before, plan = plan_depthwise(conv, hw, Storages())
     assert dpu(before) == [(144, 49, 16)]
     assert before.out_dist is None
@@ -133,8 +132,8 @@ def test_depthwise_image_goes_through_ddr_where_pixels_are_folded(hw: Hardware) 
 
 
 def test_product_with_runtime_weights(hw: Hardware) -> None:
-    square = node("eltwise", (1, 1, 4, 1536), kernel="square")  # pow2_u
-    square.inputs.append(square.inputs[0])
+    shape = (1, 1, 4, 1536)  # pow2_u
+    square = Eltwise(*op(shape, Value(0, shape)), kernel="square")
     assert is_runtime_scale(square)
     plan = plan_runtime_scale(square, hw)
     assert len(plan.slices[0].loads) == 13
@@ -156,14 +155,7 @@ def test_product_with_runtime_weights(hw: Hardware) -> None:
 )
 def test_tasks_of_reductions(hw: Hardware, shape: tuple[int, ...], axis: int, counts: list[int]) -> None:
     out = tuple(1 if d == axis else s for d, s in enumerate(shape))
-    reduce = node("reduce", shape, out, reduce="max", axes=(axis,))
-    order = reduce.inputs[0].memory_order
-    dims = [shape[d] for d in order]
-    place = order.index(axis)
-    before = 1
-    for d in dims[:place]:
-        before *= d
-    reduce.params["view"] = (before, shape[axis], reduce.inputs[0].elements // before // shape[axis])
+    reduce = Reduce("op", "Op", (Value(0, shape),), Value(1, out), by="max", axes=(axis,))
     plans = plan_reduce(reduce, hw, Storages())
     assert [sum(len(s.computes) for s in p.slices) for p in plans] == counts
 
@@ -171,11 +163,11 @@ def test_tasks_of_reductions(hw: Hardware, shape: tuple[int, ...], axis: int, co
 def test_permute_of_odd_rows_is_done_by_dma(hw: Hardware) -> None:
     value = Value(0, (1, 20, 30, 50))
     turned = Value(1, (1, 20, 30, 50), order=(0, 1, 3, 2))
-    plan = plan_permute(Node("transpose", "t", "Transpose", [value], turned), hw)
+    plan = plan_permute(Transpose("t", "Transpose", (value,), turned), hw)
     assert all(isinstance(w, DmaWork) for _, w in plan.slices[0].computes)
     aligned = Value(0, (1, 24, 256, 256))
     plan = plan_permute(
-        Node("transpose", "t", "Transpose", [aligned], Value(1, aligned.shape, order=(0, 1, 3, 2))), hw
+        Transpose("t", "Transpose", (aligned,), Value(1, aligned.shape, order=(0, 1, 3, 2))), hw
     )
     assert len(plan.slices) == 2
 

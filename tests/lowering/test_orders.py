@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Bmm, Eltwise, Node, Transpose, Unary
 from npusim.lowering.ir.values import Value
 from npusim.lowering.layout.orders import write_as_read
 
@@ -15,16 +15,17 @@ def chain(operand: Value, shape: tuple[int, ...] = SHAPE, order: tuple[int, ...]
     """A Select, a transpose of its result, and a reader."""
     masked, turned = Value(2, shape), Value(3, shape, order=order)
     return [
-        Node("eltwise", "where", "Select", [operand, MASK], masked, {"kernel": "select_2in"}),
-        Node("transpose", "matmul", "MatMul", [masked], turned),
-        Node("bmm", "matmul", "MatMul", [MASK, turned], Value(4, shape)),
+        Eltwise("where", "Select", (operand, MASK), masked, kernel="select_2in"),
+        Transpose("matmul", "MatMul", (masked,), turned),
+        Bmm("matmul", "MatMul", (MASK, turned), Value(4, shape), m=1, n=1, k=1),
     ]
 
 
 def test_an_operand_along_one_dimension_does_not_mind() -> None:
     """Where_1 of mamba2-130m_l1_t4_cumba: no permute before its MatMul."""
     select, matmul = write_as_read(chain(Value(0, (24, 256, 1))), set())
-    assert (select.kind, select.output.order) == ("eltwise", TURNED)
+    assert isinstance(select, Eltwise)
+    assert select.output.order == TURNED
     assert matmul.inputs[1] == select.output
 
 
@@ -36,7 +37,7 @@ def test_a_full_operand_minds() -> None:
 def test_a_result_that_others_read_stays() -> None:
     nodes = chain(Value(0, (24, 256, 1)))
     assert write_as_read(nodes, {2}) == nodes
-    other = Node("unary", "exp", "Exp", [nodes[0].output], Value(5, SHAPE), {"kernel": "exp"})
+    other = Unary("exp", "Exp", (nodes[0].output,), Value(5, SHAPE), kernel="exp")
     assert write_as_read([*nodes, other], set()) == [*nodes, other]
 
 

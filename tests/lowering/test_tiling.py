@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from npusim.hardware import load_hardware
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Conv
 from npusim.lowering.ir.values import Value
 from npusim.lowering.tile.matmul import Tiler
 from npusim.lowering.tile.slices import Cut
@@ -14,8 +14,8 @@ MACHINES = {"3720": "meteorlake-vpunn", "4000": "lunarlake-vpunn", "5010": "pant
 
 
 def tiler(platform: str, m: int, k: int, n: int) -> Tiler:
-    values = [Value(0, (m, k)), Value(1, (n, k), constant=True)]
-    node = Node("conv", "x", "MatMul", values, Value(2, (m, n)), {"m": m, "k": k, "n": n})
+    values = (Value(0, (m, k)), Value(1, (n, k), constant=True))
+    node = Conv("x", "MatMul", values, Value(2, (m, n)), m=m, k=k, n=n)
     return Tiler(node, load_hardware(f"{MACHINES[platform]}.yaml"))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from npusim.graph.ir import Op
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Bmm, Concat, Conv, Copy, Node, Unary
 from npusim.lowering.ir.values import Value
 from npusim.lowering.rewrite.patterns import Index
 
@@ -21,13 +21,13 @@ FLOAT_BITS = 16
 _BETWEEN = frozenset({"Reshape", "Transpose", "Unsqueeze", "Squeeze", "Add", "FakeQuantize", "FakeConvert"})
 
 
-def projections(index: Index, op: Op, values: list[Value], made: dict[int, Node]) -> list[Node] | None:
+def projections(index: Index, op: Op, values: list[Value], made: dict[int, Node]) -> list[Conv] | None:
     """The MatMuls that make query, key and value, where all three read one tensor and nobody else reads them."""
     heads, rows = values[0].shape[-3:-1] if len(values[0].shape) == 4 else (0, 0)
     if not heads or values[0].shape[0] != 1 or rows > MOST_ROWS or values[1].shape[-2] != rows:
         return None
     nodes = [made.get(v.storage) for v in values]
-    found = [n for n in nodes if n is not None and n.kind == "conv" and "kernel" not in n.params]
+    found = [n for n in nodes if isinstance(n, Conv) and n.window is None]
     alone = all(_only_read_here(index, i) for i in op.inputs[:3])
     return found if len(found) == 3 and alone and len({n.inputs[0].storage for n in found}) == 1 else None
 
@@ -48,7 +48,7 @@ class PerHead:
     """Makes the nodes of one attention. ``storages`` hands out a new storage at each call."""
 
     def __init__(
-        self, op: Op, parts: list[Node], query: Value, storages: Callable[[], int], outlined: bool
+        self, op: Op, parts: list[Conv], query: Value, storages: Callable[[], int], outlined: bool
     ) -> None:
         """Cut the attention of ``op`` whose projections are ``parts`` (query, key, value); ``outlined``: it becomes a
         function of its own if it is of floats (24 of 24 such functions of bert-base_s128 on 4000; its INT8 form has
@@ -62,21 +62,17 @@ class PerHead:
         """A new value."""
         return Value(self.fresh(), shape, bits, bits)
 
-    def project(self, part: Node, bits: int) -> Node:
+    def project(self, part: Conv, bits: int) -> Conv:
         """One head of a projection, with results of so many bits."""
         source, weights = part.inputs[:2]
-        k = part.params["k"]
         out = self.value((self.rows, self.width), bits)
-        params = {**part.params, "n": self.width, "shared": True}
-        return replace(
-            part, inputs=[source, replace(weights, shape=(self.width, k))], output=out, params=params
-        )
+        own = replace(weights, shape=(self.width, part.k))
+        return replace(part, inputs=(source, own), output=out, n=self.width, shared=True)
 
     def product(self, name: str, a: Value, b: Value, n: int, k: int) -> Node:
         """One head's MatMul of two activations; ``b`` was written with k innermost."""
         out = self.value((self.rows, n), FLOAT_BITS)
-        params = {"batch": 1, "m": self.rows, "n": n, "k": k}
-        return Node("bmm", f"{self.op.name}/{name}", self.op.type, [a, b], out, params)
+        return Bmm(f"{self.op.name}/{name}", self.op.type, (a, b), out, m=self.rows, n=n, k=k)
 
     def nodes(self, output: Value) -> tuple[list[Node], Value]:
         """All nodes in order, and the attention's output as they leave it: rows x heads x width in memory."""
@@ -85,8 +81,8 @@ class PerHead:
         if self.outlined:
             source = query.inputs[0]
             copied = replace(source, storage=self.fresh())
-            nodes.append(Node("copy", query.name, query.type, [source, source], copied))
-            query, key, value = (replace(p, inputs=[copied, *p.inputs[1:]]) for p in self.parts)
+            nodes.append(Copy(query.name, query.type, (source, source), copied))
+            query, key, value = (replace(p, inputs=(copied, *p.inputs[1:])) for p in self.parts)
         keys = [self.project(key, key.output.bits) for _ in range(self.heads)]
         nodes += keys
         pieces = []
@@ -94,14 +90,14 @@ class PerHead:
             q = self.project(query, query.output.bits)
             scores = self.product("QK", q.output, keys[head].output, self.rows, self.width)
             weights = self.value(scores.output.shape, scores.output.bits)
-            softmax = {"kernel": "softmax", "axis": 1}
-            soft = Node("unary", f"{self.op.name}/softmax", self.op.type, [scores.output], weights, softmax)
+            name = f"{self.op.name}/softmax"
+            soft = Unary(name, self.op.type, (scores.output,), weights, kernel="softmax", axis=1)
             v = self.project(value, FLOAT_BITS)
             out = self.product("PV", weights, v.output, self.width, self.rows)
             nodes += [q, scores, v, soft, out]
             pieces.append(out.output)
         joined = replace(output, order=(0, 2, 1, 3))
-        nodes.append(Node("concat", self.op.name, self.op.type, pieces, joined, {"axis": 1}))
-        for node in nodes[1:] if self.outlined else ():
-            node.params["function"] = "attention"
+        nodes.append(Concat(self.op.name, self.op.type, tuple(pieces), joined, axis=1))
+        if self.outlined:
+            nodes[1:] = [replace(node, region="attention") for node in nodes[1:]]
         return nodes, joined

@@ -8,9 +8,20 @@ from math import prod
 import numpy as np
 
 from npusim.graph.ir import Op
-from npusim.lowering.fuse.fuser import Fuser, padded, same_order
+from npusim.lowering.fuse.fuser import Fuser, is_outer, padded, same_order
 from npusim.lowering.fuse.outer import CHANNELS_LAST, channels_last_product, heads_last_order, settle_layout
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import (
+    Bmm,
+    Broadcast,
+    Conv,
+    Convert,
+    Depthwise,
+    Eltwise,
+    Node,
+    Pool,
+    Scale,
+    Unary,
+)
 from npusim.lowering.ir.values import Value
 from npusim.lowering.rewrite.patterns import Match
 
@@ -53,37 +64,32 @@ def unary(fuser: Fuser, op: Op) -> None:
     one_slope = op.type == "PRelu" and fuser.values[op.inputs[1]].elements == 1
     kernel = "leakyrelu" if one_slope else op.type.lower()
     node = fuser.producer(source)
-    if (
-        node is not None
-        and node.kind in ("conv", "dwconv", "scale", "bmm", "eltwise")
-        and _fusable(fuser, replace(op, type="LeakyRelu") if one_slope else op, node)
-    ):
-        fuser.absorb(op, source)
-        node.params["post"] = kernel
+    if node is not None and _fusable(fuser, replace(op, type="LeakyRelu") if one_slope else op, node):
+        fuser.absorb(op, source, post=kernel)
         return
+    axis = _axis(fuser, op)
+    repeated = node.batched if isinstance(node, Eltwise) and axis is None else 0
+    low = float(op.attrs["min"]) if op.type == "Clamp" else None
     out = replace(fuser.fresh(op), order=value.order)
-    params = _unary_params(fuser, op)
-    if node is not None and "batched" in node.params and "axis" not in params:
-        params["repeated"] = node.params["batched"]
-    settle_layout(fuser, op, fuser.emit("unary", op, [value], out, kernel=kernel, **params))
+    made = Unary(op.name, op.type, (value,), out, kernel=kernel, axis=axis, low=low, repeated=repeated)
+    settle_layout(fuser, op, fuser.emit(op, made))
 
 
-def _unary_params(fuser: Fuser, op: Op) -> dict[str, object]:
+def _axis(fuser: Fuser, op: Op) -> int | None:
+    """The axis that an op of one activation runs along, if any."""
     rank = len(fuser.graph.tensors[op.inputs[0]].shape)
     if op.type in ("SoftMax", "Softmax", "LogSoftmax"):
-        return {"axis": int(op.attrs["axis"]) % rank}
+        return int(op.attrs["axis"]) % rank
     if op.type in ("CumSum", "MVN", "NormalizeL2", "ReduceL1", "ReduceL2", "ReduceProd"):
-        return {"axis": fuser.axes(op.inputs[1], rank)[-1]}
-    if op.type == "Clamp":
-        return {"low": float(op.attrs["min"]), "high": float(op.attrs["max"])}
-    return {"pwl": op.attrs["pwl"]} if "pwl" in op.attrs else {}
+        return fuser.axes(op.inputs[1], rank)[-1]
+    return None
 
 
 def _fusable(fuser: Fuser, op: Op, node: Node) -> bool:
     """Whether the PPE applies this activation behind this node."""
-    if "post" in node.params:
+    if node.post or not isinstance(node, Conv | Depthwise | Scale | Bmm | Eltwise):
         return False
-    if node.kind == "eltwise" and node.type != "Add" and not node.params.get("scaled"):
+    if isinstance(node, Eltwise) and node.type != "Add" and not node.scaled:
         return False
     if "pwl" in op.attrs:
         return bool(op.attrs["lut"])
@@ -94,9 +100,9 @@ def _fusable(fuser: Fuser, op: Op, node: Node) -> bool:
 
 def group(fuser: Fuser, match: Match) -> Node:
     """A group of ops that one kernel with the name of the pattern runs (rms, swish)."""
-    values = [fuser.values[i] for i in match.inputs]
-    out = replace(fuser.fresh(match.root), order=values[0].order)
-    return fuser.emit("unary", match.root, values, out, kernel=match.kind)
+    values = tuple(fuser.values[i] for i in match.inputs)
+    op, out = match.root, replace(fuser.fresh(match.root), order=values[0].order)
+    return fuser.emit(op, Unary(op.name, op.type, values, out, kernel=match.kind))
 
 
 def convert(fuser: Fuser, op: Op) -> None:
@@ -105,13 +111,13 @@ def convert(fuser: Fuser, op: Op) -> None:
     value = fuser.values[op.inputs[0]]
     out = replace(fuser.fresh(op), order=value.order)
     if value.bits != out.bits:
-        fuser.emit("unary", op, [value], out, kernel="convert")
+        fuser.emit(op, Unary(op.name, op.type, (value,), out, kernel="convert"))
     elif (
         value.stored_bits != value.bits
         and fuser.index.readers[op.outputs[0]]
         and op.outputs[0] in fuser.graph.outputs
     ):
-        fuser.emit("convert", op, [value], out)
+        fuser.emit(op, Convert(op.name, op.type, (value,), out))
     else:
         fuser.values[op.outputs[0]] = value
 
@@ -124,9 +130,8 @@ def fake_quantize(fuser: Fuser, op: Op) -> None:
     value = fuser.values[source]
     node = fuser.producer(source)
     if node is not None and _writes_8_bits(node):
-        node.fused = (*node.fused, op.name)
-        node.output = replace(value, bits=8, stored_bits=8, fp8=fp8)
-        fuser.values[op.outputs[0]] = node.output
+        output = replace(value, bits=8, stored_bits=8, fp8=fp8)
+        fuser.values[op.outputs[0]] = fuser.amend(node, fused=(*node.fused, op.name), output=output).output
         return
     out = replace(fuser.fresh(op), bits=8, stored_bits=8, order=value.order, fp8=fp8)
     batch, *rest = value.shape
@@ -134,13 +139,14 @@ def fake_quantize(fuser: Fuser, op: Op) -> None:
     image = len(rest) == 3 and batch == 1 and value.plain and rest[0] <= QUANTISED_CHANNELS
     if image and readers and all(r.type == "Convolution" for r in readers):
         out = replace(out, shape=(batch, QUANTISED_CHANNELS, *rest[1:]), order=CHANNELS_LAST)
-    fuser.emit("convert", op, [value], out, quantize=True)
+    fuser.emit(op, Convert(op.name, op.type, (value,), out, quantize=True))
 
 
 def _writes_8_bits(node: Node) -> bool:
     """Whether a node runs on the DPU, whose results leave it in any type."""
-    kernels = {"eltwise": ("add",), "unary": ("relu", "leakyrelu", "negative")}.get(node.kind, ())
-    return node.kind in ("conv", "dwconv", "scale", "bmm", "pool") or node.params.get("kernel") in kernels
+    return isinstance(node, Conv | Depthwise | Scale | Bmm | Pool) or node.runs(
+        "add", "relu", "leakyrelu", "negative"
+    )
 
 
 # -- several activations ----------------------------------------------------------------------------------------------
@@ -155,20 +161,20 @@ def eltwise(fuser: Fuser, op: Op) -> None:
     exponent = fuser.index.scalar(op.inputs[1]) if op.type == "Power" else None
     if exponent in (2.0, 3.0):
         out = replace(fuser.fresh(op), order=inputs[0].order)
-        fuser.emit("eltwise", op, [inputs[0], inputs[0]], out, kernel="square")
+        fuser.emit(op, Eltwise(op.name, op.type, (inputs[0], inputs[0]), out, kernel="square"))
         return
     inputs = [padded(v, len(shape)) for v in inputs]
     channels = _channels_innermost(fuser, op, inputs, shape)
-    scaled, inputs = channels != inputs, channels
-    outer = op.type == "Multiply" and channels_last_product(inputs, shape)
+    outer = op.type == "Multiply" and channels_last_product(channels, shape)
+    scaled, inputs = channels != inputs and not outer, channels
     order = (
         CHANNELS_LAST if outer else _summed_order(fuser, op, inputs) or _common_order(fuser, inputs, shape)
     )
     inputs = [v if v.constant else fuser.ordered(v, order, op) for v in inputs]
     out = replace(fuser.fresh(op), order=order)
-    params = {"outer": True} if outer else {"scaled": True} if scaled else {}
-    node = fuser.emit("eltwise", op, inputs, out, kernel=op.type.lower(), **params)
-    settle_layout(fuser, op, node)
+    name = op.type.lower()
+    node = Eltwise(op.name, op.type, tuple(inputs), out, kernel=name, outer=outer, scaled=scaled)
+    settle_layout(fuser, op, fuser.emit(op, node))
 
 
 def select(fuser: Fuser, op: Op) -> None:
@@ -186,19 +192,20 @@ def select(fuser: Fuser, op: Op) -> None:
         order = heads_last_order(fuser, second, mask, shape)
         second = second if order else fuser.plain(second, op)
         out = replace(fuser.fresh(op), order=order)
-        fuser.emit("eltwise", op, [second, mask], out, kernel="select_2in", outer=bool(order))
+        node = Eltwise(op.name, op.type, (second, mask), out, kernel="select_2in", outer=bool(order))
+        fuser.emit(op, node)
         return
     order = _full_operand_order([first, second, mask], shape)
     mask, first, second = (v if v.constant else fuser.ordered(v, order, op) for v in (mask, first, second))
     if not mask.constant and mask.bits == 8:
         wide = Value(fuser.storage(), mask.shape, order=mask.order)
-        fuser.add(Node("unary", f"{op.name}/mask", "Convert", [mask], wide, {"kernel": "convert"}))
+        fuser.add(Unary(f"{op.name}/mask", "Convert", (mask,), wide, kernel="convert"))
         mask = wide
-    params: dict[str, object] = {"kernel": "select"}
     batch = shape[-4] if len(shape) > 4 and prod(shape[-4:]) == size else 1
-    if mask.constant and batch > 1 and prod(mask.shape[:-2]) == 1 and not order:
-        params["batched"] = batch
-    fuser.emit("eltwise", op, [mask, first, second], replace(fuser.fresh(op), order=order), **params)
+    served = mask.constant and batch > 1 and prod(mask.shape[:-2]) == 1 and not order
+    out = replace(fuser.fresh(op), order=order)
+    batched = batch if served else 0
+    fuser.emit(op, Eltwise(op.name, op.type, (mask, first, second), out, kernel="select", batched=batched))
 
 
 def _full_operand_order(operands: list[Value], shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -227,8 +234,7 @@ def _common_order(fuser: Fuser, inputs: list[Value], shape: tuple[int, ...]) -> 
     row-major (Mul_6 of Mamba: the part of Exp_1 is reordered, not the state), and where what a transpose of chunks has
     to be moved for anyway is (Mul_5 of Mamba-2 with 2 and 4 chunks)."""
     full = [v for v in inputs if v.elements == prod(shape) and not v.constant]
-    makers = [fuser.made.get(v.storage) for v in full]
-    late = any(n is not None and n.params.get("outer") for n in makers)
+    late = any(is_outer(fuser.made.get(v.storage)) for v in full)
     chunked = any(len(v.memory_order) > 3 for v in full)
     return () if (late or chunked) and any(v.plain for v in full) else _full_operand_order(inputs, shape)
 
@@ -288,45 +294,41 @@ def _with_constant(fuser: Fuser, op: Op, shape: tuple[int, ...]) -> bool:
         return True
     node = fuser.producer(source)
     varying = [d for d, s in enumerate(factor.shape) if s > 1]
-    if node is not None and node.kind == "broadcast" and not varying:
+    if isinstance(node, Broadcast) and not varying:
         _before_broadcast(fuser, op, node, factor)
         return True
-    if node is not None and node.kind in ("conv", "dwconv", "bmm") and "post" not in node.params:
+    if isinstance(node, Conv | Depthwise | Bmm) and not node.post:
         bias = additive and tuple(varying) in ((), value.memory_order[-1:])
-        if (bias and not node.params.get("bias")) or (not additive and not varying):
-            node.params["bias"] = node.params.get("bias") or bias
-            return fuser.absorb(op, source)
+        if (bias and not node.bias) or (not additive and not varying):
+            return fuser.absorb(op, source, bias=node.bias or bias)
     if node is not None and additive and _is_shift_of(node, varying):
-        node.params["bias"] = True
-        return fuser.absorb(op, source)
+        return fuser.absorb(op, source, bias=True)
     out = replace(fuser.fresh(op), order=value.order)
     if additive and tuple(varying) == value.memory_order[-1:] and factor.elements % 16:
         full = replace(factor, shape=value.shape, order=value.order)
-        fuser.emit("eltwise", op, [value, full], out, kernel="add")
+        fuser.emit(op, Eltwise(op.name, op.type, (value, full), out, kernel="add"))
     elif len(varying) <= 1:
         axis = varying[0] if varying else None
-        fuser.emit("scale", op, [value, factor], out, axis=axis, additive=additive)
+        fuser.emit(op, Scale(op.name, op.type, (value, factor), out, axis=axis, additive=additive))
     else:
         kernel = "add" if additive else "multiply"
-        settle_layout(fuser, op, fuser.emit("eltwise", op, [value, factor], out, kernel=kernel))
+        made = fuser.emit(op, Eltwise(op.name, op.type, (value, factor), out, kernel=kernel))
+        settle_layout(fuser, op, made)
     return True
 
 
 def _is_shift_of(node: Node, varying: list[int]) -> bool:
     """Whether a sum with a constant is the shift of the scale before it, one DPU op to the compiler (batch norms behind
     a Concat: densenet121, 61 of 61; HSwish by parts)."""
-    if node.kind != "scale" or "post" in node.params or node.params["additive"] or node.params.get("bias"):
+    if not isinstance(node, Scale) or node.post or node.additive or node.bias:
         return False
-    return not varying or varying == [node.params["axis"]]
+    return not varying or varying == [node.axis]
 
 
 def _before_broadcast(fuser: Fuser, op: Op, node: Node, factor: Value) -> None:
     """Arithmetic with one number behind a Broadcast is done before it, on the small value (bcast_* 3/3)."""
     value = node.inputs[0]
     small = Value(fuser.storage(), value.shape, value.bits, value.bits, order=value.order)
-    fuser.nodes.remove(node)
-    params = {"axis": None, "additive": op.type in _ADDITIVE}
-    fuser.add(Node("scale", op.name, op.type, [value, factor], small, params))
-    fuser.nodes.append(node)
-    node.inputs = [small]
-    fuser.values[op.outputs[0]] = node.output
+    del fuser.made[node.output.storage]
+    fuser.add(Scale(op.name, op.type, (value, factor), small, axis=None, additive=op.type in _ADDITIVE))
+    fuser.values[op.outputs[0]] = fuser.amend(node, inputs=(small,)).output

@@ -11,7 +11,7 @@ from npusim.graph.ir import BITS, Graph, Op
 from npusim.hardware.schema import Software
 from npusim.lowering.fuse import eltwise, matmul, other, reduce, views
 from npusim.lowering.fuse.fuser import Fuser
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Conv, Depthwise, Eltwise, Node, Pool, Scale, Unary
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value
 from npusim.lowering.rewrite.patterns import Match
@@ -73,7 +73,7 @@ def _run(fuser: Fuser) -> None:
         match = fuser.matches.get(op.outputs[0])
         if match is not None:
             node = _GROUPS[match.kind](fuser, match)
-            node.fused = tuple(o.name for o in match.covered if o is not match.root)
+            fuser.amend(node, fused=tuple(o.name for o in match.covered if o is not match.root))
         elif id(op) not in fuser.covered:
             handler = _HANDLERS.get(op.type)
             if handler is None:
@@ -88,23 +88,18 @@ def _write_planes(fuser: Fuser, id: int) -> None:
     permutes): conv_*, dwconv_*: 12 of 12 cases have no task for it."""
     value = fuser.values[id]
     node = fuser.producer(id)
-    if (
-        node is not None
-        and node.kind in ("conv", "dwconv", "pool")
-        and node.output == value
-        and not value.plain
-    ):
-        node.output = fuser.values[id] = replace(value, order=())
+    if isinstance(node, Conv | Depthwise | Pool) and node.output == value and not value.plain:
+        fuser.values[id] = fuser.amend(node, output=replace(value, order=())).output
 
 
 def _writes_wide(node: Node) -> bool:
     """Whether the DPU writes the result as FP32: of a sum of four dimensions (Mamba's of two are converted) or a scale,
     not of a convolution, a pooling or planes that are scaled as channels (6 and 4 cases on 4000)."""
     shape = node.output.shape
-    if node.kind == "eltwise":
+    if isinstance(node, Eltwise):
         same = all(value.elements == node.output.elements for value in node.inputs)
-        return node.params["kernel"] in ("add", "subtract") and same and len(shape) == 4
-    scales = node.kind == "scale" or (node.kind == "unary" and node.params["kernel"] == "negative")
+        return node.runs("add", "subtract") and same and len(shape) == 4
+    scales = isinstance(node, Scale) or node.runs("negative")
     return scales and node.output.plain and not (len(shape) == 3 and shape[1] % CHANNELS == 0)
 
 
@@ -116,10 +111,10 @@ def _result(fuser: Fuser, id: int, value: Value) -> Value:
         return value
     node = fuser.producer(id)
     if node is not None and node.output == value and not fuser.readers.get(id) and _writes_wide(node):
-        node.output = fuser.values[id] = replace(value, bits=32, stored_bits=32)
-        return node.output
+        fuser.values[id] = fuser.amend(node, output=replace(value, bits=32, stored_bits=32)).output
+        return fuser.values[id]
     wide = Value(fuser.storage(), value.shape, bits=32, stored_bits=32)
-    return fuser.add(Node("unary", tensor.name, "Result", [value], wide, {"kernel": "convert"})).output
+    return fuser.add(Unary(tensor.name, "Result", (value,), wide, kernel="convert")).output
 
 
 def fuse(graph: Graph, software: Software, tiles: int) -> tuple[list[Node], list[Value]]:
@@ -134,4 +129,4 @@ def fuse(graph: Graph, software: Software, tiles: int) -> tuple[list[Node], list
         op = fuser.index.maker.get(id) or Op(graph.tensors[id].name, "Result", (), ())
         _write_planes(fuser, id)
         outputs.append(_result(fuser, id, fuser.plain(fuser.values[id], op)))
-    return fuser.nodes, outputs
+    return list(fuser.made.values()), outputs

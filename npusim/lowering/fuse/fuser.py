@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 
 from npusim.errors import UserError
 from npusim.graph.ir import BITS, Graph, Op
 from npusim.hardware.schema import Software
-from npusim.lowering.ir.nodes import Kind, Node
+from npusim.lowering.ir.nodes import Convert, Eltwise, Kernel, Node, Transpose
 from npusim.lowering.ir.values import Value
 from npusim.lowering.rewrite.patterns import find
+
+_Any = TypeVar("_Any", bound=Node)
 
 
 class Fuser:
     """What handlers of ops read and write.
 
-    ``values`` maps a tensor to its value, ``made`` a storage to the node that writes it; ``nodes`` are in execution
-    order. A handler leaves a value for each output of its op, and the nodes that compute it, if any.
+    ``values`` maps a tensor to its value, ``made`` a storage to the node that writes it, in execution order. A handler
+    leaves a value for each output of its op, and the nodes that compute it, if any.
     """
 
     def __init__(self, graph: Graph, software: Software, tiles: int) -> None:
@@ -26,12 +29,11 @@ class Fuser:
         self.graph = graph
         self.software = software
         self.index, self.matches, self.covered = find(graph, software, tiles)
-        self.nodes: list[Node] = []
         self.values: dict[int, Value] = {}
         self.made: dict[int, Node] = {}
         self._storages = 0
         self._moved: dict[
-            tuple[int, tuple[int, ...], tuple[int, ...]], tuple[Node, list[tuple[int, ...]]]
+            tuple[int, tuple[int, ...], tuple[int, ...]], tuple[int, list[tuple[int, ...]]]
         ] = {}
         self.readers: dict[int, list[Op]] = {}
         for op in graph.ops:
@@ -60,7 +62,7 @@ class Fuser:
             if value.stored_bits > value.bits:
                 wide = replace(value, bits=value.stored_bits)
                 self.values[id] = replace(value, storage=self.storage(), stored_bits=value.bits)
-                self.add(Node("convert", tensor.name, "Parameter", [wide], self.values[id]))
+                self.add(Convert(tensor.name, "Parameter", (wide,), self.values[id]))
 
     # -- the graph --------------------------------------------------------------------------------------------------
 
@@ -108,29 +110,28 @@ class Fuser:
         bits = BITS[tensor.dtype]
         return Value(storage=self.storage(), shape=tensor.shape, bits=bits, stored_bits=bits)
 
-    def add(self, node: Node) -> Node:
+    def add(self, node: _Any) -> _Any:
         """Run a node next."""
-        self.nodes.append(node)
         self.made[node.output.storage] = node
         return node
 
-    def emit(
-        self, kind: Kind, op: Op, inputs: list[Value], output: Value | None = None, **params: object
-    ) -> Node:
+    def emit(self, op: Op, node: _Any) -> _Any:
         """Run a node of an op next; it makes the op's first output."""
-        output = output if output is not None else self.fresh(op)
-        node = self.add(Node(kind, op.name, op.type, inputs, output, params))
-        self.values.setdefault(op.outputs[0], output)
-        return node
+        self.values.setdefault(op.outputs[0], node.output)
+        return self.add(node)
 
-    def absorb(self, op: Op, source: int) -> bool:
+    def amend(self, node: _Any, **changes: Any) -> _Any:
+        """Run a node with some fields changed in its stead."""
+        return self.add(replace(node, **changes))
+
+    def absorb(self, op: Op, source: int, **changes: Any) -> bool:
         """Fuse an elementwise op into the DPU op that makes its operand, as its post-processing."""
         node = self.producer(source)
         if node is None:
             return False
-        node.fused = (*node.fused, op.name)
-        node.output = replace(self.values[source], shape=self.shape(op))
-        self.values[op.outputs[0]] = node.output
+        output = replace(self.values[source], shape=self.shape(op))
+        self.amend(node, fused=(*node.fused, op.name), output=output, **changes)
+        self.values[op.outputs[0]] = output
         return True
 
     def plain(self, value: Value, op: Op) -> Value:
@@ -145,17 +146,17 @@ class Fuser:
             return value
         key = _way(value, order)
         if key in self._moved:
-            node, shapes = self._moved[key]
+            storage, shapes = self._moved[key]
+            node = self.made[storage]
             if value.shape not in shapes:
                 shapes.append(value.shape)
-                node.params["copies"] = len(shapes)
+                self.amend(node, copies=len(shapes))
             return replace(node.output, shape=value.shape, order=order)
         moved = Value(self.storage(), value.shape, value.bits, value.bits, order=order)
-        maker = self.made.get(value.storage)
-        params: dict[str, object] = {"reorder": True} if maker and maker.params.get("outer") else {}
-        node = self.add(Node("transpose", op.name, op.type, [value], moved, params))
+        late = is_outer(self.made.get(value.storage))
+        self.add(Transpose(op.name, op.type, (value,), moved, reorder=late))
         if not value.partial:  # parts of one storage are not told apart
-            self._moved[key] = node, [value.shape]
+            self._moved[key] = moved.storage, [value.shape]
         return moved
 
     def written(self, value: Value, order: tuple[int, ...], op: Op) -> Value | None:
@@ -164,14 +165,13 @@ class Fuser:
         9 of 9; with two chunks, which are a fourth dimension, it is moved)."""
         node = self.made.get(value.storage)
         reads = [self.index.readers[i] for i in op.inputs if self.values[i].storage == value.storage]
-        if node is None or node.kind != "eltwise" or not value.plain or node.output != value or reads != [1]:
+        if not isinstance(node, Eltwise) or not value.plain or node.output != value or reads != [1]:
             return None
         if len(value.memory_order) > 3:
             return None
         if any(v.elements == value.elements or not v.plain for v in node.inputs):
             return None
-        node.output = replace(value, order=order)
-        return node.output
+        return self.amend(node, output=replace(value, order=order)).output
 
     def moved(self, value: Value, op: Op) -> Value:
         """The value in row-major order if somebody has had it moved there (CumSum of Mamba-2 behind Where_1)."""
@@ -183,6 +183,11 @@ class Fuser:
         if same_order(value, order):
             return value
         return self.move(value, order or tuple(range(len(value.shape))), op)
+
+
+def is_outer(node: Node | None) -> bool:
+    """Whether a node makes a product that stays channels-last (``fuse.outer``)."""
+    return isinstance(node, Kernel) and node.outer
 
 
 def _way(value: Value, order: tuple[int, ...]) -> tuple[int, tuple[int, ...], tuple[int, ...]]:

@@ -9,7 +9,7 @@ from npusim.errors import UserError
 from npusim.graph.ir import Op
 from npusim.lowering.fuse.attention import PerHead, projections
 from npusim.lowering.fuse.fuser import Fuser, full_order, padded, same_order
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Bmm, Concat, Conv, Depthwise, Pool, Unary, Window
 from npusim.lowering.ir.values import Value
 
 
@@ -25,12 +25,12 @@ def matmul(fuser: Fuser, op: Op) -> None:
             a = a.transposed(swapped)
         a = fuser.plain(a, op)
         n = out.shape[-1]
-        fuser.emit("conv", op, [a, b], out, m=out.elements // n, k=k, n=n, bias=False)
+        fuser.emit(op, Conv(op.name, op.type, (a, b), out, m=out.elements // n, k=k, n=n))
         return
     batched(fuser, op, a, b, ta, tb, out)
 
 
-def batched(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: Value) -> Node:
+def batched(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: Value) -> None:
     """act x act MatMul (or a constant mask times an activation)."""
     rank = max(len(out.shape), 2)
     a, b = padded(a, rank), padded(b, rank)
@@ -45,7 +45,7 @@ def batched(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: V
     right = full_order(b, [*lead, b_columns, b_axis])
     if not b.constant and not same_order(b, right) and k > 1:
         b = fuser.written(b, right, op) or fuser.move(b, right, op)
-    return fuser.emit("bmm", op, [a, b], out, batch=batch, m=m, n=n, k=k)
+    fuser.emit(op, Bmm(op.name, op.type, (a, b), out, batch=batch, m=m, n=n, k=k))
 
 
 def attention(fuser: Fuser, op: Op) -> None:
@@ -56,9 +56,10 @@ def attention(fuser: Fuser, op: Op) -> None:
     if parts is not None:
         outlined = fuser.software.outlined_attention
         nodes, joined = PerHead(op, parts, operands[0], fuser.storage, outlined).nodes(out)
-        kept = [n for n in fuser.nodes if not any(n is part for part in parts)]
-        fuser.nodes = [*kept, *nodes]
-        fuser.made[joined.storage] = nodes[-1]
+        for part in parts:
+            fuser.made.pop(part.output.storage, None)
+        for node in nodes:
+            fuser.add(node)
         fuser.values[op.outputs[0]] = joined
         return
     q, k, v = (fuser.plain(value, op) for value in operands)
@@ -69,10 +70,9 @@ def attention(fuser: Fuser, op: Op) -> None:
     scores = Value(fuser.storage(), (*q.shape[:-1], k.shape[-2]))
     weights = Value(fuser.storage(), scores.shape)
     name = op.name
-    first = batched(fuser, Op(f"{name}/QK", op.type, (), (op.outputs[0],)), q, k, False, True, scores)
+    batched(fuser, Op(f"{name}/QK", op.type, (), (op.outputs[0],)), q, k, False, True, scores)
     fuser.values.pop(op.outputs[0], None)
-    fuser.add(Node("unary", f"{name}/softmax", op.type, [scores], weights, {"kernel": "softmax"}))
-    first.params["heads"] = batch
+    fuser.add(Unary(f"{name}/softmax", op.type, (scores,), weights, kernel="softmax"))
     batched(fuser, Op(f"{name}/PV", op.type, (), op.outputs), weights, v, False, False, out)
 
 
@@ -88,16 +88,13 @@ def _head_by_head(fuser: Fuser, op: Op, operands: tuple[Value, Value, Value], ou
         one = [replace(x, shape=s, order=(), partial=True) for x, s in
                ((q, (rows, depth)), (k, (columns, depth)), (v, (width, columns)))]  # fmt: skip
         scores = Value(fuser.storage(), (rows, columns))
-        params = {"batch": 1, "m": rows, "n": columns, "k": depth}
-        fuser.add(Node("bmm", f"{op.name}/QK", op.type, one[:2], scores, params))
+        fuser.add(Bmm(f"{op.name}/QK", op.type, (one[0], one[1]), scores, m=rows, n=columns, k=depth))
         weights = Value(fuser.storage(), scores.shape)
-        softmax = {"kernel": "softmax", "axis": 1}
-        fuser.add(Node("unary", f"{op.name}/softmax", op.type, [scores], weights, softmax))
+        fuser.add(Unary(f"{op.name}/softmax", op.type, (scores,), weights, kernel="softmax", axis=1))
         piece = Value(fuser.storage(), (rows, width))
-        params = {"batch": 1, "m": rows, "n": width, "k": columns}
-        fuser.add(Node("bmm", f"{op.name}/PV", op.type, [weights, one[2]], piece, params))
+        fuser.add(Bmm(f"{op.name}/PV", op.type, (weights, one[2]), piece, m=rows, n=width, k=columns))
         pieces.append(piece)
-    fuser.emit("concat", op, pieces, out, axis=0)
+    fuser.emit(op, Concat(op.name, op.type, tuple(pieces), out, axis=0))
 
 
 def convolution(fuser: Fuser, op: Op) -> None:
@@ -109,16 +106,13 @@ def convolution(fuser: Fuser, op: Op) -> None:
     spatial = len(kernel)
     flat(op, spatial)
     out = channels_last(fuser.fresh(op), spatial)
-    params = {
-        "kernel": (*kernel, 1)[:2] if spatial == 1 else kernel,
-        "stride": (*strides, 1)[:2] if spatial == 1 else strides,
-        "pads": _pads(op),
-    }
+    window = Window(pair(kernel), pair(strides), _pads(op))
     if grouped and w.shape[0] > 1 and w.shape[1] == 1 and w.shape[2] == 1:
-        fuser.emit("dwconv", op, [x, w], out, **params)
+        fuser.emit(op, Depthwise(op.name, op.type, (x, w), out, window=window))
         return
     n = out.shape[1]
-    fuser.emit("conv", op, [x, w], out, m=out.elements // n, k=x.shape[1], n=n, bias=False, **params)
+    made = Conv(op.name, op.type, (x, w), out, m=out.elements // n, k=x.shape[1], n=n, window=window)
+    fuser.emit(op, made)
 
 
 def pool(fuser: Fuser, op: Op) -> None:
@@ -126,16 +120,9 @@ def pool(fuser: Fuser, op: Op) -> None:
     x = fuser.values[op.inputs[0]]
     kernel, strides = (tuple(int(v) for v in op.attrs[k]) for k in ("kernel", "strides"))
     flat(op, len(kernel))
-    fuser.emit(
-        "pool",
-        op,
-        [x],
-        channels_last(fuser.fresh(op), len(x.shape) - 2),
-        pool="max" if op.type == "MaxPool" else "avg",
-        kernel=(*kernel, 1)[:2],
-        stride=(*strides, 1)[:2],
-        pads=_pads(op),
-    )
+    out = channels_last(fuser.fresh(op), len(x.shape) - 2)
+    window = Window(pair(kernel), pair(strides), _pads(op))
+    fuser.emit(op, Pool(op.name, op.type, (x,), out, window=window, largest=op.type == "MaxPool"))
 
 
 def interpolate(fuser: Fuser, op: Op) -> None:
@@ -147,16 +134,8 @@ def interpolate(fuser: Fuser, op: Op) -> None:
     factors = [max(out / into, into / out) for into, out in zip(before, after, strict=True)]
     linear = not str(op.attrs.get("mode", "nearest")).endswith("nearest")
     kernel = tuple(ceil(factor) if linear else 1 for factor in factors)
-    fuser.emit(
-        "pool",
-        op,
-        [x],
-        channels_last(fuser.fresh(op), len(x.shape) - 2),
-        pool="avg",
-        kernel=(*kernel, 1)[:2],
-        stride=(1, 1),
-        pads=(0,) * 2 * len(before),
-    )
+    out = channels_last(fuser.fresh(op), len(x.shape) - 2)
+    fuser.emit(op, Pool(op.name, op.type, (x,), out, window=Window(pair(kernel)), largest=False))
 
 
 def flat(op: Op, spatial: int) -> None:
@@ -170,6 +149,11 @@ def flat(op: Op, spatial: int) -> None:
 def channels_last(value: Value, spatial: int) -> Value:
     """An NC... value of so many spatial dimensions with its channels innermost in memory."""
     return replace(value, order=tuple(d for d in range(spatial + 2) if d != 1) + (1,))
+
+
+def pair(extents: tuple[int, ...]) -> tuple[int, int]:
+    """Extents of one or two spatial dimensions as those of two."""
+    return extents[0], extents[1] if len(extents) > 1 else 1
 
 
 def _pads(op: Op) -> tuple[int, ...]:

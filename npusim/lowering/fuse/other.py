@@ -10,6 +10,7 @@ from npusim.errors import UserError
 from npusim.graph.ir import BITS, Op
 from npusim.lowering.fuse import matmul
 from npusim.lowering.fuse.fuser import Fuser
+from npusim.lowering.ir.nodes import Concat, Conv, Depthwise, Scale, Unary, Window
 from npusim.lowering.ir.values import Value
 
 #: Ops that one SHAVE kernel of the same name (in lower case) runs over all their operands.
@@ -27,15 +28,15 @@ KERNEL_OPS = frozenset(
 
 def kernel(fuser: Fuser, op: Op) -> None:
     """A SHAVE kernel that reads its operands whole; a further output that is read is written by one more call."""
-    inputs = [
+    inputs = tuple(
         fuser.plain(v, op) for i, v in zip(op.inputs, fuser.operands(op), strict=True) if _data(fuser, i)
-    ]
+    )
     for output in op.outputs:
         if fuser.index.readers[output] or output in fuser.graph.outputs:
             tensor = fuser.graph.tensors[output]
             bits = BITS[tensor.dtype]
             made = Value(fuser.storage(), tensor.shape, bits, bits)
-            fuser.emit("unary", op, inputs, made, kernel=op.type.lower())
+            fuser.emit(op, Unary(op.name, op.type, inputs, made, kernel=op.type.lower()))
             fuser.values[output] = made
 
 
@@ -51,10 +52,10 @@ def detection_output(fuser: Fuser, op: Op) -> None:
     by_class = replace(scores, shape=(batch, priors, classes)).transposed((0, 2, 1))
     rows = replace(fuser.plain(by_class, op), shape=(1, 1, batch * classes, priors), order=())
     ranked = Value(fuser.storage(), rows.shape, rows.bits, rows.bits)
-    fuser.emit("unary", op, [rows], ranked, kernel="detectionoutput", axis=3)
+    fuser.emit(op, Unary(op.name, op.type, (rows,), ranked, kernel="detectionoutput", axis=3))
     kept = min(priors, made.shape[2])
     best = replace(ranked, shape=(1, 1, batch * classes, kept), partial=kept < priors)
-    fuser.emit("unary", op, [best, boxes], made, kernel="detectionoutput")
+    fuser.emit(op, Unary(op.name, op.type, (best, boxes), made, kernel="detectionoutput"))
     fuser.values[op.outputs[0]] = made
 
 
@@ -116,7 +117,7 @@ def batch_norm(fuser: Fuser, op: Op) -> None:
     rank = len(value.shape)
     factor = replace(fuser.values[op.inputs[1]], shape=(1, value.shape[1], *(1,) * (rank - 2)))
     out = replace(fuser.fresh(op), order=value.order)
-    fuser.emit("scale", op, [value, factor], out, axis=1, additive=False)
+    fuser.emit(op, Scale(op.name, op.type, (value, factor), out, axis=1))
 
 
 def group_norm(fuser: Fuser, op: Op) -> None:
@@ -126,10 +127,11 @@ def group_norm(fuser: Fuser, op: Op) -> None:
     n, c = value.shape[:2]
     rows = replace(value, shape=(1, n, groups, value.elements // (n * groups)))
     normal = Value(fuser.storage(), rows.shape, value.bits, value.bits)
-    fuser.emit("unary", op, [rows], normal, kernel="mvn", axis=3)
+    fuser.emit(op, Unary(op.name, op.type, (rows,), normal, kernel="mvn", axis=3))
     factor = replace(fuser.values[op.inputs[1]], shape=(1, c, *(1,) * (len(value.shape) - 2)))
     out = fuser.fresh(op)
-    fuser.emit("scale", op, [replace(normal, shape=value.shape), factor], out, axis=1, additive=False)
+    scaled = replace(normal, shape=value.shape)
+    fuser.emit(op, Scale(op.name, op.type, (scaled, factor), out, axis=1))
     fuser.values[op.outputs[0]] = out
 
 
@@ -142,16 +144,16 @@ def backprop(fuser: Fuser, op: Op) -> None:
     kernel = tuple(w.shape[3:] if grouped else w.shape[2:])
     matmul.flat(op, len(kernel))
     out = matmul.channels_last(fuser.fresh(op), len(kernel))
-    params = {
-        "kernel": (*kernel, 1)[:2], "stride": (1, 1), "pads": tuple(k // 2 for k in kernel) * 2,
-        "grown": int(op.attrs["strides"][0]),
-    }  # fmt: skip
+    pads = tuple(k // 2 for k in kernel) * 2
+    window = Window(matmul.pair(kernel), pads=pads, grown=int(op.attrs["strides"][0]))
     if grouped and w.shape[1] == 1 and w.shape[2] == 1:
-        fuser.emit("dwconv", op, [x, replace(w, shape=(w.shape[0], 1, 1, *kernel))], out, **params)
+        taps = replace(w, shape=(w.shape[0], 1, 1, *kernel))
+        fuser.emit(op, Depthwise(op.name, op.type, (x, taps), out, window=window))
         return
     n = out.shape[1]
     turned = replace(w, shape=(n, w.elements // (n * prod(kernel)), *kernel))
-    fuser.emit("conv", op, [x, turned], out, m=out.elements // n, k=x.shape[1], n=n, bias=False, **params)
+    made = Conv(op.name, op.type, (x, turned), out, m=out.elements // n, k=x.shape[1], n=n, window=window)
+    fuser.emit(op, made)
 
 
 def recurrent(fuser: Fuser, op: Op) -> None:
@@ -173,17 +175,20 @@ def recurrent(fuser: Fuser, op: Op) -> None:
     hidden = r.shape[-1]
     made = Value(fuser.storage(), (batch * steps, directions * gates), x.bits, x.bits)
     matrix = replace(w, shape=(directions * gates, width))
-    params = {"m": batch * steps, "k": width, "n": directions * gates, "bias": True}
-    fuser.emit("conv", op, [replace(x, shape=(batch * steps, width)), matrix], made, **params)
+    read = replace(x, shape=(batch * steps, width))
+    fuser.emit(
+        op, Conv(op.name, op.type, (read, matrix), made, bias=True, m=batch * steps, k=width, n=made.shape[1])
+    )
     results: list[Value] = []
     for _ in range(steps * directions):
         past = Value(fuser.storage(), (batch, gates), x.bits, x.bits)
-        own = {"m": batch, "k": hidden, "n": gates, "bias": True}
         previous = replace(results[-1] if results else state, shape=(batch, hidden), partial=not results)
-        fuser.emit("conv", op, [previous, replace(r, shape=(gates, hidden))], past, **own)
+        own = (previous, replace(r, shape=(gates, hidden)))
+        fuser.emit(op, Conv(op.name, op.type, own, past, bias=True, m=batch, k=hidden, n=gates))
         result = Value(fuser.storage(), (batch, hidden), x.bits, x.bits)
         now = replace(made, shape=(batch, gates), partial=steps * directions > 1)
-        fuser.emit("unary", op, [past, now], result, kernel=op.type.removesuffix("Sequence").lower())
+        kernel = op.type.removesuffix("Sequence").lower()
+        fuser.emit(op, Unary(op.name, op.type, (past, now), result, kernel=kernel))
         results.append(result)
     for output in op.outputs:
         shape = fuser.graph.tensors[output].shape
@@ -191,7 +196,7 @@ def recurrent(fuser: Fuser, op: Op) -> None:
             fuser.values[output] = replace(results[-1], shape=shape)
         else:
             whole = Value(fuser.storage(), shape, x.bits, x.bits)
-            fuser.emit("concat", op, results, whole, axis=0)
+            fuser.emit(op, Concat(op.name, op.type, tuple(results), whole, axis=0))
             fuser.values[output] = whole
 
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from math import prod
 
 from npusim.graph.ir import Op
-from npusim.lowering.fuse.fuser import Fuser
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.fuse.fuser import Fuser, is_outer
+from npusim.lowering.ir.nodes import Concat, Kernel
 from npusim.lowering.ir.values import Value
 
 #: [N, C, H, W] with C innermost in memory.
@@ -37,7 +37,7 @@ def heads_last_order(fuser: Fuser, small: Value, mask: Value, shape: tuple[int, 
     """The memory order of what a mask [T, T] makes of [heads, T] whose heads lie innermost: they stay there (Where_1 of
     Mamba-2 with one whole chunk: t256 on all platforms, t64_c64, base and CumBA). A padded sequence is moved before."""
     maker = fuser.made.get(small.storage)
-    if len(small.memory_order) != 2 or maker is None or maker.kind == "concat":
+    if len(small.memory_order) != 2 or maker is None or isinstance(maker, Concat):
         return ()
     heads = small.memory_order[-1]
     if small.memory_order[0] < heads or prod(mask.shape) != shape[-2] * shape[-1]:
@@ -45,16 +45,14 @@ def heads_last_order(fuser: Fuser, small: Value, mask: Value, shape: tuple[int, 
     return (*(d for d in range(len(shape)) if d != heads), heads)
 
 
-def settle_layout(fuser: Fuser, op: Op, node: Node) -> None:
+def settle_layout(fuser: Fuser, op: Op, node: Kernel) -> None:
     """Mark a node that works on such a product, and change the layout of its result once for all readers unless one of
     them can do without (Mul_4, Mul_5); of Exp_1 every Slice is reordered by itself, since Mul_5 takes its own as it
     is."""
     made = [fuser.made.get(value.storage) for value in node.inputs]
-    if not node.params.get("outer") and not any(n is not None and n.params.get("outer") for n in made):
+    if node.output.plain or not any(map(is_outer, (node, *made))):
         return
-    if node.output.plain:
-        return
-    node.params["outer"] = True
+    node = fuser.amend(node, outer=True)
     if not _carried_on(fuser, op.outputs[0]):
         fuser.values[op.outputs[0]] = replace(fuser.plain(node.output, op), order=())
 

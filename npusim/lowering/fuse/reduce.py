@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
+from typing import Literal
 
 from npusim.graph.ir import Op
 from npusim.lowering.fuse.fuser import Fuser, full_order, padded
 from npusim.lowering.fuse.views import view
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Bmm, Eltwise, Node, Reduce
 from npusim.lowering.ir.values import Value
 from npusim.lowering.rewrite.patterns import Match
 
 #: Ops that the DPU may reduce (the others run as SHAVE kernels of their names), as nodes call them.
-REDUCE_OPS = {"ReduceSum": "sum", "ReduceMean": "mean", "ReduceMax": "max", "ReduceMin": "min"}
+REDUCE_OPS: dict[str, Literal["sum", "mean", "max", "min"]] = {
+    "ReduceSum": "sum", "ReduceMean": "mean", "ReduceMax": "max", "ReduceMin": "min",
+}  # fmt: skip
 #: Elements from which a sum over the innermost axis is a convolution with ones (``convert_reduce_sum_to_conv.cpp`` of
 #: Intel's compiler; 1,536 rows of 4 are, 4,000 in one row are pooled).
 WORTH_CONVOLVING = 4096
@@ -27,7 +30,8 @@ def reduce(fuser: Fuser, op: Op) -> None:
     axes = tuple(a for a in fuser.axes(op.inputs[1], len(value.shape)) if value.shape[a] > 1)
     if not axes:
         if _sums_one_term(fuser, op):
-            fuser.emit("reduce", op, [fuser.plain(value, op)], fuser.fresh(op), reduce="sum", axes=())
+            made = Reduce(op.name, op.type, (fuser.plain(value, op),), fuser.fresh(op), by="sum", axes=())
+            fuser.emit(op, made)
         else:
             view(fuser, op)
         return
@@ -39,7 +43,7 @@ def reduce(fuser: Fuser, op: Op) -> None:
             left = [d for d in range(len(value.shape)) if d not in dropped]
             kept = [left.index(d) for d in kept]
         out = replace(out, order=full_order(out, kept))
-    fuser.emit("reduce", op, [value], out, reduce=REDUCE_OPS[op.type], axes=axes)
+    fuser.emit(op, Reduce(op.name, op.type, (value,), out, by=REDUCE_OPS[op.type], axes=axes))
 
 
 def _sums_one_term(fuser: Fuser, op: Op) -> bool:
@@ -67,12 +71,12 @@ def factor(fuser: Fuser, match: Match) -> Node:
     axis = match.axis
     shape = tuple(1 if d == axis else s for d, s in enumerate(a.shape))
     total = Value(fuser.storage(), shape, a.bits, a.bits, order=a.order)
-    fuser.add(Node("reduce", op.name, op.type, [a], total, {"reduce": "sum", "axes": (axis,)}))
+    fuser.add(Reduce(op.name, op.type, (a,), total, by="sum", axes=(axis,)))
     out = fuser.fresh(op)
     full = tuple(max(x, y) for x, y in zip(shape, b.shape, strict=True))
     whole = replace(out, shape=full, order=b.order)
-    node = fuser.emit("eltwise", op, [b, fuser.ordered(total, b.order, op)], whole, kernel="multiply")
-    node.name, node.type = product.name, product.type
+    factors = (b, fuser.ordered(total, b.order, op))
+    node = fuser.emit(op, Eltwise(product.name, product.type, factors, whole, kernel="multiply"))
     fuser.values[op.outputs[0]] = (
         whole.reshaped(out.shape) or fuser.plain(whole, op).reshaped(out.shape) or out
     )
@@ -102,10 +106,10 @@ def contract(fuser: Fuser, match: Match) -> Node:
     keep = len(out.shape) == len(shape)
     renumber = {d: d if keep or d < axis else d - 1 for d in dims}
     order = [renumber[d] for d in (*batch, *rows, *columns)]
-    node = fuser.emit(
-        "bmm",
-        op,
-        [a, b],
+    made = Bmm(
+        op.name,
+        op.type,
+        (a, b),
         replace(out, order=full_order(out, order)),
         batch=prod(shape[d] for d in batch),
         m=prod(shape[d] for d in rows),
@@ -113,6 +117,7 @@ def contract(fuser: Fuser, match: Match) -> Node:
         k=shape[axis],
         on="dpu" if op.attrs.get("ones") else fuser.software.contraction_engine,
     )
+    node = fuser.emit(op, made)
     if chunked:
         fuser.values[op.outputs[0]] = fuser.plain(node.output, op)
     return node

@@ -8,6 +8,7 @@ from math import prod
 from npusim.graph.ir import Op
 from npusim.lowering.fuse.eltwise import ELTWISE_OPS, by_scalar
 from npusim.lowering.fuse.fuser import Fuser, padded
+from npusim.lowering.ir.nodes import Broadcast, Concat, Gather
 from npusim.lowering.ir.values import Value
 
 # -- views ------------------------------------------------------------------------------------------------------------
@@ -76,7 +77,8 @@ def gather(fuser: Fuser, op: Op) -> None:
         part = replace(value, shape=reduced, partial=reduced != value.shape)
         fuser.values[op.outputs[0]] = part.reshaped(shape) or replace(part, shape=shape, order=())
         return
-    fuser.emit("gather", op, [fuser.plain(value, op), fuser.values[indices]], axis=axis)
+    operands = (fuser.plain(value, op), fuser.values[indices])
+    fuser.emit(op, Gather(op.name, op.type, operands, fuser.fresh(op), axis=axis))
 
 
 def concat(fuser: Fuser, op: Op) -> None:
@@ -85,9 +87,11 @@ def concat(fuser: Fuser, op: Op) -> None:
     axis = int(op.attrs["axis"]) % len(parts[0].shape)
     orders = {value.memory_order for value in parts}
     if len(orders) == 1 and len(parts[0].shape) == 4 and not parts[0].plain:
-        fuser.emit("concat", op, parts, replace(fuser.fresh(op), order=parts[0].order), axis=axis)
+        out = replace(fuser.fresh(op), order=parts[0].order)
+        fuser.emit(op, Concat(op.name, op.type, tuple(parts), out, axis=axis))
         return
-    fuser.emit("concat", op, [fuser.plain(value, op) for value in parts], axis=axis)
+    plain = tuple(fuser.plain(value, op) for value in parts)
+    fuser.emit(op, Concat(op.name, op.type, plain, fuser.fresh(op), axis=axis))
 
 
 def pad(fuser: Fuser, op: Op) -> None:
@@ -100,7 +104,7 @@ def pad(fuser: Fuser, op: Op) -> None:
     out = fuser.fresh(op)
     rest = (out.elements - value.elements,)
     filler = Value(fuser.storage(), rest, value.bits, value.bits, constant=True)
-    fuser.emit("concat", op, [value, filler], out, axis=0)
+    fuser.emit(op, Concat(op.name, op.type, (value, filler), out, axis=0))
 
 
 def broadcast(fuser: Fuser, op: Op) -> None:
@@ -114,4 +118,4 @@ def broadcast(fuser: Fuser, op: Op) -> None:
     if readers and all(o.type in (*ELTWISE_OPS, "Select") and not by_scalar(fuser, o) for o in readers):
         fuser.values[op.outputs[0]] = padded(value, len(shape))
         return
-    fuser.emit("broadcast", op, [fuser.plain(value, op)])
+    fuser.emit(op, Broadcast(op.name, op.type, (fuser.plain(value, op),), fuser.fresh(op)))

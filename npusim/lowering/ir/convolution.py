@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import isqrt
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import POINT, Conv, Depthwise, Node, Pool, Product, Window
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, transfer
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Dist, Value, ceil_div, even, round_up
@@ -31,24 +31,25 @@ def fold_rows(m: int, width: int) -> tuple[int, int]:
     return m, 1
 
 
-def geometry(node: Node, hw: Hardware) -> tuple[int, int]:
+def geometry(node: Product | Depthwise | Pool, hw: Hardware) -> tuple[int, int]:
     """Output height and width of a convolution-like node."""
-    if "kernel" in node.params:
+    if node.window is not None:
         shape = node.output.shape
-        return (shape[2], node.params.get("width", shape[3])) if len(shape) == 4 else (shape[2], 1)
-    return fold_rows(node.params["m"], hw.software.row_fold)
+        return (shape[2], node.window.width or shape[3]) if len(shape) == 4 else (shape[2], 1)
+    return fold_rows(node.m, hw.software.row_fold)
 
 
-def is_stem(node: Node) -> bool:
+def is_stem(node: Product) -> bool:
     """A convolution whose few input channels leave at least half of the padded ones empty: its weights are stored
     sparse, and the DPU skips the zeros (conv_c3_64_h224_k7s2, resnet50, mobilenet-v2)."""
-    return "kernel" in node.params and node.inputs[1].constant and 2 * node.inputs[1].shape[1] <= CHANNELS
+    weights = node.inputs[1]
+    return node.window is not None and weights.constant and 2 * weights.shape[1] <= CHANNELS
 
 
-def folded(node: Node) -> Node:
+def folded(node: Conv, window: Window) -> Conv:
     """A stem with groups of 16 pixels of a row as its input channels and those of 16 / stride pixels as its output
     channels (facts 1.2: 7x7 stride 2 over 3 channels becomes 7x3 over 48, 64 channels become 512)."""
-    (height, width), stride, pads = node.params["kernel"], node.params["stride"], node.params["pads"]
+    (height, width), stride, pads = window.kernel, window.stride, window.pads
     if stride[1] == 1:
         return node
     pixels = CHANNELS // stride[1]
@@ -58,22 +59,16 @@ def folded(node: Node) -> Node:
     left, right = -pads[1], (pixels - 1) * stride[1] - pads[1] + width - 1
     groups = right // CHANNELS - left // CHANNELS + 1
     channels = node.inputs[1].shape[1] * CHANNELS
-    changed = {
-        "kernel": (height, groups), "stride": (stride[0], 1), "width": columns // pixels, "k": channels,
-        "n": node.params["n"] * pixels,
-    }  # fmt: skip
-    return replace(node, params=node.params | changed)
+    wide = replace(window, kernel=(height, groups), stride=(stride[0], 1), width=columns // pixels)
+    return replace(node, window=wide, k=channels, n=node.n * pixels)
 
 
-def flattened(node: Node, tiles: int) -> Node:
+def flattened(node: Conv, window: Window, tiles: int) -> Conv:
     """A 1x1 convolution with fewer rows than tiles as a MatMul over its pixels, whose rows are folded anew: the DPU
     reads pixels one by one, and a row of more than 8,192 could not be one of its tensors' at all."""
-    params = node.params
-    plain = params["kernel"] == params["stride"] == (1, 1) and not any(params["pads"])
-    if not plain or node.output.shape[2] >= tiles or node.output.elements == params["n"]:
+    if not window.point or node.output.shape[2] >= tiles or node.output.elements == node.n:
         return node
-    kept = {name: value for name, value in params.items() if name not in ("kernel", "stride", "pads")}
-    return replace(node, params=kept)
+    return replace(node, window=None)
 
 
 def weight_bytes(channels: int, k: int, bits: int) -> int:
@@ -81,12 +76,12 @@ def weight_bytes(channels: int, k: int, bits: int) -> int:
     return channels * k * bits // 8
 
 
-def channel_bytes(node: Node) -> int:
+def channel_bytes(node: Product) -> int:
     """Bytes of weights and weight table of one output channel; sparse weights are their non-zero values and a bit map,
     each padded to 16 bytes (432 and 448 of conv_c3_64_h224_k7s2 and resnet50), compressed ones of 8 bits have no map
     (160 of resnet50_int8)."""
-    kernel = node.params.get("kernel", (1, 1))
-    reduced = round_up(node.params["k"], CHANNELS) * kernel[0] * kernel[1]
+    kernel = (node.window or POINT).kernel
+    reduced = round_up(node.k, CHANNELS) * kernel[0] * kernel[1]
     weights = node.inputs[1]
     if is_stem(node):
         values = weights.elements // weights.shape[0] * weights.stored_bits // 8
@@ -96,26 +91,25 @@ def channel_bytes(node: Node) -> int:
 
 
 def conv_work(
-    height: int, width: int, channels: int, k: int, node: Node, mode: MpeMode, hw: Hardware
+    height: int, width: int, channels: int, k: int, node: Product, mode: MpeMode, hw: Hardware
 ) -> DpuWork:
     """One tile's share of a convolution."""
-    kernel = node.params.get("kernel", (1, 1))
-    stride = node.params.get("stride", (1, 1))
+    window = node.window or POINT
     activation = node.inputs[0]
     return DpuWork(
-        "conv", height, width, channels, k, kernel[0], kernel[1], stride[0],
+        "conv", height, width, channels, k, *window.kernel, window.stride[0],
         in_bits=computed_bits(activation, node.inputs[1]),
         fp8=activation.fp8,
         out_bits=node.output.bits,
         weight_bits=min(node.inputs[1].stored_bits, 16),
         mpe_mode=mode,
         lut=fused_lut(node, hw),
-        planes="kernel" in node.params and node.output.plain,
+        planes=node.window is not None and node.output.plain,
         skipped=_skipped(node, channels, hw),
     )  # fmt: skip
 
 
-def _skipped(node: Node, channels: int, hw: Hardware) -> float:
+def _skipped(node: Product, channels: int, hw: Hardware) -> float:
     """Share of its multiply-accumulates that a convolution of few input channels saves: none of the first granule of
     its output channels (2 % of 16 channels, 29 of 32, 38 of 48, 48 of 64, 50 to 58 of 128 to 512 on 3720 and 4000)."""
     if not is_stem(node):
@@ -134,7 +128,7 @@ def computed_bits(activation: Value, weights: Value) -> int:
 def fused_lut(node: Node, hw: Hardware) -> bool:
     """Whether the op ends with an activation from the PPE's look-up table."""
     lut = hw.dpu.ppe.lut
-    return lut is not None and node.params.get("post", "") in lut.functions
+    return lut is not None and node.post in lut.functions
 
 
 def weights_load(

@@ -1,43 +1,212 @@
-"""Nodes: the ops of a Graph after fusion, still without hardware; what placement chooses an engine for."""
+"""Nodes: the ops of a Graph after fusion, still without hardware; what placement chooses an engine for.
+
+A class of node is a kind of work, and its fields are the facts of it that the operands do not say. What is decided
+later (split, slices, what lies where) belongs to the Plan.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
 
 from npusim.lowering.ir.values import Value
 
-Kind = Literal[
-    "conv",  # act x constant weights: MatMul, Convolution
-    "dwconv",  # depth-wise convolution
-    "scale",  # per-channel scale and shift by constants, a depth-wise 1x1 convolution
-    "bmm",  # act x act MatMul, any batch
-    "pool",  # max or average pooling
-    "eltwise",  # two (or three) activations, broadcast
-    "unary",  # one activation, elementwise or along an axis
-    "reduce",  # ReduceSum / Mean / Max / Min over one run of axes
-    "transpose",  # data really moved
-    "concat",  # pieces written side by side (Concat, Pad)
-    "copy",  # a Slice or Split whose result must exist by itself
-    "broadcast",  # Broadcast, Tile: a value repeated
-    "gather",  # rows or elements picked by index
-    "convert",  # a change of element type
-]
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What slides over an image: its extent and steps along rows and columns. ``pads`` are those before all spatial
+    dimensions, then those behind them. ``grown``: the image is read with so many pixels for each, zeros but for the
+    first. ``width``: columns of the result as the DPU computes it, where it takes groups of pixels for one (0: all)."""
+
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    pads: tuple[int, ...] = (0, 0, 0, 0)
+    grown: int = 1
+    width: int = 0
+
+    @property
+    def top(self) -> int:
+        """Rows of padding above the image."""
+        return self.pads[0]
+
+    @property
+    def bottom(self) -> int:
+        """Rows of padding below it."""
+        return self.pads[len(self.pads) // 2]
+
+    @property
+    def point(self) -> bool:
+        """Each pixel of the result depends on the one of the image at its place."""
+        return self.kernel == self.stride == (1, 1) and not any(self.pads)
 
 
-@dataclass(slots=True)
+#: The window of an op that works on every pixel by itself.
+POINT = Window()
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One fused operation.
 
     ``name`` and ``type`` are those of the model's op that gives it its place in reports; ``fused`` the other ops it
-    covers. ``inputs`` are its operands in the model's order. ``params`` holds what the kind needs (kernel, strides,
-    axis, permutation ...).
+    covers. ``inputs`` are its operands in the model's order. ``post`` is the activation that the DPU applies to its
+    result, ``bias`` says that it adds one. ``region``: the function of the model that it belongs to, which is compiled
+    apart from the rest.
     """
 
-    kind: Kind
     name: str
     type: str
-    inputs: list[Value]
+    inputs: tuple[Value, ...]
     output: Value
-    params: dict[str, Any] = field(default_factory=dict)
     fused: tuple[str, ...] = ()
+    post: str = ""
+    bias: bool = False
+    region: str = ""
+
+    def runs(self, *kernels: str) -> bool:
+        """Whether it is arithmetic or a kernel by one of these names."""
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product(Node):
+    """Sums of products: ``m`` rows (pixels) by ``k`` with ``n`` columns (channels) by ``k``; of images where it has a
+    ``window``. ``shared``: its activation is loaded once for many like it."""
+
+    m: int
+    n: int
+    k: int
+    window: Window | None = None
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conv(Product):
+    """An activation times constant weights: MatMul, Convolution."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bmm(Product):
+    """A MatMul of two activations, ``batch`` of them; ``on`` the DPU, or by a SHAVE kernel."""
+
+    batch: int = 1
+    on: Literal["dpu", "shave"] = "dpu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depthwise(Node):
+    """A depth-wise convolution."""
+
+    window: Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool(Node):
+    """Max or average pooling."""
+
+    window: Window
+    largest: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale(Node):
+    """A scale and shift by constants that are scalar or vary along ``axis``: a depth-wise 1x1 convolution.
+    ``additive``: a shift alone."""
+
+    axis: int | None
+    additive: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel(Node):
+    """What a SHAVE ``kernel`` of this name runs, unless the DPU can. ``outer``: it works on a product that stays
+    channels-last (``fuse.outer``)."""
+
+    kernel: str
+    outer: bool = False
+
+    def runs(self, *kernels: str) -> bool:
+        """Whether it is arithmetic or a kernel by one of these names."""
+        return self.kernel in kernels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unary(Kernel):
+    """One activation, elementwise or along ``axis``. ``low``: what a Clamp begins at. ``repeated``: the batch of the
+    Select before it."""
+
+    axis: int | None = None
+    low: float | None = None
+    repeated: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Eltwise(Kernel):
+    """Two (or three) activations, broadcast. ``scaled``: its operands lie such that it can be a scale of channels.
+    ``batched``: the batch that one mask of a Select serves."""
+
+    scaled: bool = False
+    batched: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reduce(Node):
+    """A sum, mean, maximum or minimum over ``axes``, which lie side by side in memory."""
+
+    by: Literal["sum", "mean", "max", "min"]
+    axes: tuple[int, ...]
+
+    @property
+    def view(self) -> tuple[int, int, int]:
+        """The operand in memory: what lies outside of the axes, the axes, what lies inside."""
+        value = self.inputs[0]
+        order = value.memory_order
+        places = [order.index(a) for a in self.axes]
+        dims = [value.shape[d] for d in order]
+        first, last = min(places), max(places) + 1
+        return prod(dims[:first]), prod(dims[first:last]), prod(dims[last:])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transpose(Node):
+    """Data that are really moved, and stored ``copies`` times. ``reorder``: of a product that stayed channels-last."""
+
+    reorder: bool = False
+    copies: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concat(Node):
+    """Pieces written side by side: Concat, Pad."""
+
+    axis: int
+
+
+@dataclass(frozen=True, slots=True)
+class Copy(Node):
+    """A Slice or Split whose result must exist by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast(Node):
+    """Broadcast, Tile: a value repeated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gather(Node):
+    """Rows or elements picked by index."""
+
+    axis: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Convert(Node):
+    """A change of element type; ``quantize``: to 8 bits, on the DPU."""
+
+    quantize: bool = False
+
+
+def axis_of(node: Node) -> int | None:
+    """The axis that a node works along, if any."""
+    return node.axis if isinstance(node, Scale | Unary | Concat | Gather) else None

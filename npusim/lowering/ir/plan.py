@@ -83,7 +83,7 @@ class Plan:
     def function(self) -> str:
         """The function of the model that it belongs to: what lies between two changes of this name is compiled apart
         from the rest, so that nothing is prefetched or stays in CMX across (``attention.PerHead``)."""
-        return str(self.node.params.get("function", ""))
+        return self.node.region
 
     def fits_whole(self, hw: Hardware) -> bool:
         """Whether all of the output may lie in CMX at once."""

@@ -55,7 +55,8 @@ def find_repeat(nodes: Sequence[Node], outputs: set[int]) -> Repeat | None:
 def _key(node: Node, outputs: set[int]) -> str:
     """All of a node but names and storages."""
     values = [replace(value, storage=0) for value in (*node.inputs, node.output)]
-    return repr((node.kind, node.type, sorted(node.params.items()), values, node.output.storage in outputs))
+    one = replace(node, name="", inputs=tuple(values[:-1]), output=values[-1], fused=())
+    return repr((one, node.output.storage in outputs))
 
 
 def _numbers(keys: list[str]) -> list[int]:

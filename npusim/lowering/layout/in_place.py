@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Concat, Copy, Node
 
 
 def write_in_place(nodes: list[Node]) -> dict[int, int]:
@@ -14,18 +14,10 @@ def write_in_place(nodes: list[Node]) -> dict[int, int]:
     made: dict[int, Node] = {}
     homes: dict[int, int] = {}
     for node in nodes:
-        if node.kind == "concat" and node.type == "Pad":
-            direct = []
-            for i, value in enumerate(node.inputs):
-                maker = made.get(value.storage)
-                if (
-                    maker
-                    and maker.kind not in ("concat", "copy")
-                    and not value.partial
-                    and value.storage not in homes
-                ):
-                    homes[value.storage] = node.output.storage
-                    direct.append(i)
-            node.params["direct"] = direct
+        for value in node.inputs if node.type == "Pad" else ():
+            maker = made.get(value.storage)
+            copied = maker is None or isinstance(maker, Concat | Copy) or value.partial
+            if not copied and value.storage not in homes:
+                homes[value.storage] = node.output.storage
         made[node.output.storage] = node
     return homes

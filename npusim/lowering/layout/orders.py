@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Eltwise, Node, Transpose
 from npusim.lowering.ir.values import Value
 
 #: Most dimensions of a result, those of one element left out, that a kernel writes in another order.
@@ -22,7 +22,7 @@ def write_as_read(nodes: list[Node], returned: set[int]) -> list[Node]:
     made = list(nodes)
     gone = set()
     for i, node in enumerate(nodes):
-        source = node.inputs[0].storage if node.kind == "transpose" else -1
+        source = node.inputs[0].storage if isinstance(node, Transpose) else -1
         maker = makers.get(source)
         if maker is None or readers[source] > 1 or source in returned:
             continue
@@ -33,7 +33,7 @@ def write_as_read(nodes: list[Node], returned: set[int]) -> list[Node]:
 
 
 def _indifferent(maker: Node, before: Value, after: Value) -> bool:
-    if maker.kind != "eltwise" or maker.output != before or not before.plain:
+    if not isinstance(maker, Eltwise) or maker.output != before or not before.plain:
         return False
     orders = before.memory_order, after.memory_order
     if before.shape != after.shape or len(orders[0]) > MOST_DIMENSIONS:

@@ -11,7 +11,7 @@ from itertools import count, pairwise
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import geometry, table_load, weights_load
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Conv, Node, Product, Unary
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Plan, Slice, cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value, ceil_div, even
@@ -22,24 +22,24 @@ from npusim.program.work import DmaWork, ShaveWork, Work
 GRANULE = 16
 
 
-def joins(node: Node, hw: Hardware, producer: Plan, sole: bool) -> bool:
+def joins(node: Unary, hw: Hardware, producer: Plan, sole: bool) -> bool:
     """Whether an elementwise kernel runs slice by slice behind the plan that makes its operand.
 
     A convolution whose tiles or slices are rows carries its kernel along (chain_ffn256, chain_4matmul_swish); one that
     both tiles and slices cut by output channels only if its rows are few (``software.joined_rows``), but not one.
     """
-    few = 1 < producer.node.params.get("m", 0) <= hw.software.joined_rows
+    few = isinstance(producer.node, Product) and 1 < producer.node.m <= hw.software.joined_rows
     rows = bool(producer.in_dists) and producer.in_dists[0] is not None and not producer.in_dists[0].whole
     keys = [{x.key for x in part.loads if x.operand == 0} for part in producer.slices]
     rows = few or rows or any(a != b for a, b in pairwise(keys))
     return (
         sole
         and rows
-        and producer.node.kind == "conv"
+        and isinstance(producer.node, Conv)
         and len(producer.slices) > 1
         and producer.chain < 0
-        and node.params.get("axis") is None
-        and node.params["kernel"] != "convert"
+        and node.axis is None
+        and not node.runs("convert")
         and node.inputs[0].elements == producer.output.elements
     )
 
@@ -69,6 +69,7 @@ def plan_scaled(node: Node, hw: Hardware, kernel: Plan, conv: Plan) -> Plan | No
     which is chained to ``conv``; None where the slices are not channels or two of them do not fit (bert-base INT8 on
     3720: the smoothing behind the Gelu, 12 of 12)."""
     pixels = conv.out_dist.outer if conv.out_dist is not None else 1
+    assert isinstance(conv.node, Conv)
     height, width = geometry(conv.node, hw)
     if pixels == 1 or pixels != height * width or kernel.output.elements != node.output.elements:
         return None

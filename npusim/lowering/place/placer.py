@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import count
 from math import prod
+from typing import Any
 
 from npusim.costs.price import work_us
 from npusim.hardware.schema import Hardware
 from npusim.lowering.fuse.reduce import WORTH_CONVOLVING
 from npusim.lowering.ir.convolution import flattened, fold_rows, folded, is_stem
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import (
+    POINT,
+    Bmm,
+    Broadcast,
+    Concat,
+    Conv,
+    Convert,
+    Copy,
+    Depthwise,
+    Eltwise,
+    Gather,
+    Node,
+    Pool,
+    Reduce,
+    Scale,
+    Transpose,
+    Unary,
+    axis_of,
+)
 from npusim.lowering.ir.plan import ALL_TILES, Load, Plan, cmx_capacity, load_bytes, load_value, portion
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Value, canonical4, even
@@ -50,6 +70,7 @@ from npusim.lowering.plans.dpu.reorder import plan_reorder
 from npusim.lowering.plans.shave.dot import plan_dot
 from npusim.lowering.plans.shave.kernel import ADDED_CONSTANT, plan_shave
 from npusim.lowering.split.dpu import choose, depthwise_split
+from npusim.lowering.tile.matmul import NOTHING, Behind
 from npusim.program.work import DpuWork
 
 #: Granule in which the channels of an outer product are cut over the tiles.
@@ -64,13 +85,15 @@ class Placer:
         hw: Hardware,
         storages: int,
         readers: dict[int, list[Node]],
-        makers: dict[int, str],
+        makers: dict[int, Node],
         outputs: set[int],
+        homes: Mapping[int, int],
     ) -> None:
-        """Start with nothing in CMX. ``readers`` are the nodes that read a storage, ``makers`` the kinds of those that
-        make one, ``outputs`` the storages that the model returns."""
+        """Start with nothing in CMX. ``readers`` are the nodes that read a storage, ``makers`` those that make one,
+        ``outputs`` the storages that the model returns, ``homes`` those that are written into others."""
         self.hw = hw
         self.outputs = outputs
+        self.homes = homes
         self.storages = storages
         self.readers = readers
         self.makers = makers
@@ -87,7 +110,8 @@ class Placer:
 
     def place(self, node: Node) -> list[Plan]:
         """The plans of one node, in order."""
-        plans = getattr(self, f"_{node.kind}")(node)
+        place: Callable[[Any], list[Plan]] = getattr(self, f"_{type(node).__name__.lower()}")
+        plans = place(node)
         self._remember(plans)
         return plans
 
@@ -106,7 +130,7 @@ class Placer:
     def _overlap(self, plan: Plan) -> None:
         """An image cut into rows feeds a reader that needs other rows too: the producer writes those to both tiles
         (resnet50: 14 rows computed, 15 or 16 written; mobilenet-v2 on 6 tiles: strides)."""
-        image = plan.node.kind in ("conv", "dwconv", "pool") and "kernel" in plan.node.params
+        image = isinstance(plan.node, Conv | Depthwise | Pool) and plan.node.window is not None
         if not image or len(plan.inputs) != 1 or plan.in_dists[0] is None:
             return
         hint, wanted = self.hint(plan.inputs[0]), plan.in_dists[0]
@@ -133,30 +157,33 @@ class Placer:
 
     # -- DPU ----------------------------------------------------------------------------------------------------
 
-    def _conv(self, node: Node) -> list[Plan]:
+    def _conv(self, node: Conv) -> list[Plan]:
         before: list[Plan] = []
-        if "kernel" in node.params:
+        if node.window is not None:
             if self.readers.get(node.output.storage) and is_stem(node) and node.inputs[0].bits > 8:
-                node = folded(node)
-            before, source = channels_last(node, self.hw, node.inputs[0], self.fresh)
+                node = folded(node, node.window)
+            window = node.window or POINT
+            before, source = channels_last(node, self.hw, node.inputs[0], window, self.fresh)
             if before:
                 self._remember(before)
-                params = node.params | {"k": max(node.params["k"], source.shape[1])}
-                node = replace(node, inputs=[source, *node.inputs[1:]], params=params)
-            node = flattened(node, self.hw.tiles)
+                node = replace(node, inputs=(source, *node.inputs[1:]), k=max(node.k, source.shape[1]))
+            node = flattened(node, window, self.hw.tiles)
         source = node.inputs[0]
-        if "kernel" not in node.params and node.inputs[1].constant:
-            node = replace(node, params=node.params | {"behind": self._behind(source)})
-        wants = self._wants(node)
+        matrix = node.window is None and node.inputs[1].constant
+        behind = self._behind(source) if matrix else NOTHING
+        wants = self._wants(node, behind)
         readers = self.readers.get(node.output.storage, [])
-        alone = wants == "segments" and len(readers) == 1 and readers[0].params.get("axis") is None
-        followed = readers[0].params["kernel"] if alone and not self._quantised(readers[0]) else ""
+        reader = readers[0] if len(readers) == 1 else None
+        alone = wants == "segments" and isinstance(reader, Unary) and reader.axis is None
+        followed = (
+            reader.kernel if isinstance(reader, Unary) and alone and not self._quantised(reader) else ""
+        )
         sliced = source.storage in self.sliced
-        around = Surroundings(self.hint(source), sliced, wants, followed, bool(before))
+        around = Surroundings(self.hint(source), sliced, wants, followed, bool(before), behind)
         plan = plan_conv(node, self.hw, around)
-        if len(plan.slices) > 1 and len(readers) == 1 and readers[0].params.get("kernel") == "add":
+        if len(plan.slices) > 1 and reader is not None and reader.runs("add"):
             # The residual sum of a single token finds out_proj in CMX (8 of 8 decodes).
-            plan.gathered |= is_row(readers[0].output)
+            plan.gathered |= is_row(reader.output)
         if len(plan.slices) > 1 and readers and all(self._on_dpu(n) for n in readers):
             plan.gathered |= plan.fits_whole(self.hw)
         return [*before, plan]
@@ -164,24 +191,24 @@ class Placer:
     def _on_dpu(self, node: Node) -> bool:
         """Whether a node is a convolution, or a product of two that the DPU makes: those find the slices of a MatMul
         side by side in CMX (mlp_*, ffn_relu_* and glu_* of 5010)."""
-        return node.kind == "conv" or self._is_dpu_product(node)
+        return isinstance(node, Conv) or self._is_dpu_product(node)
 
     def _is_dpu_product(self, node: Node) -> bool:
         """A product of what two MatMuls make, whose channels lie innermost: 5010 multiplies them on the DPU (glu_*, 24
         of 24; of two inputs it stays with the SHAVEs)."""
-        if node.params.get("kernel") != "multiply" or not self.hw.software.eltwise_multiply_on_dpu:
+        if not node.runs("multiply") or not self.hw.software.eltwise_multiply_on_dpu:
             return False
         made = [self.makers.get(v.storage) for v in node.inputs]
         alike = all(v.elements == node.output.elements for v in node.inputs)
-        return alike and len(made) == 2 and all(kind == "conv" for kind in made)
+        return alike and len(made) == 2 and all(isinstance(maker, Conv) for maker in made)
 
-    def _behind(self, value: Value) -> tuple[float, int]:
+    def _behind(self, value: Value) -> Behind:
         """How long the plan just before computes, µs, and what it holds on a tile, bytes, if it makes a value. The
         first weights of its reader come meanwhile (3,072 x 768 behind a Gelu on 6 tiles, and on 4, where they do not
         fit beside it, not: bert-base)."""
         plan = self.latest
         if plan is None or plan.output.storage != value.storage:
-            return 0.0, 0
+            return NOTHING
         us = sum(
             max((work_us(work, self.hw, True) for _, work in part.computes), default=0.0)
             for part in plan.slices
@@ -189,34 +216,35 @@ class Placer:
         held = max(
             (load_bytes(part.loads, self.hw.tiles) + max(part.out_bytes) for part in plan.slices), default=0
         )
-        return us, held
+        return Behind(us, held)
 
-    def _wants(self, node: Node) -> str:
+    def _wants(self, node: Conv, behind: Behind) -> str:
         """How the readers of a convolution's result, or of the Concat of channels that it is a piece of, want it to lie
         (``Surroundings.wants``)."""
         readers = self._readers(node.output)
-        if readers and all(n.kind == "unary" and n.params["kernel"] != "convert" for n in readers):
+        if readers and all(isinstance(n, Unary) and not n.runs("convert") for n in readers):
             return "segments"
-        rows = choose(node, self.hw) == "rows"
-        splits = {choose(n, self.hw, rows) for n in readers if n.kind == "conv"}
-        splits |= {depthwise_split(n, self.hw) for n in readers if n.kind == "dwconv"}
+        rows = choose(node, self.hw, behind=behind) == "rows"
+        splits = {choose(n, self.hw, rows) for n in readers if isinstance(n, Conv)}
+        splits |= {depthwise_split(n, self.hw) for n in readers if isinstance(n, Depthwise)}
         if splits - {"rows"}:
             return "whole"
-        images = [n for n in readers if n.kind in ("eltwise", "pool") and len(n.output.shape) == 4]
-        if splits or any(n.kind == "pool" or not self._fits_whole(n) for n in images):
+        images = [n for n in readers if isinstance(n, Eltwise | Pool) and len(n.output.shape) == 4]
+        if splits or any(isinstance(n, Pool) or not self._fits_whole(n) for n in images):
             return "rows"
         return "either" if images else ""
 
     def _quantised(self, node: Node) -> bool:
         """Whether a kernel's result is changed to 8 bits, which finds it in CMX: such a convolution is not cut together
         with its kernel (none of the 57 of yolov8n-int8 on 4000)."""
-        return any(n.params.get("quantize") for n in self.readers.get(node.output.storage, ()))
+        return any(isinstance(n, Convert) and n.quantize for n in self.readers.get(node.output.storage, ()))
 
     def _readers(self, value: Value) -> list[Node]:
         """The nodes that read a value, those of a Concat of channels in its stead."""
         found: list[Node] = []
         for node in self.readers.get(value.storage, []):
-            along = node.type == "Concat" and node.output.memory_order[-1:] == (node.params.get("axis"),)
+            joins = isinstance(node, Concat) and node.type == "Concat"
+            along = joins and node.output.memory_order[-1:] == (axis_of(node),)
             found.extend(self._readers(node.output) if along else [node])
         return found
 
@@ -225,33 +253,33 @@ class Placer:
         28: resnet50_int8 is split over channels before such a sum, resnet50 over rows)."""
         return sum(value.bytes for value in node.inputs) <= cmx_capacity(self.hw)
 
-    def _dwconv(self, node: Node) -> list[Plan]:
+    def _depthwise(self, node: Depthwise) -> list[Plan]:
         value, weights = node.inputs[:2]
         single = value.elements == node.output.elements == node.output.shape[1]
-        if single and len(node.inputs) == 2 and not node.params.get("post"):
+        if single and len(node.inputs) == 2 and not node.post:
             # One pixel meets one tap: a product of channels (dwconv1d_*_t1: 5 of 5 on 3720, 4000 and 5010).
             factors = replace(weights, shape=node.output.shape, order=())
-            return [plan_shave(replace(node, inputs=[value, factors]), self.hw, "multiply", self.hint(value))]
+            return [plan_shave(replace(node, inputs=(value, factors)), self.hw, "multiply", self.hint(value))]
         plans = plan_depthwise(node, self.hw, self.fresh)
         readers = self.readers.get(node.output.storage, [])
         if depthwise_split(node, self.hw) == "channels" and any(
-            n.kind in ("conv", "dwconv") for n in readers
+            isinstance(n, Conv | Depthwise) for n in readers
         ):
             multicast(plans[-1], self.hw)
         return plans
 
-    def _scale(self, node: Node) -> list[Plan]:
+    def _scale(self, node: Scale) -> list[Plan]:
         value = node.inputs[0]
-        axis = node.params.get("axis")
+        axis = node.axis
         movable = value.plain and (axis is None or prod(value.shape[:axis]) == 1)
         if axis is not None and not movable and value.memory_order[-1:] != (axis,) and value.shape[axis] > 1:
             order = tuple(d for d in (value.order or range(len(value.shape))) if d != axis) + (axis,)
             moved = replace(self.fresh(value), order=order)
-            permute = replace(node, kind="transpose", inputs=[value], output=moved)
+            permute = Transpose(node.name, node.type, (value,), moved, node.fused, region=node.region)
             scaled = replace(
-                node, inputs=[moved, node.inputs[1]], output=replace(self.fresh(node.output), order=order)
+                node, inputs=(moved, node.inputs[1]), output=replace(self.fresh(node.output), order=order)
             )
-            back = replace(node, kind="transpose", inputs=[scaled.output], output=node.output)
+            back = replace(permute, inputs=(scaled.output,), output=node.output)
             return [*self.place(permute), *plan_scale(scaled, self.hw, self.fresh), *self.place(back)]
         chained = self._scaled_in_chain(node)
         if chained is not None:
@@ -262,68 +290,56 @@ class Placer:
             plans[0].in_dists[0] = hint  # a tile scales its own channels (the smoothing behind bert's Gelu)
         return plans
 
-    def _scaled_in_chain(self, node: Node) -> Plan | None:
+    def _scaled_in_chain(self, node: Scale) -> Plan | None:
         """The plan of a scale by constants along the channels that goes on a chain of a convolution and a kernel, which
         must have been placed just before it: plans of a chain run in step."""
         value = node.inputs[0]
         kernel = self.sliced.get(value.storage)
         conv = self.sliced.get(kernel.inputs[0].storage) if kernel is not None and kernel.chain >= 0 else None
-        along = value.memory_order[-1:] == (node.params.get("axis"),)
+        along = value.memory_order[-1:] == (node.axis,)
         if kernel is None or conv is None or kernel is not self.latest or not along:
             return None
         if len(self.readers.get(value.storage, ())) != 1 or not all(v.constant for v in node.inputs[1:]):
             return None
         return plan_scaled(node, self.hw, kernel, conv) if conv.chain == kernel.chain else None
 
-    def _bmm(self, node: Node) -> list[Plan]:
-        return [plan_dot(node, self.hw) if node.params.get("on") == "shave" else plan_bmm(node, self.hw)]
+    def _bmm(self, node: Bmm) -> list[Plan]:
+        return [plan_dot(node, self.hw) if node.on == "shave" else plan_bmm(node, self.hw)]
 
-    def _pool(self, node: Node) -> list[Plan]:
+    def _pool(self, node: Pool) -> list[Plan]:
         return plan_pool(node, self.hw, self.fresh)
 
-    def _transpose(self, node: Node) -> list[Plan]:
-        if node.params.get("reorder") and is_two_pass(node):
+    def _transpose(self, node: Transpose) -> list[Plan]:
+        if node.reorder and is_two_pass(node):
             return plan_two_passes(node, self.hw, self.fresh)
         return [self._apart(plan_permute(node, self.hw, self.hint(node.inputs[0])))]
 
-    def _reduce(self, node: Node) -> list[Plan]:
+    def _reduce(self, node: Reduce) -> list[Plan]:
         value = node.inputs[0]
-        if not node.params["axes"]:
+        if not node.axes:
             return plan_one_term(node, self.hw, self.fresh)
-        order = value.memory_order
-        axes = [order.index(a) for a in node.params["axes"]]
-        first, last = min(axes), max(axes)
-        shape = [value.shape[d] for d in order]
-        view = (prod(shape[:first]), prod(shape[first : last + 1]), prod(shape[last + 1 :]))
-        node.params["view"] = view
-        kind = node.params["reduce"]
-        if kind == "sum" and self.hw.software.reduce_sum_engine == "shave":
+        if node.by == "sum" and self.hw.software.reduce_sum_engine == "shave":
             return [self._sum_on_shave(node)]
-        if kind == "min":
+        if node.by == "min":
             return self._reduce_min(node)
-        if kind == "sum" and view[2] == 1 and value.elements >= WORTH_CONVOLVING:
+        if node.by == "sum" and node.view[2] == 1 and value.elements >= WORTH_CONVOLVING:
             return [plan_reduce_conv(node, self.hw)]
         return plan_reduce(node, self.hw, self.fresh)
 
-    def _sum_on_shave(self, node: Node) -> Plan:
+    def _sum_on_shave(self, node: Reduce) -> Plan:
         """A sum as a SHAVE kernel over its results, each of which reads its terms wherever they lie."""
-        before, length, after = node.params["view"]
+        before, length, after = node.view
         terms = replace(node.inputs[0], shape=(before * after, length), order=())
         sums = replace(node.output, shape=(before * after, 1), order=())
-        plan = plan_shave(replace(node, inputs=[terms], output=sums), self.hw, "reducesum")
+        plan = plan_shave(replace(node, inputs=(terms,), output=sums), self.hw, "reducesum")
         in_dists: list[Dist | None] = plan.in_dists if after == 1 else [None]
         return replace(plan, node=node, inputs=[node.inputs[0]], in_dists=in_dists, output=node.output)
 
-    def _reduce_min(self, node: Node) -> list[Plan]:
+    def _reduce_min(self, node: Reduce) -> list[Plan]:
         """Negation on SHAVE, a chain of max-pools, negation (facts/vendor_lowering.md 1.2, own 8/8)."""
         negated = replace(node, output=self.fresh(node.inputs[0]))
-        largest = replace(
-            node,
-            inputs=[negated.output],
-            output=self.fresh(node.output),
-            params=node.params | {"reduce": "max"},
-        )
-        back = replace(node, inputs=[largest.output], params={})
+        largest = replace(node, inputs=(negated.output,), output=self.fresh(node.output), by="max")
+        back = replace(node, inputs=(largest.output,))
         return [
             plan_shave(negated, self.hw, "negative"),
             *plan_reduce(largest, self.hw, self.fresh),
@@ -332,15 +348,14 @@ class Placer:
 
     # -- elementwise --------------------------------------------------------------------------------------------
 
-    def _unary(self, node: Node) -> list[Plan]:
-        kernel = node.params["kernel"]
+    def _unary(self, node: Unary) -> list[Plan]:
+        kernel = node.kernel
         hw = self.hw
         value = node.inputs[0]
         if kernel == "negative":
             return plan_scale(node, hw, self.fresh)
         if kernel in ("relu", "leakyrelu") or (
-            kernel == "clamp"
-            and (node.params.get("low") == 0.0 or "ClampAny" in hw.software.fused_activations)
+            kernel == "clamp" and (node.low == 0.0 or "ClampAny" in hw.software.fused_activations)
         ):
             return plan_activation(node, hw, self.fresh)
         if kernel == "clamp" and value.plain and prod(canonical4(value.shape)[:2]) > 1:
@@ -348,16 +363,16 @@ class Placer:
             pools = plan_activation(pooled, hw, self.fresh)
             kept = pools[-1].resident_output and prod(canonical4(value.shape)[:2]) % CHANNELS == 0
             hint = pools[-1].out_dist if kept else None
-            return [*pools, plan_shave(replace(node, inputs=[pooled.output]), hw, kernel, hint)]
+            return [*pools, plan_shave(replace(node, inputs=(pooled.output,)), hw, kernel, hint)]
         image = image_split(value, hw.tiles) if kernel == "clamp" else None
         if image is not None:
             seen = [replace(v, shape=(image.outer, CHANNELS), order=()) for v in (value, node.output)]
-            plan = plan_shave(replace(node, inputs=seen[:1], output=seen[1]), hw, kernel, image)
+            plan = plan_shave(replace(node, inputs=(seen[0],), output=seen[1]), hw, kernel, image)
             return [replace(plan, node=node, inputs=[value], output=node.output)]
         if kernel == "convert" and self._is_column(value):
             column = [replace(v, shape=(1, v.elements, 1, 1), order=()) for v in (value, node.output)]
             plan = plan_shave(
-                replace(node, inputs=column[:1], output=column[1]), hw, kernel, self.hint(value)
+                replace(node, inputs=(column[0],), output=column[1]), hw, kernel, self.hint(value)
             )
             return [replace(plan, node=node, inputs=[value], output=node.output)]
         producer = self.sliced.get(value.storage)
@@ -370,19 +385,19 @@ class Placer:
     def _is_column(self, value: Value) -> bool:
         """Whether a row is what the DPU has just made, with its elements as channels (93 of Mamba's decode)."""
         plan = self.latest
-        made = plan is not None and plan.output.storage == value.storage and plan.node.kind == "eltwise"
+        made = plan is not None and plan.output.storage == value.storage and isinstance(plan.node, Eltwise)
         return made and is_row(value)
 
-    def _eltwise(self, node: Node) -> list[Plan]:
-        kernel = node.params["kernel"]
+    def _eltwise(self, node: Eltwise) -> list[Plan]:
+        kernel = node.kernel
         same = all(v.elements == node.output.elements for v in node.inputs)
         if kernel == "add" and same:
             plan = plan_add(node, self.hw, WHOLE if is_row(node.output) else self._sum_hint(node))
             shared = len(self.readers.get(node.output.storage, ())) > 1 and is_refolded(node.output)
             return [replace(plan, refolded=shared and not self.hw.software.shared_refolds_in_cmx)]
         if kernel == "subtract" and same:
-            negated = replace(node, inputs=[node.inputs[1]], output=self.fresh(node.inputs[1]))
-            total = replace(node, inputs=[node.inputs[0], negated.output])
+            negated = replace(node, inputs=(node.inputs[1],), output=self.fresh(node.inputs[1]))
+            total = replace(node, inputs=(node.inputs[0], negated.output))
             return [*plan_scale(negated, self.hw, self.fresh, any_order=True), plan_add(total, self.hw)]
         if kernel == "add":
             return self._broadcast_add(node)
@@ -403,7 +418,7 @@ class Placer:
             return None
         return None if first is not None and first.whole and any(h != first for h in hints) else first
 
-    def _multiply(self, node: Node, kernel: str) -> list[Plan]:
+    def _multiply(self, node: Eltwise, kernel: str) -> list[Plan]:
         if self._is_dpu_product(node):
             first, *others = [self.hint(v) for v in node.inputs]
             return [plan_add(node, self.hw, first if all(h == first for h in others) else None)]
@@ -414,7 +429,7 @@ class Placer:
             return self._scale_by_activation(node, axis)
         if has_row_factor(node, self.hw):
             return self._scale_rows(node)
-        outer = node.params.get("outer")
+        outer = node.outer
         hint = self._outer_hint(node) if outer else self._common_hint(node)
         small = spread_factor(node)
         if small is not None:
@@ -425,7 +440,7 @@ class Placer:
     def _apart(self, plan: Plan) -> Plan:
         """A plan whose result goes through DDR where all its readers are sums that fold it anew."""
         readers = self.readers.get(plan.output.storage, [])
-        folded = all(n.params.get("kernel") == "add" and is_refolded(n.output) for n in readers)
+        folded = all(n.runs("add") and is_refolded(n.output) for n in readers)
         if readers and folded and self.hw.tiles > 1 and not self.hw.software.refold_in_cmx:
             plan.out_dist = None
         return plan
@@ -456,7 +471,7 @@ class Placer:
         before = plan_reorder(node, self.hw, value, turned, (rows, 1, width), self.fresh)
         small = replace(factor, shape=(1, 1, rows), order=())
         scaled = replace(
-            node, inputs=[turned, small], output=replace(node.output, shape=turned.shape, order=())
+            node, inputs=(turned, small), output=replace(node.output, shape=turned.shape, order=())
         )
         plans = self._scale_by_activation(scaled, 2)
         return [*before, *plans[:-1], replace(plans[-1], node=node, output=node.output, out_dist=None)]
@@ -465,10 +480,18 @@ class Placer:
         """A depth-wise 1x1 convolution whose weights are computed: the factor is one more load."""
         factor = min(node.inputs, key=lambda v: v.elements)
         value = max(node.inputs, key=lambda v: v.elements)
-        params = {"axis": axis, "additive": False, "post": node.params.get("post", "")}
-        scale = replace(node, kind="scale", inputs=[value, factor], params=params)
+        scale = Scale(
+            node.name,
+            node.type,
+            (value, factor),
+            node.output,
+            node.fused,
+            node.post,
+            region=node.region,
+            axis=axis,
+        )
         plans = self._scale(scale)
-        plan = next(p for p in reversed(plans) if p.slices and p.node.kind == "scale")
+        plan = next(p for p in reversed(plans) if p.slices and isinstance(p.node, Scale))
         load = Load(len(plan.inputs), ALL_TILES, load_value(factor, factor.elements, self.hw), factor.bytes)
         plan.inputs.append(factor)
         plan.in_dists.append(None)
@@ -476,13 +499,13 @@ class Placer:
             part.loads.append(replace(load, key=(load.operand,)) if len(plan.slices) > 1 else load)
         return plans
 
-    def _reciprocal(self, node: Node) -> list[Plan]:
+    def _reciprocal(self, node: Eltwise) -> list[Plan]:
         """x / y with y broadcast: 1 / y on the small operand, then a Multiply (facts 1.2, public 2/2, own 7/7)."""
         dividend, divisor = node.inputs
         ones = replace(divisor, storage=ADDED_CONSTANT, constant=True, partial=False, bits=16, stored_bits=16)
         inverse = self.fresh(divisor)
-        reciprocal = replace(node, inputs=[ones, divisor], output=inverse)
-        product = replace(node, inputs=[dividend, inverse], params={**node.params, "kernel": "multiply"})
+        reciprocal = replace(node, inputs=(ones, divisor), output=inverse)
+        product = replace(node, inputs=(dividend, inverse), kernel="multiply")
         return [*self.place(reciprocal), *self.place(product)]
 
     def _common_hint(self, node: Node) -> Dist | None:
@@ -498,11 +521,11 @@ class Placer:
         if not small or any(is_channel_vector(v, node.output) for v in node.inputs):
             return [plan_shave(node, self.hw, "add", self._common_hint(node))]
         inputs = [v if v.elements == node.output.elements else self.fresh(node.output) for v in node.inputs]
-        total = plan_add(replace(node, inputs=inputs), self.hw)
+        total = plan_add(replace(node, inputs=tuple(inputs)), self.hw)
         plans = []
         for value, full, dist in zip(node.inputs, inputs, total.in_dists, strict=True):
             if value is not full:
-                expand = replace(node, inputs=[value], output=full)
+                expand = replace(node, inputs=(value,), output=full)
                 alone = len(total.slices) == 1 and dist is not None
                 within = plan_expand(expand, self.hw, dist) if alone and dist is not None else None
                 plans.append(within or plan_broadcast(expand, self.hw))
@@ -510,24 +533,25 @@ class Placer:
 
     # -- movement -----------------------------------------------------------------------------------------------
 
-    def _concat(self, node: Node) -> list[Plan]:
-        plan = plan_copy(node, self.hw)
+    def _concat(self, node: Concat) -> list[Plan]:
+        written = [v.storage for v in node.inputs if self.homes.get(v.storage) == node.output.storage]
+        plan = plan_copy(node, self.hw, written)
         plan.out_dist = joined([self.hint(value) for value in node.inputs], node)
         if plan.out_dist is not None:
             self.hints[node.output.storage] = plan.out_dist
         return [plan]
 
-    def _copy(self, node: Node) -> list[Plan]:
+    def _copy(self, node: Copy) -> list[Plan]:
         return [plan_copy(node, self.hw)]
 
-    def _broadcast(self, node: Node) -> list[Plan]:
+    def _broadcast(self, node: Broadcast) -> list[Plan]:
         return [plan_broadcast(node, self.hw)]
 
-    def _gather(self, node: Node) -> list[Plan]:
+    def _gather(self, node: Gather) -> list[Plan]:
         return [plan_gather(node, self.hw)]
 
-    def _convert(self, node: Node) -> list[Plan]:
-        if node.params.get("quantize"):
+    def _convert(self, node: Convert) -> list[Plan]:
+        if node.quantize:
             value, out = node.inputs[0], node.output
             if out.order != value.order:
                 _, *planes = value.shape
@@ -541,6 +565,6 @@ class Placer:
 def _channel_cut(producer: Plan | None) -> Dist | None:
     """How a sliced convolution over output channels has cut what a kernel reads: it keeps to that, although it finds
     the value in DDR (the Gelu of bert: 512 of 3,072 channels a tile on 6 tiles, 48 of 48)."""
-    conv = producer is not None and producer.node.kind == "conv"
+    conv = producer is not None and isinstance(producer.node, Conv)
     dist = producer.out_dist if producer is not None and conv else None
     return dist if dist is not None and dist.outer > 1 else None

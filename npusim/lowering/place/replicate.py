@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from npusim.hardware.schema import Hardware
@@ -18,16 +18,19 @@ _MADE = 10_000_000
 _Placed = tuple[Node, Plan]
 
 
-def place_all(nodes: Sequence[Node], hw: Hardware, outputs: set[int]) -> tuple[list[Plan], Repeat | None]:
+def place_all(
+    nodes: Sequence[Node], hw: Hardware, outputs: set[int], homes: Mapping[int, int]
+) -> tuple[list[Plan], Repeat | None]:
     """The plans of ``nodes``, in order, and which of them repeat: blocks of plans that are equal but for names.
 
-    ``outputs`` are the storages that the model returns.
+    ``outputs`` are the storages that the model returns, ``homes`` those that are written into others.
     """
     readers: dict[int, list[Node]] = {}
     for node in nodes:
         for value in node.inputs:
             readers.setdefault(value.storage, []).append(node)
-    placer = Placer(hw, _MADE, readers, {node.output.storage: node.kind for node in nodes}, outputs)
+    makers = {node.output.storage: node for node in nodes}
+    placer = Placer(hw, _MADE, readers, makers, outputs, homes)
     repeat = find_repeat(nodes, outputs)
     if repeat is None:
         return [plan for node in nodes for plan in placer.place(node)], None
@@ -62,7 +65,7 @@ def _content(plan: Plan) -> tuple[object, ...]:
     """All of a plan but names, storages and the number of its chain."""
     values = [replace(value, storage=0) for value in (*plan.inputs, plan.output)]
     how = (plan.in_dists, plan.out_dist, plan.strategy, plan.in_place, plan.gathered, plan.chain >= 0)
-    return plan.node.kind, values, how, plan.ddr_moves, plan.slices
+    return type(plan.node), values, how, plan.ddr_moves, plan.slices
 
 
 def _copies(placer: Placer, placed: Sequence[_Placed], pairs: Sequence[tuple[Node, Node]]) -> Iterator[Plan]:

@@ -37,7 +37,7 @@ def plan_spread(
     inputs = [full if k == small else v for k, v in enumerate(node.inputs)]
     outer, *middle, row = [d for d in node.output.physical if d > 1]
     seen = [replace(v, shape=(1, outer, prod(middle), row), order=()) for v in (*inputs, node.output)]
-    product = plan_shave(replace(node, inputs=seen[:-1], output=seen[-1]), hw, kernel, granule=granule)
+    product = plan_shave(replace(node, inputs=tuple(seen[:-1]), output=seen[-1]), hw, kernel, granule=granule)
     product = replace(product, node=node, inputs=inputs, output=node.output)
     part = product.slices[0]
     capacity, out = cmx_capacity(hw), max(part.out_bytes)
@@ -46,7 +46,7 @@ def plan_spread(
         for mine in (True, False)
     )
     if hw.tiles == 1 or len(product.slices) > 1 or full.bytes + own > capacity:
-        return [plan_broadcast(replace(node, inputs=[factor], output=full), hw), product]
+        return [plan_broadcast(replace(node, inputs=(factor,), output=full), hw), product]
     # What comes only when the expanded factor has been copied takes its place.
     beside = out if full.bytes + own + other <= capacity else out + other
     row = factor.bytes * node.output.shape[(node.output.order or range(len(node.output.shape)))[-1]]

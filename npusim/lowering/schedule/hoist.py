@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Bmm, Concat, Eltwise, Node, Transpose, Unary
 from npusim.lowering.ir.plan import cmx_capacity
 
-#: Nodes that SHAVE kernels or copies run.
-_MOVABLE = frozenset({"unary", "eltwise", "concat"})
-#: Kernels of such nodes that the DPU runs, in the order of the model.
-_ON_DPU = frozenset({"add", "relu", "leakyrelu", "negative"})
+#: Kernels that the DPU runs, in the order of the model.
+_ON_DPU = ("add", "relu", "leakyrelu", "negative")
 
 
 def hoist(nodes: Sequence[Node], hw: Hardware) -> list[Node]:
@@ -22,7 +20,7 @@ def hoist(nodes: Sequence[Node], hw: Hardware) -> list[Node]:
     left = list(nodes)
     while left:
         node = left.pop(0)
-        if ordered and node.kind == "bmm" and _feeds(ordered[-1], node):
+        if ordered and isinstance(node, Bmm) and _feeds(ordered[-1], node):
             room = cmx_capacity(hw) - _bytes(node) // hw.tiles
             while left and _moves(left[0], node, room, hw):
                 ordered.append(left.pop(0))
@@ -31,7 +29,7 @@ def hoist(nodes: Sequence[Node], hw: Hardware) -> list[Node]:
 
 
 def _feeds(maker: Node, reader: Node) -> bool:
-    return maker.kind == "transpose" and any(v.storage == maker.output.storage for v in reader.inputs)
+    return isinstance(maker, Transpose) and any(v.storage == maker.output.storage for v in reader.inputs)
 
 
 def _bytes(node: Node) -> int:
@@ -41,8 +39,8 @@ def _bytes(node: Node) -> int:
 def _moves(node: Node, before: Node, room: int, hw: Hardware) -> bool:
     """Whether a node may run before another one, whose successors it does not read either: those come behind it."""
     needs = any(v.storage == before.output.storage for v in node.inputs)
-    kernel = node.kind in _MOVABLE and node.params.get("kernel") not in _ON_DPU
-    return kernel and not needs and _bytes(node) // hw.tiles <= room
+    kernel_or_copy = isinstance(node, Unary | Eltwise | Concat) and not node.runs(*_ON_DPU)
+    return kernel_or_copy and not needs and _bytes(node) // hw.tiles <= room
 
 
 __all__ = ["hoist"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from npusim.lowering.ir.nodes import Concat, Conv, Eltwise, Transpose
 from npusim.lowering.ir.plan import Plan, held, load_bytes
 from npusim.lowering.ir.values import WHOLE, Dist
 from npusim.lowering.schedule.steps import Copy, Residency, make_steps
@@ -114,7 +115,7 @@ def _share(
     copies are one (the 36 projections per head of bert on 6 tiles load their input once)."""
     plan = plans[reader]
     value, dist = plan.inputs[operand], plan.in_dists[operand]
-    if plan.node.kind != "conv" or dist is None or value.partial or len(plan.slices) != 1:
+    if not isinstance(plan.node, Conv) or dist is None or value.partial or len(plan.slices) != 1:
         return
     key = value.storage, dist
     first = loaded.get(key)
@@ -141,7 +142,7 @@ def _on_shave(plan: Plan) -> bool:
 def _permutes(plan: Plan) -> bool:
     """Whether a plan is a permuting pool, which reads what a SHAVE kernel has made from DDR (facts 4.2; Mul_1 and Mul_7
     of Mamba-2, 21 of 21 on 4000 and 5010). A channels-last product is found in CMX by the change of its layout."""
-    return plan.node.kind == "transpose" and not plan.node.params.get("reorder")
+    return isinstance(plan.node, Transpose) and not plan.node.reorder
 
 
 def _stays(
@@ -156,7 +157,7 @@ def _stays(
         return _slices_stay(result, plans, source, reader, tiles, capacity)
     if value.partial or not made.resident_output or plan.in_dists[operand] != made.out_dist:
         return False
-    if made.refolded and plan.node.params.get("kernel") != "convert":
+    if made.refolded and not plan.node.runs("convert"):
         return False
     if made.function != plan.function or (_permutes(plan) and _on_shave(made)):
         return False
@@ -223,7 +224,7 @@ def _joins(
     made = [plans[piece] for piece in pieces]
     alike = all(one.resident_output and not one.in_place and not one.gathered for one in made)
     if (
-        plan.node.kind != "concat"
+        not isinstance(plan.node, Concat)
         or plan.out_dist is None
         or not reads
         or len(set(pieces)) < len(plan.inputs)
@@ -270,7 +271,8 @@ def _reads_joined(plan: Plan, operand: int, joined: Plan) -> bool:
 def _converted_by_slice(made: Plan, plan: Plan) -> bool:
     """Whether a sliced kernel of several operands (a comparison) is read by a conversion in just the parts that it
     would store: less_bcw and select_1x24x256x256 on 3720 and 5010, not less_bcc, whose SHAVEs' parts lie apart."""
-    if (made.node.kind, plan.node.params.get("kernel")) != ("eltwise", "convert") or len(made.slices) == 1:
+    widened = isinstance(made.node, Eltwise) and plan.node.runs("convert")
+    if not widened or len(made.slices) == 1:
         return False
     stored = [sorted((x.tile, x.work.bytes) for x in part.stores) for part in made.slices]
     return stored == [sorted((x.tile, x.work.bytes) for x in part.loads) for part in plan.slices]

@@ -6,6 +6,7 @@ from math import inf
 
 from npusim.errors import UserError
 from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.nodes import Conv
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, cmx_capacity, load_bytes
 from npusim.lowering.ir.repeat import Repeat
 from npusim.lowering.schedule.assemble import finish
@@ -432,7 +433,7 @@ class Scheduler:
 
 def _is_matmul(plan: Plan) -> bool:
     """Whether a plan is a MatMul by constant weights."""
-    return plan.node.kind == "conv" and "kernel" not in plan.node.params
+    return isinstance(plan.node, Conv) and plan.node.window is None
 
 
 def _ended(plans: list[Plan]) -> list[int]:

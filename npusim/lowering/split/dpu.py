@@ -12,11 +12,11 @@ from typing import Literal
 from npusim.costs.dpu import STENCIL_PIXELS, choose_mode, cycles
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import TABLE_BYTES, channel_bytes, conv_work, geometry
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import POINT, Depthwise, Product
 from npusim.lowering.ir.plan import cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import ceil_div, even, round_up
-from npusim.lowering.tile.matmul import Tiler
+from npusim.lowering.tile.matmul import NOTHING, Behind, Tiler
 from npusim.lowering.tile.slices import Cut, Demand, cut
 
 Split = Literal["rows", "channels", "repeated"]
@@ -37,17 +37,17 @@ WINDOW_TOLERANCE, STAYING_TOLERANCE, SPILLED_TOLERANCE = 0.97, 1.2, 1.15
 HALO_ROWS, WANTED_ROWS = 8, 3
 
 
-def demand(node: Node, hw: Hardware, split: Split, whole_output: bool) -> Demand:
+def demand(node: Product, hw: Hardware, split: Split, whole_output: bool) -> Demand:
     """What one tile holds of a convolution under a split."""
     height, width = geometry(node, hw)
-    n16 = round_up(node.params["n"], CHANNELS)
+    n16 = round_up(node.n, CHANNELS)
     act, out = node.inputs[0], node.output
     row = width * out.bits // 8
-    in_rows = act.shape[2] if "kernel" in node.params and len(act.shape) > 2 else height
+    in_rows = act.shape[2] if node.window is not None and len(act.shape) > 2 else height
     per_row = _padded_act(node) // in_rows
-    stride = node.params.get("stride", (1, 1))[0]
+    stride = (node.window or POINT).stride[0]
     halo = max(0, _input_rows(node, 1) - stride) * per_row
-    k16 = round_up(node.params["k"], CHANNELS)
+    k16 = round_up(node.k, CHANNELS)
 
     def computes(rows: int, granules: int) -> float:
         channels = granules * CHANNELS
@@ -64,75 +64,83 @@ def demand(node: Node, hw: Hardware, split: Split, whole_output: bool) -> Demand
             computes,
         )  # fmt: skip
     rows = height if split == "repeated" else ceil_div(height, hw.tiles)
-    act_rows = min(act.shape[2] if "kernel" in node.params else height, _input_rows(node, rows))
+    act_rows = min(act.shape[2] if node.window is not None else height, _input_rows(node, rows))
     held = height if whole_output else rows
     weights, tables, units = n16 * channel_bytes(node), n16 * TABLE_BYTES, n16 // CHANNELS
     return Demand(act_rows * per_row, weights, held * row * n16, rows, units, tables, halo, 1, computes)
 
 
-def _padded_act(node: Node) -> int:
+def _padded_act(node: Product) -> int:
     """Bytes of the activation with its channels padded."""
-    act, k = node.inputs[0], node.params["k"]
+    act, k = node.inputs[0], node.k
     return act.elements // k * round_up(k, CHANNELS) * act.bits // 8
 
 
-def _input_rows(node: Node, rows: int) -> int:
+def _input_rows(node: Product, rows: int) -> int:
     """Input rows that so many output rows need, halo included."""
-    if "kernel" not in node.params:
+    window = node.window
+    if window is None:
         return rows
-    needed = (rows - 1) * node.params["stride"][0] + node.params["kernel"][0]
-    return ceil_div(needed, int(node.params.get("grown", 1)))
+    return ceil_div((rows - 1) * window.stride[0] + window.kernel[0], window.grown)
 
 
 def slices(
-    node: Node, hw: Hardware, split: Split, whole_output: bool, sliced_producer: bool, followed: bool = False
+    node: Product,
+    hw: Hardware,
+    split: Split,
+    whole_output: bool,
+    sliced_producer: bool,
+    followed: bool = False,
+    behind: Behind = NOTHING,
 ) -> Cut:
     """The slices of a convolution under a split (``slicing.cut``)."""
-    if "kernel" not in node.params and split != "repeated" and not followed:
-        return Tiler(node, hw, whole_output).cut(split)
+    if node.window is None and split != "repeated" and not followed:
+        return Tiler(node, hw, whole_output, behind).cut(split)
     by_channels = split == "channels"
     return cut(demand(node, hw, split, whole_output), hw, by_channels, sliced_producer, followed)
 
 
-def choose(node: Node, hw: Hardware, rows_before: bool = False, wanted: str = "") -> Split:
+def choose(
+    node: Product, hw: Hardware, rows_before: bool = False, wanted: str = "", behind: Behind = NOTHING
+) -> Split:
     """The split of a convolution. That of a MatMul is the one that costs least with all its transfers (``tiling``), but
     where its activation is loaded once for many (one head's projections: 24 of 24 layers of bert on 4 and 6 tiles),
     and of other convolutions, computing decides. ``rows_before``: its activation lies in rows already; ``wanted``:
     how its readers want the result (``plan_conv.Surroundings.wants``)."""
     height, width = geometry(node, hw)
-    n16 = round_up(node.params["n"], CHANNELS)
+    n16 = round_up(node.n, CHANNELS)
     granules = n16 // CHANNELS
     if height < hw.tiles:
         return "repeated" if granules < hw.tiles else "channels"
-    if "kernel" not in node.params and "shared" not in node.params:
-        return Tiler(node, hw).choose()
-    kernel = node.params.get("kernel", (1, 1))
+    if node.window is None and not node.shared:
+        return Tiler(node, hw, behind=behind).choose()
+    kernel = (node.window or POINT).kernel
     if kernel[0] > 1:
         least = HALO_ROWS if rows_before or wanted == "either" else hw.software.halo_rows
         least = WANTED_ROWS if wanted == "rows" else least
         return "rows" if granules < hw.tiles or height / hw.tiles >= least else "channels"
-    k16 = round_up(node.params["k"], CHANNELS)
+    k16 = round_up(node.k, CHANNELS)
     mode = choose_mode(height, width, n16, hw)
     over_channels = cycles(
         conv_work(height, width, even(n16, hw.tiles, CHANNELS)[0], k16, node, mode, hw), hw
     )
     over_rows = cycles(conv_work(even(height, hw.tiles)[0], width, n16, k16, node, mode, hw), hw)
     ratio = over_rows / over_channels
-    beside = (rows_before or wanted == "rows") and "kernel" in node.params
+    beside = (rows_before or wanted == "rows") and node.window is not None
     if ratio > (hw.software.neighbour_tolerance if beside else hw.software.rows_tolerance):
         return "channels"
     if ratio < ROWS_CLEAR:
         return "rows"
-    by_channels = slices(node, hw, "channels", True, True)
-    by_rows = slices(node, hw, "rows", False, True)
+    by_channels = slices(node, hw, "channels", True, True, behind=behind)
+    by_rows = slices(node, hw, "rows", False, True, behind=behind)
     patience = 2 if wanted in ("rows", "either") or (rows_before and ratio < 1) else 1
     if by_channels.channels == 1 and by_channels.slices * patience < by_rows.slices:
         return "channels"
-    tie = "kernel" not in node.params and ratio > TIE and _channels_win_ties(node, n16, hw)
+    tie = node.window is None and ratio > TIE and _channels_win_ties(node, n16, hw)
     return "channels" if tie and by_channels.slices <= by_rows.slices else "rows"
 
 
-def _channels_win_ties(node: Node, n16: int, hw: Hardware) -> bool:
+def _channels_win_ties(node: Product, n16: int, hw: Hardware) -> bool:
     """Whether a MatMul is split over channels where that takes as long as over rows: on 3720 by constant weights with
     ``TIE_CHANNELS`` a tile, and of a constant activation (cumba_*: 4 of 4), but not of two activations (bmm_*: 3 of 3).
     """
@@ -141,22 +149,22 @@ def _channels_win_ties(node: Node, n16: int, hw: Hardware) -> bool:
     return hw.software.matmul_ties == "channels" and (wide or activation)
 
 
-def choose_alone(node: Node, hw: Hardware) -> Split:
+def choose_alone(node: Product, hw: Hardware, behind: Behind = NOTHING) -> Split:
     """The split of a convolution whose activation was brought to channels last for it: the one that takes less long
     with a part of its weights' transfer, which rows need whole on every tile. A pass that works on the image itself,
     whose rows are multiples of 16 pixels, leaves rows in CMX, and so may one that folds each tile's own."""
     height, width = geometry(node, hw)
-    n16 = round_up(node.params["n"], CHANNELS)
+    n16 = round_up(node.n, CHANNELS)
     act = node.inputs[0]
     if height < hw.tiles or n16 < CHANNELS * hw.tiles:
-        return choose(node, hw)
+        return choose(node, hw, behind=behind)
     room = {split: demand(node, hw, split, split == "channels").total for split in ("rows", "channels")}
     capacity = cmx_capacity(hw)
     if (room["rows"] <= capacity) != (room["channels"] <= capacity):
         return "rows" if room["rows"] <= capacity else "channels"
     if act.shape[2] >= hw.tiles and act.shape[3] % CHANNELS == 0:
         return "rows"
-    k16 = round_up(node.params["k"], CHANNELS)
+    k16 = round_up(node.k, CHANNELS)
 
     def time(rows: int, channels: int) -> float:
         works = (conv_work(rows, width, channels, k16, node, mode, hw) for mode in STENCIL_PIXELS)
@@ -168,12 +176,12 @@ def choose_alone(node: Node, hw: Hardware) -> Split:
     pixels, rest = divmod(act.shape[2] * act.shape[3], hw.tiles * CHANNELS)
     stays = not rest and pixels * CHANNELS % act.shape[3] == 0
     tolerance = STAYING_TOLERANCE if stays else SPILLED_TOLERANCE
-    if node.params["kernel"] != (1, 1):
+    if (node.window or POINT).kernel != (1, 1):
         tolerance = WINDOW_TOLERANCE
     return "rows" if by_rows <= by_channels * tolerance else "channels"
 
 
-def depthwise_split(node: Node, hw: Hardware) -> Split:
+def depthwise_split(node: Depthwise, hw: Hardware) -> Split:
     """The split of a depth-wise convolution: channels where every tile gets whole granules, else rows (facts 2.2)."""
     channels = round_up(node.output.shape[1], CHANNELS)
     return "channels" if channels % (CHANNELS * hw.tiles) == 0 else "rows"

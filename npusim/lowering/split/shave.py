@@ -19,7 +19,7 @@ from npusim.lowering.ir.kernels import (
     WHOLE_KERNELS,
     WIDE_KERNELS,
 )
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Eltwise, Node, Unary, axis_of
 from npusim.lowering.ir.shapes import FLAT_GRANULE, C, H, N, Shape, W, filled, segments
 from npusim.lowering.ir.tiling import Tiling
 from npusim.lowering.ir.values import Dist, Value, even
@@ -109,10 +109,10 @@ def share(
     granule: int,
 ) -> tuple[Tiling, list[Shape | None]]:
     """How tiles and SHAVEs share a kernel whose result has ``shape``, and its operands' shapes as it then sees them."""
-    if node.params.get("repeated"):
-        return _repeated(shape, node.params["repeated"], hw), aligned
-    if node.params.get("batched"):
-        tiling = _batched(shape, node.params["batched"], kernel, hw)
+    if isinstance(node, Unary) and node.repeated:
+        return _repeated(shape, node.repeated, hw), aligned
+    if isinstance(node, Eltwise) and node.batched:
+        tiling = _batched(shape, node.batched, kernel, hw)
         return tiling, [_batched_operand(a, shape, tiling.shape) for a in aligned]
     tiling = split(shape, kernel, _locked(node, kernel, shape), hw, hint, aligned, granule)
     return replace(tiling, granule=_granule(tiling, kernel, node.output)), aligned
@@ -123,7 +123,7 @@ def _locked(node: Node, kernel: str, shape: Shape) -> int | None:
     output = node.output
     if kernel in ("rms", "mvn"):
         return W
-    axis = node.params.get("axis")
+    axis = axis_of(node)
     if axis is None or not (kernel in AXIS_KERNELS or kernel.startswith("reduce")):
         return None
     order = output.order or tuple(range(len(output.shape)))

@@ -11,7 +11,7 @@ Evidence: of 140 MatMuls of 1 to 4096 rows on each of 4000, 3720 and 5010, the s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from math import inf
@@ -20,7 +20,7 @@ from typing import Literal
 from npusim.costs.dpu import choose_mode, cycles
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import TABLE_BYTES, channel_bytes, conv_work, geometry
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Product
 from npusim.lowering.ir.plan import cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import ceil_div, even, round_up
@@ -41,20 +41,31 @@ CHANNELS_TO_SIDE = 1.1
 WIDE_ROWS, WIDE_CHANNELS = 8, 64
 
 
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """The op just before, if it makes the activation: how long it computes, µs, and what it holds on a tile, bytes."""
+
+    us: float = 0.0
+    bytes: int = 0
+
+
+NOTHING = Behind()
+
+
 class Tiler:
     """The choices for one MatMul, costs in µs."""
 
-    def __init__(self, node: Node, hw: Hardware, whole: bool = True) -> None:
+    def __init__(self, node: Product, hw: Hardware, whole: bool = True, behind: Behind = NOTHING) -> None:
         """``whole``: a split over channels writes its result to every tile. An activation of which a padded
         copy is made costs nothing to a MatMul that is not sliced (197 rows x 96 x 96, on 3720 and 4000), nor does on
         3720 a constant one (cumba_*: 24 of 24 over channels)."""
-        self.node, self.hw, self.whole = node, hw, whole
+        self.node, self.hw, self.whole, self.behind = node, hw, whole, behind
         self.rules = hw.software.tiling
         self.height, self.width = geometry(node, hw)
-        padded = self.height * self.width != node.params["m"]
+        padded = self.height * self.width != node.m
         self.fed = padded or (node.inputs[0].constant and hw.software.matmul_ties == "channels")
-        self.channels = round_up(node.params["n"], CHANNELS)
-        self.reduced = round_up(node.params["k"], CHANNELS)
+        self.channels = round_up(node.n, CHANNELS)
+        self.reduced = round_up(node.k, CHANNELS)
         self.capacity = cmx_capacity(hw)
         self._row_bytes = self.width * self.reduced * node.inputs[0].bits // 8
         self._weight_bytes = channel_bytes(node) - TABLE_BYTES
@@ -96,8 +107,6 @@ class Tiler:
     def _large_weights(self, split: Axis) -> bool:
         weights = self.node.inputs[1]
         share = LARGE_WEIGHTS if weights.constant else self.rules.large_weights
-        if not weights.constant and self.node.params.get("permuted"):
-            return False
         return self._bytes(split, self.height, self.channels)[1] > share * self.capacity
 
     def _bytes(self, split: Axis, rows: int, channels: int) -> tuple[int, int, int]:
@@ -343,8 +352,7 @@ class Tiler:
 
     def _hidden_before(self, transfer_us: float, size: int) -> float:
         """How much of the transfer of the first weights hides behind the op before, where CMX takes them beside it."""
-        us, held = self.node.params.get("behind", (0.0, 0))
-        return min(transfer_us, us) if size + held <= self.capacity else 0.0
+        return min(transfer_us, self.behind.us) if size + self.behind.bytes <= self.capacity else 0.0
 
     def _computes(self, split: Axis, rows: int, channels: int) -> float:
         key = (split, rows, channels)

@@ -12,12 +12,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.nodes import Product, axis_of
 from npusim.lowering.ir.plan import Load, Plan, Slice, Store, booked_bytes, cmx_capacity
 from npusim.lowering.ir.values import ceil_div
 from npusim.program.work import DmaWork, DpuWork, ShaveWork, Work
 
-#: Kinds of nodes whose work can't be cut by cutting all operands alike.
-_WHOLE = frozenset({"conv", "bmm"})
 #: Most parts that one slice is cut into.
 _MOST_PARTS = 4096
 
@@ -58,15 +57,16 @@ def _parts(part: Slice, n: int) -> list[Slice]:
 
 def _longest_row(plan: Plan) -> int:
     """Elements that must stay together: what lies along the axis that the op works over."""
-    axis = plan.node.params.get("axis")
+    axis = axis_of(plan.node)
     shape = plan.inputs[0].shape if plan.inputs else ()
-    return shape[axis] if isinstance(axis, int) and axis < len(shape) else 1
+    return shape[axis] if axis is not None and axis < len(shape) else 1
 
 
 def refit(plan: Plan, hw: Hardware) -> Plan:
     """The plan, or one whose slices that exceed CMX are cut into as many parts as fit."""
     capacity = cmx_capacity(hw)
-    if plan.node.kind in _WHOLE or all(_demand(s, hw.tiles, plan.in_place) <= capacity for s in plan.slices):
+    fits = all(_demand(s, hw.tiles, plan.in_place) <= capacity for s in plan.slices)
+    if fits or isinstance(plan.node, Product):
         return plan
     most = min(_MOST_PARTS, max(1, plan.output.elements // _longest_row(plan)))
     slices: list[Slice] = []

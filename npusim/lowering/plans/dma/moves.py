@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Concat, Node
 from npusim.lowering.ir.plan import (
     ALL_TILES,
     Load,
@@ -28,31 +28,23 @@ from npusim.program.work import DmaWork, ShaveWork, Work
 GATHER_ROW_BYTES = 4096
 
 
-def plan_copy(node: Node, hw: Hardware) -> Plan:
-    """DDR to DDR copies of all activation pieces (and fills of the constant ones), issued together."""
-    direct = node.params.get("direct", ())
+def plan_copy(node: Node, hw: Hardware, written: Collection[int] = ()) -> Plan:
+    """DDR to DDR copies of all activation pieces (and fills of the constant ones), issued together, but of the storages
+    that are ``written`` where they go."""
     moves = [
         (k, transfer("ddr", "ddr", v.elements, v.stored_bits, hw))
         for k, v in enumerate(node.inputs)
-        if k not in direct
+        if v.storage not in written
     ]
-    return Plan(
-        node,
-        node.inputs,
-        [None] * len(node.inputs),
-        node.output,
-        None,
-        [],
-        "DDR to DDR copy",
-        ddr_moves=moves,
-    )
+    inputs = list(node.inputs)
+    return Plan(node, inputs, [None] * len(inputs), node.output, None, [], "DDR to DDR copy", ddr_moves=moves)
 
 
-def joined(hints: Sequence[Dist | None], node: Node) -> Dist | None:
+def joined(hints: Sequence[Dist | None], node: Concat) -> Dist | None:
     """How the pieces of a Concat lie side by side in CMX: images along their channels, innermost in memory, whole on
     every tile or with the same rows on each. None where they lie otherwise."""
     known = [hint for hint in hints if hint is not None]
-    inner = node.output.memory_order[-1:] == (node.params.get("axis"),) and not node.output.plain
+    inner = node.output.memory_order[-1:] == (node.axis,) and not node.output.plain
     if node.type != "Concat" or len(known) < len(hints) or not inner:
         return None
     if all(hint.whole for hint in known):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from npusim.costs.dpu import choose_mode
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import TABLE_BYTES, computed_bits, fold_rows
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Bmm
 from npusim.lowering.ir.plan import (
     ALL_TILES,
     CONSTANT,
@@ -36,10 +36,10 @@ BATCHES_AHEAD = 2
 WHOLE_OPERAND = 0.4
 
 
-def plan_bmm(node: Node, hw: Hardware) -> Plan:
+def plan_bmm(node: Bmm, hw: Hardware) -> Plan:
     """Groups over tiles where they are many and small, else one convolution a batch, each split like any other
     (facts/vendor_lowering.md 1.2, 2.3)."""
-    batch, m, k, n = (node.params[p] for p in ("batch", "m", "k", "n"))
+    batch, m, k, n = node.batch, node.m, node.k, node.n
     lhs, rhs = node.inputs
     small = (m * k + n * k + m * n) * 2 <= GROUP_BYTES and _group_bytes(m, k, n) <= cmx_capacity(hw)
     if hw.software.grouped_matmul and batch >= hw.tiles and small and not (lhs.constant or rhs.constant):
@@ -60,7 +60,7 @@ def _group_counted(work: DmaWork, divisor: int, hw: Hardware) -> DmaWork:
     return DmaWork(work.src, work.dst, work.bytes, ceil_div(work.counted_bytes, divisor), work.kind)
 
 
-def _grouped(node: Node, hw: Hardware, batch: int, m: int, k: int, n: int) -> Plan:
+def _grouped(node: Bmm, hw: Hardware, batch: int, m: int, k: int, n: int) -> Plan:
     tiles, (lhs, rhs), out = hw.tiles, node.inputs, node.output
     height, width = fold_rows(m, 4)
     k16, n16 = round_up(k, CHANNELS), round_up(n, CHANNELS)
@@ -111,16 +111,16 @@ def _grouped(node: Node, hw: Hardware, batch: int, m: int, k: int, n: int) -> Pl
     return Plan(node, [lhs, rhs], [dists[0], dists[1]], out, dists[2], parts, strategy)
 
 
-def _unrolled(node: Node, hw: Hardware, batch: int) -> Plan:
+def _unrolled(node: Bmm, hw: Hardware, batch: int) -> Plan:
     """One convolution a batch element, with the second operand as its weights; nothing is shared between them. The
     transfers of one of many are hidden behind the others' computing, so computing decides its split, unless a constant
     is multiplied (14 batched ones change by more than 1 % by this, 11 of them come closer)."""
     (lhs, rhs), out = node.inputs, node.output
-    m, k, n = (node.params[p] for p in ("m", "k", "n"))
-    inputs = [replace(lhs, shape=(m, k), order=()), replace(rhs, shape=(n, k), order=())]
+    m, k, n = node.m, node.k, node.n
+    inputs = (replace(lhs, shape=(m, k), order=()), replace(rhs, shape=(n, k), order=()))
     one = replace(node, inputs=inputs, output=replace(out, shape=(m, n), order=()))
     hidden = batch > 1 and not lhs.constant
-    split = choose(replace(one, params={**node.params, "shared": 1}) if hidden else one, hw)
+    split = choose(replace(one, shared=hidden), hw)
     around = Surroundings(sliced_producer=True, wants="rows")
     plans = [Builder(one, hw, split, around).build() for _ in range(batch)]
     if batch == 1:

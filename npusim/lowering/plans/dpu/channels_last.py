@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Node, Window
 from npusim.lowering.ir.plan import Plan, output_stores
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value, round_up
@@ -15,7 +15,9 @@ from npusim.lowering.plans.dpu.reduce_conv import plan_widen
 from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
 
 
-def channels_last(node: Node, hw: Hardware, act: Value, fresh: Fresh) -> tuple[list[Plan], Value]:
+def channels_last(
+    node: Node, hw: Hardware, act: Value, window: Window, fresh: Fresh
+) -> tuple[list[Plan], Value]:
     """The plans that bring the activation [1,C,H,W] of a convolution or pooling to channels last (C widened to a
     multiple of 16, but for a convolution whose channels are folded pixels), and it; none where it lies so already.
     One-dimensional data (W = 1) are transposed."""
@@ -28,11 +30,11 @@ def channels_last(node: Node, hw: Hardware, act: Value, fresh: Fresh) -> tuple[l
     order = tuple(d for d in range(len(shape)) if d != 1) + (1,)
     moved = replace(fresh(act), order=order, stored_bits=min(act.stored_bits, act.bits))
     if width == 1 and height % CHANNELS:
-        return [plan_permute_dma(replace(node, inputs=[act], output=moved), hw)], moved
-    wide = channels if "width" in node.params else round_up(channels, CHANNELS)
+        return [plan_permute_dma(replace(node, inputs=(act,), output=moved), hw)], moved
+    wide = channels if window.width else round_up(channels, CHANNELS)
     target = moved if wide == channels else replace(moved, shape=(shape[0], wide, *shape[2:]))
     planes = (channels, 1, height) if width == 1 else (channels, height, width)
-    halo = hw.software.halo_copies and node.params["kernel"][0] > node.params["stride"][0]
+    halo = hw.software.halo_copies and window.kernel[0] > window.stride[0]
     return plan_reorder(node, hw, act, target, planes, fresh, reader="halo" if halo else "rows"), target
 
 

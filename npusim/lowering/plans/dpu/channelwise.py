@@ -9,7 +9,7 @@ from typing import Literal
 from npusim.costs.price import work_us
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import TABLE_BYTES, fused_constant, fused_lut, table_load, weights_load
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import POINT, Depthwise, Node, Pool, Window
 from npusim.lowering.ir.plan import ALL_TILES, Load, Plan, Store, cmx_capacity, odd_halves, transfer
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even, round_up
@@ -55,7 +55,7 @@ def _fits_whole(hw: Hardware, image: Image, kernel: tuple[int, int], act: Value,
 
 
 def _channels_are_cheaper(
-    hw: Hardware, image: Image, kind: Kind, kernel: tuple[int, int], stride: int, act: Value, out: Value
+    hw: Hardware, image: Image, kind: Kind, window: Window, act: Value, out: Value
 ) -> bool:
     """Whether an image that a pass before it brings to channels last is split over channels (SOK): where that takes the
     DPU less long than rows do, and both tensors fit each tile's CMX whole.
@@ -65,7 +65,7 @@ def _channels_are_cheaper(
     one dimension, which come from DDR with their padding, are read by one engine for all tiles or by all engines in
     parts (dwconv1d_* on 4000 and 5010: 25 of 26).
     """
-    tiles = hw.tiles
+    tiles, kernel = hw.tiles, window.kernel
     if image.channels < CHANNELS * tiles or not _fits_whole(hw, image, kernel, act, out):
         return False
     if image.height < tiles:
@@ -76,7 +76,7 @@ def _channels_are_cheaper(
     more = {
         "kernel_h": kernel[0],
         "kernel_w": kernel[1],
-        "stride": stride,
+        "stride": window.stride[0],
         "in_bits": act.bits,
         "out_bits": out.bits,
     }
@@ -97,15 +97,15 @@ def _channels_are_cheaper(
 
 def plan_channelwise(
     node: Node, hw: Hardware, act: Value, out: Value, image: Image, kind: Kind = "dwconv",
-    kernel: tuple[int, int] = (1, 1), stride: int = 1, weight_bits: int = 16, *,
+    window: Window = POINT, weight_bits: int = 16, *,
     in_rows: int = 0, planes: int = 0, over_channels: bool | None = None,
 ) -> Plan:  # fmt: skip
     """One depth-wise or pooling op over channels or rows. ``planes`` > 0: the result is written as so many planes."""
-    tiles, channels = hw.tiles, image.channels
+    tiles, channels, kernel, stride = hw.tiles, image.channels, window.kernel, window.stride[0]
     taps = round_up(kernel[0] * kernel[1], CHANNELS)
     weights = Value(-1, (channels, taps), 16, weight_bits, constant=True)
     weighted = kind == "dwconv"
-    turned = planes > 0 or (node.kind in ("dwconv", "pool") and out.plain and image.width > 1)
+    turned = planes > 0 or (isinstance(node, Depthwise | Pool) and out.plain and image.width > 1)
     more = {"kernel_h": kernel[0], "kernel_w": kernel[1], "stride": stride, "in_bits": act.bits, "out_bits": out.bits,
             "planes": turned, "fp8": act.fp8, "lut": fused_lut(node, hw)}  # fmt: skip
     if over_channels is None:
@@ -117,7 +117,7 @@ def plan_channelwise(
     rows = (image.height,) * tiles if whole else rows
     source_rows = in_rows or image.height
     in_dist = WHOLE if whole else row_split(act, source_rows, tiles)
-    overlap = ceil_div(max(0, kernel[0] - stride), node.params.get("grown", 1))
+    overlap = ceil_div(max(0, kernel[0] - stride), window.grown)
     halo = overlap * (act.elements // source_rows) if not whole else 0
     if whole:
         out_dist = WHOLE
@@ -153,8 +153,7 @@ def plan_channelwise(
     strategy = f"{'depth-wise' if weighted else kind} over rows (SOH)"
     plan = assemble(node, hw, [act], [in_dist], out, out_dist, slices, works, strategy, constants)
     if halo:
-        pads = node.params["pads"]
-        top, bottom = (min(p, kernel[0] // 2) for p in (pads[0], pads[len(pads) // 2]))
+        top, bottom = (min(p, kernel[0] // 2) for p in (window.top, window.bottom))
         for part in plan.slices:
             part.loads = [
                 _with_halo(x, halo, (top, bottom), kernel[0] - stride, slices, act, hw) for x in part.loads

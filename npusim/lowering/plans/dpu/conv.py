@@ -17,7 +17,7 @@ from npusim.lowering.ir.convolution import (
     table_load,
     weights_load,
 )
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import POINT, Product
 from npusim.lowering.ir.plan import (
     ALL_TILES,
     CONSTANT,
@@ -37,6 +37,7 @@ from npusim.lowering.ir.plan import (
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even, round_up
 from npusim.lowering.split.dpu import Split, choose, choose_alone, slices
+from npusim.lowering.tile.matmul import NOTHING, Behind
 from npusim.lowering.tile.slices import Cut
 from npusim.program.work import DmaWork, MpeMode, ShaveWork, Work
 
@@ -53,7 +54,7 @@ class Surroundings:
     readers want the result: whole on every tile, in rows, either way, or as it comes (``segments``: a SHAVE op takes
     over any cut).
     ``followed``: the elementwise kernel that is the only reader, which can be cut together with the convolution.
-    ``reordered``: its activation has just been brought to channels last for it.
+    ``reordered``: its activation has just been brought to channels last for it. ``behind``: the op that makes it.
     """
 
     hint: Dist | None = None
@@ -61,49 +62,56 @@ class Surroundings:
     wants: str = ""
     followed: str = ""
     reordered: bool = False
+    behind: Behind = NOTHING
 
 
-def plan_conv(node: Node, hw: Hardware, around: Surroundings = Surroundings()) -> Plan:
+def plan_conv(node: Product, hw: Hardware, around: Surroundings = Surroundings()) -> Plan:
     """MatMul by constant weights, or a dense convolution."""
     if around.reordered:
-        split = choose_alone(node, hw)
+        split = choose_alone(node, hw, around.behind)
     else:
-        split = choose(node, hw, around.hint is not None and not around.hint.whole, around.wants)
+        rows_before = around.hint is not None and not around.hint.whole
+        split = choose(node, hw, rows_before, around.wants, around.behind)
     return Builder(node, hw, split, around).build()
 
 
 class Builder:
     """Makes the slices of one convolution: rows outermost, then output channels."""
 
-    def __init__(self, node: Node, hw: Hardware, split: Split, around: Surroundings) -> None:
+    def __init__(self, node: Product, hw: Hardware, split: Split, around: Surroundings) -> None:
         """Decides where the result lies and how the convolution is sliced."""
-        self.node, self.hw, self.split = node, hw, split
+        self.node, self.hw, self.split, self.around = node, hw, split, around
         self.height, self.width = geometry(node, hw)
         self.act, self.weights, self.out = node.inputs[0], node.inputs[1], node.output
-        self.n, self.n16 = node.params["n"], round_up(node.params["n"], CHANNELS)
-        kernel = node.params.get("kernel", (1, 1))
-        self.k16 = round_up(node.params["k"], CHANNELS)
+        self.n, self.n16 = node.n, round_up(node.n, CHANNELS)
+        self.window = node.window
+        kernel = (node.window or POINT).kernel
+        self.k16 = round_up(node.k, CHANNELS)
         self.reduced = self.k16 * kernel[0] * kernel[1]
-        image = "kernel" in node.params and len(self.act.shape) > 2
+        image = node.window is not None and len(self.act.shape) > 2
         self.in_rows = self.act.shape[2] if image else self.height
         self.from_whole = split != "rows" or (around.hint is not None and around.hint.whole)
         self.whole = self._whole_output(around.wants)
-        self.cut = slices(node, hw, split, self.whole, around.sliced_producer, around.followed != "")
+        self.cut = self._cut(around.followed != "")
         if self.whole and split == "rows" and self.cut.slices > 1:
             self.whole = False
-            self.cut = slices(node, hw, split, False, around.sliced_producer)
-        self._make_fit(around.sliced_producer)
+            self.cut = self._cut()
+        self._make_fit()
         if around.followed and self.cut.slices == 1 and self._overlaps(around.followed):
             self.cut = Cut(rows=2)
 
-    def _make_fit(self, sliced_producer: bool) -> None:
+    def _cut(self, followed: bool = False) -> Cut:
+        sliced, behind = self.around.sliced_producer, self.around.behind
+        return slices(self.node, self.hw, self.split, self.whole, sliced, followed, behind)
+
+    def _make_fit(self) -> None:
         """Where a slice is too large for CMX nevertheless (what is read or written whole was not counted so), give up
         one thing after the other: the activation as it lies, the result on every tile, the size of slices."""
         if not self._fits() and self.split == "rows":
             self.from_whole = False
         if not self._fits() and self.split == "rows" and self.whole:
             self.whole = False
-            self.cut = slices(self.node, self.hw, self.split, False, sliced_producer)
+            self.cut = self._cut()
         rows = ceil_div(self.height, self.hw.tiles) if self.split == "rows" else self.height
         while not self._fits() and self.cut != Cut(rows, self.n16 // CHANNELS):
             finer = Cut(min(2 * self.cut.rows, rows), self.cut.channels)
@@ -154,7 +162,7 @@ class Builder:
             inputs, dists = [self.act, self.weights], [in_dist, None if self.split == "channels" else WHOLE]
         out_dist = self._out_dist()
         fits = max(held(self.out, out_dist, self.hw.tiles)) <= cmx_capacity(self.hw)
-        gathered = self.cut.slices > 1 and "kernel" in self.node.params and fits
+        gathered = self.cut.slices > 1 and self.window is not None and fits
         return Plan(self.node, inputs, dists, self.out, out_dist, parts, strategy, gathered=gathered)
 
     def _out_dist(self) -> Dist:
@@ -220,7 +228,7 @@ class Builder:
         """First output row and number of rows of slice ``r`` on every tile: the tiles share every slice of a MatMul;
         of a convolution with halo, every tile cuts its own rows."""
         ranges, first = [], 0
-        if "kernel" not in self.node.params:
+        if self.window is None:
             cuts = even(self.height, self.cut.rows)
             first = sum(cuts[:r])
             for rows in even(nth(cuts, r), self.hw.tiles):
@@ -235,18 +243,16 @@ class Builder:
 
     def _input_rows(self, begin: int, end: int) -> int:
         """Input rows that output rows ``begin`` to ``end`` need, halo included, padding and rows of zeros not."""
-        stride, grown = self.node.params.get("stride", (1, 1))[0], self.node.params.get("grown", 1)
-        if "kernel" not in self.node.params or (
-            not self.hw.software.halo_copies and end - begin < self.height
-        ):
+        window = self.window or POINT
+        stride, grown, top = window.stride[0], window.grown, window.top
+        if self.window is None or (not self.hw.software.halo_copies and end - begin < self.height):
             return min(ceil_div((end - begin) * stride, grown), self.in_rows)
-        top = self.node.params["pads"][0]
-        last = (end - 1) * stride - top + self.node.params["kernel"][0]
+        last = (end - 1) * stride - top + window.kernel[0]
         return min(ceil_div(last, grown), self.in_rows) - max(begin * stride - top, 0) // grown
 
     def _act_load(self, tile: int, rows: int, key: tuple[int, ...]) -> Load:
         elements = rows * self.act.elements // self.in_rows
-        padded = elements // self.node.params["k"] * self.k16
+        padded = elements // self.node.k * self.k16
         return Load(
             0, tile, load_value(self.act, elements, self.hw), ceil_div(padded * self.act.bits, 8), key
         )
@@ -255,7 +261,7 @@ class Builder:
         """Weights and tables: kept over all slices where they are not cut, else loaded anew for every slice."""
         kept = self.cut.channels == 1 or self.cut.rows == 1 or not self.cut.rows_first
         key = (c,) if kept else (c, r)
-        tables = (c, r) if "kernel" not in self.node.params else key
+        tables = (c, r) if self.window is None else key
         if (
             self.cut.rows > 1
             and kept

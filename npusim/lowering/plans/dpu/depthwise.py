@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import fold_rows, geometry
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Depthwise, Node, Pool, axis_of
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, transfer
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import canonical4, round_up
@@ -22,20 +22,19 @@ from npusim.lowering.plans.dpu.images import Image, borrow_channels, refold
 from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
 
 
-def plan_depthwise(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
+def plan_depthwise(node: Depthwise, hw: Hardware, fresh: Fresh) -> list[Plan]:
     """Depth-wise convolution; what brings its input to channels last comes first."""
     act, weights, out = node.inputs[0], node.inputs[1], node.output
     height, width = geometry(node, hw)
-    channels, kernel, stride = out.shape[1], node.params["kernel"], node.params["stride"][0]
+    channels, window, kernel = out.shape[1], node.window, node.window.kernel
     image = Image(height, width, round_up(channels, CHANNELS))
     in_rows = act.shape[2] if len(act.shape) > 2 else height
-    before, last = channels_last(node, hw, act, fresh)
+    before, last = channels_last(node, hw, act, window, fresh)
     over_channels = _over_channels(hw, image, kernel, act, out)
     if (before and width > 1) or (kernel != (1, 1) and width == 1 and hw.software.broadcast_output):
-        over_channels = _channels_are_cheaper(hw, image, "dwconv", kernel, stride, last, out)
+        over_channels = _channels_are_cheaper(hw, image, "dwconv", window, last, out)
     act = last
-    pads = node.params["pads"]
-    rows = [p - kernel[0] // 2 for p in (pads[0], pads[len(pads) // 2]) if p > kernel[0] // 2]
+    rows = [p - kernel[0] // 2 for p in (window.top, window.bottom) if p > kernel[0] // 2]
     if rows and not over_channels:
         joined = fresh(act)
         moves = [(0, transfer("ddr", "ddr", channels * r, act.bits, hw)) for r in rows]
@@ -51,8 +50,7 @@ def plan_depthwise(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
         out,
         image,
         "dwconv",
-        kernel,
-        stride,
+        window,
         weights.stored_bits,
         in_rows=in_rows,
         over_channels=over_channels,
@@ -70,7 +68,7 @@ def plan_scale(node: Node, hw: Hardware, fresh: Fresh, any_order: bool = False) 
     Rows of 16 scaled by a computed vector are folded like those of a MatMul, which the compiler makes of it (Mul_8 of
     Mamba's single token: 384 x 4 on 4000, 192 x 8 on 5010).
     """
-    value, out, axis = node.inputs[0], node.output, node.params.get("axis")
+    value, out, axis = node.inputs[0], node.output, axis_of(node)
     n, c, h, w = canonical4(out.physical)
     if not value.plain or (axis is not None and value.memory_order[-1:] == (axis,)):
         fold = hw.software.row_fold
@@ -103,7 +101,7 @@ def plan_activation(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
 def plan_planes(node: Node, hw: Hardware, kind: Kind, fresh: Fresh) -> list[Plan]:
     """A channel-wise op on row-major [C,H,W]: brought to channels last (C widened to a multiple of 16), computed, and
     written back as planes (relu_l, negative_m, bcast_1x24x1x256)."""
-    value, out, axis = node.inputs[0], node.output, node.params.get("axis")
+    value, out, axis = node.inputs[0], node.output, axis_of(node)
     n, c, h, w = canonical4(out.physical)
     if axis is not None:
         shape = out.shape
@@ -121,22 +119,23 @@ def plan_planes(node: Node, hw: Hardware, kind: Kind, fresh: Fresh) -> list[Plan
     return [*before, plan_channelwise(node, hw, target, out, image, kind, planes=c)]
 
 
-def plan_pool(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
+def plan_pool(node: Pool, hw: Hardware, fresh: Fresh) -> list[Plan]:
     """Max or average pooling, over rows."""
     act, out = node.inputs[0], node.output
     height, width = geometry(node, hw)
     channels = out.shape[1]
-    kind: Kind = "maxpool" if node.params["pool"] == "max" else "avgpool"
-    before, act = channels_last(node, hw, act, fresh)
+    window, kind = node.window, _pooling(node)
+    before, act = channels_last(node, hw, act, window, fresh)
     image = Image(height, width, round_up(channels, CHANNELS))
-    kernel, stride = node.params["kernel"], node.params["stride"]
-    over_channels = (
-        bool(before) and width > 1 and _channels_are_cheaper(hw, image, kind, kernel, stride[0], act, out)
-    )
+    over_channels = bool(before) and width > 1 and _channels_are_cheaper(hw, image, kind, window, act, out)
     plan = plan_channelwise(
-        node, hw, act, out, image, kind, kernel, stride[0], in_rows=act.shape[2], over_channels=over_channels
+        node, hw, act, out, image, kind, window, in_rows=act.shape[2], over_channels=over_channels
     )
     return [*before, plan]
+
+
+def _pooling(node: Pool) -> Kind:
+    return "maxpool" if node.largest else "avgpool"
 
 
 __all__ = ["channels_last", "plan_activation", "plan_depthwise", "plan_pool", "plan_scale"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import gcd, isqrt
 
@@ -172,7 +172,7 @@ Works = Callable[[int, int], Iterable[Work]]
 
 
 def assemble(
-    node: Node, hw: Hardware, inputs: list[Value], in_dists: list[Dist], out: Value, out_dist: Dist, slices: int,
+    node: Node, hw: Hardware, inputs: Sequence[Value], in_dists: list[Dist], out: Value, out_dist: Dist, slices: int,
     works: Works, strategy: str, constants: Callable[[int], list[Load]] | None = None, in_place: bool = False,
 ) -> Plan:  # fmt: skip
     """The plan whose slice i runs ``works(tile, i)`` after its shares of the inputs and its ``constants(i)``."""
@@ -190,7 +190,7 @@ def assemble(
         parts.append(Slice(loads, computes, output_stores(out, out_dist, tiles, hw, slices, i), used))
     if slices > 1:
         strategy = f"{strategy}, {slices} slices"
-    return Plan(node, inputs, list(in_dists), out, out_dist, parts, strategy, in_place=in_place)
+    return Plan(node, list(inputs), list(in_dists), out, out_dist, parts, strategy, in_place=in_place)
 
 
 def padded(value: Value, channels: int, real: int) -> Value:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import prod
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Node, Transpose
 from npusim.lowering.ir.plan import Plan, cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Value, along, ceil_div, even, round_up
@@ -28,7 +28,7 @@ def plan_permute(node: Node, hw: Hardware, hint: Dist | None = None) -> Plan:
     row = value.shape[value.memory_order[-1]] if value.memory_order else 1
     if row % CHANNELS or len(moved_blocks(value, node.output)) > 3:
         return plan_permute_dma(node, hw)
-    if node.params.get("reorder"):
+    if isinstance(node, Transpose) and node.reorder:
         plan = _reorder_channels(node, hw, hint)
         if plan is not None:
             return plan
@@ -95,7 +95,7 @@ def plan_two_passes(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     second = replace(middle, shape=(value.elements // (inner * line), inner, line), order=())
     target = replace(out, shape=second.shape, order=(2, 0, 1))
     ways = ((first, middle), (second, target))
-    plans = [_permute_dpu(replace(node, inputs=[a], output=b), hw) for a, b in ways]
+    plans = [_permute_dpu(replace(node, inputs=(a,), output=b), hw) for a, b in ways]
     return [replace(plans[0], out_dist=None), replace(plans[1], output=out, out_dist=None)]
 
 
@@ -124,7 +124,8 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
         in_dist, out_dist = _along_memory(value, axis, cuts), _along_memory(out, axis, cuts)
     image = Image(height if by_rows else 1, width, round_up(channels, CHANNELS))
     share = in_dist.elements(0, value.elements) * value.bits // 8
-    turned = width > 1 and out.memory_order[-1:] != value.memory_order[-1:] and not node.params.get("reorder")
+    reorder, copies = (node.reorder, node.copies) if isinstance(node, Transpose) else (False, 1)
+    turned = width > 1 and out.memory_order[-1:] != value.memory_order[-1:] and not reorder
     upended = out.memory_order[-1:] == value.memory_order[-2 if upright else -3 : -1 if upright else -2]
     cut = _permute_cut(image, share, turned and not upended, hw)
 
@@ -140,7 +141,7 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
     slices = cut.height * cut.width * cut.channels
     plan = assemble(node, hw, [value], [in_dist], out, out_dist, slices, works, "permuting pool")
     for part in plan.slices:
-        part.stores *= node.params.get("copies", 1)
+        part.stores *= copies
     return plan
 
 

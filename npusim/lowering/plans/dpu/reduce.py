@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Reduce
 from npusim.lowering.ir.plan import Plan, cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up
@@ -28,16 +28,16 @@ from npusim.lowering.plans.dpu.widened import plan_widened
 from npusim.program.work import DpuKind, DpuWork, Work
 
 
-def plan_reduce(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
-    """ReduceSum, Mean or Max over one run of memory dimensions (``params["view"]``: before, length, after).
+def plan_reduce(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
+    """ReduceSum, Mean or Max over one run of memory dimensions (``Reduce.view``: before, length, after).
 
     Over C of [1,C,H,W]: the rest are 16 channels and HW/16 columns. Over H or W: planes become channels last first;
     one plane (the outermost of two, or of more than three dimensions) is widened to 16 channels by a convolution
     (facts 1.2; rsum_*, rmean_*, rmax_*: 26 cases; ReduceSum_2 and _3 of mamba2 on 3720).
     """
     value, out = node.inputs[0], node.output
-    before, length, after = node.params["view"]
-    sides = [value.shape[a] for a in node.params["axes"] if value.shape[a] > 1]
+    before, length, after = node.view
+    sides = [value.shape[a] for a in node.axes if value.shape[a] > 1]
     if (
         not value.plain
         and before == 1
@@ -46,10 +46,10 @@ def plan_reduce(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
         and after % CHANNELS == 0
     ):
         return [_whole_image(node, hw, value, out, sides)]
-    kind: DpuKind = "maxpool" if node.params["reduce"] == "max" else "avgpool"
+    kind = _pooling(node)
     dims = len(value.memory_order)
     if before == 1 and dims == 3:
-        if node.params["reduce"] == "sum" and _sums_with_ones(value, out):
+        if node.by == "sum" and _sums_with_ones(value, out):
             return plan_sum_of_planes(node, hw, fresh)
         wide = CHANNELS if after % CHANNELS == 0 else round_up(after, CHANNELS)
         chain = Chain(node, hw, kind, length, ceil_div(after, wide), wide, across=False)
@@ -87,17 +87,21 @@ def plan_reduce(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     return [*plans, *(plan_across(chain, target, out) if across else plan_down(chain, target, out, fresh))]
 
 
+def _pooling(node: Reduce) -> DpuKind:
+    return "maxpool" if node.by == "max" else "avgpool"
+
+
 def _sums_with_ones(value: Value, out: Value) -> bool:
     """Whether planes are added up by a convolution with ones: where their rows are no multiple of 16, and the result
     keeps the dimension (``convert_reduce_sum_to_conv.cpp``; [1,24,256,256] and six smaller ones are pooled)."""
     return len(out.shape) == len(value.shape) == 4 and value.shape[-1] % CHANNELS > 0
 
 
-def _whole_image(node: Node, hw: Hardware, value: Value, out: Value, sides: list[int]) -> Plan:
+def _whole_image(node: Reduce, hw: Hardware, value: Value, out: Value, sides: list[int]) -> Plan:
     """An image that one kernel covers, its channels over the tiles (the global pools of MobileNet and ResNet)."""
     channels = out.elements
     cuts = even(channels, hw.tiles, CHANNELS)
-    kind: DpuKind = "maxpool" if node.params["reduce"] == "max" else "avgpool"
+    kind = _pooling(node)
 
     def works(tile: int, index: int) -> Iterable[Work]:
         if tile < len(cuts):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from npusim.costs.dpu import choose_mode
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import TABLE_BYTES, fold_rows, fused_constant
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Node, Reduce
 from npusim.lowering.ir.plan import Load, Plan, cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value, canonical4, ceil_div, even, round_up
@@ -22,17 +22,17 @@ from npusim.program.work import DpuWork, Work
 WIDENING_SKIPS = 15 / 16
 
 
-def plan_reduce_conv(node: Node, hw: Hardware) -> Plan:
+def plan_reduce_conv(node: Reduce, hw: Hardware) -> Plan:
     """ReduceSum over the innermost axis as a 1x1 convolution with 16 output channels of ones."""
-    before, length, _ = node.params["view"]
+    before, length, _ = node.view
     height, width = fold_rows(before, hw.software.row_fold)
     return _ones(node, hw, node.inputs[0], height, width, length)
 
 
-def plan_sum_of_planes(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
+def plan_sum_of_planes(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
     """ReduceSum over C that is no multiple of 16: channels last, widened, then a convolution with ones (facts 1.2)."""
     value = node.inputs[0]
-    _, length, after = node.params["view"]
+    _, length, after = node.view
     h, w = canonical4(tuple(value.shape[d] for d in value.memory_order))[2:]
     height, width = (h, w) if h * w == after else (1, after)
     wide = round_up(length, CHANNELS)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Bmm
 from npusim.lowering.ir.plan import ALL_TILES, Load, Plan, Slice, cmx_capacity, load_value, nth, store
 from npusim.lowering.ir.values import Dist, ceil_div, even
 from npusim.program.work import ShaveWork, Work
 
 
-def plan_dot(node: Node, hw: Hardware) -> Plan:
+def plan_dot(node: Bmm, hw: Hardware) -> Plan:
     """The tiles share the batch, or the rows where it is shorter than they are many; slices are whole MatMuls, or rows
     of one where it does not fit; the SHAVEs of a tile share the rows of a slice."""
-    batch, m, n, k = (node.params[p] for p in ("batch", "m", "n", "k"))
+    batch, m, n, k = node.batch, node.m, node.n, node.k
     (lhs, rhs), out = node.inputs, node.output
     by_batch = batch >= hw.tiles
     rows = (m,) * hw.tiles if by_batch else even(m, hw.tiles)

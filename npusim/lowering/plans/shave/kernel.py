@@ -7,7 +7,7 @@ from math import prod
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.kernels import DENSE_KERNELS, ROW_KERNELS
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.nodes import Node, Unary
 from npusim.lowering.ir.plan import ALL_TILES, Load, Plan, Slice, Store, load_value, odd_halves, transfer
 from npusim.lowering.ir.shapes import C, H, N, Shape, W, four
 from npusim.lowering.ir.tiling import Part, Tiling, operand_part
@@ -57,7 +57,7 @@ def _over_batch(
         shapes.append(part)
     output = replace(node.output, shape=item, order=())
     tiling = slice_to_fit(tiling, kernel, list(zip(values, shapes, strict=True)), output, hw)
-    plan = _build(replace(node, inputs=values, output=output), hw, kernel, values, shapes, tiling)
+    plan = _build(replace(node, inputs=tuple(values), output=output), hw, kernel, values, shapes, tiling)
     slices = [part for _ in range(batch) for part in plan.slices]
     return replace(
         plan,
@@ -74,7 +74,8 @@ def _over_batch(
 def _unrolled(node: Node) -> bool:
     """A kernel of group A alone over a batch (facts 2.4, own 4/4)."""
     shape = node.output.shape
-    alone = len(node.inputs) == 1 and node.output.plain and "repeated" not in node.params
+    repeated = isinstance(node, Unary) and node.repeated
+    alone = len(node.inputs) == 1 and node.output.plain and not repeated
     return alone and len(shape) == 4 and shape[0] > 1
 
 
@@ -83,12 +84,12 @@ def _one_by_one(node: Node, hw: Hardware, kernel: str) -> Plan:
     batch = node.output.shape[0]
     item = (1, *node.output.shape[1:])
     one = replace(
-        node, inputs=[replace(node.inputs[0], shape=item, order=())], output=replace(node.output, shape=item)
+        node, inputs=(replace(node.inputs[0], shape=item, order=()),), output=replace(node.output, shape=item)
     )
     plan = plan_shave(one, hw, kernel)
     plan.strategy += f", {batch} batch items"
     plan.slices = [part for _ in range(batch) for part in plan.slices]
-    return replace(plan, node=node, inputs=node.inputs, output=node.output, out_dist=None)
+    return replace(plan, node=node, inputs=list(node.inputs), output=node.output, out_dist=None)
 
 
 def _executed(value: Value) -> Value:
