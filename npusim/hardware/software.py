@@ -133,6 +133,8 @@ class Software(Section):
     """Multiply of an activation by a broadcast activation runs on the DPU's eltwise path."""
     upright_matrices: bool = True
     """A matrix that the DPU permutes has its rows as height, over the tiles; else as width (3720)."""
+    debatch: bool = True
+    """A small batch is run image by image, each as a call of one function (``lowering.rewrite.debatch``)."""
     row_fold: Count = 4
     """Width that MatMul rows are folded to where it divides them."""
     dma_gather: bool = True

@@ -13,6 +13,7 @@ from npusim.lowering.layout.in_place import write_in_place
 from npusim.lowering.layout.orders import write_as_read
 from npusim.lowering.passes import Module, Pass, run_passes
 from npusim.lowering.place.replicate import place_all
+from npusim.lowering.rewrite.debatch import debatch
 from npusim.lowering.rewrite.long_sums import split_sums
 from npusim.lowering.rewrite.ones import fold_ones
 from npusim.lowering.rewrite.projections import split_projections
@@ -25,6 +26,11 @@ from npusim.lowering.schedule.scheduler import schedule
 from npusim.lowering.tile.refit import refit
 from npusim.lowering.view import compiler_view, lowering_key
 from npusim.program import Program
+
+
+def _debatch(module: Module, hw: Hardware) -> Module:
+    """Run a small batch image by image, where the compiler does."""
+    return replace(module, graph=debatch(module.graph)) if hw.software.debatch else module
 
 
 def _settle(module: Module, hw: Hardware) -> Module:
@@ -109,6 +115,7 @@ _GRAPH, _NODES = (laws.OPS_IN_ORDER,), (laws.NODES_IN_ORDER, laws.OUTPUTS_MADE)
 
 #: What lowering does, in order.
 PASSES: tuple[Pass, ...] = (
+    Pass("debatch", _debatch, ensures=_GRAPH),
     Pass("settle types", _settle, ensures=(laws.OPS_IN_ORDER, laws.TYPES_SETTLED)),
     Pass("fold tables", _tables, requires=_GRAPH),
     Pass("fold ones", _ones, requires=_GRAPH),

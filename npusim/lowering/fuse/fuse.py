@@ -11,9 +11,10 @@ from npusim.graph.ir import BITS, Graph, Op
 from npusim.hardware.schema import Software
 from npusim.lowering.fuse import eltwise, matmul, other, reduce, views
 from npusim.lowering.fuse.fuser import Fuser
-from npusim.lowering.ir.nodes import Conv, Depthwise, Eltwise, Node, Pool, Scale, Unary
+from npusim.lowering.ir.nodes import Eltwise, Node, Scale, Unary
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value
+from npusim.lowering.rewrite.debatch import JOIN_BATCH, SPLIT_BATCH
 from npusim.lowering.rewrite.patterns import Match
 
 _HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
@@ -56,6 +57,8 @@ _HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
         ("GRUCell", "GRUSequence", "LSTMCell", "LSTMSequence", "RNNCell", "RNNSequence"), other.recurrent
     ),
     "Einsum": other.einsum,
+    SPLIT_BATCH: views.split_batch,
+    JOIN_BATCH: views.join_batch,
 }
 
 #: By Match.kind.
@@ -70,6 +73,7 @@ _GROUPS: dict[str, Callable[[Fuser, Match], Node]] = {
 def _run(fuser: Fuser) -> None:
     """Every op of the Graph in order: as the root of its group, or by itself."""
     for op in fuser.graph.ops:
+        fuser.region = str(op.attrs.get("function", ""))
         match = fuser.matches.get(op.outputs[0])
         if match is not None:
             node = _GROUPS[match.kind](fuser, match)
@@ -81,15 +85,6 @@ def _run(fuser: Fuser) -> None:
                     f"op '{op.name}' has the type {op.type}, which npusim does not know how to lower"
                 )
             handler(fuser, op)
-
-
-def _write_planes(fuser: Fuser, id: int) -> None:
-    """Let the convolution or pooling that makes a model output write it as planes itself (the output data unit
-    permutes): conv_*, dwconv_*: 12 of 12 cases have no task for it."""
-    value = fuser.values[id]
-    node = fuser.producer(id)
-    if isinstance(node, Conv | Depthwise | Pool) and node.output == value and not value.plain:
-        fuser.values[id] = fuser.amend(node, output=replace(value, order=())).output
 
 
 def _writes_wide(node: Node) -> bool:
@@ -127,6 +122,6 @@ def fuse(graph: Graph, software: Software, tiles: int) -> tuple[list[Node], list
     outputs = []
     for id in graph.outputs:
         op = fuser.index.maker.get(id) or Op(graph.tensors[id].name, "Result", (), ())
-        _write_planes(fuser, id)
+        fuser.write_planes(id)
         outputs.append(_result(fuser, id, fuser.plain(fuser.values[id], op)))
     return list(fuser.made.values()), outputs

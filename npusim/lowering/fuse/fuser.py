@@ -10,7 +10,7 @@ import numpy as np
 from npusim.errors import UserError
 from npusim.graph.ir import BITS, Graph, Op
 from npusim.hardware.schema import Software
-from npusim.lowering.ir.nodes import Convert, Eltwise, Kernel, Node, Transpose
+from npusim.lowering.ir.nodes import Conv, Convert, Depthwise, Eltwise, Kernel, Node, Pool, Transpose
 from npusim.lowering.ir.values import Value
 from npusim.lowering.rewrite.patterns import find
 
@@ -31,6 +31,7 @@ class Fuser:
         self.index, self.matches, self.covered = find(graph, software, tiles)
         self.values: dict[int, Value] = {}
         self.made: dict[int, Node] = {}
+        self.region = ""  # of the op at hand: nodes that it makes are scheduled apart from those of others
         self._storages = 0
         self._moved: dict[
             tuple[int, tuple[int, ...], tuple[int, ...]], tuple[int, list[tuple[int, ...]]]
@@ -112,6 +113,8 @@ class Fuser:
 
     def add(self, node: _Any) -> _Any:
         """Run a node next."""
+        if self.region and not node.region:
+            node = replace(node, region=self.region)
         self.made[node.output.storage] = node
         return node
 
@@ -133,6 +136,13 @@ class Fuser:
         self.amend(node, fused=(*node.fused, op.name), output=output, **changes)
         self.values[op.outputs[0]] = output
         return True
+
+    def write_planes(self, id: int) -> None:
+        """Let the convolution or pooling that makes a result write it as planes itself (the output data unit
+        permutes): conv_*, dwconv_*: 12 of 12 cases have no task for it."""
+        value, node = self.values[id], self.producer(id)
+        if isinstance(node, Conv | Depthwise | Pool) and node.output == value and not value.plain:
+            self.values[id] = self.amend(node, output=replace(value, order=())).output
 
     def plain(self, value: Value, op: Op) -> Value:
         """The value in row-major order, moved there by a transpose where it is not."""

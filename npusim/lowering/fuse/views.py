@@ -8,7 +8,7 @@ from math import prod
 from npusim.graph.ir import Op
 from npusim.lowering.fuse.eltwise import ELTWISE_OPS, by_scalar
 from npusim.lowering.fuse.fuser import Fuser, padded
-from npusim.lowering.ir.nodes import Broadcast, Concat, Gather
+from npusim.lowering.ir.nodes import Broadcast, Concat, Convert, Copy, Gather
 from npusim.lowering.ir.values import Value
 
 # -- views ------------------------------------------------------------------------------------------------------------
@@ -41,6 +41,30 @@ def split(fuser: Fuser, op: Op) -> None:
     """Split: each output a part of the operand's storage."""
     for id in op.outputs:
         fuser.values[id] = _part(fuser, op, fuser.graph.tensors[id].shape)
+
+
+def split_batch(fuser: Fuser, op: Op) -> None:
+    """Each image of a batch copied to a storage of its own: one copy after the other, or all at once behind what makes
+    the type of the input that of the model (three forms of input on 4000)."""
+    value = fuser.values[op.inputs[0]]
+    converted = value.stored_bits != value.bits
+    if converted:
+        fuser.region = "images"
+        narrow = replace(value, storage=fuser.storage(), stored_bits=value.bits)
+        value = fuser.add(Convert(op.name, op.type, (value,), narrow)).output
+    for number, id in enumerate(op.outputs):
+        fuser.region = "images" if converted else f"copy {number}"
+        image = replace(value, shape=fuser.graph.tensors[id].shape, partial=True)
+        out = replace(image, storage=fuser.storage(), partial=False)
+        fuser.values[id] = fuser.add(Copy(op.name, op.type, (image,), out)).output
+
+
+def join_batch(fuser: Fuser, op: Op) -> None:
+    """The results of all images side by side, each written row-major by what makes it where that can."""
+    for id in op.inputs:
+        fuser.write_planes(id)
+    images = tuple(fuser.plain(value, op) for value in fuser.operands(op))
+    fuser.emit(op, Concat(op.name, op.type, images, fuser.fresh(op), axis=0))
 
 
 def strided_slice(fuser: Fuser, op: Op) -> None:

@@ -112,6 +112,9 @@ class Placer:
         """The plans of one node, in order."""
         place: Callable[[Any], list[Plan]] = getattr(self, f"_{type(node).__name__.lower()}")
         plans = place(node)
+        for plan in plans:
+            if not plan.node.region:
+                plan.node = replace(plan.node, region=node.region)
         self._remember(plans)
         return plans
 

@@ -11,6 +11,7 @@ from npusim.lowering.ir.plan import Plan
 from npusim.lowering.ir.repeat import Repeat, find_repeat
 from npusim.lowering.ir.values import Value
 from npusim.lowering.place.placer import Placer
+from npusim.lowering.rewrite.debatch import JOIN_BATCH
 
 #: Storages from here on are of values that lowering makes.
 _MADE = 10_000_000
@@ -24,9 +25,14 @@ def place_all(
     """The plans of ``nodes``, in order, and which of them repeat: blocks of plans that are equal but for names.
 
     ``outputs`` are the storages that the model returns, ``homes`` those that are written into others.
+    What one image of a batch returns counts as returned.
     """
     readers: dict[int, list[Node]] = {}
+    joins = [node for node in nodes if node.type == JOIN_BATCH]
+    outputs = outputs.union(value.storage for node in joins for value in node.inputs)
     for node in nodes:
+        if node.type == JOIN_BATCH:
+            continue
         for value in node.inputs:
             readers.setdefault(value.storage, []).append(node)
     makers = {node.output.storage: node for node in nodes}
