@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from npusim.text import one_line
+
 
 class UserError(Exception):
-    """A mistake of the user's, told in one line; the command line exits with 2."""
+    """A mistake of the user's, told in one line that any terminal can show; the command line exits with 2."""
+
+    def __init__(self, message: str) -> None:
+        """``message`` may hold what a stranger wrote, lines and control characters included."""
+        super().__init__(one_line(message))

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 DEFAULT_WORKLOAD = "mamba2-130m"
 DEFAULT_TOKENS = 256
+#: A million tokens of context, and a batch of as many sequences as memory has room for; no network is as deep.
+MOST_TOKENS, MOST_SEQUENCES, MOST_LAYERS = 1 << 20, 1 << 16, 10_000
+#: Dimensions of a tensor are 32-bit numbers in the compiler, and it has at most so many of them.
+MOST_DIMENSION, MOST_RANK = (1 << 31) - 1, 16
 #: The pipeline of no rewrite, as the command line names it.
 NONE = "none"
 
@@ -34,6 +38,13 @@ class ModelSource:
     chunk: int | None = None
     file: Path | None = None
     shapes: dict[str, list[int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what no machine has room for. Raises UserError."""
+        most = {"tokens": MOST_TOKENS, "layers": MOST_LAYERS, "batch": MOST_SEQUENCES, "chunk": MOST_TOKENS}
+        for name, limit in most.items():
+            if (getattr(self, name) or 0) > limit:
+                raise UserError(f"{name} must be at most {limit:,} (got {getattr(self, name):,})")
 
     @property
     def name(self) -> str:

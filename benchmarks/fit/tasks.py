@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from npusim.costs import dma, dpu
+from npusim.files import new_file
 from npusim.program.work import DmaWork, DpuKind, DpuWork, Memory, MpeMode
-from npusim.validation.new_file import new_file
 from npusim.validation.silicon.tasks import FILE, SILICON_OF, TaskScore, costs_of, hardware
 
 _KINDS: Mapping[str, DpuKind] = {

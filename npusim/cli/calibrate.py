@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ import typer
 
 from npusim.cli.options import HwOption, SetOption, command_line
 from npusim.cli.progress import progress
+from npusim.cli.terminal import console, print_json
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
@@ -90,10 +90,10 @@ def calibrate_command(
     )  # fmt: skip
     with progress() as step:
         step("reading")
+        from npusim.files import new_file
         from npusim.validation.calibrate.cases import cases_of
         from npusim.validation.calibrate.fit import calibrate
         from npusim.validation.calibrate.overlay import calibration_document, overlay_text
-        from npusim.validation.new_file import new_file
 
         space = Space(hw, parameters, overrides or ())
         grades = [name.strip() for name in grade.split(",")]
@@ -106,7 +106,7 @@ def calibrate_command(
                 write(overlay_text(found, out, command))
     if as_json:
         document = {**calibration_document(found, command), "notes": notes}
-        print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(document)
         return
     _print(found)
     for note in notes:
@@ -124,22 +124,19 @@ def _only(cases: list[Case], models: list[str]) -> list[Case]:
 
 
 def _print(found: Calibration) -> None:
-    from rich.console import Console
 
     from npusim.validation.calibrate.overlay import summary
 
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = max(console.width, _WIDTH)
-    console.print(summary(found), soft_wrap=True)
-    console.print(_rows(found.cases))
-    console.print(_values(found.parameters))
+    screen = console(wide=_WIDTH)
+    screen.print(summary(found), soft_wrap=True)
+    screen.print(_rows(found.cases))
+    screen.print(_values(found.parameters))
 
 
 def _rows(cases: Sequence[CaseFit]) -> Table:
     from rich.table import Table
 
-    from npusim.cli.summary import plain
+    from npusim.text import printable
 
     rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     rows.add_column("row")
@@ -148,7 +145,7 @@ def _rows(cases: Sequence[CaseFit]) -> Table:
     for one in cases:
         predicted = (one.base_us, one.fitted_us, one.left_out_us)
         errors = ("" if us is None else f"{one.error(us):+.1%}" for us in predicted)
-        rows.add_row(plain(one.case.label), f"{one.case.measured_us:,.1f}", *errors)
+        rows.add_row(printable(one.case.label), f"{one.case.measured_us:,.1f}", *errors)
     return rows
 
 

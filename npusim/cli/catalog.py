@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
+
+from npusim.cli.terminal import print_json
 
 
 def list_command(
@@ -31,7 +32,7 @@ def list_command(
             ],
             "workloads": [{"name": name, "description": text} for name, text in models],
         }
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        print_json(document)
         return
     print("Hardware (--hw)")
     for file, hw in hardware:

@@ -24,6 +24,7 @@ from npusim.cli.options import (
     model_source,
 )
 from npusim.cli.progress import progress
+from npusim.cli.terminal import console, print_json_text
 from npusim.errors import UserError
 from npusim.source import NONE
 
@@ -125,7 +126,7 @@ def compare_command(
     if as_json:
         from npusim.report.document import document_text
 
-        print(document_text(document), end="")
+        print_json_text(document_text(document))
     else:
         _print(comparison, source.name, folder)
 
@@ -153,16 +154,13 @@ def _labels(pairs: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _print(comparison: Comparison, subject: str, folder: Path | None) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from npusim.cli.summary import plain
     from npusim.report.units import bytes_text, energy_text, time_text
+    from npusim.text import printable
 
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = max(console.width, 120)
+    screen = console(wide=120)
 
     def table(*columns: str) -> Table:
         made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -170,29 +168,29 @@ def _print(comparison: Comparison, subject: str, folder: Path | None) -> None:
             made.add_column(name, justify="right" if number else "left", no_wrap=True, overflow="ellipsis")
         return made
 
-    console.print(Text(plain(subject), "bold"))
+    screen.print(Text(printable(subject), "bold"))
     sides = table(
         "", "latency", "speed-up", "DMA busy", "DPU busy", "SHAVE busy", "DDR traffic", "energy", "tasks"
     )
     for run in comparison.runs:
         stats, metrics = run.metrics.statistics, run.metrics
         sides.add_row(
-            Text(plain(run.label), "bold" if run is comparison.best else ""), time_text(run.latency_us),
+            Text(printable(run.label), "bold" if run is comparison.best else ""), time_text(run.latency_us),
             f"{run.speedup:.2f} ×", *(time_text(stats[f"{engine}_us"]) for engine in ("dma", "dpu", "shave")),
             bytes_text(sum(metrics.ddr_bytes.values())), energy_text(metrics.energy_uj),
             f"{sum(metrics.tasks.values()):,}",
         )  # fmt: skip
-    console.print(sides)
+    screen.print(sides)
     for run in comparison.runs[1:]:
         changed = [change for change in run.changes if change.kind != "same" and change.delta_us]
-        console.print()
+        screen.print()
         difference = run.latency_us - comparison.baseline.latency_us
-        console.print(
-            f"{plain(run.label)}: {_signed(difference)} on {plain(comparison.baseline.label)}, by op type"
+        screen.print(
+            f"{printable(run.label)}: {_signed(difference)} on {printable(comparison.baseline.label)}, by op type"
         )
-        steps = [f"{plain(s.type)} {_signed(s.delta_us)}" for s in run.steps[:_SHOWN] if s.delta_us]
+        steps = [f"{printable(s.type)} {_signed(s.delta_us)}" for s in run.steps[:_SHOWN] if s.delta_us]
         rest = sum(s.delta_us for s in run.steps[_SHOWN:])
-        console.print(
+        screen.print(
             "  " + ", ".join([*steps, f"others {_signed(rest)}"] if rest else steps or ["no difference"])
         )
         ops = table("  ops that changed", "", "before", "after", "difference")
@@ -200,12 +198,15 @@ def _print(comparison: Comparison, subject: str, folder: Path | None) -> None:
             sides_of = (f"{p.type} {p.engine.upper()}" if p else "-" for p in (change.before, change.after))
             count = f" ×{change.count}" if change.count > 1 else ""
             ops.add_row(
-                f"  {plain(change.name)}{count}", change.kind, *map(plain, sides_of), _signed(change.delta_us)
+                f"  {printable(change.name)}{count}",
+                change.kind,
+                *map(printable, sides_of),
+                _signed(change.delta_us),
             )
         if changed:
-            console.print(ops)
+            screen.print(ops)
     if folder is not None:
-        console.print(Text.assemble("Report in ", (f"{folder}/", "bold")), soft_wrap=True)
+        screen.print(Text.assemble("Report in ", (f"{folder}/", "bold")), soft_wrap=True)
 
 
 def _signed(value_us: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from npusim.cli.progress import progress
+from npusim.cli.terminal import console, print_json
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def compare_trace_command(
     a counter report of benchmark_app (JSON or CSV), a JSON list of ProfilingInfo, or what NPU_PRINT_PROFILING=TEXT
     prints.
     """
-    from npusim.validation.new_file import new_file
+    from npusim.files import new_file
     from npusim.validation.traces.compare import compare_profiles
     from npusim.validation.traces.document import comparison_csv, comparison_document
     from npusim.validation.traces.profile import read_profile
@@ -67,7 +67,7 @@ def compare_trace_command(
         if write:
             write(comparison_csv(found))
     if as_json:
-        print(json.dumps(comparison_document(found), indent=2, ensure_ascii=False))
+        print_json(comparison_document(found))
         return
     _print(found, top)
     if csv:
@@ -75,18 +75,15 @@ def compare_trace_command(
 
 
 def _print(found: Comparison, top: int) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    from npusim.cli.summary import plain
+    from npusim.text import printable
 
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = max(console.width, _WIDTH)
+    screen = console(wide=_WIDTH)
     for side, profile in (("left ", found.left), ("right", found.right)):
         latency = "" if profile.latency_us is None else f", {profile.latency_us:,.1f} µs"
-        about = f"{plain(profile.label)}: {profile.format}, {len(profile.ops)} ops{latency}"
-        console.print(f"{side}  {about}", soft_wrap=True)
+        about = f"{printable(profile.label)}: {profile.format}, {len(profile.ops)} ops{latency}"
+        screen.print(f"{side}  {about}", soft_wrap=True)
     what = "share of the latency" if found.measure == "exposed" else "first start to last end"
     rows = found.pairs[: top or None]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
@@ -99,28 +96,32 @@ def _print(found: Comparison, top: int) -> None:
         table.add_column(name, no_wrap=True)
     for pair in rows:
         table.add_row(*_row(pair))
-    console.print(table)
+    screen.print(table)
     ours, theirs = found.matched_us
     ratio = f" ({ours / theirs:.3f} of it)" if theirs else ""
     alone = [sum(getattr(pair, other) is None for pair in found.pairs) for other in ("right", "left")]
-    console.print(
+    screen.print(
         f"{len(found.matched)} rows on both sides: left {ours:,.1f} µs, right {theirs:,.1f} µs{ratio}; "
         f"{alone[0]} on the left alone, {alone[1]} on the right alone",
         soft_wrap=True,
     )
     for profile in (found.left, found.right):
         for note in profile.notes:
-            console.print(f"note: {plain(profile.label)}: {plain(note)}", soft_wrap=True)
+            screen.print(f"note: {printable(profile.label)}: {printable(note)}", soft_wrap=True)
 
 
 def _row(pair: Pair) -> tuple[str, ...]:
-    from npusim.cli.summary import plain
+    from npusim.text import printable
 
     left, right = pair.left, pair.right
     shape = next((half.shape for half in (left, right) if half and half.shape), "")
     ratio = f"{left.us / right.us:.2f}" if left and right and right.us > 0 else ""
-    about = (_tail(plain(pair.name), _LONGEST_NAME), plain(pair.type)[:16], _tail(shape, _LONGEST_SHAPE))
-    engines = (plain(half.engine)[:16] if half else "" for half in (left, right))
+    about = (
+        _tail(printable(pair.name), _LONGEST_NAME),
+        printable(pair.type)[:16],
+        _tail(shape, _LONGEST_SHAPE),
+    )
+    engines = (printable(half.engine)[:16] if half else "" for half in (left, right))
     return (*about, _us(left), _us(right), f"{pair.delta_us:+,.1f}", ratio, *engines)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from npusim.cli.summary import plain
+from npusim.cli.terminal import console
 from npusim.explore.results import Explored
 from npusim.explore.space import Space
 from npusim.report.units import bytes_text, energy_text, time_text
+from npusim.text import printable
 
 _WIDTH = 140
 _ROWS = 20
@@ -21,30 +21,32 @@ _MESSAGES = 5
 
 def print_explored(space: Space, found: Explored, folder: Path, wall_s: float) -> None:
     """The Pareto front with its knee, what failed, and where the results are."""
-    console = Console(width=_WIDTH, highlight=False, markup=False, emoji=False)
+    screen = console(width=_WIDTH)
     table = found.table
-    axes = " × ".join(f"{plain(axis.name)} ({len(axis.values)})" for axis in space.axes)
-    title = Text.assemble((plain(space.model.name), "bold"), " on ", (plain(space.hardware.name), "bold"))
-    console.print(title)
-    console.print(f"{len(table):,} points of {axes}", soft_wrap=True)
-    console.print()
+    axes = " × ".join(f"{printable(axis.name)} ({len(axis.values)})" for axis in space.axes)
+    title = Text.assemble(
+        (printable(space.model.name), "bold"), " on ", (printable(space.hardware.name), "bold")
+    )
+    screen.print(title)
+    screen.print(f"{len(table):,} points of {axes}", soft_wrap=True)
+    screen.print()
     best = [position for position, on in enumerate(found.front) if on]
     if best:
-        console.print(_front(found, best))
+        screen.print(_front(found, best))
         if len(best) > _ROWS:
-            console.print(f"... and {len(best) - _ROWS} more of the front, in the tables")
+            screen.print(f"... and {len(best) - _ROWS} more of the front, in the tables")
     else:
-        console.print("No point has a result.")
+        screen.print("No point has a result.")
     messages = table.loc[table["error"] != "", "error"].value_counts()
     if len(messages):
-        console.print()
-        console.print(f"{found.failed:,} of {len(table):,} points cannot be:")
+        screen.print()
+        screen.print(f"{found.failed:,} of {len(table):,} points cannot be:")
         for message, count in list(messages.items())[:_MESSAGES]:
-            console.print(f"  {count:,} × {plain(str(message))}", soft_wrap=True)
+            screen.print(f"  {count:,} × {printable(str(message))}", soft_wrap=True)
         if len(messages) > _MESSAGES:
-            console.print(f"  ... and {len(messages) - _MESSAGES} other reasons, in the tables")
-    console.print()
-    console.print(Text.assemble("Results in ", (f"{folder}/", "bold"), f"  ({wall_s:.1f} s)"), soft_wrap=True)
+            screen.print(f"  ... and {len(messages) - _MESSAGES} other reasons, in the tables")
+    screen.print()
+    screen.print(Text.assemble("Results in ", (f"{folder}/", "bold"), f"  ({wall_s:.1f} s)"), soft_wrap=True)
 
 
 def _front(found: Explored, best: list[int]) -> Table:
@@ -54,7 +56,7 @@ def _front(found: Explored, best: list[int]) -> Table:
     )
     shown.add_column("")
     for axis in found.axes:
-        shown.add_column(plain(axis.name), justify="right" if axis.numeric else "left")
+        shown.add_column(printable(axis.name), justify="right" if axis.numeric else "left")
     for name in ("latency", "tokens/s", "energy", "MACs/cycle", "CMX"):
         shown.add_column(name, justify="right")
     shown.add_column("bound")
@@ -76,4 +78,4 @@ def _front(found: Explored, best: list[int]) -> Table:
 
 
 def _value(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else plain(str(value))
+    return f"{value:g}" if isinstance(value, float) else printable(str(value))

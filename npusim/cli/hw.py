@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from npusim.cli.terminal import print_json
+
 hw_app = typer.Typer(help="Show and check hardware files.", rich_markup_mode=None, no_args_is_help=False)
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="A hardware file, yours or a shipped one.")]
@@ -41,11 +43,10 @@ def schema(
     ] = None,
 ) -> None:
     """Print the JSON schema of hardware files, for editors."""
-    import json
 
     from npusim.hardware import json_schema, load_hardware
 
     document = json_schema()
     if file is not None:
         document["examples"] = [load_hardware(file).model_dump(mode="json")]
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    print_json(document)

@@ -1,42 +1,88 @@
 """Entry point: runs the app and turns what went wrong into one line and an exit code.
 
-0: done. 2: the user's mistake, told in one line on stderr. 1: a bug, with its traceback. 130: interrupted.
+0: done. 2: the user's mistake or the machine's limit, told in one line on stderr. 1: a bug, with its traceback.
+130: interrupted; 143: terminated.
 """
 
 from __future__ import annotations
 
+import errno
 import gc
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
 from typer.exceptions import Abort, TyperException
 
+from npusim.cli.interrupt import INTERRUPTED, answered
+from npusim.cli.terminal import ReaderLeft, clean_streams, discard_output
 from npusim.errors import UserError
+from npusim.text import one_line
+
+#: Errors of the system that are limits of the machine, wherever they come up, and no bug.
+_LIMITS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
+           errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}  # fmt: skip
+_BUG, _MISTAKE = 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run ``npusim`` with ``argv`` (default: the process's) and exit."""
-    from npusim.cli.app import app
-
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that leaves (head, less) ends us quietly
     gc.disable()  # a command makes many small objects that live to its end: collecting them costs a fifth of a run
     # OpenVINO does without: a command sends nothing, and the tenth of OpenVINO's import that this takes is saved.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     arguments = list(sys.argv[1:] if argv is None else argv)
+    with clean_streams(), answered():
+        code = _run(arguments or ["--help"])
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
     try:
-        code = app(args=arguments or ["--help"], prog_name="npusim", standalone_mode=False)
+        code = _command(arguments)
+        sys.stdout.flush()
+    except (ReaderLeft, BrokenPipeError):  # as if the pipe had ended us
+        discard_output()
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGPIPE)
+    except OSError as error:
+        discard_output()
+        return _told(f"cannot write to the standard output: {error.strerror}")
+    return code
+
+
+def _command(arguments: list[str]) -> int:
+    from npusim.cli.app import app
+
+    try:
+        code = app(args=arguments, prog_name="npusim", standalone_mode=False)
     except TyperException as error:
-        _fail(error.format_message())
+        return _told(error.format_message())
     except UserError as error:
-        _fail(str(error))
+        return _told(str(error))
     except (Abort, KeyboardInterrupt):
-        sys.exit(130)
-    sys.exit(code if isinstance(code, int) else 0)
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except MemoryError:
+        return _told("out of memory: a smaller model (--layers, --tokens), or fewer --workers, needs less")
+    except (ReaderLeft, BrokenPipeError):
+        raise
+    except OSError as error:
+        if error.errno not in _LIMITS:
+            return _bug()
+        where = f"{error.filename}: " if error.filename else ""
+        return _told(f"{where}{error.strerror}")
+    except Exception:
+        return _bug()
+    return code if isinstance(code, int) else 0
 
 
-def _fail(message: str) -> NoReturn:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
+def _told(message: str) -> int:
+    print(f"error: {one_line(message)}", file=sys.stderr)
+    return _MISTAKE
+
+
+def _bug() -> int:
+    traceback.print_exc()
+    return _BUG

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -19,6 +18,7 @@ from npusim.cli.options import (
     model_source,
 )
 from npusim.cli.progress import progress
+from npusim.cli.terminal import print_json, print_json_text
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _show_schema(wanted: bool) -> None:
     if wanted:
         from npusim.validation.measure.file import json_schema
 
-        print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+        print_json(json_schema())
         raise typer.Exit
 
 
@@ -55,8 +55,10 @@ def measure_command(
     hint: Annotated[
         str, typer.Option(metavar="LIST", help="What to measure: latency, throughput, or both.")
     ] = "latency,throughput",
-    warmup: Annotated[int, typer.Option(min=0, help="Inferences before those that count.")] = 10,
-    runs: Annotated[int, typer.Option(min=1, help="Inferences a hint.")] = 100,
+    warmup: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="Inferences before those that count.")
+    ] = 10,
+    runs: Annotated[int, typer.Option(min=1, max=1_000_000, help="Inferences a hint.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print the measurement as JSON.")] = False,
     _schema: Annotated[
         bool,
@@ -77,10 +79,10 @@ def measure_command(
     if out is None and not as_json:
         raise UserError("where to? give -o FILE.yaml, or --json to print it")
     source = model_source(workload, model, shape, phase, layers, tokens, batch, chunk)
+    from npusim.files import new_file
     from npusim.validation.measure.device import require
     from npusim.validation.measure.file import measurement_text
     from npusim.validation.measure.run import measure
-    from npusim.validation.new_file import new_file
 
     require(device)  # told before a file is begun
     target = out or Path("measurement.json")
@@ -90,7 +92,7 @@ def measure_command(
             with new_file(out) as write:
                 write(measurement_text(found, as_json=out.suffix == ".json"))
     if as_json:
-        print(measurement_text(found, as_json=True), end="")
+        print_json_text(measurement_text(found, as_json=True))
     else:
         _print(found)
         print(f"Wrote {out}")

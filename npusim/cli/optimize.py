@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -26,10 +25,13 @@ from npusim.cli.options import (
 )
 from npusim.cli.progress import progress_bar
 from npusim.cli.space import (
+    MOST_POINTS,
+    MOST_SEED,
     AxisOption,
     ClusterOption,
     GuessOption,
     ObjectiveOption,
+    RetryOption,
     SpaceOption,
     WorkersOption,
     XambaAxisOption,
@@ -37,6 +39,7 @@ from npusim.cli.space import (
     read_space,
 )
 from npusim.cli.sweep import folder_of, write_explored
+from npusim.cli.terminal import print_json
 
 
 class Sampler(StrEnum):
@@ -51,11 +54,13 @@ def optimize_command(
     axis: AxisOption = None,
     space_file: SpaceOption = None,
     xamba: XambaAxisOption = None,
-    trials: Annotated[int, typer.Option(min=1, metavar="N", help="Points to try, repeats included.")] = 200,
+    trials: Annotated[
+        int, typer.Option(min=1, max=MOST_POINTS, metavar="N", help="Points to try, repeats included.")
+    ] = 200,
     sampler: Annotated[Sampler, typer.Option(help="Evolution (NSGA-II), or tree-structured Parzen.")] = (
         Sampler.NSGA2
     ),
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same search.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="The same seed gives the same search.")] = 0,
     workload: WorkloadOption = None,
     model: ModelOption = None,
     shape: ShapeOption = None,
@@ -75,6 +80,7 @@ def optimize_command(
             metavar="DIR", help="Where it is kept.  [default: npusim-out/<workload>-<hw>-optimize-<hash>]"
         ),
     ] = None,
+    retry_failed: RetryOption = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Search a design space for its Pareto front; killed at any moment, the same command goes on."""
@@ -99,15 +105,15 @@ def optimize_command(
     aims = objective or list(DEFAULT_OBJECTIVES)
     folder = out or folder_of(space, hw, "optimize", [sampler.value, seed, aims])
     with progress_bar("searching", trials) as advance:
-        found = optimize(space, trials, folder, sampler.value, seed, where, aims, advance)
+        found = optimize(space, trials, folder, sampler.value, seed, where, aims, advance, retry_failed)
     options = [
         ("--hw", hw), *source.options(), ("--set", overrides), ("--axis", axis), ("--space", space_file),
         ("--xamba", xamba), ("--trials", trials), ("--sampler", sampler.value), ("--seed", seed),
-        ("--objective", objective), ("--allow-guess", allow_guess),
+        ("--objective", objective), ("--allow-guess", allow_guess), ("--no-retry-failed", not retry_failed),
     ]  # fmt: skip
     write_explored(space, found, folder, command_line("optimize", options))
     if as_json:
-        print(json.dumps(explored_document(space, found, folder), indent=2, ensure_ascii=False))
+        print_json(explored_document(space, found, folder))
     else:
         from npusim.cli.explored_tables import print_explored
 

@@ -12,7 +12,16 @@ from typing import Annotated
 import typer
 
 from npusim.errors import UserError
-from npusim.source import DEFAULT_TOKENS, DEFAULT_WORKLOAD, ModelSource
+from npusim.source import (
+    DEFAULT_TOKENS,
+    DEFAULT_WORKLOAD,
+    MOST_DIMENSION,
+    MOST_LAYERS,
+    MOST_RANK,
+    MOST_SEQUENCES,
+    MOST_TOKENS,
+    ModelSource,
+)
 
 
 class Phase(StrEnum):
@@ -40,17 +49,22 @@ PhaseOption = Annotated[
     typer.Option("--phase", help="Prefill of a prompt, or one step of decoding.  [default: prefill]"),
 ]
 LayersOption = Annotated[
-    int | None, typer.Option("--layers", min=1, help="Only the first layers.  [default: all]")
+    int | None,
+    typer.Option("--layers", min=1, max=MOST_LAYERS, help="Only the first layers.  [default: all]"),
 ]
 TokensOption = Annotated[
     int | None,
-    typer.Option("--tokens", min=1, help=f"Prompt length of a prefill.  [default: {DEFAULT_TOKENS}]"),
+    typer.Option(
+        "--tokens", min=1, max=MOST_TOKENS, help=f"Prompt length of a prefill.  [default: {DEFAULT_TOKENS}]"
+    ),
 ]
 BatchOption = Annotated[
-    int | None, typer.Option("--batch", min=1, help="Sequences run together.  [default: 1]")
+    int | None,
+    typer.Option("--batch", min=1, max=MOST_SEQUENCES, help="Sequences run together.  [default: 1]"),
 ]
 ChunkOption = Annotated[
-    int | None, typer.Option("--chunk", min=1, help="Mamba-2's chunk length in tokens.  [default: 256]")
+    int | None,
+    typer.Option("--chunk", min=1, max=MOST_TOKENS, help="Mamba-2's chunk length in tokens.  [default: 256]"),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -94,7 +108,9 @@ def model_source(
     )
 
 
-_SHAPE = re.compile(r"\[?\s*(\d+(?:\s*,\s*\d+)*)?\s*\]?")
+_SHAPE = re.compile(r"\[?\s*(\d+(?:\s*,\s*\d+)*)?\s*\]?", re.ASCII)
+#: Digits of the largest dimension there may be, leading zeros forgiven.
+_MOST_DIGITS = 20
 
 
 def parse_shapes(texts: Iterable[str]) -> dict[str, list[int]]:
@@ -107,9 +123,12 @@ def parse_shapes(texts: Iterable[str]) -> dict[str, list[int]]:
             raise UserError(f"--shape {text}: must have the form NAME=[1,256]")
         if name in shapes:
             raise UserError(f"--shape {text}: '{name}' is given twice")
-        shapes[name] = [int(dim) for dim in (match[1] or "").split(",") if dim.strip()]
-        if 0 in shapes[name]:
-            raise UserError(f"--shape {text}: a dimension must be at least 1")
+        dims_given = [dim.strip() for dim in (match[1] or "").split(",") if dim.strip()]
+        shapes[name] = [int(dim) if len(dim) <= _MOST_DIGITS else MOST_DIMENSION + 1 for dim in dims_given]
+        if not all(1 <= dim <= MOST_DIMENSION for dim in shapes[name]):
+            raise UserError(f"--shape {text}: a dimension must be at least 1 and at most {MOST_DIMENSION:,}")
+        if len(shapes[name]) > MOST_RANK:
+            raise UserError(f"--shape {text}: more than {MOST_RANK} dimensions")
     return shapes
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,8 @@ from typing import Annotated
 import typer
 
 from npusim.cli.progress import progress
+from npusim.cli.space import MOST_WORKERS
+from npusim.cli.terminal import print_json
 from npusim.errors import UserError
 
 reproduce_app = typer.Typer(help="Simulate the figures of a paper in its own setting.", rich_markup_mode=None)
@@ -30,7 +31,8 @@ def reproduce_xamba(
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes, for --markdown.  [default: one a processor]")
+        int | None,
+        typer.Option(min=1, max=MOST_WORKERS, help="Processes, for --markdown.  [default: one a processor]"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -43,14 +45,14 @@ def reproduce_xamba(
         step("building the models")
         found = reproduce(step=step)
         if markdown:
-            from npusim.validation.new_file import new_file
+            from npusim.files import new_file
             from npusim.validation.paper.page import xamba_page
 
             with new_file(markdown) as write:
                 command = f"npusim reproduce xamba --markdown {shlex.quote(str(markdown))}"
                 write(xamba_page(found, command, workers, step))
     if as_json:
-        print(json.dumps(reproduction_document(found), indent=2, ensure_ascii=False))
+        print_json(reproduction_document(found))
         return
     from npusim.cli.reproduce_tables import print_reproduction
 

@@ -26,6 +26,7 @@ from npusim.cli.options import (
     model_source,
 )
 from npusim.cli.progress import progress
+from npusim.cli.terminal import print_json_text
 
 
 class Engine(StrEnum):
@@ -129,7 +130,7 @@ def run_command(
         document = run_document(result, subject, wall_s)
         if from_outside is not None:
             document["seen"] = asdict(from_outside)
-        print(document_text(document), end="")
+        print_json_text(document_text(document))
     else:
         from npusim.cli.summary import print_summary
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +24,7 @@ from npusim.cli.options import (
 )
 from npusim.cli.progress import progress
 from npusim.cli.space import GuessOption
+from npusim.cli.terminal import console, print_json
 
 if TYPE_CHECKING:
     from npusim.analysis.sensitivity import Sensitivity
@@ -84,7 +84,7 @@ def sensitivity_command(
             "latency_us": result.latency_us,
             "sensitivities": [asdict(row) for row in rows],
         }
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        print_json(document)
     else:
         _print(rows, source.name, hardware.name, result.latency_us, out)
 
@@ -97,20 +97,19 @@ def _write_page(rows: list[Sensitivity], folder: Path, subject: str, hardware: s
 
 
 def _print(rows: list[Sensitivity], subject: str, hardware: str, latency_us: float, out: Path | None) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from npusim.cli.summary import plain
     from npusim.report.units import time_text
+    from npusim.text import printable
 
-    console = Console(width=120, highlight=False, markup=False, emoji=False)
-    console.print(
+    screen = console(width=120)
+    screen.print(
         Text.assemble(
-            (plain(subject), "bold"), " on ", (plain(hardware), "bold"), f": {time_text(latency_us)}"
+            (printable(subject), "bold"), " on ", (printable(hardware), "bold"), f": {time_text(latency_us)}"
         )
     )
-    console.print()
+    screen.print()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
     table.title = "what 1 % more of a number does to the latency, the tasks staying as they are"
     table.add_column("number")
@@ -121,11 +120,11 @@ def _print(rows: list[Sensitivity], subject: str, hardware: str, latency_us: flo
     for row in rows[:_ROWS]:
         bar = "█" * max(1, round(_BAR * abs(row.us_per_percent) / longest))
         table.add_row(
-            plain(row.path), f"{row.value:,.6g} {row.unit}".rstrip(), f"{row.us_per_percent:+,.3f}",
+            printable(row.path), f"{row.value:,.6g} {row.unit}".rstrip(), f"{row.us_per_percent:+,.3f}",
             f"{row.elasticity:+.4f}", Text(bar, "green" if row.us_per_percent < 0 else "red"),
         )  # fmt: skip
-    console.print(table)
+    screen.print(table)
     if len(rows) > _ROWS:
-        console.print(f"... and {len(rows) - _ROWS} numbers with less effect (--json has all)")
+        screen.print(f"... and {len(rows) - _ROWS} numbers with less effect (--json has all)")
     if out is not None:
-        console.print(Text.assemble("\nReport in ", (f"{out}/", "bold")), soft_wrap=True)
+        screen.print(Text.assemble("\nReport in ", (f"{out}/", "bold")), soft_wrap=True)

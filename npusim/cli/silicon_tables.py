@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console
 from rich.table import Table
 
+from npusim.cli.terminal import console
 from npusim.validation.silicon.scores import (
     Bottleneck,
     Ratio,
@@ -24,33 +24,33 @@ _WIDTH = 150
 
 def print_silicon(against: str, found: Sequence[Scored], engines: Sequence[Bottleneck]) -> None:
     """Every row, medians, speed-ups, and the engines that limit operators."""
-    console = Console(width=_WIDTH, highlight=False, soft_wrap=True)
-    console.print(f"{len(found)} measured rows ({against}); times in µs, an inference\n")
-    console.print(_rows(found))
+    screen = console(width=_WIDTH, soft_wrap=True)
+    screen.print(f"{len(found)} measured rows ({against}); times in µs, an inference\n")
+    screen.print(_rows(found))
     scored = [one for one in found if one.row.use == "score"]
     trend = [one for one in found if one.row.use == "trend"]
     if scored:
         with_vendor = [one for one in scored if one.vendor_us is not None]
-        console.print(f"\nmedian error over {len(scored)} scored rows: {median_error(scored):.1%}")
+        screen.print(f"\nmedian error over {len(scored)} scored rows: {median_error(scored):.1%}")
         if with_vendor:
-            console.print(
+            screen.print(
                 f"over the {len(with_vendor)} rows that the vendor's estimate has: npusim "
                 f"{median_error(with_vendor):.1%}, vendor {vendor_median_error(with_vendor):.1%}"
             )
         ratios = [*precision_speedups(scored), *platform_speedups(scored)]
         if ratios:
-            console.print()
-            console.print(_ratios("speed-up", ratios))
+            screen.print()
+            screen.print(_ratios("speed-up", ratios))
     steps = size_steps(found)
     if steps:
-        console.print()
-        console.print(_ratios("ms that a larger network takes more", steps))
+        screen.print()
+        screen.print(_ratios("ms that a larger network takes more", steps))
     if trend:
-        console.print(f"\nrank correlation over {len(trend)} rows of operators: {rank(trend):.3f}")
+        screen.print(f"\nrank correlation over {len(trend)} rows of operators: {rank(trend):.3f}")
     if engines:
         right = sum(one.right for one in engines)
-        console.print(f"engine that limits an operator: right for {right} of {len(engines)}\n")
-        console.print(_engines(engines))
+        screen.print(f"engine that limits an operator: right for {right} of {len(engines)}\n")
+        screen.print(_engines(engines))
 
 
 def _table(left: Iterable[str], right: Iterable[str]) -> Table:

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from npusim.errors import UserError
+from npusim.files import read_text
 
 if TYPE_CHECKING:
-    from npusim.explore.executors import Machines
     from npusim.explore.space import Space
     from npusim.source import ModelSource
+    from npusim.workers import Machines
+
+#: Processes of one machine; points of one exploration, as `npusim.explore.axes` has it; a seed of 63 bits.
+MOST_WORKERS, MOST_POINTS, MOST_SEED = 1024, 1_000_000, (1 << 63) - 1
 
 AxisOption = Annotated[
     list[str] | None,
@@ -37,7 +41,8 @@ XambaAxisOption = Annotated[
     ),
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Local processes.  [default: one a processor]")
+    int | None,
+    typer.Option("--workers", min=1, max=MOST_WORKERS, help="Local processes.  [default: one a processor]"),
 ]
 ClusterOption = Annotated[
     str | None, typer.Option("--cluster", metavar="tcp://HOST:PORT", help="A Dask cluster instead.")
@@ -48,6 +53,13 @@ ObjectiveOption = Annotated[
         "--objective",
         metavar="NAME",
         help="What should be low: latency, energy, area, or macs and cmx apart; may be repeated.  [default: all]",
+    ),
+]
+RetryOption = Annotated[
+    bool,
+    typer.Option(
+        "--retry-failed/--no-retry-failed",
+        help="Try points again whose process died (of memory) in an earlier run.",
     ),
 ]
 GuessOption = Annotated[
@@ -75,7 +87,7 @@ def read_space(
 
     hardware = load_hardware(hw, overrides)
     texts = [
-        *(read_axes(_text(file), str(file)) if file else ()),
+        *(read_axes(read_text(file, label=f"--space {file}"), str(file)) if file else ()),
         *map(parse_axis, axes),
         *parse_rewrites(xamba),
     ]
@@ -89,19 +101,10 @@ def read_space(
     return Space(hardware, model, bind(texts, hardware, model), allow_guess=allow_guess)
 
 
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"--space {file}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"--space {file}: not UTF-8 text") from None
-
-
 def machines(workers: int | None, cluster: str | None) -> Machines:
     """Where points are evaluated. Raises UserError where both are given."""
     from npusim.cli.options import refuse_together
-    from npusim.explore.executors import Machines
+    from npusim.workers import Machines
 
     if cluster is not None:
         refuse_together("--cluster", {"--workers": workers})

@@ -7,14 +7,15 @@ import shutil
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from npusim.analysis.metrics import OpRow
 from npusim.api import Result
+from npusim.cli.terminal import console
 from npusim.report.subject import Subject
 from npusim.report.units import bytes_text, energy_text, time_text
+from npusim.text import printable
 
 TOP = 10
 _MINIMUM_WIDTH = 100
@@ -25,31 +26,29 @@ def print_summary(result: Result, subject: Subject, folder: Path | None, wall_s:
     """Latency, what the engines did, the costliest ops, provenance and notes, on stdout."""
     columns = shutil.get_terminal_size((_MINIMUM_WIDTH, 25)).columns
     width = columns if sys.stdout.isatty() else max(columns, _MINIMUM_WIDTH)
-    console = Console(width=width, highlight=False, markup=False, emoji=False)
+    screen = console(width=width)
     metrics, hw = result.metrics, result.hardware
-    console.print(Text.assemble((plain(subject.workload), "bold"), " on ", (plain(hw.name), "bold")))
+    screen.print(Text.assemble((printable(subject.workload), "bold"), " on ", (printable(hw.name), "bold")))
     facts = (
-        f"platform {hw.platform}", f"{hw.tiles} tiles", f"DPU {hw.clocks.dpu_mhz:g} MHz", plain(hw.software.name),
+        f"platform {hw.platform}", f"{hw.tiles} tiles", f"DPU {hw.clocks.dpu_mhz:g} MHz", printable(hw.software.name),
         f"{result.timeline.engine} engine",
     )  # fmt: skip
-    console.print(" · ".join(facts), soft_wrap=True)
-    console.print()
-    console.print(_headline(result, subject))
-    console.print()
-    console.print(_engines(result))
-    console.print()
-    console.print(_costliest(result))
-    console.print()
+    screen.print(" · ".join(facts), soft_wrap=True)
+    screen.print()
+    screen.print(_headline(result, subject))
+    screen.print()
+    screen.print(_engines(result))
+    screen.print()
+    screen.print(_costliest(result))
+    screen.print()
     shares = [f"{share:.1%} {name}" for name, share in metrics.provenance_share.items() if share > 0]
-    console.print("Costs of the latency are " + (", ".join(shares) or "none") + ".")
+    screen.print("Costs of the latency are " + (", ".join(shares) or "none") + ".")
     if metrics.provenance_share.get("guess", 0) > 0:
-        console.print(
-            Text("Part of this latency is a guess; see the provenance column of ops.csv.", "yellow")
-        )
+        screen.print(Text("Part of this latency is a guess; see the provenance column of ops.csv.", "yellow"))
     for note in result.program.notes:
-        console.print(Text(f"note: {plain(note)}", "yellow"), soft_wrap=True)
+        screen.print(Text(f"note: {printable(note)}", "yellow"), soft_wrap=True)
     if folder is not None:
-        console.print(
+        screen.print(
             Text.assemble("Report in ", (f"{folder}/", "bold"), f"  ({wall_s:.1f} s)"), soft_wrap=True
         )
 
@@ -101,7 +100,8 @@ def _costliest(result: Result) -> Table:
         exposed = sum(row.exposed_us for row in alike)
         count = f" ×{len(alike)}" if len(alike) > 1 else ""
         table.add_row(
-            Text.assemble(plain(name), (count, "dim")), plain(op.type), op.engine.upper(), f"{exposed / total:.1%}",
+            Text.assemble(printable(name), (count, "dim")), printable(op.type), op.engine.upper(),
+            f"{exposed / total:.1%}",
             time_text(exposed), op.bound, op.provenance,
         )  # fmt: skip
     return table
@@ -128,8 +128,3 @@ def _table(*columns: tuple[str, str]) -> Table:
             overflow="ellipsis" if number == 0 else "fold", min_width=12 if number == 0 else None,
         )  # fmt: skip
     return table
-
-
-def plain(text: str) -> str:
-    """Text of a stranger's without control characters, which would drive the terminal."""
-    return "".join(character if character.isprintable() else "�" for character in text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,16 +26,20 @@ from npusim.cli.options import (
 )
 from npusim.cli.progress import progress_bar
 from npusim.cli.space import (
+    MOST_POINTS,
+    MOST_SEED,
     AxisOption,
     ClusterOption,
     GuessOption,
     ObjectiveOption,
+    RetryOption,
     SpaceOption,
     WorkersOption,
     XambaAxisOption,
     machines,
     read_space,
 )
+from npusim.cli.terminal import print_json
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
@@ -60,9 +63,13 @@ def sweep_command(
     overrides: SetOption = None,
     lhs: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="N points by Latin hypercube instead of the full grid."),
+        typer.Option(
+            min=1, max=MOST_POINTS, metavar="N", help="N points by Latin hypercube instead of the full grid."
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of --lhs.  [default: 0]")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=MOST_SEED, help="Seed of --lhs.  [default: 0]")
+    ] = None,
     objective: ObjectiveOption = None,
     allow_guess: GuessOption = False,
     workers: WorkersOption = None,
@@ -73,6 +80,7 @@ def sweep_command(
             metavar="DIR", help="Where results are kept.  [default: npusim-out/<workload>-<hw>-sweep-<hash>]"
         ),
     ] = None,
+    retry_failed: RetryOption = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Simulate every point of a design space; killed at any moment, the same command goes on."""
@@ -100,15 +108,15 @@ def sweep_command(
     points = grid(space.axes) if lhs is None else latin_hypercube(space.axes, lhs, seed or 0)
     folder = out or folder_of(space, hw, "sweep")
     with progress_bar("sweeping", len(points)) as advance:
-        found = sweep(space, points, folder, where, objective or DEFAULT_OBJECTIVES, advance)
+        found = sweep(space, points, folder, where, objective or DEFAULT_OBJECTIVES, advance, retry_failed)
     options = [
         ("--hw", hw), *source.options(), ("--set", overrides), ("--axis", axis), ("--space", space_file),
         ("--xamba", xamba), ("--lhs", lhs), ("--seed", seed), ("--objective", objective),
-        ("--allow-guess", allow_guess),
+        ("--allow-guess", allow_guess), ("--no-retry-failed", not retry_failed),
     ]  # fmt: skip
     write_explored(space, found, folder, command_line("sweep", options))
     if as_json:
-        print(json.dumps(explored_document(space, found, folder), indent=2, ensure_ascii=False))
+        print_json(explored_document(space, found, folder))
     else:
         from npusim.cli.explored_tables import print_explored
 

@@ -10,6 +10,7 @@ import typer
 
 from npusim.cli.options import command_line
 from npusim.cli.progress import progress
+from npusim.cli.terminal import print_json_text
 from npusim.errors import UserError
 
 trace_app = typer.Typer(help="Read schedules and profiles in Chrome's trace format.", rich_markup_mode=None)
@@ -67,7 +68,7 @@ def show(
             write_report(result, out, subject, wall_s=time.perf_counter() - began)
     wall_s = time.perf_counter() - began
     if as_json:
-        print(document_text(run_document(result, subject, wall_s)), end="")
+        print_json_text(document_text(run_document(result, subject, wall_s)))
     else:
         from npusim.cli.summary import print_summary
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from npusim.cli.options import (
     model_source,
 )
 from npusim.cli.progress import progress
+from npusim.cli.terminal import print_json
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def transform_command(
             _write(result, out)
     if as_json:
         document = _document(source.name, passes, out, sites, latencies, notes)
-        print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(document)
     else:
         _print(sites, latencies, out, notes)
 
@@ -151,7 +151,7 @@ def _write(model: Any, out: Path) -> None:
     """The .xml and .bin together, or neither. Constants keep the types that they have."""
     from openvino import save_model
 
-    from npusim.report.folder import all_or_nothing
+    from npusim.files import all_or_nothing
 
     with all_or_nothing(out.parent) as workshop:
         try:

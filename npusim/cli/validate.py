@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +11,8 @@ import typer
 
 from npusim.cli.options import command_line, refuse_together
 from npusim.cli.progress import progress
+from npusim.cli.space import MOST_WORKERS
+from npusim.cli.terminal import print_json
 
 if TYPE_CHECKING:
     from npusim.validation.schedules.references import Reference, Row
@@ -58,7 +59,9 @@ def validate_command(
         Path | None,
         typer.Option(metavar="DIR", help="Write report.html, the scores as pictures, to this folder."),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes.  [default: one a processor]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=MOST_WORKERS, help="Processes.  [default: one a processor]")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Predict reference schedules, or what was measured, and say how far off npusim is."""
@@ -85,7 +88,7 @@ def validate_command(
     if case is not None:
         _show_case(reference, rows, as_json)
         return
-    from npusim.validation.new_file import new_file
+    from npusim.files import new_file
     from npusim.validation.schedules.document import validation_document
     from npusim.validation.schedules.page import validation_page
     from npusim.validation.schedules.predict import predict, predictions_csv
@@ -114,7 +117,7 @@ def validate_command(
         report = write_report_page(out, html)
     wall_s = time.perf_counter() - began
     if as_json:
-        print(json.dumps(validation_document(reference.label, found, wall_s), indent=2, ensure_ascii=False))
+        print_json(validation_document(reference.label, found, wall_s))
     else:
         from npusim.cli.validate_tables import print_validation
 
@@ -132,9 +135,9 @@ def _against_measured(
     as_json: bool,
 ) -> None:
     """Published or own measurements, beside what the hardware files say."""
+    from npusim.files import new_file
     from npusim.hardware import load_hardware
     from npusim.validation.measure.to_score import rows_of
-    from npusim.validation.new_file import new_file
     from npusim.validation.silicon.document import silicon_document
     from npusim.validation.silicon.engines import bottlenecks
     from npusim.validation.silicon.page import accuracy_page, carried_calibrations
@@ -167,7 +170,7 @@ def _against_measured(
             out, silicon_page(against, found, command_line("validate", [*asked, ("--out", out)]))
         )
     if as_json:
-        print(json.dumps(silicon_document(against, found, engines), indent=2, ensure_ascii=False))
+        print_json(silicon_document(against, found, engines))
     else:
         from npusim.cli.silicon_tables import print_silicon
 
@@ -195,7 +198,7 @@ def _show_case(reference: Reference, rows: list[Row], as_json: bool) -> None:
     found = compare(ours, vendor, graph)
     if as_json:
         document = case_document(row, found, ours.latency_us, vendor.latency_us)
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        print_json(document)
     else:
         from npusim.cli.validate_tables import print_case
 

@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from npusim.api import Result
-from npusim.cli.summary import plain
+from npusim.cli.terminal import console
 from npusim.program import ENGINES
+from npusim.text import printable
 from npusim.validation.schedules.compare_case import OpPair, Side
 from npusim.validation.schedules.predict import Prediction
 from npusim.validation.schedules.references import Row
@@ -34,22 +35,22 @@ _LONGEST_TYPE = 16
 
 def print_validation(reference: str, predictions: Sequence[Prediction], wall_s: float) -> None:
     """Scores, speed-ups over tiles, the worst cases, and what went wrong."""
-    console = _console()
+    screen = console(wide=_WIDTH)
     totals = pairs(predictions, "total_us")
-    console.print(
-        f"{len(predictions)} rows of {plain(reference)}, predicted in {wall_s:.1f} s", soft_wrap=True
+    screen.print(
+        f"{len(predictions)} rows of {printable(reference)}, predicted in {wall_s:.1f} s", soft_wrap=True
     )
     if totals:
-        console.print()
-        console.print(_scores(predictions))
+        screen.print()
+        screen.print(_scores(predictions))
         if over_tiles(totals):
-            console.print()
-            console.print(_tiles(predictions))
-        console.print()
-        console.print(_worst(predictions))
+            screen.print()
+            screen.print(_tiles(predictions))
+        screen.print()
+        screen.print(_worst(predictions))
     else:
-        console.print("The index has no total_us to compare with.")
-    _print_mishaps(console, predictions)
+        screen.print("The index has no total_us to compare with.")
+    _print_mishaps(screen, predictions)
 
 
 def _scores(predictions: Sequence[Prediction]) -> Table:
@@ -69,8 +70,8 @@ def _scores(predictions: Sequence[Prediction]) -> Table:
         )  # fmt: skip
         style = "bold" if group.set == "all" else ""
         found.add_row(
-            plain(group.set if several else group.family),
-            plain(group.platform),
+            printable(group.set if several else group.family),
+            printable(group.platform),
             *figures,
             *map(_median, work),
             style=style,
@@ -98,7 +99,7 @@ def _tiles(predictions: Sequence[Prediction]) -> Table:
             f"{mine[n].predicted:.2f} {mine[n].truth:.2f} {mine[n].error:>6.1%}" if n in mine else ""
             for n in counts
         ]
-        found.add_row(plain(case), plain(platform), *cells, "same" if same else "differs")
+        found.add_row(printable(case), printable(platform), *cells, "same" if same else "differs")
     return found
 
 
@@ -111,29 +112,29 @@ def _worst(predictions: Sequence[Prediction]) -> Table:
         found.add_column(name, justify="right")
     for pair in worst(pairs(predictions, "total_us"), _WORST):
         figures = (f"{pair.truth:,.1f}", f"{pair.predicted:,.1f}", f"{pair.error:.1%}")
-        found.add_row(plain(pair.row.case), plain(pair.row.platform), str(pair.row.tiles), *figures)
+        found.add_row(printable(pair.row.case), printable(pair.row.platform), str(pair.row.tiles), *figures)
     return found
 
 
-def _print_mishaps(console: Console, predictions: Sequence[Prediction]) -> None:
+def _print_mishaps(screen: Console, predictions: Sequence[Prediction]) -> None:
     failed = [one for one in predictions if one.error]
     messages: dict[str, list[Prediction]] = {}
     for one in failed:
         messages.setdefault(one.error, []).append(one)
     if failed:
-        console.print(Text(f"{len(failed)} rows failed and have no prediction:", "yellow"))
+        screen.print(Text(f"{len(failed)} rows failed and have no prediction:", "yellow"))
     for message, those in list(messages.items())[:_MESSAGES]:
         more = f" and {len(those) - 1} more" if len(those) > 1 else ""
-        console.print(
-            Text(f"  {plain(those[0].row.label)}{more}: {plain(message)}", "yellow"), soft_wrap=True
+        screen.print(
+            Text(f"  {printable(those[0].row.label)}{more}: {printable(message)}", "yellow"), soft_wrap=True
         )
     if len(messages) > _MESSAGES:
-        console.print(Text(f"  and {len(messages) - _MESSAGES} other messages (--json has all)", "yellow"))
+        screen.print(Text(f"  and {len(messages) - _MESSAGES} other messages (--json has all)", "yellow"))
     guessed = [one for one in predictions if one.guessed]
     if guessed:
         kernels = ", ".join(sorted({kernel for one in guessed for kernel in one.guessed}))
-        console.print(
-            Text(f"{len(guessed)} rows run kernels whose cost is a guess: {plain(kernels)}", "yellow")
+        screen.print(
+            Text(f"{len(guessed)} rows run kernels whose cost is a guess: {printable(kernels)}", "yellow")
         )
 
 
@@ -141,9 +142,9 @@ def print_case(
     row: Row, found: Sequence[OpPair], ours: Result, vendor: Result, others: Sequence[Row]
 ) -> None:
     """One case op by op: a line for the vendor's side of every op, a line for ours."""
-    console = _console()
-    console.print(Text(plain(row.label), "bold"))
-    console.print(
+    screen = console(wide=_WIDTH)
+    screen.print(Text(printable(row.label), "bold"))
+    screen.print(
         "Busy times are unions over an op's tasks; the path is its time on the critical path, whose gaps add up to the "
         "gap of the latency. All in µs.",
         soft_wrap=True,
@@ -157,20 +158,24 @@ def print_case(
         lines.add_column(name, justify="right", no_wrap=True)
     for pair in found:
         lines.add_row(
-            _tail(plain(pair.name)), plain(pair.type)[:_LONGEST_TYPE], "vendor", *_side(pair.vendor), ""
+            _tail(printable(pair.name)),
+            printable(pair.type)[:_LONGEST_TYPE],
+            "vendor",
+            *_side(pair.vendor),
+            "",
         )
         lines.add_row("", "", Text("npusim", "cyan"), *_side(pair.ours), f"{pair.gap_us:+.1f}")
-    console.print(lines)
+    screen.print(lines)
     for name, result in (("vendor", vendor), ("npusim", ours)):
         tasks = ", ".join(f"{count:,} {engine.upper()}" for engine, count in result.metrics.tasks.items())
         busy = ", ".join(
             f"{engine.upper()} {result.metrics.statistics[f'{engine}_us']:.1f}" for engine in ENGINES
         )
-        console.print(f"{name}  {result.latency_us:,.1f} µs  tasks {tasks}  busy {busy}", soft_wrap=True)
-    console.print(f"error {abs(ours.latency_us - vendor.latency_us) / (vendor.latency_us or 1.0):.1%}")
+        screen.print(f"{name}  {result.latency_us:,.1f} µs  tasks {tasks}  busy {busy}", soft_wrap=True)
+    screen.print(f"error {abs(ours.latency_us - vendor.latency_us) / (vendor.latency_us or 1.0):.1%}")
     if others:
         choices = ", ".join(f"--platform {other.platform} --tiles {other.tiles}" for other in others)
-        console.print(f"also: {plain(choices)}", soft_wrap=True)
+        screen.print(f"also: {printable(choices)}", soft_wrap=True)
 
 
 def _tail(name: str) -> str:
@@ -184,11 +189,3 @@ def _side(side: Side | None) -> tuple[str, ...]:
     busy = [f"{side.busy_us[engine]:.1f}" if side.tasks[engine] else "" for engine in ENGINES]
     times = (f"{side.start_us:.1f}", f"{side.end_us:.1f}", f"{side.exposed_us:.1f}")
     return (side.engines.upper(), str(sum(side.tasks.values())), *busy, *times)
-
-
-def _console() -> Console:
-    """Wide enough for the tables where the output is no terminal."""
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = max(console.width, _WIDTH)
-    return console

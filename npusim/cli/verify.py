@@ -5,7 +5,6 @@ Exit codes: 0 they agree within the tolerance, 1 they do not (as cmp and diff do
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,8 @@ import typer
 
 from npusim.cli.options import parse_shapes
 from npusim.cli.progress import progress
+from npusim.cli.space import MOST_SEED
+from npusim.cli.terminal import print_json
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def verify_command(
         list[str] | None,
         typer.Option(metavar="NAME=[1,256]", help="Static shape of an input of both; may be repeated."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the random inputs.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Of the random inputs.")] = 0,
     weights: Annotated[
         str | None,
         typer.Option(
@@ -78,7 +79,7 @@ def verify_command(
             "cases": [_figures(d) for d in found],
             "notes": [*notes, *more],
         }
-        print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(document)
     else:
         _print(overall, len({d.case for d in found}), weights)
         for note in (*notes, *more):

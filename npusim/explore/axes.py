@@ -13,12 +13,14 @@ from npusim.explore.fields import MODEL_AXES, XAMBA_AXIS, number_field
 from npusim.hardware.errors import shown
 from npusim.hardware.nodes import Node, parse
 from npusim.hardware.schema import Hardware
-from npusim.source import NONE, ModelSource
+from npusim.source import MOST_LAYERS, MOST_SEQUENCES, MOST_TOKENS, NONE, ModelSource
 
 Value = int | float | str | bool
 
-#: More values than this on one axis, or points in one space, are a slip of the hand.
-MOST_POINTS = 1_000_000
+#: More points than this in one space, or values on one axis (every worker is told all of them), are a slip of the hand.
+MOST_POINTS, MOST_VALUES = 1_000_000, 10_000
+#: The largest that the model's axes may be.
+_MOST = {"tokens": MOST_TOKENS, "batch": MOST_SEQUENCES, "layers": MOST_LAYERS, "chunk": MOST_TOKENS}
 _LEAST_PARTS, _MOST_PARTS = 3, 4
 #: A value of a range this near to a whole number (relative) is that number: ``128:2048:5:log`` gives 1024.
 _WHOLE = 1e-9
@@ -119,6 +121,10 @@ def bind(texts: Sequence[AxisText], hw: Hardware, model: ModelSource) -> tuple[A
     for text in texts:
         if text.name in axes:
             raise UserError(f"{text.where}: '{text.name}' is given twice")
+        if not text.values and text.span is None:
+            raise UserError(f"{text.where}: has no values")
+        if len(text.values) > MOST_VALUES:
+            raise UserError(f"{text.where}: {len(text.values):,} values, more than {MOST_VALUES:,}")
         axes[text.name] = _bound(text, hw, model)
     return tuple(axes.values())
 
@@ -178,13 +184,13 @@ def _span(text: str, where: str) -> Span:
         raise UserError(f"{where}: {form}")
     try:
         start, stop, count = float(parts[0]), float(parts[1]), int(parts[2])
-    except ValueError:
+    except (ValueError, OverflowError):
         raise UserError(f"{where}: {form}") from None
     log = len(parts) == _MOST_PARTS
     if not (math.isfinite(start) and math.isfinite(stop)):
         raise UserError(f"{where}: both ends of a range must be finite")
-    if not 1 <= count <= MOST_POINTS:
-        raise UserError(f"{where}: COUNT must be 1 to {MOST_POINTS:,} (got {count})")
+    if not 1 <= count <= MOST_VALUES:
+        raise UserError(f"{where}: COUNT must be 1 to {MOST_VALUES:,} (got {shown(count)})")
     if count > 1 and start == stop:
         raise UserError(f"{where}: the range is empty: both its ends are {start:g}")
     if count == 1 and start != stop:
@@ -259,9 +265,9 @@ def _model_values(text: AxisText, model: ModelSource) -> list[Value]:
         return [str(value) for value in text.values]
     numbers = _numbers(text, whole=True)
     for number in numbers:
-        if type(number) is not int or number < 1:
+        if type(number) is not int or not 1 <= number <= _MOST[text.name]:
             raise UserError(
-                f"{text.where}: {text.name} must be a whole number of at least 1 (got {shown(number)})"
+                f"{text.where}: {text.name} must be a whole number from 1 to {_MOST[text.name]:,} (got {shown(number)})"
             )
     return numbers
 

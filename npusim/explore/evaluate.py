@@ -26,22 +26,6 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering import lower, lowering_key
 from npusim.source import ModelSource
 
-#: Columns of a row after those of the axes: name and what it says.
-COLUMNS = {
-    "latency_us": "latency, µs",
-    "tokens_per_s": "tokens per second, all sequences together; empty for a model file",
-    "energy_uj": "energy, µJ",
-    "dma_us": "time in which DMA runs, µs",
-    "dpu_us": "time in which a DPU runs, µs",
-    "shave_us": "time in which a SHAVE runs, µs",
-    "idle_us": "time in which nothing runs, µs",
-    "bound": "what most of the latency goes to on the critical path (as in ops.csv)",
-    "guess_share": "share of the latency that rests on guessed costs",
-    "tasks": "tasks of the Program",
-    "macs_per_cycle": "area proxy: 8-bit multiply-accumulates a cycle of all tiles together",
-    "cmx_bytes": "area proxy: scratchpad of all tiles together, bytes",
-    "error": "why there is no result; empty if there is",
-}
 _GUESS = PROVENANCE.index("guess")
 _Made = TypeVar("_Made")
 
@@ -70,7 +54,7 @@ def program_keys(space: Space, points: Sequence[Point]) -> list[Hashable]:
 
 
 def evaluate(space: Space, point: Point) -> Row:
-    """The row of a point: a value for every axis and all of COLUMNS."""
+    """The row of a point: a value for every axis and all of store.COLUMNS."""
     setting = _Setting(*space.at(point))
     try:
         compiled = _compiled(setting)

@@ -8,11 +8,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from npusim.errors import UserError
-from npusim.explore.executors import Machines, pool_of
 from npusim.explore.results import DEFAULT_OBJECTIVES, Explored, explored, objective_columns
 from npusim.explore.space import Point, Space, digest
 from npusim.explore.store import Journal, Row, write_tables
 from npusim.explore.sweep import finish, table_of
+from npusim.workers import Machines, pool_of
 
 if TYPE_CHECKING:
     import optuna
@@ -36,6 +36,7 @@ def optimize(
     machines: Machines = _HERE,
     objectives: Sequence[str] = DEFAULT_OBJECTIVES,
     progress: Callable[[int], None] = lambda done: None,
+    retry_failed: bool = True,
 ) -> Explored:
     """The points of the grid of ``space`` that ``trials`` trials come upon, each once, in the order of first trials.
 
@@ -44,7 +45,7 @@ def optimize(
     to Optuna as failed. Raises UserError for a folder of another exploration or search, and where Optuna is missing.
     """
     columns = objective_columns(objectives)
-    with Journal(folder, space.identity()) as journal, pool_of(machines) as pool:
+    with Journal(folder, space.identity(), retry_failed) as journal, pool_of(machines) as pool:
         search = _Search(space, folder, sampler, seed, columns)
         rows: dict[str, Row] = {}
         for asked in search.batches(trials):
@@ -66,7 +67,7 @@ class _Search:
         self, space: Space, folder: Path, sampler: Sampler, seed: int, columns: Sequence[str]
     ) -> None:
         """Go on with the study in ``folder``, or begin one. Raises UserError if it is of another search."""
-        self.space, self.sampler, self.seed, self.columns = space, sampler, seed, columns
+        self.space, self.folder, self.sampler, self.seed, self.columns = space, folder, sampler, seed, columns
         optuna = _optuna()
         directions = ["minimize"] * len(columns)
         self.study = optuna.create_study(directions=directions)
@@ -81,13 +82,22 @@ class _Search:
             known = self.saved.user_attrs
             if not known:
                 self.saved.set_user_attr("search", asked)
-            elif known["search"] != asked:
-                what = next(name for name, value in asked.items() if known["search"].get(name) != value)
+            elif known.get("search") != asked:
+                search = known.get("search")
+                before = search if isinstance(search, dict) else {}
+                what = next(name for name, value in asked.items() if before.get(name) != value)
                 raise UserError(f"{folder} holds another search (its {what} differs): choose another --out")
             told = self.saved.get_trials(deepcopy=False)
-        except optuna.exceptions.OptunaError as error:
-            raise UserError(f"{folder / STUDY}: not a study that can be gone on with ({error})") from None
-        self.study.add_trials(told[: len(told) // BATCH * BATCH])
+            self.study.add_trials(told[: len(told) // BATCH * BATCH])
+            for trial in self.study.get_trials(deepcopy=False):
+                self._point(trial.params)
+        except UserError:
+            raise
+        except Exception as error:  # what SQLite, SQLAlchemy and Optuna make of a damaged file has many types
+            why = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise UserError(
+                f"{folder / STUDY}: not a study that can be gone on with ({why}); remove it"
+            ) from None
         self.asked: list[Any] = []  # optuna.trial.Trial
 
     def batches(self, trials: int) -> Iterator[list[Point]]:
@@ -109,8 +119,14 @@ class _Search:
                 self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
             else:
                 self.study.tell(trial, [row[column] for column in self.columns])
-        saved = len(self.saved.get_trials(deepcopy=False))
-        self.saved.add_trials(self.study.get_trials(deepcopy=False)[saved:])
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            saved = len(self.saved.get_trials(deepcopy=False))
+            self.saved.add_trials(self.study.get_trials(deepcopy=False)[saved:])
+        except (optuna.exceptions.OptunaError, SQLAlchemyError) as error:
+            why = str(error.__cause__ or error).strip().partition("\n")[0]
+            raise UserError(f"cannot write to {self.folder / STUDY}: {why}") from None
 
     def _ask(self) -> optuna.trial.Trial:
         number = len(self.study.get_trials(deepcopy=False))

@@ -32,7 +32,7 @@ class Explored:
     """Points of a design space with their results.
 
     ``table`` has one row a point, in the order of the space: a column for every axis (named as the axis), then
-    ``evaluate.COLUMNS``; where ``error`` is not empty the results are missing (NaN, or an empty ``bound``).
+    ``store.COLUMNS``; where ``error`` is not empty the results are missing (NaN, or an empty ``bound``).
     ``objectives`` are columns of it, lower is better. ``front`` marks the rows that no other beats, shape (points,);
     ``knee`` is the position of the row nearest to the best of everything, None where there is no front.
     """

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from npusim.explore.evaluate import COLUMNS, evaluate, failed_row, program_keys
-from npusim.explore.executors import Died, Machines, Pool, pool_of, run_all
+from npusim.explore.evaluate import evaluate, failed_row, program_keys
 from npusim.explore.results import DEFAULT_OBJECTIVES, Explored, explored, objective_columns
 from npusim.explore.space import Point, Space
-from npusim.explore.store import Journal, Row, write_tables
+from npusim.explore.store import COLUMNS, WORDS, Journal, Row, write_tables
+from npusim.workers import Died, Machines, Pool, pool_of, run_all
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,16 +35,18 @@ def sweep(
     machines: Machines = _HERE,
     objectives: Sequence[str] = DEFAULT_OBJECTIVES,
     progress: Callable[[int], None] = lambda done: None,
+    retry_failed: bool = True,
 ) -> Explored:
     """Results of ``points`` of ``space``, in their order, whatever the machines and however often it was interrupted.
 
     In ``folder`` finished points are kept as they come, and ``results.csv`` and ``results.parquet`` are written at the
-    end; the same call goes on where an earlier one was killed. ``progress`` is told how many points are done. Raises
+    end; the same call goes on where an earlier one was killed, and tries points whose process died
+    again unless ``retry_failed`` is False. ``progress`` is told how many points are done. Raises
     UserError where the folder belongs to another exploration or cannot be written, and where no cluster answers.
     """
     columns = objective_columns(objectives)
     keys = [space.key(point) for point in points]
-    with Journal(folder, space.identity()) if folder else nullcontext(Unkept()) as kept:
+    with Journal(folder, space.identity(), retry_failed) if folder else nullcontext(Unkept()) as kept:
         with pool_of(machines) as pool:
             rows = finish(space, dict(zip(keys, points, strict=True)), kept, pool, progress)
         table = table_of(space, [rows[key] for key in keys])
@@ -97,13 +99,13 @@ def _evaluate(call: _Call) -> Row:
 
 
 def table_of(space: Space, rows: Sequence[Row]) -> pd.DataFrame:
-    """Rows as a table: the axes, then ``evaluate.COLUMNS``."""
+    """Rows as a table: the axes, then ``store.COLUMNS``."""
     import pandas as pd
 
     names = [*(axis.name for axis in space.axes), *COLUMNS]
     table = pd.DataFrame([[row.get(name) for name in names] for row in rows], columns=names)
     for name in COLUMNS:
-        if name in ("bound", "error"):
+        if name in WORDS:
             table[name] = table[name].fillna("").astype(str)
         else:
             table[name] = pd.to_numeric(table[name]).astype(

@@ -29,12 +29,7 @@ _KINDS = {
 
 
 class HardwareError(UserError):
-    """A mistake in a hardware file, its name, or an override of it: always one printable line."""
-
-    def __init__(self, message: str) -> None:
-        """Make ``message`` one line that any terminal can show."""
-        printable = message.encode("utf-8", "backslashreplace").decode("utf-8")
-        super().__init__(" ".join(printable.split()))
+    """A mistake in a hardware file, its name, or an override of it."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -61,7 +56,7 @@ def told(kind: str, value: Any, context: dict[str, Any]) -> str:
     """One validation error of pydantic's in plain words: its ``type``, ``input`` and ``ctx``."""
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        return f"must be {words} {context[key]:g} (got {shown(value)})"
+        return f"must be {words} {context[key]:.15g} (got {shown(value)})"
     if kind == "literal_error":
         return f"must be one of {context['expected']} (got {shown(value)})"
     if kind == "value_error":

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import hwconfigs
+from npusim.errors import UserError
+from npusim.files import exists, read_text
 from npusim.hardware.errors import HardwareError, did_you_mean
 
 _SUFFIX = ".yaml"
@@ -23,18 +25,9 @@ class File:
     def text(self) -> str:
         """Its text. Raises HardwareError if it cannot be read as UTF-8."""
         try:
-            with self.path.open("rb") as stream:
-                data = stream.read(_MOST_BYTES + 1)
-        except OSError as error:
-            raise HardwareError(f"{self.label}: cannot be read: {error.strerror}") from None
-        if len(data) > _MOST_BYTES:
-            raise HardwareError(f"{self.label}: larger than {_MOST_BYTES >> 20} MiB; not a hardware file")
-        try:
-            return data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            column = error.start - data.rfind(b"\n", 0, error.start)
-            raise HardwareError(f"{self.label}:{line}:{column}: not UTF-8 text") from None
+            return read_text(self.path, _MOST_BYTES, self.label)
+        except UserError as error:
+            raise HardwareError(str(error)) from None
 
 
 def shipped() -> list[str]:
@@ -50,12 +43,12 @@ def find(name: str | Path) -> File:
         raise HardwareError(f"no hardware file is named; {_choices(text)}")
     given = [Path(text), Path(text + _SUFFIX)]
     for path in given:
-        if _exists(path) and not path.is_dir():
+        if exists(path) and not path.is_dir():
             return File(path, _short(str(path)))
     file = _among_shipped(text)
     if file is not None:
         return file
-    if _exists(given[0]):
+    if exists(given[0]):
         raise HardwareError(f"{label}: is a folder, not a hardware file")
     raise HardwareError(f"{label}: no such hardware file; {_choices(text)}")
 
@@ -66,7 +59,7 @@ def find_parent(name: str, child: File) -> File:
     A child that has the name of its parent means the shipped one, if there is one.
     """
     beside = [
-        path for path in (child.path.parent / name, child.path.parent / (name + _SUFFIX)) if _exists(path)
+        path for path in (child.path.parent / name, child.path.parent / (name + _SUFFIX)) if exists(path)
     ]
     files = [path for path in beside if not path.is_dir()]
     others = [path for path in files if not same(path, child.path)]
@@ -98,13 +91,6 @@ def _short(name: str) -> str:
     """A file name as messages show it: not endless."""
     half = _LONGEST_NAME // 2
     return name if len(name) <= _LONGEST_NAME else f"{name[:half]}...{name[-half:]}"
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # too long a name, a NUL in it
-        return False
 
 
 def same(left: Path, right: Path) -> bool:

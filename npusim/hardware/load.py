@@ -7,9 +7,9 @@ parent's, and so does a mapping that is tagged ``!replace``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,6 +18,9 @@ from npusim.hardware.errors import HardwareError, did_you_mean, shown, told
 from npusim.hardware.files import File, find, find_parent, same
 from npusim.hardware.nodes import Node, parse
 from npusim.hardware.schema import Hardware
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 def load_hardware(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Hardware:
@@ -85,25 +88,29 @@ def _message(tree: Node, error: ValidationError) -> str:
 
     (A key that is missing is often the one that was misspelt.)
     """
-    mistakes = sorted(_mistakes(tree, error), key=lambda found: found[0])
-    more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
-    return mistakes[0][1] + more
+    details = error.errors(include_url=False)
+
+    def order(detail: ErrorDetails) -> tuple[bool, int, int]:
+        at = _locate(tree, detail["loc"])[0].place
+        return detail["type"] == "missing", at.line, at.column
+
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    return _mistake(tree, min(details, key=order)) + more
 
 
-def _mistakes(tree: Node, error: ValidationError) -> Iterator[tuple[tuple[bool, int, int], str]]:
-    for detail in error.errors(include_url=False):
-        node, keys = _locate(tree, detail["loc"])
-        kind = detail["type"]
-        at, path = node.place, ".".join(keys)
-        if kind in ("missing", "extra_forbidden"):
-            key = str(detail["loc"][-1])
-            path = ".".join(keys[:-1]) if keys and keys[-1] == key else path
-            words = f"missing key '{key}'" if kind == "missing" else _unknown(key, keys[:-1])
-        else:
-            words = told(kind, detail["input"], detail.get("ctx", {}))
-        own_words = at.source.startswith("--set") and kind == "extra_forbidden"
-        label = "" if own_words or not path else f"{path}: "
-        yield (kind == "missing", at.line, at.column), f"{at}: {label}{words}"
+def _mistake(tree: Node, detail: ErrorDetails) -> str:
+    node, keys = _locate(tree, detail["loc"])
+    kind = detail["type"]
+    at, path = node.place, ".".join(keys)
+    if kind in ("missing", "extra_forbidden"):
+        key = str(detail["loc"][-1])
+        path = ".".join(keys[:-1]) if keys and keys[-1] == key else path
+        words = f"missing key '{key}'" if kind == "missing" else _unknown(key, keys[:-1])
+    else:
+        words = told(kind, detail["input"], detail.get("ctx", {}))
+    own_words = at.source.startswith("--set") and kind == "extra_forbidden"
+    label = "" if own_words or not path else f"{path}: "
+    return f"{at}: {label}{words}"
 
 
 def _locate(tree: Node, loc: tuple[int | str, ...]) -> tuple[Node, list[str]]:

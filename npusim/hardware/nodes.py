@@ -34,6 +34,9 @@ _WORDS: dict[str, Any] = {
     **dict.fromkeys((".nan", ".NaN"), float("nan")),
 }
 _MOST_DIGITS = 300
+#: A resolved hardware file has two thousand values. An alias counts as all that it stands for.
+_MOST_VALUES = 200_000
+_MOST_LEVELS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ def parse(text: str, source: str, inline: bool = False) -> Node:
     except yaml.MarkedYAMLError as error:
         words, place = reader.syntax(error, text)
     except RecursionError:
-        words, place = "not YAML: nested too deeply", reader.start
+        words, place = "nested too deeply", reader.start
     raise HardwareError(f"{place}: {words}")
 
 
@@ -103,20 +106,32 @@ class _Reader:
         self._source = source
         self._inline = inline
         self.start = self._place(0, 0)
-        self._done: dict[int, Node] = {}
+        self._done: dict[int, tuple[Node, int]] = {}
         self._open: set[int] = set()
+        self._values = 0
 
     def convert(self, node: yaml.Node, place: Place) -> Node:
         """``node``, told to be at ``place``."""
-        known = self._done.get(id(node))
-        if known is None:
-            if id(node) in self._open:
-                raise HardwareError(f"{self._place_of(node)}: an alias that contains itself")
-            self._open.add(id(node))
-            known = self._done[id(node)] = self._new(node, place)
-            self._open.discard(id(node))
-            return known
-        return Node(known.value, place, known.replace)
+        if id(node) in self._done:
+            known, values = self._done[id(node)]
+            self._count(values, place)
+            return Node(known.value, place, known.replace)
+        if id(node) in self._open:
+            raise HardwareError(f"{self._place_of(node)}: an alias that contains itself")
+        before = self._values
+        self._count(1, place)
+        self._open.add(id(node))
+        if len(self._open) > _MOST_LEVELS:
+            raise HardwareError(f"{self._place_of(node)}: nested too deeply")
+        made = self._new(node, place)
+        self._open.discard(id(node))
+        self._done[id(node)] = made, self._values - before
+        return made
+
+    def _count(self, values: int, place: Place) -> None:
+        self._values += values
+        if self._values > _MOST_VALUES:
+            raise HardwareError(f"{place}: more than {_MOST_VALUES:,} values, aliases included")
 
     def _new(self, node: yaml.Node, place: Place) -> Node:
         if isinstance(node, yaml.ScalarNode):

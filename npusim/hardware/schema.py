@@ -10,7 +10,17 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from npusim.hardware.base import Count, NonNegative, Positive, Provenance, Section
+from npusim.hardware.base import (
+    Count,
+    Gbps,
+    Kib,
+    Megahertz,
+    NonNegative,
+    Parts,
+    Positive,
+    Provenance,
+    Section,
+)
 from npusim.hardware.software import Fetch, Software
 
 __all__ = [
@@ -41,9 +51,9 @@ __all__ = [
 class Clocks(Section):
     """Clock frequencies."""
 
-    dpu_mhz: Positive
+    dpu_mhz: Megahertz
     """Clock of the MAC array (DPU), MHz. Every DPU cycle in this file is one of these."""
-    vpu_mhz: Positive
+    vpu_mhz: Megahertz
     """Clock of SHAVE, CMX and DMA, MHz: on silicon a fixed fraction of the DPU clock. A VPU cycle is one of these."""
 
 
@@ -198,7 +208,7 @@ class Kernel(Section):
 class Shave(Section):
     """SHAVE DSPs, which run everything that the DPU cannot."""
 
-    per_tile: Count
+    per_tile: Parts
     """SHAVE processors of one tile; they drain one queue."""
     vector_bits: Count = 512
     """Width of the vector unit, bits (roofline)."""
@@ -240,7 +250,7 @@ class DmaPaths(Section):
 class Dma(Section):
     """DMA engines and their FIFOs."""
 
-    engines: Count
+    engines: Parts
     """Engines; each moves one transfer of each of its FIFOs at a time."""
     channels: Literal[1, 2] = 2
     """FIFOs of an engine: one per source memory (DDR, CMX), whose transfers overlap, or one for both."""
@@ -260,7 +270,7 @@ class Dma(Section):
 class Ddr(Section):
     """Main memory as the NPU sees it."""
 
-    bandwidth_gbps: Positive
+    bandwidth_gbps: Gbps
     """GB/s (1e9 bytes/s) that all transfers in flight share, reads and writes together."""
     latency_ns: NonNegative
     """Latency of a read, ns, added to a transfer whose source is DDR. It does not change with the clocks."""
@@ -273,7 +283,7 @@ class Ddr(Section):
 class Cmx(Section):
     """Scratchpad memory of one tile."""
 
-    kib_per_tile: Positive
+    kib_per_tile: Kib
     """KiB per tile that the compiler may use: what is there less what firmware and kernels reserve."""
     bytes_per_cycle: Positive = 256
     """Read bandwidth, bytes per VPU cycle and tile (roofline)."""
@@ -335,7 +345,7 @@ class Hardware(Section):
     """What reports call it."""
     platform: Literal["3720", "4000", "5010"]
     """Intel's platform number, which names the compiler back-end."""
-    tiles: Count
+    tiles: Parts
     """NCE tiles that one inference uses; each has a DPU, SHAVEs and CMX."""
     clocks: Clocks
     dpu: Dpu

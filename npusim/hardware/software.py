@@ -27,7 +27,7 @@ class Fetch(Section):
     """SHAVE tasks that one fetch covers at most."""
     shave_queues_per_tile: Count = 1
     """FIFOs that SHAVE tasks of one tile are grouped by."""
-    program_transfers: Annotated[int, Field(ge=0)] = 0
+    program_transfers: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Transfers before the fetches (barrier programming)."""
     enqueue_transfers: bool = False
     """One more transfer per FIFO after the start barrier."""
@@ -68,7 +68,7 @@ class Tiling(Section):
 
     buffer_bytes: Count = 32_768
     """Buffers of an op are counted in steps of so many bytes where it is asked whether all of it fits CMX."""
-    large_weights: Annotated[float, Field(gt=0, le=1)] = 0.45
+    large_weights: Annotated[float, Field(ge=1e-6, le=1)] = 0.45
     """Share of CMX from which the weights of one slice count as large, as do weights that are no constants."""
     large_activations: Positive = 1.0
     """Share of CMX from which a slice's activation or result counts as large."""
@@ -118,7 +118,7 @@ class Software(Section):
     split_projections: bool = True
     """A MatMul by constant weights whose result is only read in slices of whole channel granules is cut: one MatMul a
     slice, and one a head before an attention."""
-    joined_rows: Annotated[int, Field(ge=0)] = 64
+    joined_rows: Annotated[int, Field(ge=0, le=1 << 40)] = 64
     """Rows of a MatMul up to which an elementwise kernel runs slice by slice behind it although tiles and slices cut
     its output channels (4000: Mamba's gates of 4 and 64 tokens do, 10 of 10, bert's Gelu of 128 does not, 48 of 48)."""
     outlined_attention: bool = False
@@ -159,9 +159,9 @@ class Software(Section):
     """A lone transfer above this size is cut in two, one an engine."""
     tiling: Tiling = Tiling()
     """How slices of a MatMul are estimated."""
-    pipeline_share: Annotated[float, Field(gt=0, le=1)] = 0.85
+    pipeline_share: Annotated[float, Field(ge=1e-6, le=1)] = 0.85
     """Share of CMX that two slices of a convolution may take, so that one is loaded while the other computes."""
-    channel_patience: Annotated[float, Field(ge=1)] = 1.0
+    channel_patience: Annotated[float, Field(ge=1, le=1e6)] = 1.0
     """A depth-wise image or pool is split over channels while that takes so many times as long as rows do."""
     barrier_workloads: Count = 64
     """Workloads that one barrier counts; a depth-wise op with more than half as many on a tile is cut for it."""

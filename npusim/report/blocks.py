@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from npusim.report.page import printable
+from npusim.text import printable
 
 Block = dict[str, Any]
 

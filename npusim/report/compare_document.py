@@ -10,8 +10,8 @@ from typing import Any
 from npusim import __version__
 from npusim.analysis.compare import Comparison, Place, Run
 from npusim.api import Result
+from npusim.files import all_or_nothing
 from npusim.report.document import document_text
-from npusim.report.folder import all_or_nothing
 from npusim.report.subject import Subject
 
 #: Name and version of the document; the number grows when a key changes its meaning or goes.

@@ -19,7 +19,7 @@ class _Look(NamedTuple):
     digits: int
 
 
-#: Columns of results (explore.evaluate.COLUMNS) that are numbers: how they are shown.
+#: Columns of results (explore.store.COLUMNS) that are numbers: how they are shown.
 _RESULTS = {
     "latency_us": _Look("Latency", "ms", 1e-3, 4),
     "energy_uj": _Look("Energy", "mJ", 1e-3, 3),

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npusim import __version__
+from npusim.text import printable
 
 _SCRIPTS = (
     "core.js",
@@ -61,11 +62,6 @@ def embedded_json(value: object) -> str:
 def plot_text(text: str) -> str:
     """Text for Plotly, which reads a subset of HTML, and TeX between dollars."""
     return html.escape(printable(text), quote=False).replace("$", "&#36;")
-
-
-def printable(text: str) -> str:
-    """Text without control characters."""
-    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def column(values: npt.NDArray[Any], kind: str) -> dict[str, str]:

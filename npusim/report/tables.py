@@ -6,6 +6,7 @@ import csv
 import io
 
 from npusim.api import Result
+from npusim.files import spreadsheet_cell
 from npusim.report.opwork import op_work
 
 COLUMNS = (
@@ -25,7 +26,10 @@ def ops_csv(result: Result) -> str:
         start, end, dma, dpu, shave, exposed = (f"{time:.6f}" for time in times)
         shape = "x".join(map(str, op.shape))
         writer.writerow(
-            (op.name, op.type, op.layer, shape, ";".join(op.fused), op.strategy, row.engine)
+            (
+                *map(spreadsheet_cell, (op.name, op.type, op.layer, shape, ";".join(op.fused), op.strategy)),
+                row.engine,
+            )
             + (start, end, dma, dpu, shave, exposed, row.bound, row.provenance)
             + tuple(int(column[number]) for column in work.columns())
         )

@@ -13,7 +13,8 @@ from npusim.engine.timeline import WAIT_REASONS
 from npusim.program import ENGINES, Program, Queue
 from npusim.program.tasks import numbered
 from npusim.program.work import DmaWork, DpuWork, Work
-from npusim.report.page import column, printable
+from npusim.report.page import column
+from npusim.text import printable
 
 
 def lanes(program: Program) -> list[tuple[int, int]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from npusim.api import Result
+from npusim.files import all_or_nothing
 from npusim.report.document import document_text, run_document
-from npusim.report.folder import all_or_nothing
 from npusim.report.subject import Subject
 from npusim.report.tables import ops_csv
 from npusim.report.trace import trace_text

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from npusim.cli.options import command_line, default_folder, parse_shapes
-from npusim.cli.summary import plain
 from npusim.errors import UserError
+from npusim.text import printable
 
 
 @pytest.mark.parametrize(
@@ -54,4 +54,4 @@ def test_default_folder() -> None:
 
 
 def test_terminal_text_has_no_control_characters() -> None:
-    assert plain("\x1b[31mred\x07\n") == "�[31mred��"
+    assert printable("\x1b[31mred\x07\n") == "�[31mred��"

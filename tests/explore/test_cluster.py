@@ -11,9 +11,9 @@ import pytest
 
 from npusim.errors import UserError
 from npusim.explore.axes import bind, parse_axis
-from npusim.explore.executors import Machines
 from npusim.explore.space import Space, grid
 from npusim.explore.sweep import sweep
+from npusim.workers import Machines
 
 distributed = pytest.importorskip("distributed", reason="the extra [cluster] is not installed")
 
@@ -54,6 +54,6 @@ def test_no_point_is_lost_or_doubled_where_a_worker_is_killed(space: Space, clus
 
 
 def test_no_cluster_is_told_in_one_line(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("npusim.explore.executors._ANSWER_S", 1)
+    monkeypatch.setattr("npusim.workers.cluster._ANSWER_S", 1)
     with pytest.raises(UserError, match=r"--cluster tcp://127.0.0.1:1: no Dask scheduler answers there"):
         sweep(space, grid(space.axes), machines=Machines(cluster="tcp://127.0.0.1:1"))

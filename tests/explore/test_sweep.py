@@ -12,10 +12,10 @@ import pytest
 
 from npusim.errors import UserError
 from npusim.explore.axes import bind, parse_axis
-from npusim.explore.executors import Machines
 from npusim.explore.space import Space, grid
 from npusim.explore.store import JOURNAL, Journal
 from npusim.explore.sweep import sweep
+from npusim.workers import Machines
 
 KILLS = 10
 

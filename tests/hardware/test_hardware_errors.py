@@ -23,7 +23,7 @@ def test_is_a_user_error() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("dpu_mhz: 1000", "dpu_mhz: -1", "5:3: clocks.dpu_mhz: must be greater than 0 (got -1)"),
+        ("dpu_mhz: 1000", "dpu_mhz: -1", "5:3: clocks.dpu_mhz: must be at least 1 (got -1)"),
         ("dpu_mhz: 1000", "dpu_mhz: fast", "5:3: clocks.dpu_mhz: must be a number (got 'fast')"),
         ("dpu_mhz: 1000", 'dpu_mhz: "1000"', "5:3: clocks.dpu_mhz: must be a number (got '1000')"),
         ("dpu_mhz: 1000", "dpu_mhz:", "5:3: clocks.dpu_mhz: must be a number (got null)"),
@@ -152,13 +152,13 @@ def test_folder_and_unreadable(folder: Path, monkeypatch: pytest.MonkeyPatch, sm
 
 def test_too_large(folder: Path) -> None:
     (folder / "big.yaml").write_bytes(b"#" * (5 << 20))
-    assert mistake("big.yaml") == "big.yaml: larger than 4 MiB; not a hardware file"
+    assert mistake("big.yaml") == "big.yaml: larger than 4 MiB, which nothing of its kind needs"
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("clocks.dpu_mhz=-1", "clocks.dpu_mhz: must be greater than 0 (got -1)"),
+        ("clocks.dpu_mhz=-1", "clocks.dpu_mhz: must be at least 1 (got -1)"),
         ("clocks.dpu_mzh=1", "unknown key 'dpu_mzh'; did you mean 'dpu_mhz'?"),
         ("clokcs.dpu_mhz=1", "unknown key 'clokcs'; did you mean 'clocks'?"),
         ("dpu.ppe.lut={functions: [a], segment: 3}", "unknown key 'segment'; did you mean 'segments'?"),
@@ -183,10 +183,10 @@ def test_mistakes_in_overrides(small: Path, override: str, message: str) -> None
 
 
 def test_bytes_of_the_command_line_that_are_not_utf8(small: Path) -> None:
-    assert mistake("\udcff.yaml").startswith("\\udcff.yaml: no such hardware file")
+    assert mistake("\udcff.yaml").startswith("\ufffd.yaml: no such hardware file")
     assert (
         mistake("small.yaml", "tiles=\udcff")
-        == "--set tiles=\\udcff: not YAML: character '\\udcff' is not allowed"
+        == "--set tiles=\ufffd: not YAML: character '\\udcff' is not allowed"
     )
 
 
@@ -210,5 +210,5 @@ def test_extends_mistakes(small: Path) -> None:
 def test_a_mistake_of_the_parent_names_the_parent(small: Path) -> None:
     small.write_text(small.read_text().replace("vpu_mhz: 500", "vpu_mhz: 0"))
     (small.parent / "child.yaml").write_text("extends: small\nclocks: {dpu_mhz: 900}\n")
-    assert mistake("child.yaml") == "small.yaml:6:3: clocks.vpu_mhz: must be greater than 0 (got 0)"
+    assert mistake("child.yaml") == "small.yaml:6:3: clocks.vpu_mhz: must be at least 1 (got 0)"
     assert load_hardware("child.yaml", ["clocks.vpu_mhz=4"]).clocks.vpu_mhz == 4

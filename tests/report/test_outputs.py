@@ -12,9 +12,9 @@ import pytest
 
 from npusim.api import Result
 from npusim.errors import UserError
+from npusim.files import all_or_nothing
 from npusim.report import write_report
 from npusim.report.document import run_document
-from npusim.report.folder import all_or_nothing
 from npusim.report.opwork import op_work
 from npusim.report.subject import Subject
 from npusim.report.tables import ops_csv

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import signal
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from npusim import api
+from npusim.errors import UserError
 from npusim.source import NONE
+from npusim.workers import Died, Machines, pool_of, run_all
 
 if TYPE_CHECKING:
     import openvino
@@ -71,23 +69,24 @@ def speeds(
         (name, phase, machine) for phase, shown in PHASES.items() for name in PUBLISHED for machine in shown
     ]
     workers = min(workers or os.cpu_count() or 1, len(asked))
-    # Started afresh: a fork of a process in which OpenVINO runs threads may hang. One job a process: the largest leave
-    # gigabytes of unused memory behind.
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_begin, max_tasks_per_child=1) as pool:
-        by_size = sorted(asked, key=lambda job: (job[1] == "decode", -PUBLISHED[job[0]].layers))
-        whole = {job: pool.submit(_speed, *job) for job in by_size}
-        layers = [pool.submit(_layer, name) for name in PUBLISHED]
-        every: list[Future[Speed] | Future[LayerSpeed]] = [*whole.values(), *layers]
-        for done, _ in enumerate(as_completed(every), start=1):
-            progress(done, len(every))
-        return [whole[job].result() for job in asked], [layer.result() for layer in layers]
+    by_size = sorted(asked, key=lambda job: (job[1] == "decode", -PUBLISHED[job[0]].layers))
+    jobs: list[tuple[str, ...]] = [*by_size, *((name,) for name in PUBLISHED)]
+    found: dict[tuple[str, ...], Speed | LayerSpeed] = {}
+    with pool_of(
+        Machines(workers, fresh=True)
+    ) as pool:  # the largest leave gigabytes of unused memory behind
+        for job, made in run_all(_job, jobs, pool):
+            if isinstance(made, Died):
+                raise UserError(f"{' '.join(job)}: {made}")
+            found[job] = made
+            progress(len(found), len(jobs))
+    whole, layers = ([found[job] for job in some] for some in (asked, [(name,) for name in PUBLISHED]))
+    return cast("list[Speed]", whole), cast("list[LayerSpeed]", layers)
 
 
-def _begin() -> None:
-    """Ctrl-C is the parent's to answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.set_threshold(500_000)
+def _job(job: tuple[str, ...]) -> Speed | LayerSpeed:
+    """A model, a phase and a machine, or a model alone."""
+    return _speed(*job) if len(job) > 1 else _layer(*job)
 
 
 def _speed(workload: str, phase: str, machine: str) -> Speed:

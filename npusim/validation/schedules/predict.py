@@ -5,21 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import os
-import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cache
-from multiprocessing import get_context
+from functools import cache, partial
 
 import numpy as np
 
 from npusim import api
 from npusim.costs.prices import PROVENANCE
 from npusim.errors import UserError
+from npusim.files import spreadsheet_cell
 from npusim.graph import Graph
 from npusim.hardware.schema import Hardware
 from npusim.validation.schedules.references import KEY, STATISTICS, Reference, Row
+from npusim.workers import Died, Machines, pool_of, run_all
 
 #: The hardware file with the vendor estimator's own constants, by platform.
 HARDWARE_OF = {
@@ -78,22 +77,10 @@ def predict(
 
 def _batches(reference: Reference, jobs: Sequence[Sequence[Row]], workers: int) -> Iterator[list[Prediction]]:
     """The predictions of every job (the rows of one model), as they are done."""
-    if workers <= 1:
-        yield from (_predict_model(reference, job) for job in jobs)
-        return
-    # Started afresh: a fork of a process in which OpenVINO runs threads may hang.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_ignore_interrupt)
-    try:
-        by_work = sorted(jobs, key=lambda job: -sum(row.truth.get("total_us", 0.0) for row in job))
-        futures = [pool.submit(_predict_model, reference, job) for job in by_work]
-        yield from (future.result() for future in as_completed(futures))
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _ignore_interrupt() -> None:
-    """Ctrl-C is the parent's to answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    by_work = sorted(jobs, key=lambda job: -sum(row.truth.get("total_us", 0.0) for row in job))
+    with pool_of(Machines(workers)) as pool:
+        for job, made in run_all(partial(_predict_model, reference), by_work, pool):
+            yield [_failed(row, UserError(str(made))) for row in job] if isinstance(made, Died) else made
 
 
 def _predict_model(reference: Reference, rows: Sequence[Row]) -> list[Prediction]:
@@ -130,6 +117,9 @@ def predictions_csv(predictions: Iterable[Prediction]) -> str:
     for prediction in predictions:
         given = prediction.statistics
         writer.writerow(
-            (*prediction.row.key, *(f"{given[name]:.6f}" if given else "" for name in STATISTICS))
+            (
+                *map(spreadsheet_cell, prediction.row.key),
+                *(f"{given[name]:.6f}" if given else "" for name in STATISTICS),
+            )
         )
     return text.getvalue()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from npusim.validation.new_file import new_file
+from npusim.files import new_file
 from npusim.validation.schedules.compare_case import DESCRIPTORS, compare
 from npusim.validation.schedules.predict import predict, predictions_csv, simulate_row
 from npusim.validation.schedules.references import KEY, STATISTICS, Reference, open_reference, select

@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-from npusim.explore.executors import Died, Machines, pool_of, run_all
+from npusim.workers import Died, Machines, pool_of, run_all
 
 
 def die_at(call: tuple[int, str]) -> int:
