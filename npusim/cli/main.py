@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from typer.exceptions import Abort, TyperException
 
-from npusim.cli.interrupt import INTERRUPTED, answered
+from npusim.cli.interrupt import answered, asked_code
 from npusim.cli.terminal import ReaderLeft, clean_streams, discard_output
 from npusim.errors import UserError
 from npusim.text import one_line
@@ -24,7 +24,7 @@ from npusim.text import one_line
 #: Errors of the system that are limits of the machine, wherever they come up, and no bug.
 _LIMITS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
            errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}  # fmt: skip
-_BUG, _MISTAKE = 1, 2
+_BUG, _MISTAKE, _INTERRUPTED = 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -35,39 +35,30 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     arguments = list(sys.argv[1:] if argv is None else argv)
     with clean_streams(), answered():
         code = _run(arguments or ["--help"])
-    sys.exit(code)
+    sys.exit(code if asked_code() is None else asked_code())
 
 
 def _run(arguments: list[str]) -> int:
-    try:
-        code = _command(arguments)
-        sys.stdout.flush()
-    except (ReaderLeft, BrokenPipeError):  # as if the pipe had ended us
-        discard_output()
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGPIPE)
-    except OSError as error:
-        discard_output()
-        return _told(f"cannot write to the standard output: {error.strerror}")
-    return code
-
-
-def _command(arguments: list[str]) -> int:
     from npusim.cli.app import app
 
     try:
         code = app(args=arguments, prog_name="npusim", standalone_mode=False)
+        sys.stdout.flush()
+    except ReaderLeft:  # as if the pipe had ended us
+        discard_output()
+        if hasattr(signal, "SIGPIPE"):
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGPIPE)
+        return 0
     except TyperException as error:
         return _told(error.format_message())
     except UserError as error:
         return _told(str(error))
     except (Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return _INTERRUPTED
     except MemoryError:
         return _told("out of memory: a smaller model (--layers, --tokens), or fewer --workers, needs less")
-    except (ReaderLeft, BrokenPipeError):
-        raise
     except OSError as error:
         if error.errno not in _LIMITS:
             return _bug()
@@ -84,5 +75,6 @@ def _told(message: str) -> int:
 
 
 def _bug() -> int:
-    traceback.print_exc()
+    if asked_code() is None:  # else it is what a library makes of an interrupt
+        traceback.print_exc()
     return _BUG

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from npusim.errors import UserError
 from npusim.text import escaped, showable
 
 if TYPE_CHECKING:
@@ -23,18 +24,49 @@ class ReaderLeft(Exception):
     """Who read standard output (head, less) has left. No OSError, which typer would take for its own."""
 
 
-class _Clean:
-    """A text stream that shows what cannot be shown as a replacement character."""
+class _Told:
+    """A text stream whose failures are ours to tell."""
 
     def __init__(self, raw: TextIO) -> None:
         self.raw = raw
 
     def write(self, text: str) -> int:
-        """Write ``text``; its length as given."""
+        """Write ``text``; its length."""
         try:
-            self.raw.write(showable(text))
+            return self.raw.write(text)
         except BrokenPipeError:
             raise ReaderLeft from None
+        except OSError as error:
+            raise unwritable(error) from None
+
+    def flush(self) -> None:
+        """Hand on what is in the buffer."""
+        try:
+            self.raw.flush()
+        except BrokenPipeError:
+            raise ReaderLeft from None
+        except OSError as error:
+            raise unwritable(error) from None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.raw, name)
+
+
+def unwritable(error: OSError) -> UserError:
+    """What is told where standard output takes no more; what is in its buffer is given up."""
+    discard_output()
+    return UserError(f"cannot write to the standard output: {error.strerror}")
+
+
+class _Clean:
+    """A text stream that shows what cannot be shown as a replacement character."""
+
+    def __init__(self, told: _Told) -> None:
+        self.told = told
+
+    def write(self, text: str) -> int:
+        """Write ``text``; its length as given."""
+        self.told.write(showable(text))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -43,13 +75,13 @@ class _Clean:
             self.write(line)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.raw, name)
+        return getattr(self.told, name)
 
 
 @contextmanager
 def clean_streams() -> Iterator[None]:
     """Standard output and error as clean streams for as long as the block runs."""
-    out, error = (cast("TextIO", _Clean(stream)) for stream in (sys.stdout, sys.stderr))
+    out, error = (cast("TextIO", _Clean(_Told(stream))) for stream in (sys.stdout, sys.stderr))
     with redirect_stdout(out), redirect_stderr(error):
         yield
 
@@ -72,8 +104,8 @@ def console(*, stderr: bool = False, wide: int = 0, **options: Any) -> Console:
             raise ReaderLeft
 
     stream = sys.stderr if stderr else sys.stdout
-    raw = stream.raw if isinstance(stream, _Clean) else stream
-    made = CleanConsole(file=raw, highlight=False, markup=False, emoji=False, **options)
+    told = cast("TextIO", stream.told) if isinstance(stream, _Clean) else stream
+    made = CleanConsole(file=told, highlight=False, markup=False, emoji=False, **options)
     if not made.is_terminal:
         made.width = max(made.width, wide)
     return made

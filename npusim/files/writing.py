@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import IO, Any
 
 from npusim.errors import UserError
@@ -75,8 +76,9 @@ def new_file(path: Path) -> Iterator[Callable[[str], None]]:
     Raises UserError before the block is entered if the file cannot be written there, and at its end if it cannot then.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise UserError(f"cannot write {path}: it is there and not a plain file")
+        with suppress(FileNotFoundError):
+            if not S_ISREG(path.stat().st_mode):
+                raise UserError(f"cannot write {path}: it is there and not a plain file")
         if not path.parent.is_dir():
             raise UserError(f"cannot write {path}: there is no folder {path.parent}")
         Path(tempfile.mkdtemp(prefix=_WORKSHOP, dir=path.parent)).rmdir()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from npusim.errors import UserError
+from npusim.files import exists, read_bytes
 from npusim.graph.frontend import from_openvino
 from npusim.graph.ir import Graph
 
@@ -18,20 +22,49 @@ _SUFFIXES = (".xml", ".onnx", ".pb", ".pbtxt", ".tflite", ".pdmodel", ".json")
 _DATA = re.compile(rb"<data [^>]*>")
 _OFFSET = re.compile(rb'offset="(\d+)"')
 _SIZE = re.compile(rb'size="(\d+)"')
+_MOST_DIGITS = 15
+#: Four times the constants of the largest model that an NPU's host has memory for; and the structure of it.
+_MOST_WEIGHT_BYTES, _MOST_XML_BYTES = 64 << 30, 256 << 20
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
-    return (said or lines or ["unknown error"])[0]
+#: Lines of OpenVINO's errors that say where they come from, not what is wrong.
+_FRAME = ("Exception from", "Check '", "FrontEnd API failed", "Model wasn't fully converted", "Summary:")
 
 
-def _needed_bytes(xml: bytes) -> int:
-    """How long the .bin of an IR must be."""
+def _what_helps(error: Exception) -> str:
+    """Of a message of many lines, the one that says what is wrong."""
+    lines = [line.strip(" -") for line in str(error).splitlines() if line.strip(" -")]
+    said = [line for line in lines if not line.startswith(_FRAME)]
+    return (said or lines or [type(error).__name__])[0]
+
+
+@contextmanager
+def _libraries_silent() -> Iterator[None]:
+    """Keeps from standard error what libraries under OpenVINO log of a file: the error says what is wrong."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _needed_bytes(xml: bytes, label: str) -> int:
+    """How long the .bin of an IR must be. Raises UserError where that is more than any has."""
     needed = 0
     for match in _DATA.finditer(xml):
         offset, size = _OFFSET.search(match[0]), _SIZE.search(match[0])
         if offset and size:
+            if (
+                max(len(offset[1]), len(size[1])) > _MOST_DIGITS
+                or int(offset[1]) + int(size[1]) > _MOST_WEIGHT_BYTES
+            ):
+                raise UserError(
+                    f"{label}: a constant ends beyond {_MOST_WEIGHT_BYTES >> 30} GiB, which no .bin has"
+                )
             needed = max(needed, int(offset[1]) + int(size[1]))
     return needed
 
@@ -40,7 +73,7 @@ def _read_bytes(core: Any, xml: bytes, stored: bytes | None, weights: str) -> tu
     """An IR in memory, with zeros for whatever its weights lack; ``weights`` is what the note calls them."""
     from openvino import Tensor  # heavy
 
-    needed, found = _needed_bytes(xml), stored or b""
+    needed, found = _needed_bytes(xml, weights), stored or b""
     buffer = np.zeros(max(needed, len(found), 1), np.uint8)
     buffer[: len(found)] = np.frombuffer(found, np.uint8)
     note = (
@@ -52,9 +85,9 @@ def _read_bytes(core: Any, xml: bytes, stored: bytes | None, weights: str) -> tu
 
 def _read_ir(core: Any, path: Path) -> tuple[Any, tuple[str, ...]]:
     """An IR, with zeros for whatever its .bin lacks."""
-    xml = path.read_bytes()
+    xml = read_bytes(path, _MOST_XML_BYTES)
     weights = path.with_suffix(".bin")
-    if weights.is_file() and weights.stat().st_size >= _needed_bytes(xml):
+    if weights.is_file() and weights.stat().st_size >= _needed_bytes(xml, str(path)):
         return core.read_model(path), ()
     return _read_bytes(core, xml, weights.read_bytes() if weights.is_file() else None, weights.name)
 
@@ -70,8 +103,8 @@ def _reshape(model: Any, shapes: Mapping[str, Sequence[int]]) -> None:
         raise UserError(f"--shape: the model has no input '{unknown[0]}'; it has {', '.join(sorted(names))}")
     try:
         model.reshape({names[name]: list(shape) for name, shape in shapes.items()})
-    except RuntimeError as error:
-        raise UserError(f"--shape: the model does not take these shapes: {_first_line(error)}") from error
+    except Exception as error:  # of whatever type a library has for it
+        raise UserError(f"--shape: the model does not take these shapes: {_what_helps(error)}") from error
 
 
 def read_model(
@@ -85,7 +118,7 @@ def read_model(
     from openvino import Core  # heavy
 
     path = Path(path)
-    if not path.is_file() and not (path.is_dir() and (path / "saved_model.pb").is_file()):
+    if not exists(path) or (path.is_dir() and not (path / "saved_model.pb").is_file()):
         raise UserError(f"{path}: no such model file")
     core = Core()
     notes: tuple[str, ...] = ()
@@ -93,16 +126,22 @@ def read_model(
         if path.suffix == ".xml":
             model, notes = _read_ir(core, path)
         else:
-            model = core.read_model(path)
-    except RuntimeError as error:
-        hint = "" if path.suffix in _SUFFIXES else f" (known endings: {', '.join(_SUFFIXES)})"
-        raise UserError(f"{path}: not a model that OpenVINO reads: {_first_line(error)}{hint}") from error
+            with _libraries_silent():
+                model = core.read_model(path)
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # of whatever type a library has for it
+        hint = "" if path.suffix in _SUFFIXES else f" (known endings: {', '.join(_SUFFIXES)})"
+        raise UserError(f"{path}: not a model that OpenVINO reads: {_what_helps(error)}{hint}") from error
     if shapes:
         _reshape(model, shapes)
     if path.suffix != ".xml":
-        _as_ir(model)
+        try:
+            _as_ir(model)
+        except RuntimeError as error:
+            raise UserError(f"{path}: not a model that OpenVINO converts: {_what_helps(error)}") from error
     return model, notes
 
 
@@ -135,8 +174,10 @@ def load_model_bytes(xml: bytes, weights: bytes | None, name: str) -> Graph:
 
     try:
         model, notes = _read_bytes(Core(), xml, weights, f"{name}.bin")
-    except RuntimeError as error:
-        raise UserError(f"{name}: not a model that OpenVINO reads: {_first_line(error)}") from error
+    except UserError:
+        raise
+    except Exception as error:  # of whatever type a library has for it
+        raise UserError(f"{name}: not a model that OpenVINO reads: {_what_helps(error)}") from error
     return graph_of(model, name, name, notes)
 
 

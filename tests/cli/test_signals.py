@@ -1,0 +1,104 @@
+"""Ctrl-C, SIGTERM, SIGKILL, full devices: commands end at once, with their workers, and leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CODE = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from npusim.cli.main import main; main()"
+ANSWER_S = 1.0
+#: What a machine at full load may take longer.
+PATIENCE_S = 2.0
+LONG = {
+    "run": ("run", "--hw", "lunarlake", "--tokens", "2048", "--out", "out"),
+    "validate": ("validate", "--workers", "2", "--predictions", "out.csv", "--markdown", "out.md"),
+    "sweep": ("sweep", "--hw", "lunarlake", "--axis", "tokens=64:1124:54", "--workers", "2", "--out", "out"),
+    "optimize": ("optimize", "--hw", "lunarlake", "--axis", "tokens=64:1124:54", "--workers", "2", "--out", "out"),
+}  # fmt: skip
+
+
+def start(folder: Path, command: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", CODE, *LONG[command]],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def family(pid: int) -> list[int]:
+    """Processes of the session of ``pid`` that live."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == pid and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def none_left(pid: int) -> bool:
+    until = time.monotonic() + 10
+    while family(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    return not family(pid)
+
+
+def drafts(folder: Path) -> list[Path]:
+    """What is there beside the journal and the study of an exploration."""
+    kept = {"out", "journal.jsonl", "study.db", "study.db-journal"}
+    return [path for path in folder.rglob("*") if path.name not in kept]
+
+
+@pytest.mark.parametrize("command", LONG)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("after_s", [1.0, 4.0])
+def test_it_ends_within_a_second(
+    tmp_path: Path, command: str, number: signal.Signals, code: int, after_s: float
+) -> None:
+    process = start(tmp_path, command)
+    time.sleep(after_s)
+    asked = time.monotonic()
+    os.killpg(process.pid, number)  # a terminal tells all of them
+    out, error = process.communicate(timeout=30)
+    assert time.monotonic() - asked < ANSWER_S + PATIENCE_S
+    assert (process.returncode, out) == (code, "")
+    assert error in ("", "interrupted\n")
+    assert none_left(process.pid)
+    assert drafts(tmp_path) == []
+
+
+@pytest.mark.parametrize("command", ["validate", "sweep"])
+def test_workers_end_with_their_parent(tmp_path: Path, command: str) -> None:
+    process = start(tmp_path, command)
+    time.sleep(4)
+    assert len(family(process.pid)) > 2
+    process.kill()
+    process.communicate(timeout=30)
+    assert none_left(process.pid)
+    assert drafts(tmp_path) == []
+
+
+@pytest.mark.parametrize("arguments", [("list", "--json"), ("hw", "show", "lunarlake"), ("hw", "schema")])
+def test_a_full_device_is_told(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", CODE, *arguments],
+            stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: cannot write to the standard output: No space left on device\n",
+    )

@@ -1,0 +1,77 @@
+"""Documents are read within bounds, and every refusal is one line with the place."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from npusim.errors import UserError
+from npusim.files import exists, parse_json, read_bytes, read_table, read_text, unpacked
+
+MEBIBYTE = 1 << 20
+
+
+@given(st.binary(max_size=2000))
+def test_gzip_gives_back_what_was_packed(data: bytes) -> None:
+    assert unpacked(gzip.compress(data) + gzip.compress(data), "x") == 2 * data
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_unpacked_or_refused(data: bytes) -> None:
+    try:
+        assert unpacked(b"\x1f\x8b" + data, "x", MEBIBYTE) is not None
+    except UserError as error:
+        assert str(error).startswith("x: is not a gzip file")
+
+
+def test_a_bomb_is_refused_before_it_is_large() -> None:
+    with pytest.raises(UserError, match="larger than 1 MiB unpacked"):
+        unpacked(gzip.compress(bytes(200 * MEBIBYTE)), "x", MEBIBYTE)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_json_or_refused(text: str) -> None:
+    try:
+        parse_json(text, "x", "a trace")
+    except UserError as error:
+        assert str(error).startswith("x: is not a trace: ")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000])
+def test_depth_is_bounded(text: str) -> None:
+    with pytest.raises(UserError, match="nested too deeply"):
+        parse_json(text, "x", "a trace")
+
+
+def test_endless_numbers_are_floats() -> None:
+    assert parse_json("[12345678901234567890]", "x", "y") == [12345678901234567890]
+    assert parse_json(f"[{'9' * 40}, -{'9' * 5000}]", "x", "y") == [1e40, float("-inf")]
+
+
+def test_a_cell_beyond_all_measure_is_refused_with_its_line() -> None:
+    assert list(read_table('a,"b\nc"\n', "x")) == [(2, ["a", "b\nc"])]
+    with pytest.raises(UserError, match=r"x:\d+: is not a CSV file: field larger than field limit"):
+        list(read_table(f"a,b\n{'1' * 200_000},2\n", "x"))
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(bytes(100))
+    (tmp_path / "latin").write_bytes("a\nbä".encode("latin-1"))
+    (tmp_path / "marked").write_bytes(b"\xef\xbb\xbfa")
+    assert read_text(tmp_path / "marked") == "a"
+    for path, said in (
+        (tmp_path, "cannot be read"), (tmp_path / "none", "cannot be read"), (tmp_path / ("x" * 300), "cannot be read"),
+        (Path("a\0b"), "not the name of a file"), (tmp_path / "latin", "latin:2:2: not UTF-8 text"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=said):
+            read_text(path)
+    with pytest.raises(UserError, match="larger than 0 MiB"):
+        read_bytes(tmp_path / "large", 99)
+    assert len(read_bytes(tmp_path / "large", 100)) == 100
+    assert not exists(Path("x" * 300))
+    assert not exists(Path("a\0b"))
+    assert exists(tmp_path)
