@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from itertools import count
+from itertools import count, pairwise
 from math import prod
 from typing import Any
 
@@ -34,6 +34,7 @@ from npusim.lowering.ir.nodes import (
 from npusim.lowering.ir.plan import ALL_TILES, Load, Plan, cmx_capacity, load_bytes, load_value, portion
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Value, canonical4, even
+from npusim.lowering.place.batch import all_images, images, in_step, one_image
 from npusim.lowering.place.chain import joins, plan_joined, plan_scaled
 from npusim.lowering.place.factors import (
     channel_factor,
@@ -89,8 +90,9 @@ class Placer:
         outputs: set[int],
         homes: Mapping[int, int],
     ) -> None:
-        """Start with nothing in CMX. ``readers`` are the nodes that read a storage, ``makers`` those that make one,
-        ``outputs`` the storages that the model returns, ``homes`` those that are written into others."""
+        """Start with nothing in CMX (``image_hints``: of one image of a batch). ``readers`` are the nodes that read a
+        storage, ``makers`` those that make one, ``outputs`` the storages that the model returns, ``homes`` those that
+        are written into others."""
         self.hw = hw
         self.outputs = outputs
         self.homes = homes
@@ -98,6 +100,7 @@ class Placer:
         self.readers = readers
         self.makers = makers
         self.hints: dict[int, Dist] = {}
+        self.image_hints: dict[int, Dist] = {}
         self.sliced: dict[int, Plan] = {}
         self.on_dpu: set[int] = set()
         self.latest: Plan | None = None
@@ -110,12 +113,32 @@ class Placer:
 
     def place(self, node: Node) -> list[Plan]:
         """The plans of one node, in order."""
-        place: Callable[[Any], list[Plan]] = getattr(self, f"_{type(node).__name__.lower()}")
-        plans = place(node)
+        count = images(node)
+        plans = self._images(node, count) if count > 1 else self._alone(node)
         for plan in plans:
             if not plan.node.region:
                 plan.node = replace(plan.node, region=node.region)
         self._remember(plans)
+        return plans
+
+    def _alone(self, node: Node) -> list[Plan]:
+        place: Callable[[Any], list[Plan]] = getattr(self, f"_{type(node).__name__.lower()}")
+        return place(node)
+
+    def _images(self, node: Node, count: int) -> list[Plan]:
+        """The plans of a batch, image by image; those that find in CMX what the one before makes run in step."""
+        known, self.hints = self.hints, self.image_hints
+        of_one = self._alone(one_image(node, count))
+        for plan in of_one:
+            self._overlap(plan)
+            if len(plan.slices) == 1 and plan.out_dist is not None:
+                self.hints[plan.output.storage] = plan.out_dist
+        self.hints = known
+        plans = [all_images(plan, count) for plan in of_one]
+        for before, plan in pairwise([*([self.latest] if self.latest else []), *plans]):
+            if len(plan.slices) == len(before.slices) == count and in_step(before, plan, self.hw):
+                before.chain = before.chain if before.chain >= 0 else next(self.chains)
+                plan.chain = before.chain
         return plans
 
     def _remember(self, plans: list[Plan]) -> None:

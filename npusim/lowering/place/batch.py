@@ -1,0 +1,107 @@
+"""Batches of images on the DPU: planned for one image, and run once for each.
+
+The DPU works on one image at a time (``slice_0`` to ``slice_N`` in the compiler's schedules of every convolution and
+pooling of 2 to 16 images). All find the weights where the first has loaded them, if those fit at once; each loads its
+own weight table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from math import prod
+
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.convolution import TABLE_BYTES, channel_bytes, is_stem
+from npusim.lowering.ir.nodes import Conv, Depthwise, Node, Pool
+from npusim.lowering.ir.plan import CONSTANT, Load, Plan, Slice, cmx_capacity, load_bytes
+from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.values import Value, round_up
+from npusim.program.work import DmaWork
+
+#: First number of a key of what one image loads for itself.
+_OWN = 100
+
+
+def images(node: Node) -> int:
+    """Images that a node works on one after the other; 1 for what is no image."""
+    slides = isinstance(node, Conv | Depthwise | Pool) and node.window is not None
+    return node.output.shape[0] if slides and node.inputs[0].shape[:1] == node.output.shape[:1] else 1
+
+
+def one_image(node: Node, count: int) -> Node:
+    """The node for one of its ``count`` images."""
+    inputs = tuple(value if value.constant else _first(value) for value in node.inputs)
+    one = replace(node, inputs=inputs, output=_first(node.output))
+    return replace(one, m=one.m // count) if isinstance(one, Conv) else one
+
+
+def _first(value: Value) -> Value:
+    return replace(value, shape=(1, *value.shape[1:]))
+
+
+def all_images(plan: Plan, count: int) -> Plan:
+    """The plan of one image as that of ``count``."""
+    stem = isinstance(plan.node, Conv) and is_stem(plan.node)
+    shared = len(plan.slices) == 1 and not stem
+    inputs = [value if value.constant else _times(value, count) for value in plan.inputs]
+    slices = [_of_image(part, i, plan, shared) for i in range(count) for part in plan.slices]
+    for i, part in enumerate(slices):
+        part.detail = f"slice {i + 1}/{len(slices)}"
+    return replace(
+        plan,
+        inputs=inputs,
+        output=_times(plan.output, count),
+        slices=slices,
+        strategy=f"{plan.strategy}, {count} images",
+        gathered=False,
+        ddr_moves=[(operand, _repeated(work, count)) for operand, work in plan.ddr_moves],
+    )
+
+
+def _times(value: Value, count: int) -> Value:
+    return replace(value, shape=(value.shape[0] * count, *value.shape[1:]))
+
+
+def _repeated(work: DmaWork, count: int) -> DmaWork:
+    return replace(work, bytes=work.bytes * count, counted_bytes=work.counted_bytes * count)
+
+
+def _of_image(part: Slice, image: int, plan: Plan, shared: bool) -> Slice:
+    """A slice for one image. ``shared``: weights are loaded once for all of them."""
+    loads: list[Load] = []
+    for load in part.loads:
+        own = replace(load, key=(_OWN + image, *load.key) if load.key else ())
+        if not shared or load.operand != CONSTANT or load.key[:1] not in ((1,), (3,)):
+            loads.append(own)
+        elif load.key[:1] == (1,):
+            loads.append(load)
+        else:
+            loads.extend(_apart(load, own, plan.node))
+    return replace(part, loads=loads)
+
+
+def _apart(load: Load, own: Load, node: Node) -> Iterable[Load]:
+    """Weights and table that come in one transfer as the weights for all images and a table for each."""
+    each = channel_bytes(node) if isinstance(node, Conv) else _taps(node) + TABLE_BYTES
+    table = load.work.bytes // each * TABLE_BYTES
+    for kept, size in ((load, load.work.bytes - table), (own, table)):
+        yield replace(kept, work=replace(kept.work, bytes=size, counted_bytes=size), cmx_bytes=size)
+
+
+def _taps(node: Node) -> int:
+    """Bytes of the weights of one channel of a depth-wise convolution."""
+    taps = prod(node.window.kernel) if isinstance(node, Depthwise) else 1
+    return round_up(taps, CHANNELS) * node.inputs[1].stored_bits // 8
+
+
+def in_step(before: Plan, plan: Plan, hw: Hardware) -> bool:
+    """Whether each image of a plan follows that of the one before it at once and finds it in CMX: both are plans of as
+    many images in one slice each, lie alike over the tiles, and fit there."""
+    alike = plan.in_dists[:1] == [before.out_dist] and before.out_dist is not None
+    if not alike or len(before.slices) != len(plan.slices) or before.output.storage != plan.inputs[0].storage:
+        return False
+    parts = [each.slices[0] for each in (before, plan)]
+    loads = [load for part in parts for load in part.loads if load.operand != 0 or part is parts[0]]
+    held = load_bytes(loads, hw.tiles) + 2 * sum(max(part.out_bytes) for part in parts)
+    return not before.in_place and not plan.inputs[0].partial and held <= cmx_capacity(hw)
