@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from hypothesis import example, given, reject, settings
+from hypothesis import strategies as st
 
 import npusim
+from npusim.errors import UserError
+from npusim.graph import from_openvino
+from npusim.graph.ir import Graph
+from npusim.hardware import Hardware
 from npusim.lowering import lower
 from npusim.lowering.ir.repeat import Repeat
 from npusim.lowering.place import replicate
 from npusim.lowering.schedule.replay import Replay
+from npusim.program import Program
+
+workloads = pytest.importorskip("workloads")
 
 CASES = {
     "mamba2 prefill": ("mamba2-130m", {"tokens": 256, "layers": 10}, "lunarlake.yaml", ()),
@@ -26,14 +37,52 @@ CASES = {
 }
 
 
+def alone(graph: Graph, hw: Hardware) -> Program:
+    """The Program of lowering every layer by itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replicate, "find_repeat", lambda nodes, outputs: None)
+        return lower(graph, hw)
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_a_program_is_the_same_with_and_without_copies(case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_is_the_same_with_and_without_copies(case) -> None:
     workload, options, file, overrides = case
     hw = npusim.load_hardware(file, list(overrides))
     graph = npusim.build_workload(workload, **options)
-    copied = lower(graph, hw)
-    monkeypatch.setattr(replicate, "find_repeat", lambda nodes, outputs: None)
-    assert copied == lower(graph, hw)
+    assert lower(graph, hw) == alone(graph, hw)
+
+
+_FILES = (
+    "lunarlake-vpunn.yaml", "lunarlake.yaml", "lunarlake-2025.yaml", "meteorlake-vpunn.yaml", "pantherlake-vpunn.yaml",
+)  # fmt: skip
+_SMALL = workloads.Mamba2Config(
+    name="small", title="small", layers=24, d_model=128, vocab=256, d_state=16, source=""
+)
+_WIDTHS = st.sampled_from((64, 128, 256, 384))
+_networks = st.one_of(
+    st.just("mamba2-130m"),
+    st.just("mamba-130m"),
+    st.builds(replace, st.just(_SMALL), d_model=_WIDTHS, d_state=st.sampled_from((16, 64, 128)),
+              head_dim=st.sampled_from((16, 32, 64)), chunk=st.sampled_from((16, 64))),
+)  # fmt: skip
+_phases = st.one_of(
+    st.just({"phase": "decode"}),
+    st.builds(dict, phase=st.just("prefill"), tokens=st.sampled_from((2, 7, 16))),
+)
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@example("mamba2-130m", {"phase": "decode"}, 11, "lunarlake-vpunn.yaml", 1, 1440)
+@given(_networks, _phases, st.integers(8, 24), st.sampled_from(_FILES), st.integers(1, 6),
+       st.sampled_from((500, 1440)))  # fmt: skip
+def test_layers_may_be_copied_whatever_they_are_of(network, phase, layers, file, tiles, kib) -> None:
+    hw = npusim.load_hardware(file, [f"tiles={tiles}", f"cmx.kib_per_tile={kib}"])
+    graph = from_openvino(workloads.build(network, layers=layers, **phase))
+    try:
+        expected = alone(graph, hw)
+    except UserError:
+        reject()
+    assert lower(graph, hw) == expected
 
 
 def test_layers_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.plan import Plan
 
+#: What differs between nodes, and plans, that are alike: names, and values by their storages.
+_NAMES = frozenset({"name", "fused", "inputs", "output"})
+_NAMED = frozenset({"node", "inputs", "output", "chain", "op"})
 #: Fewest blocks that are worth looking at: the first are lowered one by one until two in a row come out alike.
 _FEWEST = 4
 #: Periods that are tried, those that could cover most of the network first.
@@ -50,6 +54,14 @@ def find_repeat(nodes: Sequence[Node], outputs: set[int]) -> Repeat | None:
         if count >= _FEWEST - 1 and (best is None or count * period > best.count * best.period):
             best = Repeat(begin + run, period, count)
     return best
+
+
+def decisions(plan: Plan) -> tuple[object, ...]:
+    """All of a plan but names, values and the number of its chain."""
+    node, constant = plan.node, [value.constant for value in plan.inputs]
+    of_node = [getattr(node, field.name) for field in fields(node) if field.name not in _NAMES]
+    of_plan = [getattr(plan, field.name) for field in fields(plan) if field.name not in _NAMED]
+    return type(node), of_node, of_plan, plan.chain >= 0, constant
 
 
 def _key(node: Node, outputs: set[int]) -> str:

@@ -145,13 +145,18 @@ class Placer:
         for plan in plans:
             self._overlap(plan)
             self._trim(plan)
-            if plan.resident_output and plan.out_dist is not None:
-                self.hints[plan.output.storage] = plan.out_dist
-            if len(plan.slices) > 1:
-                self.sliced[plan.output.storage] = plan
-            if any(isinstance(work, DpuWork) for part in plan.slices[:1] for _, work in part.computes):
-                self.on_dpu.add(plan.output.storage)
-            self.latest = plan
+            self.note(plan)
+
+    def note(self, plan: Plan) -> None:
+        """What the nodes behind a plan may ask of it, which hangs on the plan alone (so copies of it are noted too)."""
+        storage = plan.output.storage
+        if plan.out_dist is not None and (plan.resident_output or isinstance(plan.node, Concat)):
+            self.hints[storage] = plan.out_dist
+        if len(plan.slices) > 1:
+            self.sliced[storage] = plan
+        if any(isinstance(work, DpuWork) for part in plan.slices[:1] for _, work in part.computes):
+            self.on_dpu.add(storage)
+        self.latest = plan
 
     def _overlap(self, plan: Plan) -> None:
         """An image cut into rows feeds a reader that needs other rows too: the producer writes those to both tiles
@@ -563,8 +568,6 @@ class Placer:
         written = [v.storage for v in node.inputs if self.homes.get(v.storage) == node.output.storage]
         plan = plan_copy(node, self.hw, written)
         plan.out_dist = joined([self.hint(value) for value in node.inputs], node)
-        if plan.out_dist is not None:
-            self.hints[node.output.storage] = plan.out_dist
         return [plan]
 
     def _copy(self, node: Copy) -> list[Plan]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.plan import Plan
-from npusim.lowering.ir.repeat import Repeat, find_repeat
+from npusim.lowering.ir.repeat import Repeat, decisions, find_repeat
 from npusim.lowering.ir.values import Value
 from npusim.lowering.place.placer import Placer
 from npusim.lowering.rewrite.debatch import JOIN_BATCH
@@ -45,7 +45,7 @@ def place_all(
     done, steady = 0, False
     while done < repeat.count and not steady:
         block = [(nodes[i], plan) for i in repeat.block(done) for plan in placer.place(nodes[i])]
-        steady = bool(previous) and _alike(placer, previous, block)
+        steady = bool(previous) and _alike(previous, block)
         plans.extend(plan for _, plan in block)
         previous, done = block, done + 1
     first = len(plans) - 2 * len(previous) if steady else 0
@@ -57,21 +57,14 @@ def place_all(
     return plans, Repeat(first, len(previous), 2 + repeat.count - done) if steady else None
 
 
-def _alike(placer: Placer, one: Sequence[_Placed], other: Sequence[_Placed]) -> bool:
-    """Whether two blocks came out equal, and left what the next one will see equal."""
-    return len(one) == len(other) and all(
-        _content(a) == _content(b)
-        and placer.hints.get(a.output.storage) == placer.hints.get(b.output.storage)
-        and (a.output.storage in placer.sliced) == (b.output.storage in placer.sliced)
-        for (_, a), (_, b) in zip(one, other, strict=True)
-    )
+def _alike(one: Sequence[_Placed], other: Sequence[_Placed]) -> bool:
+    """Whether two blocks came out equal, and so leave what the next one will see equal (``Placer.note``)."""
+    return [_content(plan) for _, plan in one] == [_content(plan) for _, plan in other]
 
 
 def _content(plan: Plan) -> tuple[object, ...]:
     """All of a plan but names, storages and the number of its chain."""
-    values = [replace(value, storage=0) for value in (*plan.inputs, plan.output)]
-    how = (plan.in_dists, plan.out_dist, plan.strategy, plan.in_place, plan.gathered, plan.chain >= 0)
-    return type(plan.node), values, how, plan.ddr_moves, plan.slices
+    return decisions(plan), [replace(value, storage=0) for value in (*plan.inputs, plan.output)]
 
 
 def _copies(placer: Placer, placed: Sequence[_Placed], pairs: Sequence[tuple[Node, Node]]) -> Iterator[Plan]:
@@ -91,18 +84,14 @@ def _copies(placer: Placer, placed: Sequence[_Placed], pairs: Sequence[tuple[Nod
 
     for node, plan in placed:
         own = instead[id(node)]
-        output = moved(plan.output)
         copy = replace(
             plan,
             node=replace(plan.node, name=own.name, fused=own.fused),
             inputs=[moved(value) for value in plan.inputs],
-            output=output,
+            output=moved(plan.output),
             chain=_same(chains, plan.chain, placer.chains.__next__) if plan.chain >= 0 else -1,
         )
-        if plan.output.storage in placer.hints:
-            placer.hints[output.storage] = placer.hints[plan.output.storage]
-        if plan.output.storage in placer.sliced:
-            placer.sliced[output.storage] = copy
+        placer.note(copy)
         yield copy
 
 

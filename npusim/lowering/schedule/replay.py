@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from npusim.lowering.ir.plan import Plan
-from npusim.lowering.ir.repeat import Repeat
+from npusim.lowering.ir.repeat import Repeat, decisions
 from npusim.lowering.schedule.emit import Drafts
 from npusim.lowering.schedule.memory import Booking
 from npusim.program import Indices, Lists
@@ -80,19 +79,9 @@ class Replay:
             self._decided(one) == self._decided(other)
             and ops[1] - ops[0] == ops[3] - ops[2]
             and all(
-                self._same(self.s.plans[a], self.s.plans[b]) and self._reads_alike(a, b)
+                decisions(self.s.plans[a]) == decisions(self.s.plans[b]) and self._reads_alike(a, b)
                 for a, b in zip(one, other, strict=True)
             )
-        )
-
-    @staticmethod
-    def _same(one: Plan, other: Plan) -> bool:
-        return (
-            (one.slices is other.slices or one.slices == other.slices)
-            and one.ddr_moves == other.ddr_moves
-            and one.in_place == other.in_place
-            and len(one.inputs) == len(other.inputs)
-            and [v.constant for v in one.inputs] == [v.constant for v in other.inputs]
         )
 
     def _reads_alike(self, one: int, other: int) -> bool:
@@ -247,18 +236,13 @@ class Replay:
             table = block.table + np.array([0, op_by, 0, 0, 0], np.int32)[:, None] * np.int32(k)
             table[3] += group_by * np.int32(k)
             out.add(Drafts(table, Lists(block.waits.values + waits_by * np.int32(k), block.waits.at)))
-        ends, seen = out.ends[start.group : end.group], out.seen[start.group : end.group]
+        self._follow(block, by, more, shifts)
         created = s.pool.bookings[start.booking : end.booking]
         for k in range(1, more + 1):
-            out.ends.extend([us + k * by.us for us in ends])
-            out.seen.extend(seen)
             s.pool.bookings.extend(
                 Booking(b.bytes, b.number + k * by.booking, [w + k * by.task for w in b.writers])
                 for b in created
             )
-            for groups in (s.loaded, s.computed):
-                for n in range(start.step, end.step):
-                    out.ends[groups[n + k * by.step]] = out.ends[groups[n]] + k * by.us
         for n in s.pool.releases[start.release : end.release]:
             release = s.pool.bookings[n].release
             steps = [shifts.of(g) for g in release]
@@ -278,15 +262,20 @@ class Replay:
                     s.moved.add(i + k * period)
         self._shift_state(end, by, more, shifts)
 
-    def _shift_seen(self, more: int, shifts: _Shifts) -> None:
-        """Who has waited for a group, as it is of the corresponding one so many blocks earlier."""
-        steps, was = len(self.s.loaded), self.s.out.seen.copy()
-        bounds = (0, steps, 2 * steps, self.s.after_moves, len(was))
-        for first, last in pairwise(bounds):
-            by = more * shifts.of_kind(first)
-            for group in range(first + by, last):
-                if group not in self.fixed:
-                    self.s.out.seen[group] = was[group - by]
+    def _follow(self, block: Drafts, by: Mark, more: int, shifts: _Shifts) -> None:
+        """What the tasks of ``more`` copies of a block do to their groups, and to those that they wait for."""
+        out = self.s.out
+        waits = zip(block.waits.values.tolist(), block.queue[block.waits.owner].tolist(), strict=True)
+        awaited = [(group, shifts.of(group), 1 << queue) for group, queue in waits]
+        made = [(group, shifts.of(group)) for group in np.unique(block.group).tolist()]
+        for k in range(1, more + 1):
+            out.ends.extend([0.0] * by.group)
+            out.seen.extend([0] * by.group)
+            for group, apart in made:
+                copy = group + k * apart
+                out.ends[copy] = max(out.ends[copy], out.ends[group] + k * by.us)
+            for group, apart, queue in awaited:
+                out.seen[group + k * apart] |= queue
 
     def _shifts(self, start: Mark, end: Mark) -> _Shifts:
         """By how much the numbers of groups differ from block to block."""
@@ -299,7 +288,6 @@ class Replay:
         s, later_us, later = self.s, more * by.us, more * by.step
         s.out.free = [[us + later_us for us in servers] for servers in s.out.free]
         s.out.started = [us + later_us for us in s.out.started]
-        self._shift_seen(more, shifts)
         s.pool.dead = [
             (us + later_us, order + more * by.release, size, shifts.moved(groups, more))
             for us, order, size, groups in s.pool.dead
@@ -314,7 +302,6 @@ class Replay:
         for n in range(at.step, at.step + self.reach + 1):
             s.pending[n + later] = {k: x for k, x in s.pending[n + later].items() if k in s.pending[n]}
             s.has_loads[n + later], s.level[n + later] = s.has_loads[n], s.level[n]
-            s.out.ends[s.loaded[n + later]] = s.out.ends[s.loaded[n]] + (later_us if s.has_loads[n] else 0.0)
         period = self.repeat.period
         s.kept.update({
             (p + more * period, key): g + more * shifts.of(g) for (p, key), g in s.kept.items() if p >= at.plan
@@ -333,10 +320,8 @@ class _Shifts:
 
     def of(self, group: int) -> int:
         """The shift of one group."""
-        return 0 if group in self.fixed else self.of_kind(group)
-
-    def of_kind(self, group: int) -> int:
-        """The shift of groups like this one that are not fixed."""
+        if group in self.fixed:
+            return 0
         return self.by[0] if group < self.bounds[0] else self.by[1] if group < self.bounds[1] else self.by[2]
 
     def of_all(self, groups: Indices) -> Indices:
