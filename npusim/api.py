@@ -23,6 +23,7 @@ from npusim.graph.ir import Graph
 from npusim.hardware.load import load_hardware
 from npusim.hardware.schema import Hardware
 from npusim.program import Program
+from npusim.program.journal import Entry
 from npusim.source import ModelSource
 
 Engine = Literal["event", "fast"]
@@ -99,6 +100,16 @@ def lower(graph: Graph, hw: Hardware) -> Program:
     from npusim.lowering import lower as lower_graph
 
     return lower_graph(graph, hw)
+
+
+def lower_explained(graph: Graph, hw: Hardware) -> tuple[Program, list[Entry]]:
+    """As `lower`, with the journal of what every stage decided about every op (`analysis.explain` reads it)."""
+    from npusim.lowering import lower as lower_graph
+    from npusim.program.journal import journal
+
+    with journal() as kept:
+        program = lower_graph(graph, hw)
+    return program, list(kept.entries)
 
 
 def simulate(program: Program, hw: Hardware, engine: Engine = "event", allow_guess: bool = False) -> Result:

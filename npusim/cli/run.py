@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,6 +28,10 @@ from npusim.cli.options import (
 )
 from npusim.cli.progress import progress
 from npusim.cli.terminal import print_json_text
+
+if TYPE_CHECKING:
+    from npusim.api import Result
+    from npusim.report.subject import Subject
 
 
 class Engine(StrEnum):
@@ -78,6 +83,13 @@ def run_command(
     no_report: Annotated[
         bool, typer.Option("--no-report", help="No report.html; and no files at all unless --out is given.")
     ] = False,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OP",
+            help="Say of one op how it was fused, split, cut and placed, why, and what it waited for.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print run.json instead of the summary.")] = False,
 ) -> None:
     """Simulate a model on an NPU and report where the time goes."""
@@ -93,16 +105,19 @@ def run_command(
         hardware = compiled_for(machine, hint.value) if hint else machine
         step("reading the model" if model else "building the model")
         from npusim import api
+        from npusim.analysis.explain import explain as explained
         from npusim.explore.rewrites import graph_for
         from npusim.report import write_report
-        from npusim.report.document import run_document
         from npusim.report.subject import Subject
 
         graph = graph_for(source, xamba or "", hardware)
         step("lowering")
-        program = api.lower(graph, hardware)
+        program, entries = (
+            api.lower_explained(graph, hardware) if explain else (api.lower(graph, hardware), ())
+        )
         step("simulating")
         result = api.simulate(program, hardware, engine=engine.value, allow_guess=allow_guess)
+        explanation = explained(result.timeline, entries, explain) if explain else None
         from_outside = seen(graph, machine, hint.value, allow_guess) if hint else None
         subject = Subject(
             workload=source.name,
@@ -125,17 +140,25 @@ def run_command(
             write_report(result, folder, subject, html=not no_report, wall_s=wall_s)
     wall_s = time.perf_counter() - began
     if as_json:
-        from npusim.report.document import document_text
+        _print_document(result, subject, wall_s, {"seen": from_outside, "explanation": explanation})
+        return
+    from npusim.cli.summary import print_summary
 
-        document = run_document(result, subject, wall_s)
-        if from_outside is not None:
-            document["seen"] = asdict(from_outside)
-        print_json_text(document_text(document))
-    else:
-        from npusim.cli.summary import print_summary
+    print_summary(result, subject, folder, wall_s)
+    if from_outside is not None:
+        what = "wall time of an inference" if hint == Hint.LATENCY else "time between results"
+        tiles = f"{from_outside.streams} at a time on {from_outside.tiles} tiles each"
+        print(f"Seen from outside with the hint {hint}: {what} {from_outside.us:,.1f} µs ({tiles}).")
+    if explanation is not None:
+        from npusim.cli.explanation import print_explanation
 
-        print_summary(result, subject, folder, wall_s)
-        if from_outside is not None:
-            what = "wall time of an inference" if hint == Hint.LATENCY else "time between results"
-            tiles = f"{from_outside.streams} at a time on {from_outside.tiles} tiles each"
-            print(f"Seen from outside with the hint {hint}: {what} {from_outside.us:,.1f} µs ({tiles}).")
+        print_explanation(explanation, result)
+
+
+def _print_document(result: Result, subject: Subject, wall_s: float, more: Mapping[str, Any]) -> None:
+    """Print run.json, with what else was asked for: dataclasses, or None."""
+    from npusim.report.document import document_text, run_document
+
+    document = run_document(result, subject, wall_s)
+    document.update({key: asdict(value) for key, value in more.items() if value is not None})
+    print_json_text(document_text(document))

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 from npusim.graph.ir import Graph, Op
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.journal import note, recording
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.plan import Plan
 from npusim.lowering.ir.repeat import Repeat
 from npusim.lowering.ir.values import Value
 from npusim.program import Program
+from npusim.program.journal import note, recording
 
 #: Environment variable that has every law checked after every pass.
 CHECK = "NPUSIM_CHECK"

@@ -1,0 +1,303 @@
+"""How many wrong thresholds and comparisons would be noticed: python -m benchmarks.mutants [--count 300] [--seed 1]
+
+Draws small changes of npusim/lowering (a comparison that is off by its equality, a threshold that is half or twice as
+large, an `and` that is an `or`), makes each in a fork of this process, and predicts the reference rows that execute the
+changed function until one is not what tests/references/predictions.csv says: the mutant is killed by the guard. With
+--tests, pytest then runs tests/lowering on each survivor. Prints the share killed and a line for each survivor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import functools
+import gc
+import importlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import isclose
+from pathlib import Path
+from types import CodeType, FrameType, FunctionType
+from typing import Any
+
+from benchmarks.references import KEPT, MOVED, PREDICTIONS, ROOT, ROUNDING_US, read_table, references
+from npusim.graph import Graph
+from npusim.validation.predict import simulate_row
+from npusim.validation.references import Row
+
+#: Seconds after which a row that is predicted by a mutant counts as noticed.
+HANGS = 20
+COMPARISONS = {
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or, ast.Or: ast.And,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of one file: ``source`` is the whole file with it; ``names`` are the functions that it may change."""
+
+    path: Path
+    line: int
+    what: str
+    source: str
+    names: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A reference row that is predicted, with what the table says of it and how long it took, s."""
+
+    row: Row
+    graph: Graph
+    wanted: dict[str, float]
+    seconds: float = 0.0
+
+
+# -- mutants ------------------------------------------------------------------------------------------------------
+
+
+def mutants_of(path: Path) -> Iterator[Mutant]:
+    """All mutants of a file."""
+    text = path.read_text()
+    for index, node in enumerate(ast.walk(ast.parse(text))):
+        for variant in range(len(_variants(node))):
+            tree = ast.parse(text)
+            target = next(n for i, n in enumerate(ast.walk(tree)) if i == index)
+            before = ast.unparse(target)
+            _variants(target)[variant]()
+            what = f"{before}  ->  {ast.unparse(target)}"
+            yield Mutant(path, target.lineno, what, ast.unparse(tree), _changed(text, target.lineno))
+
+
+def _variants(node: ast.AST) -> list[Callable[[], None]]:
+    """Ways to change a node in place."""
+    found: list[Callable[[], None]] = []
+    if isinstance(node, ast.Compare):
+        for i, op in enumerate(node.ops):
+            if type(op) in COMPARISONS:
+                found.append(functools.partial(node.ops.__setitem__, i, COMPARISONS[type(op)]()))
+        found += [change for side in (node.left, *node.comparators) for change in _numbers(side)]
+    if isinstance(node, ast.BoolOp):
+        found.append(functools.partial(setattr, node, "op", COMPARISONS[type(node.op)]()))
+    if isinstance(node, ast.Assign) and all(isinstance(t, ast.Name | ast.Tuple) for t in node.targets):
+        names = [n.id for t in node.targets for n in ast.walk(t) if isinstance(n, ast.Name)]
+        if all(name.isupper() for name in names):
+            found += [change for n in ast.walk(node.value) for change in _numbers(n)]
+    return found
+
+
+def _numbers(node: ast.AST) -> list[Callable[[], None]]:
+    """A number half and twice as large; small integers one less and one more."""
+    if not isinstance(node, ast.Constant) or type(node.value) not in (int, float):
+        return []
+    n = node.value
+    near = (
+        (n - 1, n + 1)
+        if isinstance(n, int) and n < 4
+        else (n // 2, n * 2)
+        if isinstance(n, int)
+        else (n / 1.5, n * 1.5)
+    )
+    return [functools.partial(setattr, node, "value", value) for value in near]
+
+
+def _changed(text: str, line: int) -> frozenset[str]:
+    """The qualified name of the outermost function around a line, or the names that a line of the module assigns."""
+    for node in ast.parse(text).body:
+        if not node.lineno <= line <= (node.end_lineno or line):
+            continue
+        if isinstance(node, ast.ClassDef):
+            inner = [
+                n.name
+                for n in node.body
+                if isinstance(n, ast.FunctionDef) and n.lineno <= line <= (n.end_lineno or 0)
+            ]
+            return frozenset(f"{node.name}.{name}" for name in inner)
+        if isinstance(node, ast.FunctionDef):
+            return frozenset({node.name})
+        return frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
+    return frozenset()
+
+
+# -- which rows execute what ----------------------------------------------------------------------------------------
+
+
+def cases() -> list[Case]:
+    """Every row of every kept set that npusim predicts."""
+    wanted = {row.key: dict(row.statistics) for row in read_table(PREDICTIONS.read_text()) if row.statistics}
+    graphs: dict[tuple[str, str], Graph] = {}
+    found = []
+    for name, reference in references().items():
+        for row in reference.rows:
+            if (name, *row.key) not in wanted:
+                continue
+            if (name, row.model) not in graphs:
+                graphs[name, row.model] = reference.graph(row.model)
+            found.append(Case(row, graphs[name, row.model], wanted[name, *row.key]))
+    return found
+
+
+def executed(all_cases: Sequence[Case], folder: Path) -> tuple[list[Case], dict[CodeType, list[int]]]:
+    """The cases with their times, and which of them call each function of the files below ``folder``."""
+    callers: dict[CodeType, list[int]] = defaultdict(list)
+    timed = []
+    for number, case in enumerate(all_cases):
+        seen: set[CodeType] = set()
+
+        def watch(frame: FrameType, event: str, argument: Any, seen: set[CodeType] = seen) -> None:
+            if event == "call":
+                seen.add(frame.f_code)
+
+        began = time.perf_counter()
+        sys.setprofile(watch)
+        try:
+            simulate_row(case.graph, case.row)
+        finally:
+            sys.setprofile(None)
+        timed.append(Case(case.row, case.graph, case.wanted, time.perf_counter() - began))
+        for code in seen:
+            if code.co_filename.startswith(str(folder)):
+                callers[code].append(number)
+    return timed, callers
+
+
+def _relevant(
+    mutant: Mutant, callers: dict[CodeType, list[int]], functions: Sequence[FunctionType]
+) -> list[int]:
+    """Cases that execute a function that the mutant changes, or one that reads a constant that it changes."""
+    own = str(mutant.path)
+    readers = {
+        f.__code__
+        for f in functions
+        if (f.__code__.co_filename == own and f.__code__.co_qualname.split(".<locals>")[0] in mutant.names)
+        or mutant.names & {*f.__code__.co_names}
+    }
+    return sorted({number for code in readers for number in callers.get(code, ())})
+
+
+# -- running a mutant -----------------------------------------------------------------------------------------------
+
+
+def _functions() -> list[FunctionType]:
+    return [
+        f
+        for f in gc.get_objects()
+        if isinstance(f, FunctionType) and (f.__module__ or "").startswith("npusim.")
+    ]
+
+
+def _become(mutant: Mutant, functions: Sequence[FunctionType]) -> None:
+    """Let this process be the mutant: its functions get the changed code, and whoever imported them the constants."""
+    code = compile(mutant.source, str(mutant.path), "exec")
+    module = importlib.import_module(".".join(mutant.path.relative_to(ROOT).with_suffix("").parts))
+    fresh: dict[str, Any] = {"__name__": module.__name__, "__file__": str(mutant.path)}
+    exec(code, fresh)
+    changed = {f.__code__.co_qualname: f.__code__ for f in _made(fresh, str(mutant.path))}
+    for function in functions:
+        if function.__code__.co_filename == str(mutant.path):
+            new = changed.get(function.__code__.co_qualname)
+            if new is not None and new.co_freevars == function.__code__.co_freevars:
+                function.__code__ = new
+    for name in mutant.names:
+        if name.isupper():
+            for other in list(sys.modules.values()):
+                ours = getattr(other, "__name__", "").startswith("npusim.")
+                if ours and vars(other).get(name) is vars(module)[name]:
+                    setattr(other, name, fresh[name])
+    for thing in gc.get_objects():
+        if isinstance(thing, functools._lru_cache_wrapper):
+            thing.cache_clear()
+
+
+def _made(namespace: dict[str, Any], filename: str) -> list[FunctionType]:
+    return [
+        f for f in gc.get_objects()
+        if isinstance(f, FunctionType) and f.__code__.co_filename == filename and f.__globals__ is namespace
+    ]  # fmt: skip
+
+
+def noticed(mutant: Mutant, some: Sequence[Case], functions: Sequence[FunctionType]) -> bool:
+    """Whether a case comes out otherwise, fails or hangs in a fork that is the mutant."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
+    sys.stderr = sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - the child ends in a line
+    try:
+        signal.alarm(HANGS)
+        _become(mutant, functions)
+        for case in some:
+            signal.alarm(HANGS)
+            found = simulate_row(case.graph, case.row).metrics.statistics
+            if any(
+                not isclose(found[name], case.wanted[name], rel_tol=MOVED, abs_tol=ROUNDING_US)
+                for name in KEPT
+            ):
+                os._exit(1)
+    except BaseException:
+        os._exit(2)
+    os._exit(0)
+
+
+def tests_fail(mutant: Mutant, tests: Sequence[str]) -> bool:
+    """Whether pytest fails on a copy of the project that has the mutant."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "project")
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", "__pycache__", "npusim-out"))
+        (copy / mutant.path.relative_to(ROOT)).write_text(mutant.source)
+        environment = {**os.environ, "PYTHONPATH": str(copy)}
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", *tests]
+        return (
+            subprocess.run(command, cwd=copy, env=environment, capture_output=True, check=False).returncode
+            != 0
+        )
+
+
+def main() -> None:
+    """Draw mutants, run them, and say which were noticed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--count", type=int, default=300, help="mutants to draw (default 300)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--path", default="npusim/lowering", help="file or folder to change (default npusim/lowering)"
+    )
+    parser.add_argument("--tests", nargs="*", help="tests to run on what the guard lets pass")
+    asked = parser.parse_args()
+    target = (ROOT / asked.path).resolve()
+    files = [target] if target.is_file() else sorted(target.rglob("*.py"))
+    everything = [mutant for path in files for mutant in mutants_of(path)]
+    drawn = random.Random(asked.seed).sample(everything, min(asked.count, len(everything)))
+    print(f"{len(drawn)} of {len(everything)} mutants of {len(files)} files", flush=True)
+    known, callers = executed(cases(), target)
+    functions = _functions()
+    gc.freeze()
+    killed, survivors = 0, []
+    for number, mutant in enumerate(drawn, 1):
+        some = [known[i] for i in _relevant(mutant, callers, functions)]
+        random.Random(0).shuffle(some)
+        some.sort(key=lambda case: case.seconds > 0.5)
+        tests = None if asked.tests is None else asked.tests or ["tests/lowering"]
+        if noticed(mutant, some, functions) or (tests and tests_fail(mutant, tests)):
+            killed += 1
+        else:
+            survivors.append((mutant, len(some)))
+        if sys.stderr.isatty():
+            print(f"\r{number} of {len(drawn)}, {killed} killed", end="", file=sys.stderr)
+    for mutant, rows in survivors:
+        print(f"{mutant.path.relative_to(ROOT)}:{mutant.line}: {mutant.what}  ({rows} rows execute it)")
+    print(f"killed {killed} of {len(drawn)}: {killed / len(drawn):.0%} (seed {asked.seed})")
+
+
+if __name__ == "__main__":
+    main()

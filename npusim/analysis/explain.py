@@ -1,0 +1,95 @@
+"""Why an op of a model runs as it does: what every stage of lowering decided about it, and what it waited for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+
+from npusim.engine.timeline import WAIT_REASONS, Timeline
+from npusim.errors import UserError
+from npusim.program import ENGINES
+from npusim.program.journal import Entry
+
+#: Waits that an explanation names, the longest first.
+MOST_WAITS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Time that the queues of an op stood still before its tasks: ``us`` in all, for the tasks of ``op`` on ``engine``
+    (its own, where it is the op that waits)."""
+
+    op: str
+    engine: str
+    us: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One op: ``name`` and ``type`` as the model has them; ``runs_in`` is the op of the Program that its work is
+    accounted to (another one, if it was fused; empty, if it costs nothing). ``decisions`` are in the order in which
+    they were taken."""
+
+    name: str
+    type: str
+    runs_in: str
+    decisions: tuple[Entry, ...]
+    waits: tuple[Wait, ...]
+
+
+def explain(timeline: Timeline, entries: Iterable[Entry], asked: str) -> Explanation:
+    """The explanation of the op named ``asked``, or of the only one whose name contains that.
+
+    ``entries`` are the journal of the lowering that made the Program. Raises UserError where none or several are meant.
+    """
+    program, kept = timeline.program, list(entries)
+    homes = {name: op.name for op in program.ops for name in (*op.fused, op.name)}
+    name = _meant(asked, [*homes, *(entry.op for entry in kept)])
+    home = homes.get(name, "")
+    kinds = {op.name: op.type for op in program.ops}
+    about = {name, home}
+    decisions = tuple(entry for entry in kept if entry.op in about)
+    index = next((i for i, op in enumerate(program.ops) if op.name == home), None)
+    waits = () if index is None else waits_of(timeline, index)
+    return Explanation(name, kinds.get(name, ""), home, decisions, waits)
+
+
+def _meant(asked: str, names: Sequence[str]) -> str:
+    known = list(dict.fromkeys(names))
+    found = [name for name in known if asked == name] or [name for name in known if asked in name]
+    if len(found) == 1:
+        return found[0]
+    some = ", ".join((found or get_close_matches(asked, known, 5, 0.3))[:5])
+    if found:
+        raise UserError(
+            f"--explain: {len(found)} ops have '{asked}' in their names, such as {some}; give one whole"
+        )
+    raise UserError(
+        f"--explain: no op has '{asked}' in its name" + (f"; did you mean one of {some}?" if some else "")
+    )
+
+
+def waits_of(timeline: Timeline, op: int) -> tuple[Wait, ...]:
+    """What the queues of an op (its index in Program.ops) stood still for before its tasks, the longest first."""
+    program = timeline.program
+    tasks = program.tasks
+    waited: dict[tuple[int, int], float] = defaultdict(float)
+    for queue in np.unique(tasks.queue[tasks.op == op]):
+        own = np.flatnonzero(tasks.queue == queue)
+        before = np.concatenate(([0.0], np.maximum.accumulate(timeline.end_us[own])[:-1]))
+        gaps = timeline.start_us[own] - before
+        for task, gap in zip(own, gaps, strict=True):
+            cause = int(timeline.wait_for[task])
+            if tasks.op[task] == op and gap > 0 and cause >= 0 and _stood(timeline, int(task)):
+                waited[int(tasks.op[cause]), int(program.engine[cause])] += float(gap)
+    longest = sorted(waited.items(), key=lambda item: (-item[1], item[0]))[:MOST_WAITS]
+    return tuple(Wait(program.ops[other].name, ENGINES[engine], us) for (other, engine), us in longest)
+
+
+def _stood(timeline: Timeline, task: int) -> bool:
+    """Whether a task waited at the head of its queue for others to end."""
+    return WAIT_REASONS[timeline.wait_reason[task]] == "barrier"
