@@ -31,8 +31,8 @@ from typing import Any
 
 from benchmarks.references import KEPT, MOVED, PREDICTIONS, ROOT, ROUNDING_US, read_table, references
 from npusim.graph import Graph
-from npusim.validation.predict import simulate_row
-from npusim.validation.references import Row
+from npusim.validation.schedules.predict import simulate_row
+from npusim.validation.schedules.references import Row
 
 #: Seconds after which a row that is predicted by a mutant counts as noticed.
 HANGS = 20

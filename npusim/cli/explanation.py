@@ -45,7 +45,9 @@ def print_explanation(found: Explanation, result: Result) -> None:
         )
         for wait in found.waits:
             whose = "its own" if wait.op == op.name else f"{plain(wait.op)}'s"
-            say(f"its queues waited {wait.us:,.1f} µs for {whose} {ENGINE_NAMES[wait.engine]} tasks", 4)
+            say(
+                f"its queues stood {wait.us:,.1f} µs in all, for {whose} {ENGINE_NAMES[wait.engine]} tasks", 4
+            )
 
 
 def _weighed(entry: Entry) -> Table:

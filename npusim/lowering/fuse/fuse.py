@@ -3,7 +3,7 @@ the number of tiles."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from npusim.errors import UserError
@@ -16,6 +16,7 @@ from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value
 from npusim.lowering.rewrite.debatch import JOIN_BATCH, SPLIT_BATCH
 from npusim.lowering.rewrite.patterns import Match
+from npusim.program.journal import note, recording
 
 _HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
     **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze", "Identity"), views.view),
@@ -77,14 +78,31 @@ def _run(fuser: Fuser) -> None:
         match = fuser.matches.get(op.outputs[0])
         if match is not None:
             node = _GROUPS[match.kind](fuser, match)
-            fuser.amend(node, fused=tuple(o.name for o in match.covered if o is not match.root))
+            node = fuser.amend(node, fused=tuple(o.name for o in match.covered if o is not match.root))
+            for covered in match.covered:
+                note("fuse", covered.name, f"the pattern {match.kind} runs as one: {node.name}")
         elif id(op) not in fuser.covered:
             handler = _HANDLERS.get(op.type)
             if handler is None:
                 raise UserError(
                     f"op '{op.name}' has the type {op.type}, which npusim does not know how to lower"
                 )
+            first = len(fuser.made)
             handler(fuser, op)
+            if recording():
+                _enter(fuser, op, list(fuser.made.values())[first:])
+
+
+def _enter(fuser: Fuser, op: Op, made: Sequence[Node]) -> None:
+    """Enter in the journal what became of an op of the model."""
+    into = next((node for node in fuser.made.values() if op.name in node.fused), None)
+    if into is not None:
+        note("fuse", op.name, f"done by {into.name} ({into.type}) while it writes its result")
+    elif made:
+        kinds = ", ".join(dict.fromkeys(type(node).__name__.lower() for node in made))
+        note("fuse", op.name, f"{len(made)} node{'s' * (len(made) != 1)} of its own: {kinds}")
+    else:
+        note("fuse", op.name, "nothing to do: a view of the same memory, or read where it is needed")
 
 
 def _writes_wide(node: Node) -> bool:

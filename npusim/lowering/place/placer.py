@@ -72,10 +72,20 @@ from npusim.lowering.plans.shave.dot import plan_dot
 from npusim.lowering.plans.shave.kernel import ADDED_CONSTANT, plan_shave
 from npusim.lowering.split.dpu import choose, depthwise_split
 from npusim.lowering.tile.matmul import NOTHING, Behind
-from npusim.program.work import DpuWork
+from npusim.program.journal import note, recording
+from npusim.program.work import DpuWork, ShaveWork
 
 #: Granule in which the channels of an outer product are cut over the tiles.
 VECTOR = 8
+
+
+def placed(plan: Plan) -> str:
+    """In words: which engine runs a plan, and how it is split and cut."""
+    works = [work for part in plan.slices[:1] for _, work in part.computes]
+    shave = next((work.kernel for work in works if isinstance(work, ShaveWork)), None)
+    engine = "by transfers alone" if not works else f"SHAVE kernel {shave}" if shave else "on the DPU"
+    kept = "whole in CMX when it is made" if plan.resident_output else "never whole in CMX"
+    return f"{engine}: {plan.strategy or 'one task'}; the result is {kept}"
 
 
 class Placer:
@@ -118,6 +128,8 @@ class Placer:
         for plan in plans:
             if not plan.node.region:
                 plan.node = replace(plan.node, region=node.region)
+            if recording():
+                note("place", node.name, placed(plan))
         self._remember(plans)
         return plans
 

@@ -12,6 +12,7 @@ from npusim.lowering.ir.repeat import Repeat, decisions, find_repeat
 from npusim.lowering.ir.values import Value
 from npusim.lowering.place.placer import Placer
 from npusim.lowering.rewrite.debatch import JOIN_BATCH
+from npusim.program.journal import recording
 
 #: Storages from here on are of values that lowering makes.
 _MADE = 10_000_000
@@ -37,7 +38,7 @@ def place_all(
             readers.setdefault(value.storage, []).append(node)
     makers = {node.output.storage: node for node in nodes}
     placer = Placer(hw, _MADE, readers, makers, outputs, homes)
-    repeat = find_repeat(nodes, outputs)
+    repeat = None if recording() else find_repeat(nodes, outputs)
     if repeat is None:
         return [plan for node in nodes for plan in placer.place(node)], None
     plans = [plan for node in nodes[: repeat.start] for plan in placer.place(node)]

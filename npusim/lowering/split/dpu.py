@@ -140,6 +140,25 @@ def choose(
     return "channels" if tie and by_channels.slices <= by_rows.slices else "rows"
 
 
+def weighed(node: Product, hw: Hardware, behind: Behind = NOTHING) -> dict[str, float]:
+    """The splits that a convolution or MatMul could take, in words, and what the compiler's estimate says of each, µs:
+    of MatMuls with transfers, of images computing alone."""
+    if node.window is None:
+        return Tiler(node, hw, behind=behind).weighed()
+    height, width = geometry(node, hw)
+    n16, k16 = round_up(node.n, CHANNELS), round_up(node.k, CHANNELS)
+    mode = choose_mode(height, width, n16, hw)
+    shares = {
+        "rows over the tiles": (even(height, hw.tiles)[0], n16),
+        "channels over the tiles": (height, even(n16, hw.tiles, CHANNELS)[0]),
+        "the whole on every tile": (height, n16),
+    }
+    return {
+        name: cycles(conv_work(rows, width, channels, k16, node, mode, hw), hw) / hw.clocks.dpu_mhz
+        for name, (rows, channels) in shares.items()
+    }
+
+
 def _channels_win_ties(node: Product, n16: int, hw: Hardware) -> bool:
     """Whether a MatMul is split over channels where that takes as long as over rows: on 3720 by constant weights with
     ``TIE_CHANNELS`` a tile, and of a constant activation (cumba_*: 4 of 4), but not of two activations (bmm_*: 3 of 3).

@@ -74,12 +74,24 @@ class Tiler:
 
     def choose(self) -> Axis:
         """The split over tiles that is estimated to take less: rows if it is about the same."""
+        return min(self._splits(), key=self._estimate, default="channels")
+
+    def _splits(self) -> list[Axis]:
         splits: list[Axis] = []
         if self.height >= self.hw.tiles:
             splits.append("rows")
         if self.channels >= 2 * CHANNELS:
             splits.append("channels")
-        return min(splits, key=self._estimate, default="channels")
+        return splits
+
+    def weighed(self) -> dict[str, float]:
+        """What is compared, in words, and the estimate of each, µs."""
+        found = {}
+        for split in self._splits():
+            cut = self._cut(split)
+            slices = "1 slice" if cut.slices == 1 else f"{cut.rows} x {cut.channels} slices (rows x channels)"
+            found[f"{split} over the tiles in {slices}"] = self._estimate(split)
+        return found
 
     def _estimate(self, split: Axis) -> float:
         whole = self.fits(split, Cut())

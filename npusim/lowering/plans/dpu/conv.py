@@ -36,9 +36,10 @@ from npusim.lowering.ir.plan import (
 )
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even, round_up
-from npusim.lowering.split.dpu import Split, choose, choose_alone, slices
+from npusim.lowering.split.dpu import Split, choose, choose_alone, slices, weighed
 from npusim.lowering.tile.matmul import NOTHING, Behind
 from npusim.lowering.tile.slices import Cut
+from npusim.program.journal import note, recording
 from npusim.program.work import DmaWork, MpeMode, ShaveWork, Work
 
 #: A convolution and the SHAVE kernel behind it are cut in two so that they overlap if each lasts so long, µs
@@ -72,6 +73,8 @@ def plan_conv(node: Product, hw: Hardware, around: Surroundings = Surroundings()
     else:
         rows_before = around.hint is not None and not around.hint.whole
         split = choose(node, hw, rows_before, around.wants, around.behind)
+    if recording():
+        note("split", node.name, f"{split} of {node.n} channels", weighed(node, hw, around.behind))
     return Builder(node, hw, split, around).build()
 
 
