@@ -5,13 +5,12 @@ from __future__ import annotations
 from itertools import groupby
 from math import isfinite
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from npusim.analysis.explain import Explanation
 from npusim.api import Result
-from npusim.cli.summary import plain
+from npusim.cli.terminal import console as terminal
 from npusim.program.journal import Entry
 from npusim.report.looks import ENGINE_NAMES
 
@@ -20,21 +19,21 @@ def print_explanation(found: Explanation, result: Result) -> None:
     """Print what was decided about one op, and where its time goes in a run."""
     ops = zip(result.program.ops, result.metrics.ops, strict=True)
     op, row = next((pair for pair in ops if pair[0].name == found.runs_in), (None, None))
-    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console = terminal(soft_wrap=True)
 
     def say(line: str, indent: int = 2, style: str = "") -> None:
         console.print(Text(" " * indent + line, style))
 
     console.print()
-    say(f"{plain(found.name)} {found.type}".strip(), 0, "bold")
+    say(f"{found.name} {found.type}".strip(), 0, "bold")
     if op is None or row is None:
         say("costs nothing: no task belongs to it")
     elif found.runs_in != found.name:
-        say(f"runs as part of {plain(op.name)} ({op.type})")
+        say(f"runs as part of {op.name} ({op.type})")
     for stage, entries in groupby(found.decisions, lambda entry: entry.stage):
         say(stage, style="bold")
         for entry in entries:
-            say(plain(entry.what), 4)
+            say(entry.what, 4)
             if entry.costs_us:
                 console.print(_weighed(entry))
     if op is not None and row is not None:
@@ -44,7 +43,7 @@ def print_explanation(found: Explanation, result: Result) -> None:
             f"{row.start_us:,.1f} to {row.end_us:,.1f} µs; {busy}; {row.exposed_us:,.1f} µs of the latency", 4
         )
         for wait in found.waits:
-            whose = "its own" if wait.op == op.name else f"{plain(wait.op)}'s"
+            whose = "its own" if wait.op == op.name else f"{wait.op}'s"
             say(
                 f"its queues stood {wait.us:,.1f} µs in all, for {whose} {ENGINE_NAMES[wait.engine]} tasks", 4
             )
