@@ -10,6 +10,7 @@ import numpy as np
 from npusim.graph.ir import Op
 from npusim.lowering.fuse.fuser import Fuser, is_outer, padded, same_order
 from npusim.lowering.fuse.outer import CHANNELS_LAST, channels_last_product, heads_last_order, settle_layout
+from npusim.lowering.ir.kernels import KERNEL_OF, KERNELS, Reads
 from npusim.lowering.ir.nodes import (
     Bmm,
     Broadcast,
@@ -17,6 +18,7 @@ from npusim.lowering.ir.nodes import (
     Convert,
     Depthwise,
     Eltwise,
+    Kernel,
     Node,
     Pool,
     Scale,
@@ -25,32 +27,8 @@ from npusim.lowering.ir.nodes import (
 from npusim.lowering.ir.values import Value
 from npusim.lowering.rewrite.patterns import Match
 
-#: Ops with one activation operand that a SHAVE kernel of the same name (in lower case) can run.
-UNARY_OPS = frozenset(
-    {
-        "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceiling", "Clamp", "Cos",
-        "Cosh", "CumSum", "Elu", "Erf", "Exp", "Floor", "Gelu", "HSigmoid", "HSwish", "HardSigmoid",
-        "Log", "LogSoftmax", "LogicalNot", "MVN", "Mish", "Negative", "NormalizeL2", "PRelu", "Relu",
-        "LeakyRelu", "Round", "Selu", "Sigmoid", "Sign", "Sin", "Sinh", "SoftMax", "SoftPlus",
-        "SoftSign", "Softmax", "Sqrt", "Swish", "Tan", "Tanh", "ReduceL1", "ReduceL2",
-        "ReduceProd",
-    }
-)  # fmt: skip
-
-#: Ops with several activation operands, likewise.
-ELTWISE_OPS = frozenset(
-    {
-        "Add", "Subtract", "Multiply", "Divide", "Maximum", "Minimum", "Power", "SquaredDifference",
-        "FloorMod", "Mod", "Equal", "NotEqual", "Greater", "GreaterEqual", "Less", "LessEqual",
-        "LogicalAnd", "LogicalOr", "LogicalXor",
-    }
-)  # fmt: skip
-
 #: Channels that an image of fewer gets where it is quantised and brought to channels last (resnet50_int8: 3 to 4).
 QUANTISED_CHANNELS = 4
-#: Ops that are a bias or a scale where one operand is constant.
-_ADDITIVE = ("Add", "Subtract")
-_MULTIPLICATIVE = ("Multiply", "Divide")
 
 
 # -- one activation ---------------------------------------------------------------------------------------------------
@@ -62,7 +40,7 @@ def unary(fuser: Fuser, op: Op) -> None:
     source = op.inputs[0]
     value = fuser.moved(fuser.values[source], op)
     one_slope = op.type == "PRelu" and fuser.values[op.inputs[1]].elements == 1
-    kernel = "leakyrelu" if one_slope else op.type.lower()
+    kernel = "leakyrelu" if one_slope else KERNEL_OF[op.type].name
     node = fuser.producer(source)
     if node is not None and _fusable(fuser, replace(op, type="LeakyRelu") if one_slope else op, node):
         fuser.absorb(op, source, post=kernel)
@@ -78,11 +56,10 @@ def unary(fuser: Fuser, op: Op) -> None:
 def _axis(fuser: Fuser, op: Op) -> int | None:
     """The axis that an op of one activation runs along, if any."""
     rank = len(fuser.graph.tensors[op.inputs[0]].shape)
-    if op.type in ("SoftMax", "Softmax", "LogSoftmax"):
+    axis = KERNEL_OF[op.type].axis
+    if axis == "attribute":
         return int(op.attrs["axis"]) % rank
-    if op.type in ("CumSum", "MVN", "NormalizeL2", "ReduceL1", "ReduceL2", "ReduceProd"):
-        return fuser.axes(op.inputs[1], rank)[-1]
-    return None
+    return fuser.axes(op.inputs[1], rank)[-1] if axis == "operand" else None
 
 
 def _fusable(fuser: Fuser, op: Op, node: Node) -> bool:
@@ -144,9 +121,9 @@ def fake_quantize(fuser: Fuser, op: Op) -> None:
 
 def _writes_8_bits(node: Node) -> bool:
     """Whether a node runs on the DPU, whose results leave it in any type."""
-    return isinstance(node, Conv | Depthwise | Scale | Bmm | Pool) or node.runs(
-        "add", "relu", "leakyrelu", "negative"
-    )
+    if isinstance(node, Kernel):
+        return KERNELS[node.kernel].on_dpu
+    return isinstance(node, Conv | Depthwise | Scale | Bmm | Pool)
 
 
 # -- several activations ----------------------------------------------------------------------------------------------
@@ -156,7 +133,8 @@ def eltwise(fuser: Fuser, op: Op) -> None:
     """Arithmetic, comparison or logic of operands that broadcast; all are moved to the memory order of a full one."""
     inputs = fuser.operands(op)
     shape = fuser.shape(op)
-    if op.type in (*_ADDITIVE, *_MULTIPLICATIVE) and _with_constant(fuser, op, shape):
+    kernel = KERNEL_OF[op.type]
+    if kernel.constant and _with_constant(fuser, op, shape):
         return
     exponent = fuser.index.scalar(op.inputs[1]) if op.type == "Power" else None
     if exponent in (2.0, 3.0):
@@ -172,8 +150,7 @@ def eltwise(fuser: Fuser, op: Op) -> None:
     )
     inputs = [v if v.constant else fuser.ordered(v, order, op) for v in inputs]
     out = replace(fuser.fresh(op), order=order)
-    name = op.type.lower()
-    node = Eltwise(op.name, op.type, tuple(inputs), out, kernel=name, outer=outer, scaled=scaled)
+    node = Eltwise(op.name, op.type, tuple(inputs), out, kernel=kernel.name, outer=outer, scaled=scaled)
     settle_layout(fuser, op, fuser.emit(op, node))
 
 
@@ -268,9 +245,15 @@ def _turned(fuser: Fuser, op: Op, value: Value) -> Value:
 # -- an activation and a constant -------------------------------------------------------------------------------------
 
 
+def broadcasts(op: Op) -> bool:
+    """Whether an op reads several operands that broadcast."""
+    kernel = KERNEL_OF.get(op.type)
+    return kernel is not None and kernel.reads is Reads.BROADCAST
+
+
 def by_scalar(fuser: Fuser, op: Op) -> bool:
     """Arithmetic with one number."""
-    if op.type not in (*_ADDITIVE, *_MULTIPLICATIVE):
+    if not KERNEL_OF[op.type].constant:
         return False
     split = fuser.index.split_constant(op)
     return split is not None and fuser.values[split[1]].elements == 1
@@ -287,7 +270,7 @@ def _with_constant(fuser: Fuser, op: Op, shape: tuple[int, ...]) -> bool:
     value, factor = (padded(fuser.values[i], len(shape)) for i in split)
     if op.type == "Divide" and constant == op.inputs[0]:
         return False
-    additive = op.type in _ADDITIVE
+    additive = KERNEL_OF[op.type].constant == "bias"
     number = fuser.graph.tensors[split[1]].value
     if not additive and number is not None and np.all(np.asarray(number) == 1):
         fuser.values[op.outputs[0]] = fuser.values[source]
@@ -330,5 +313,6 @@ def _before_broadcast(fuser: Fuser, op: Op, node: Node, factor: Value) -> None:
     value = node.inputs[0]
     small = Value(fuser.storage(), value.shape, value.bits, value.bits, order=value.order)
     del fuser.made[node.output.storage]
-    fuser.add(Scale(op.name, op.type, (value, factor), small, axis=None, additive=op.type in _ADDITIVE))
+    additive = KERNEL_OF[op.type].constant == "bias"
+    fuser.add(Scale(op.name, op.type, (value, factor), small, axis=None, additive=additive))
     fuser.values[op.outputs[0]] = fuser.amend(node, inputs=(small,)).output

@@ -11,6 +11,7 @@ from npusim.graph.ir import BITS, Graph, Op
 from npusim.hardware.schema import Software
 from npusim.lowering.fuse import eltwise, matmul, other, reduce, views
 from npusim.lowering.fuse.fuser import Fuser
+from npusim.lowering.ir.kernels import KERNEL_OF, Reads
 from npusim.lowering.ir.nodes import Eltwise, Node, Scale, Unary
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value
@@ -18,10 +19,9 @@ from npusim.lowering.rewrite.debatch import JOIN_BATCH, SPLIT_BATCH
 from npusim.lowering.rewrite.patterns import Match
 from npusim.program.journal import note, recording
 
+#: Of ops that are more than a SHAVE kernel.
 _HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
     **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze", "Identity"), views.view),
-    **dict.fromkeys(eltwise.UNARY_OPS, eltwise.unary),
-    **dict.fromkeys(eltwise.ELTWISE_OPS, eltwise.eltwise),
     **dict.fromkeys(reduce.REDUCE_OPS, reduce.reduce),
     "Convert": eltwise.convert,
     "Select": eltwise.select,
@@ -45,7 +45,6 @@ _HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
     "AvgPool": matmul.pool,
     "Interpolate": matmul.interpolate,
     **dict.fromkeys(("ReadValue", "Assign"), views.view),
-    **dict.fromkeys(other.KERNEL_OPS, other.kernel),
     "DetectionOutput": other.detection_output,
     "DepthToSpace": other.depth_to_space,
     "SpaceToDepth": other.space_to_depth,
@@ -60,6 +59,13 @@ _HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
     "Einsum": other.einsum,
     SPLIT_BATCH: views.split_batch,
     JOIN_BATCH: views.join_batch,
+}
+
+#: Of all others, by their kernel reads their operands.
+_BY_OPERANDS: dict[Reads, Callable[[Fuser, Op], None]] = {
+    Reads.ONE: eltwise.unary,
+    Reads.BROADCAST: eltwise.eltwise,
+    Reads.WHOLE: other.kernel,
 }
 
 #: By Match.kind.
@@ -82,7 +88,8 @@ def _run(fuser: Fuser) -> None:
             for covered in match.covered:
                 note("fuse", covered.name, f"the pattern {match.kind} runs as one: {node.name}")
         elif id(op) not in fuser.covered:
-            handler = _HANDLERS.get(op.type)
+            kernel = KERNEL_OF.get(op.type)
+            handler = _HANDLERS.get(op.type) or (_BY_OPERANDS[kernel.reads] if kernel is not None else None)
             if handler is None:
                 raise UserError(
                     f"op '{op.name}' has the type {op.type}, which npusim does not know how to lower"

@@ -10,20 +10,9 @@ from npusim.errors import UserError
 from npusim.graph.ir import BITS, Op
 from npusim.lowering.fuse import matmul
 from npusim.lowering.fuse.fuser import Fuser
+from npusim.lowering.ir.kernels import KERNEL_OF
 from npusim.lowering.ir.nodes import Concat, Conv, Depthwise, Scale, Unary, Window
 from npusim.lowering.ir.values import Value
-
-#: Ops that one SHAVE kernel of the same name (in lower case) runs over all their operands.
-KERNEL_OPS = frozenset(
-    {
-        "AdaptiveAvgPool", "AdaptiveMaxPool", "BatchToSpace", "Bucketize", "CTCGreedyDecoder",
-        "CTCGreedyDecoderSeqLen", "DFT", "DeformableConvolution", "ExtractImagePatches", "GRN",
-        "GatherElements", "GatherND", "GridSample", "IDFT", "IRDFT", "LRN", "MatrixNms", "MulticlassNms",
-        "NonMaxSuppression", "NonZero", "OneHot", "PSROIPooling", "PriorBox", "PriorBoxClustered", "Proposal", "RDFT",
-        "ROIAlign", "ROIPooling", "Range", "RegionYolo", "ReorgYolo", "Reverse", "ReverseSequence", "Roll",
-        "ScatterElementsUpdate", "ScatterNDUpdate", "ScatterUpdate", "SpaceToBatch", "TopK",
-    }
-)  # fmt: skip
 
 
 def kernel(fuser: Fuser, op: Op) -> None:
@@ -36,7 +25,7 @@ def kernel(fuser: Fuser, op: Op) -> None:
             tensor = fuser.graph.tensors[output]
             bits = BITS[tensor.dtype]
             made = Value(fuser.storage(), tensor.shape, bits, bits)
-            fuser.emit(op, Unary(op.name, op.type, inputs, made, kernel=op.type.lower()))
+            fuser.emit(op, Unary(op.name, op.type, inputs, made, kernel=KERNEL_OF[op.type].name))
             fuser.values[output] = made
 
 
@@ -187,7 +176,7 @@ def recurrent(fuser: Fuser, op: Op) -> None:
         fuser.emit(op, Conv(op.name, op.type, own, past, bias=True, m=batch, k=hidden, n=gates))
         result = Value(fuser.storage(), (batch, hidden), x.bits, x.bits)
         now = replace(made, shape=(batch, gates), partial=steps * directions > 1)
-        kernel = op.type.removesuffix("Sequence").lower()
+        kernel = KERNEL_OF[op.type].name
         fuser.emit(op, Unary(op.name, op.type, (past, now), result, kernel=kernel))
         results.append(result)
     for output in op.outputs:

@@ -10,6 +10,7 @@ from math import prod
 
 from npusim.graph.ir import Op
 from npusim.lowering.fuse.fuser import Fuser, is_outer
+from npusim.lowering.ir.kernels import KERNEL_OF
 from npusim.lowering.ir.nodes import Concat, Kernel
 from npusim.lowering.ir.values import Value
 
@@ -19,9 +20,6 @@ CHANNELS_LAST = (0, 2, 3, 1)
 _VIEWS = frozenset(
     {"Gather", "Reshape", "Slice", "Split", "Squeeze", "StridedSlice", "Unsqueeze", "VariadicSplit"}
 )
-
-#: Kernels that run in any layout (Exp_1 of Mamba).
-_UNARY = frozenset({"Exp"})
 
 
 def channels_last_product(inputs: list[Value], shape: tuple[int, ...]) -> bool:
@@ -61,7 +59,8 @@ def _carried_on(fuser: Fuser, tensor: int) -> bool:
     """Whether a reader of a tensor runs in its layout: a kernel of one operand, or a product with a constant or with
     what is broadcast."""
     for reader, source in _readers(fuser, tensor):
-        if reader.type in _UNARY:
+        kernel = KERNEL_OF.get(reader.type)
+        if kernel is not None and kernel.any_layout:
             return True
         size = fuser.graph.tensors[reader.outputs[0]].elements
         others = [fuser.graph.tensors[i] for i in reader.inputs if i != source]

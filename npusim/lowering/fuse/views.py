@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import prod
 
 from npusim.graph.ir import Op
-from npusim.lowering.fuse.eltwise import ELTWISE_OPS, by_scalar
+from npusim.lowering.fuse.eltwise import broadcasts, by_scalar
 from npusim.lowering.fuse.fuser import Fuser, padded
 from npusim.lowering.ir.nodes import Broadcast, Concat, Convert, Copy, Gather
 from npusim.lowering.ir.values import Value
@@ -139,7 +139,7 @@ def broadcast(fuser: Fuser, op: Op) -> None:
         view(fuser, op)
         return
     readers = [o for o in fuser.graph.ops if op.outputs[0] in o.inputs] if op.type == "Broadcast" else []
-    if readers and all(o.type in (*ELTWISE_OPS, "Select") and not by_scalar(fuser, o) for o in readers):
+    if readers and all(broadcasts(o) and not by_scalar(fuser, o) for o in readers):
         fuser.values[op.outputs[0]] = padded(value, len(shape))
         return
     fuser.emit(op, Broadcast(op.name, op.type, (fuser.plain(value, op),), fuser.fresh(op)))

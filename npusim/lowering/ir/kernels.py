@@ -1,64 +1,225 @@
-"""Which SHAVE kernels may be cut how, as Intel's compiler lists them (``sw_utils.hpp``, ``layer_cost_model``) and 900
-compiled one-op models of 14 shapes on three platforms confirm."""
+"""The SHAVE kernels: one row a kernel says which ops it runs for and how it may be cut.
+
+The attributes are those of Intel's compiler (``sw_utils.hpp``, ``layer_cost_model``), confirmed by one-op models
+compiled for three platforms; where a row says nothing, a kernel has those of most. What a call costs stands in the
+hardware file (``shave.kernels``), what a compiler generation does with it in the software profile
+(``software.unsplit_kernels``, ``single_tile_kernels``, ``pipelined_kernels``).
+"""
 
 from __future__ import annotations
 
-_COMPARE = frozenset({"equal", "notequal", "greater", "greaterequal", "less", "lessequal"})
-_LOGICAL = frozenset({"logicaland", "logicalor", "logicalxor"})
-_PRODUCTS = frozenset({"multiply", "square", "select_2in"})
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any, Literal
 
-#: Kernels that are cut over tiles along H (group A of facts 2.4); all others prefer C.
-ROW_KERNELS = frozenset({"exp", "tanh", "sin", "erf", "floor", "power", "divide"})
-#: Of those, kernels that are not cut along C at all.
-ROW_ONLY_KERNELS = frozenset({"tanh"})
-#: Kernels that may be cut along W where no other axis has enough indices, or an even share of them, for every tile.
-WIDE_KERNELS = _PRODUCTS | {
-    "swish", "maximum", "select", "greaterequal", "equal", "squareddifference", "subtract", "add",
-    "convert",
-}  # fmt: skip
-#: Activations: their SHAVEs share the outermost axis whatever axis the tiles share.
-ACTIVATION_KERNELS = frozenset(
-    {
-        "swish", "gelu", "hardsigmoid", "hsigmoid", "tanh", "sigmoid", "clamp", "abs", "floor", "sin", "cos", "exp",
-        "prelu", "mish", "softplus", "negative", "relu",
-    }
+from npusim.lowering.ir.shapes import C, H, W
+
+#: Axes that tiles may share, that which the compiler tries first in front.
+CH, CHW, HC = (C, H), (C, H, W), (H, C)
+
+
+class Reads(Enum):
+    """How a kernel reads the operands of its op."""
+
+    ONE = "one activation; what else there is are constants that the kernel is compiled with"
+    BROADCAST = "several, which broadcast"
+    WHOLE = "all of them as they are"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShaveKernel:
+    """One SHAVE kernel."""
+
+    name: str = ""
+    """The compiler's name, that of its row in ``shave.kernels``."""
+    ops: tuple[str, ...] = ()
+    """The OpenVINO op types that it runs for."""
+    reads: Reads = Reads.ONE
+    """How it reads their operands."""
+    axis: Literal["attribute", "operand"] | None = None
+    """Where they say along which axis they run."""
+    whole: Literal["axis", "last"] | None = None
+    """What no tile or SHAVE has a part of: that axis, or the last dimension."""
+
+    axes: tuple[int, ...] = CH
+    """The axes that the tiles may share (facts 2.4, its group A are those with rows in front). Where channels come
+    first and there is only one, rows do; W comes last of all, where nothing else has an even share for every tile."""
+    columns: bool = False
+    """The tiles may share W where the kernel runs along H."""
+    granules: bool = False
+    """Rows that do not divide evenly are shared in granules."""
+    first_if_small: bool = False
+    """A small result is shared along the first axis, however unevenly."""
+
+    outermost: bool = False
+    """The SHAVEs share the outermost axis whatever axis the tiles share (activations)."""
+    fuses: Literal["always", "unbroken"] | None = None
+    """Whether the axes of a tile's part are fused where it can't be halved evenly: always, or where no operand is
+    broadcast along one of them."""
+    agnostic: bool = False
+    """Sees its tensors in any order of the axes, so that the axis of the SHAVEs may be the outermost."""
+    aligned: bool = False
+    """The second SHAVE begins at a multiple of 32 bytes."""
+    lines: bool = False
+    """The SHAVEs share whole rows of the last dimension."""
+    small_elements: int = 0
+    """Elements of a tile's part below which one SHAVE does it all."""
+
+    dense: bool = False
+    """Can't read a strided part of a tile's buffer: each SHAVE then gets transfers of its own (``max_bcc``,
+    ``less_bcc``, ``div_l``, ``rms``, Where_2 and CumSum with a cut inner axis; multiply, subtract and exp take one a
+    tile)."""
+    full_operands: bool = False
+    """Broadcast operands are counted at the size of the result when slices are chosen (``mul_bcc`` on 3720, Mul_7 and
+    Where_1 of mamba2 at 1, 2, 3, 4, 5 and 6 tiles; max, less and divide count their real size)."""
+    outer_slices: bool = False
+    """Sliced along its outermost axis unless it is pipelined; the others along H."""
+    slices: Literal["any", "balanced", "equal"] = "any"
+    """Which slices it may have: any, those that give each tile and SHAVE the same, or equal ones."""
+    flat_operands: bool = False
+    """Where tiles and SHAVEs share a flat vector, broadcast operands are read as if they had the result's shape
+    (``max_g`` and ``min_g`` on 5010)."""
+    reads_twice: bool = False
+    """Reads its one operand twice where it is seen in another shape (``pow2_h``, and four shapes of 3 or 4 channels;
+    not of 8)."""
+
+    on_dpu: bool = False
+    """The DPU runs it where it can."""
+    constant: Literal["bias", "scale"] | None = None
+    """What its op is to the DPU where one operand is constant."""
+    any_layout: bool = False
+    """Runs on what lies channels last as it lies (Exp_1 of Mamba)."""
+    slices_first: bool = False
+    """A Slice of its result is taken of its operands instead."""
+
+
+_PLAIN = ShaveKernel()
+_ACTIVATION = ShaveKernel(outermost=True)
+_SMOOTH = replace(_ACTIVATION, agnostic=True, aligned=True)
+_SOFTMAX = ShaveKernel(axis="attribute", whole="axis", columns=True, lines=True, outer_slices=True)
+_ALONG_AXIS = ShaveKernel(axis="operand", whole="axis")
+_PAIR = ShaveKernel(reads=Reads.BROADCAST)
+_SUM = replace(
+    _PAIR, axes=CHW, fuses="always", aligned=True, full_operands=True, constant="bias", slices_first=True
+)
+_PRODUCT = replace(
+    _PAIR, axes=CHW, fuses="unbroken", agnostic=True, aligned=True, full_operands=True, small_elements=512
+)
+_TEST = replace(_PAIR, fuses="always", dense=True)
+_EXTREME = replace(_TEST, aligned=True, slices_first=True, flat_operands=True)
+_ALL = ShaveKernel(reads=Reads.WHOLE)
+
+
+def _row(*ops: str, like: ShaveKernel = _PLAIN, name: str = "", **more: Any) -> ShaveKernel:
+    """A kernel for ``ops``, named as the first of them in lower case; ``more`` are attributes that differ."""
+    return replace(like, name=name or ops[0].lower(), ops=ops, **more)
+
+
+ROWS: tuple[ShaveKernel, ...] = (
+    # Activations.
+    _row("Abs", like=_SMOOTH),
+    _row("Clamp", like=_SMOOTH, fuses="always"),
+    _row("Cos", like=_SMOOTH, fuses="always"),
+    _row("Erf", axes=HC),
+    _row("Exp", like=_ACTIVATION, axes=HC, fuses="always", agnostic=True, any_layout=True),
+    _row("Floor", like=_ACTIVATION, axes=HC, aligned=True, dense=True),
+    _row("Gelu", like=_SMOOTH),
+    _row("HardSigmoid", like=_SMOOTH),
+    _row("HSigmoid", like=_ACTIVATION, agnostic=True),
+    _row("HSwish", agnostic=True, aligned=True),
+    _row("LeakyRelu", on_dpu=True),
+    _row("Mish", like=_SMOOTH),
+    _row("Negative", like=_ACTIVATION, on_dpu=True),
+    _row("PRelu", like=_ACTIVATION, fuses="unbroken", aligned=True),
+    _row("Relu", like=_SMOOTH, fuses="always", on_dpu=True),
+    _row("Sigmoid", like=_SMOOTH, small_elements=2048, first_if_small=True),
+    _row("Sin", like=_SMOOTH, axes=HC, fuses="always"),
+    _row("SoftPlus", like=_ACTIVATION, fuses="always", agnostic=True),
+    _row("Swish", like=_SMOOTH, axes=CHW, fuses="always"),
+    _row("Tanh", like=_SMOOTH, axes=(H,)),
+    # Other functions of one activation.
+    _row("Acos"),
+    _row("Acosh"),
+    _row("Asin"),
+    _row("Asinh"),
+    _row("Atan"),
+    _row("Atanh"),
+    _row("Ceiling", dense=True),
+    _row("Convert", axes=CHW, fuses="always", aligned=True, dense=True, small_elements=2048),
+    _row("Cosh"),
+    _row("Elu"),
+    _row("Log", agnostic=True, aligned=True),
+    _row("LogicalNot"),
+    _row("Round", agnostic=True, fuses="always"),
+    _row("Selu"),
+    _row("Sign", dense=True),
+    _row("Sinh"),
+    _row("SoftSign"),
+    _row("Sqrt", agnostic=True, aligned=True),
+    _row("Tan"),
+    # Along an axis.
+    _row("CumSum", like=_ALONG_AXIS, dense=True),
+    _row("DetectionOutput", whole="axis"),
+    _row("LogSoftmax", like=_SOFTMAX),
+    _row("MVN", axis="operand", whole="last", lines=True),
+    _row("NormalizeL2", like=_ALONG_AXIS),
+    _row("ReduceL1", like=_ALONG_AXIS),
+    _row("ReduceL2", like=_ALONG_AXIS),
+    _row("ReduceProd", like=_ALONG_AXIS),
+    _row(name="reducesum", whole="axis"),
+    _row(name="rms", whole="last", lines=True, dense=True),
+    _row("SoftMax", "Softmax", like=_SOFTMAX, granules=True, slices="equal"),
+    # Arithmetic, comparison and logic of operands that broadcast.
+    _row("Add", like=_SUM, on_dpu=True),
+    _row("Subtract", like=_SUM),
+    _row("Multiply", like=_PRODUCT, constant="scale", slices_first=True),
+    _row(name="square", like=_PRODUCT, reads_twice=True),
+    _row(name="select_2in", like=_PRODUCT),
+    _row(
+        "Select", like=_PAIR, axes=CHW, aligned=True, dense=True, outer_slices=True, slices="balanced",
+        small_elements=512,
+    ),
+    _row(
+        "Divide", like=_PAIR, axes=HC, fuses="unbroken", aligned=True, dense=True, constant="scale",
+        slices_first=True,
+    ),
+    _row("Power", like=_PAIR, axes=HC, aligned=True, dense=True),
+    _row("SquaredDifference", like=_TEST, axes=CHW),
+    _row("Maximum", like=_EXTREME, axes=CHW),
+    _row("Minimum", like=_EXTREME),
+    _row("Equal", like=_TEST, axes=CHW),
+    _row("NotEqual", like=_TEST),
+    _row("Greater", like=_TEST, aligned=True),
+    _row("GreaterEqual", like=_TEST, axes=CHW),
+    _row("Less", like=_TEST, aligned=True),
+    _row("LessEqual", like=_TEST, aligned=True),
+    _row("LogicalAnd", like=_TEST),
+    _row("LogicalOr", like=_TEST),
+    _row("LogicalXor", like=_TEST),
+    _row("FloorMod", like=_PAIR),
+    _row("Mod", like=_PAIR),
+    # The gates of recurrent cells.
+    _row("GRUCell", like=_ALL),
+    _row("GRUSequence", like=_ALL, name="gru"),
+    _row("LSTMCell", like=_ALL),
+    _row("LSTMSequence", like=_ALL, name="lstm"),
+    _row("RNNCell", like=_ALL),
+    _row("RNNSequence", like=_ALL, name="rnn"),
+    # Those of which only the cost is known.
+    *(
+        _row(op, like=_ALL)
+        for op in (
+            "AdaptiveAvgPool", "AdaptiveMaxPool", "BatchToSpace", "Bucketize", "CTCGreedyDecoder",
+            "CTCGreedyDecoderSeqLen", "DFT", "DeformableConvolution", "ExtractImagePatches", "GRN", "GatherElements",
+            "GatherND", "GridSample", "IDFT", "IRDFT", "LRN", "MatrixNms", "MulticlassNms", "NonMaxSuppression",
+            "NonZero", "OneHot", "PSROIPooling", "PriorBox", "PriorBoxClustered", "Proposal", "RDFT", "ROIAlign",
+            "ROIPooling", "Range", "RegionYolo", "ReorgYolo", "Reverse", "ReverseSequence", "Roll",
+            "ScatterElementsUpdate", "ScatterNDUpdate", "ScatterUpdate", "SpaceToBatch", "TopK",
+        )
+    ),
 )  # fmt: skip
 
-#: Kernels that fuse the axes of a tile's part where it can't be halved evenly.
-BALANCED_KERNELS = _PRODUCTS | _COMPARE | _LOGICAL | {
-    "sin", "cos", "swish", "softplus", "clamp", "convert", "minimum", "maximum", "round", "exp", "divide", "prelu",
-    "squareddifference", "relu", "add", "subtract",
-}  # fmt: skip
-#: Of those, kernels that tell a broadcast axis from the others, and so do not fuse it.
-WHOLE_KERNELS = _PRODUCTS | {"divide", "prelu"}
-#: Kernels that see their tensors in any order of the axes, so that the axis of the SHAVEs may be the outermost.
-AGNOSTIC_KERNELS = _PRODUCTS | {
-    "swish", "gelu", "hswish", "hardsigmoid", "hsigmoid", "tanh", "sigmoid", "clamp", "sin", "cos", "exp", "abs", "log",
-    "sqrt", "round", "mish", "softplus", "relu",
-}  # fmt: skip
-#: Kernels whose second SHAVE begins at a multiple of 32 bytes.
-ALIGNED_KERNELS = _PRODUCTS | {
-    "swish", "gelu", "hswish", "hardsigmoid", "tanh", "sigmoid", "clamp", "minimum", "maximum", "power", "abs",
-    "divide", "prelu", "greater", "less", "lessequal", "subtract", "add", "floor", "log", "sqrt", "select", "sin",
-    "cos", "mish", "relu", "convert",
-}  # fmt: skip
-#: Kernels over whole rows of the last dimension.
-LINE_KERNELS = frozenset({"rms", "mvn", "softmax", "logsoftmax"})
-#: Kernels that can't read a strided part of a tile's buffer: each SHAVE then gets transfers of its own (max_bcc,
-#: less_bcc, div_l, rms, Where_2 and CumSum with a cut inner axis; multiply, subtract and exp take one a tile).
-DENSE_KERNELS = (
-    _COMPARE
-    | _LOGICAL
-    | {
-        "divide", "maximum", "minimum", "select", "cumsum", "rms", "power", "sign", "ceiling", "floor", "convert",
-        "squareddifference",
-    }
-)  # fmt: skip
-
-#: Kernels whose broadcast operands are counted at the size of the result when slices are chosen (mul_bcc on 3720,
-#: Mul_7 and Where_1 of mamba2 at 1, 2, 3, 4, 5 and 6 tiles; max, less and divide count their real size).
-FULL_OPERAND_KERNELS = frozenset({"add", "subtract", *_PRODUCTS})
-#: Kernels sliced along their outermost axis unless they are pipelined; the others along H.
-OUTER_SLICED_KERNELS = frozenset({"softmax", "logsoftmax", "select"})
-#: Elements of a tile's part below which a kernel runs on one SHAVE (1,024 bytes of a product, 4,096 of a sigmoid).
-SMALL = {"select": 512, "sigmoid": 2048, "convert": 2048, **dict.fromkeys(_PRODUCTS, 512)}
+#: The rows by their names.
+KERNELS: dict[str, ShaveKernel] = {row.name: row for row in ROWS}
+#: The rows by the op types that they run for.
+KERNEL_OF: dict[str, ShaveKernel] = {op: row for row in ROWS for op in row.ops}

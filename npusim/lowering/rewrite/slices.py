@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from npusim.graph.ir import Graph, Op, Tensor
+from npusim.lowering.ir.kernels import KERNEL_OF
 
-_ELTWISE = frozenset({"Add", "Subtract", "Multiply", "Divide", "Maximum", "Minimum"})
 _WEIGHTED = frozenset({"MatMul", "Convolution", "GroupConvolution"})
 _VIEWS = frozenset({"Reshape", "Squeeze", "Unsqueeze"})
 
@@ -54,7 +54,8 @@ class _Slices:
         if above is None or where is None or self.readers[source] != 1 or id(above) in self.swap:
             return False
         axis, begin, end = where
-        if above.type in _ELTWISE:
+        kernel = KERNEL_OF.get(above.type)
+        if kernel is not None and kernel.slices_first:
             return self._above_eltwise(op, above, axis, begin, end)
         if above.type in _VIEWS:
             return self._above_view(op, above, axis, begin, end)

@@ -12,10 +12,10 @@ from dataclasses import replace
 
 from npusim.graph.ir import Graph, Op
 from npusim.hardware.schema import PpeLut
+from npusim.lowering.ir.kernels import KERNELS
 from npusim.lowering.rewrite.patterns import Index
 
 _NAME = re.compile(r"(.+)/xamba\.pwl\.(\w+)")
-_TYPES = {t.lower(): t for t in ("Exp", "Gelu", "Sigmoid", "SoftPlus", "Swish", "Tanh")}
 _DPU = ("MatMul", "Convolution", "GroupConvolution")
 
 
@@ -52,7 +52,7 @@ def _table(index: Index, bucketize: Op, lut: PpeLut | None) -> tuple[Op, tuple[O
     name = _NAME.fullmatch(bucketize.name)
     clamp = index.maker.get(bucketize.inputs[0])
     lines = [op for op in index.graph.ops if op.type == "Gather" and op.inputs[1] == bucketize.outputs[0]]
-    if name is None or name[2] not in _TYPES or clamp is None or clamp.type != "Clamp" or len(lines) != 2:
+    if name is None or name[2] not in KERNELS or clamp is None or clamp.type != "Clamp" or len(lines) != 2:
         return None
     multiply = index.reader.get(lines[0].outputs[0])
     add = index.reader.get(lines[1].outputs[0])
@@ -67,7 +67,7 @@ def _table(index: Index, bucketize: Op, lut: PpeLut | None) -> tuple[Op, tuple[O
     fits = lut is not None and name[2] in lut.functions and segments <= lut.segments
     attrs = {"pwl": segments, "lut": fits}
     covered = (clamp, bucketize, *lines, multiply, add)
-    return Op(name[1], _TYPES[name[2]], clamp.inputs[:1], add.outputs, attrs), covered
+    return Op(name[1], KERNELS[name[2]].ops[0], clamp.inputs[:1], add.outputs, attrs), covered
 
 
 def _behind_dpu(index: Index, id: int) -> bool:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.nodes import Bmm, Concat, Eltwise, Node, Transpose, Unary
+from npusim.lowering.ir.kernels import KERNELS
+from npusim.lowering.ir.nodes import Bmm, Concat, Eltwise, Kernel, Node, Transpose, Unary
 from npusim.lowering.ir.plan import cmx_capacity
-
-#: Kernels that the DPU runs, in the order of the model.
-_ON_DPU = ("add", "relu", "leakyrelu", "negative")
 
 
 def hoist(nodes: Sequence[Node], hw: Hardware) -> list[Node]:
@@ -39,7 +37,8 @@ def _bytes(node: Node) -> int:
 def _moves(node: Node, before: Node, room: int, hw: Hardware) -> bool:
     """Whether a node may run before another one, whose successors it does not read either: those come behind it."""
     needs = any(v.storage == before.output.storage for v in node.inputs)
-    kernel_or_copy = isinstance(node, Unary | Eltwise | Concat) and not node.runs(*_ON_DPU)
+    on_dpu = isinstance(node, Kernel) and KERNELS[node.kernel].on_dpu  # in the order of the model
+    kernel_or_copy = isinstance(node, Unary | Eltwise | Concat) and not on_dpu
     return kernel_or_copy and not needs and _bytes(node) // hw.tiles <= room
 
 

@@ -7,18 +7,7 @@ from dataclasses import replace
 from math import prod
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.kernels import (
-    ACTIVATION_KERNELS,
-    AGNOSTIC_KERNELS,
-    ALIGNED_KERNELS,
-    BALANCED_KERNELS,
-    LINE_KERNELS,
-    ROW_KERNELS,
-    ROW_ONLY_KERNELS,
-    SMALL,
-    WHOLE_KERNELS,
-    WIDE_KERNELS,
-)
+from npusim.lowering.ir.kernels import ShaveKernel
 from npusim.lowering.ir.nodes import Eltwise, Node, Unary, axis_of
 from npusim.lowering.ir.shapes import FLAT_GRANULE, C, H, N, Shape, W, filled, segments
 from npusim.lowering.ir.tiling import Tiling
@@ -29,10 +18,10 @@ from npusim.lowering.ir.values import Dist, Value, even
 UNEVEN = 1.5
 
 
-def tile_axis(shape: Shape, kernel: str, tiles: int, shaves: int, locked: int | None) -> int | None:
+def tile_axis(shape: Shape, kernel: ShaveKernel, tiles: int, shaves: int, locked: int | None) -> int | None:
     """The axis that the tiles share, if one has an index for each of them.
 
-    Kernels with a known cost take H, then C; the others C, then H, or a later axis if C is neither long enough for all
+    Those that prefer H take C after it; the others C, then H, or a later axis if C is neither long enough for all
     SHAVEs nor evenly shared (5 or 6 channels on 4 tiles), or W. A kernel along an axis takes another one, the more even
     (softmax of 8 heads on 6 tiles: 1, 1, 1, 1, 1 and 3 of them, or 171 or 170 rows); a softmax may be cut over W too
     (``SoftMaxOp::checkStrategyCompatibility`` of Intel's compiler), a running sum is not (cumsum_*_ax2)."""
@@ -40,7 +29,7 @@ def tile_axis(shape: Shape, kernel: str, tiles: int, shaves: int, locked: int | 
         return next((d for d in _order(shape, kernel, tiles, shaves) if _enough(shape, d, tiles)), None)
     if locked == C:
         prefer = (H, W)
-    elif locked == H and kernel in ("softmax", "logsoftmax"):
+    elif locked == H and kernel.columns:
         prefer = (C, W)
     else:
         prefer = (C, H)
@@ -49,17 +38,16 @@ def tile_axis(shape: Shape, kernel: str, tiles: int, shaves: int, locked: int | 
     return next(iter((*even, *found)), None)
 
 
-def _order(shape: Shape, kernel: str, tiles: int, shaves: int) -> list[int]:
+def _order(shape: Shape, kernel: ShaveKernel, tiles: int, shaves: int) -> list[int]:
     """The axes over which an elementwise kernel may be cut, the one that the compiler tries first in front."""
-    if kernel in ROW_KERNELS:
-        return [H] if kernel in ROW_ONLY_KERNELS else [H, C]
-    order = [C, H] if shape[C] > 1 else [H, C]
-    if kernel in WIDE_KERNELS:
-        order.append(W)
+    order = [*kernel.axes]
+    if order[0] != C:
+        return order
+    if shape[C] == 1:
+        order[:2] = [H, C]
     outermost, threads = shape[order[0]], tiles * shaves
-    small = (
-        kernel == "sigmoid" and prod(shape) < SMALL[kernel] * tiles * tiles
-    )  # divided twice, as the compiler does
+    # Divided twice, as the compiler does.
+    small = kernel.first_if_small and prod(shape) < kernel.small_elements * tiles * tiles
     if outermost < threads and outermost % tiles and not small:
         later = [d for d in order if d > order[0] and shape[d] >= threads]
         order = [*later[:1], *(d for d in order if d not in later[:1])]
@@ -71,7 +59,7 @@ def _enough(shape: Shape, axis: int, tiles: int) -> bool:
 
 
 def shave_axis(
-    shape: Shape, kernel: str, locked: int | None, axis: int | None, cuts: tuple[int, ...]
+    shape: Shape, kernel: ShaveKernel, locked: int | None, axis: int | None, cuts: tuple[int, ...]
 ) -> int | None:
     """The axis that the SHAVEs of a tile share: that of the tiles, or the outermost one, for activations and where
     nothing or C is cut, if a tile's second SHAVE then begins at one offset on all tiles."""
@@ -79,7 +67,7 @@ def shave_axis(
     if axis is None or outermost is None:
         return outermost
     one_offset = axis <= outermost or len(set(cuts)) == 1
-    wanted = kernel in ACTIVATION_KERNELS or axis == C or locked is not None
+    wanted = kernel.outermost or axis == C or locked is not None
     return outermost if wanted and one_offset else axis
 
 
@@ -93,8 +81,6 @@ def find_axis(shape: Shape, dist: Dist) -> tuple[int, tuple[int, ...]] | None:
     return None
 
 
-#: Kernels that run along one axis.
-AXIS_KERNELS = frozenset({"softmax", "logsoftmax", "cumsum", "normalizel2", "detectionoutput"})
 #: Bytes of one line of CMX.
 CMX_LINE = 32
 
@@ -102,7 +88,7 @@ CMX_LINE = 32
 def share(
     node: Node,
     hw: Hardware,
-    kernel: str,
+    kernel: ShaveKernel,
     shape: Shape,
     aligned: list[Shape | None],
     hint: Dist | None,
@@ -118,13 +104,13 @@ def share(
     return replace(tiling, granule=_granule(tiling, kernel, node.output)), aligned
 
 
-def _locked(node: Node, kernel: str, shape: Shape) -> int | None:
+def _locked(node: Node, kernel: ShaveKernel, shape: Shape) -> int | None:
     """The dimension that must stay whole, in the four of memory order."""
     output = node.output
-    if kernel in ("rms", "mvn"):
+    if kernel.whole == "last":
         return W
     axis = axis_of(node)
-    if axis is None or not (kernel in AXIS_KERNELS or kernel.startswith("reduce")):
+    if axis is None or kernel.whole is None:
         return None
     order = output.order or tuple(range(len(output.shape)))
     inner = prod(output.shape[d] for d in order[order.index(axis) + 1 :])
@@ -135,7 +121,7 @@ def _locked(node: Node, kernel: str, shape: Shape) -> int | None:
 
 def split(
     shape: Shape,
-    kernel: str,
+    kernel: ShaveKernel,
     locked: int | None,
     hw: Hardware,
     hint: Dist | None = None,
@@ -144,7 +130,7 @@ def split(
 ) -> Tiling:
     """How a kernel's output is cut over tiles and SHAVEs, before slicing. Where every tile has its own part of all
     ``operands``, the axes of it may be fused, but not those of a product along which an operand is broadcast."""
-    tiles = 1 if kernel in hw.software.single_tile_kernels else hw.tiles
+    tiles = 1 if kernel.name in hw.software.single_tile_kernels else hw.tiles
     hint = hint if tiles == hw.tiles else None
     total, fusible = prod(shape), locked is None
     found = find_axis(shape, hint) if hint is not None and not hint.whole else None
@@ -160,9 +146,9 @@ def split(
         cuts = segments(shape[axis], tiles)
         if axis == C and granule > 1 and shape[C] % granule == 0 and shape[C] >= tiles * granule:
             cuts, fusible = even(shape[C], tiles, granule), False
-        if kernel == "softmax" and axis == H and shape[H] % tiles:
+        if kernel.granules and axis == H and shape[H] % tiles:
             cuts = filled(shape[H], tiles, FLAT_GRANULE)
-    lines = kernel in LINE_KERNELS and locked == W
+    lines = kernel.lines and locked == W
     inner = shave_axis(shape, kernel, locked, axis, cuts)
     shaves = _shaves(kernel, max(cuts) * total // shape[axis], hw)
     extents = cuts if inner == axis else (shape[inner],) if inner is not None else ()
@@ -170,28 +156,28 @@ def split(
         extents = tuple(cut * prod(shape[:W]) // shape[axis] for cut in cuts)
     uneven = any(extent % hw.shave.per_tile for extent in extents)
     parts = [a is None or a[axis] == shape[axis] for a in operands]
-    unbroken = kernel not in WHOLE_KERNELS or all(a is None or a == shape for a in operands)
-    fused = fusible and all(parts) and unbroken and uneven and inner == axis and kernel in BALANCED_KERNELS
+    unbroken = kernel.fuses != "unbroken" or all(a is None or a == shape for a in operands)
+    fused = fusible and all(parts) and unbroken and uneven and inner == axis and kernel.fuses is not None
     if not fused and min(extents, default=0) < hw.shave.per_tile:
         shaves = 1
-    alike = kernel in AGNOSTIC_KERNELS or fused or lines or axis == C
+    alike = kernel.agnostic or fused or lines or axis == C
     return Tiling(shape, axis, cuts, None if fused else inner, shaves, lines, locked, alike=alike)
 
 
-def _granule(tiling: Tiling, kernel: str, output: Value) -> int:
+def _granule(tiling: Tiling, kernel: ShaveKernel, output: Value) -> int:
     """Elements that the piece of a SHAVE is a multiple of, so that the next one begins at a whole line of CMX."""
-    aligned = kernel in ALIGNED_KERNELS and tiling.alike and not tiling.lines
+    aligned = kernel.aligned and tiling.alike and not tiling.lines
     return CMX_LINE * 8 // output.bits if aligned else 1
 
 
-def _short(shape: Shape, kernel: str, locked: int | None, tiles: int, hw: Hardware) -> Tiling:
+def _short(shape: Shape, kernel: ShaveKernel, locked: int | None, tiles: int, hw: Hardware) -> Tiling:
     """No axis has an index for every tile: a flat vector in granules, or everything repeated on every tile."""
     total = prod(shape)
-    if locked is None and kernel in WIDE_KERNELS and total > FLAT_GRANULE * tiles > FLAT_GRANULE:
+    if locked is None and W in kernel.axes and total > FLAT_GRANULE * tiles > FLAT_GRANULE:
         exact = total % tiles == 0 and total // tiles % (FLAT_GRANULE // 2) == 0  # 4,000 on 4: 1,000 each
         cuts = segments(total, tiles, 1 if exact or total % FLAT_GRANULE else FLAT_GRANULE)
         return Tiling(shape, None, cuts, None, _shaves(kernel, cuts[0], hw))
-    lines = kernel in LINE_KERNELS and locked == W
+    lines = kernel.lines and locked == W
     inner = shave_axis(shape, kernel, locked, None, ())
     shaves = _shaves(kernel, total, hw)
     if inner is None:
@@ -199,9 +185,9 @@ def _short(shape: Shape, kernel: str, locked: int | None, tiles: int, hw: Hardwa
     return Tiling(shape, None, (), inner, shaves, lines, locked)
 
 
-def _shaves(kernel: str, elements: int, hw: Hardware) -> int:
-    small = elements < SMALL.get(kernel, 0)
-    return 1 if small or kernel in hw.software.unsplit_kernels else hw.shave.per_tile
+def _shaves(kernel: ShaveKernel, elements: int, hw: Hardware) -> int:
+    small = elements < kernel.small_elements
+    return 1 if small or kernel.name in hw.software.unsplit_kernels else hw.shave.per_tile
 
 
 def _repeated(shape: Shape, batch: int, hw: Hardware) -> Tiling:
@@ -213,7 +199,7 @@ def _repeated(shape: Shape, batch: int, hw: Hardware) -> Tiling:
     return Tiling((batch, channels, rows, inner), None, (), N, hw.shave.per_tile, slice_axis=H)
 
 
-def _batched(shape: Shape, batch: int, kernel: str, hw: Hardware) -> Tiling:
+def _batched(shape: Shape, batch: int, kernel: ShaveKernel, hw: Hardware) -> Tiling:
     """A Select over a batch by one mask: the rows are cut over tiles and SHAVEs, the batch is sliced."""
     channels = prod(shape) // (batch * shape[H] * shape[W])
     whole = (batch, channels, shape[H], shape[W])

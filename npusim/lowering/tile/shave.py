@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import prod
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.kernels import FULL_OPERAND_KERNELS, OUTER_SLICED_KERNELS
+from npusim.lowering.ir.kernels import ShaveKernel
 from npusim.lowering.ir.plan import cmx_capacity
 from npusim.lowering.ir.shapes import C, H, N, Shape, W, segments
 from npusim.lowering.ir.tiling import Part, Tiling, operand_part
@@ -17,12 +17,16 @@ UNEVEN_SLICES = 1.4
 
 
 def slice_to_fit(
-    tiling: Tiling, kernel: str, operands: list[tuple[Value, Shape | None]], output: Value, hw: Hardware
+    tiling: Tiling,
+    kernel: ShaveKernel,
+    operands: list[tuple[Value, Shape | None]],
+    output: Value,
+    hw: Hardware,
 ) -> Tiling:
     """The tiling in as few slices as fit CMX (facts 3.2): one whose operands and result fit beside each other, or, for
     kernels that the compiler pipelines, slices of which two fit."""
     capacity = cmx_capacity(hw)
-    pipelined = kernel in hw.software.pipelined_kernels
+    pipelined = kernel.name in hw.software.pipelined_kernels
     if _footprint(tiling, kernel, operands, output, hw.tiles, True) <= capacity:
         return tiling
     axes = _slice_axes(tiling, kernel, pipelined)
@@ -37,9 +41,9 @@ def slice_to_fit(
             tried = replace(sliced, slices=count)
             if sliced.slice_axis == sliced.axis and sliced.extent() // count < len(sliced.cuts):
                 break  # a tile would have nothing to do
-            if kernel == "select" and not _balanced(tried):
+            if kernel.slices == "balanced" and not _balanced(tried):
                 continue
-            if kernel == "softmax" and sliced.slice_axis == sliced.axis and not _alike(tried):
+            if kernel.slices == "equal" and sliced.slice_axis == sliced.axis and not _alike(tried):
                 continue
             if _footprint(tried, kernel, operands, output, hw.tiles, True) > capacity:
                 continue
@@ -50,11 +54,11 @@ def slice_to_fit(
     return replace(first, slices=max(first.extent(), 1))
 
 
-def _slice_axes(tiling: Tiling, kernel: str, pipelined: bool) -> list[int]:
+def _slice_axes(tiling: Tiling, kernel: ShaveKernel, pipelined: bool) -> list[int]:
     """The axes along which a kernel may be sliced, that of the compiler first."""
     if tiling.slice_axis == N or tiling.shape[N] > 1:
         return [tiling.slice_axis]
-    first, last = (C, H) if kernel in OUTER_SLICED_KERNELS and not pipelined else (H, C)
+    first, last = (C, H) if kernel.outer_slices and not pipelined else (H, C)
     order = (first, last) if tiling.lines else (first, W, last)
     return [d for d in order if tiling.shape[d] > 1 and d != tiling.locked] or [H]
 
@@ -79,7 +83,7 @@ def _balanced(tiling: Tiling) -> bool:
 
 def _footprint(
     tiling: Tiling,
-    kernel: str,
+    kernel: ShaveKernel,
     operands: list[tuple[Value, Shape | None]],
     output: Value,
     tiles: int,
@@ -90,7 +94,7 @@ def _footprint(
     size = ceil_div(part.elements * output.bits, 8)
     for value, shape in operands:
         needed = needed_elements(value, shape, part, tiling)
-        if full and kernel in FULL_OPERAND_KERNELS:
+        if full and kernel.full_operands:
             needed = max(needed, part.elements)
         size += ceil_div(needed * value.bits, 8)
     return size

@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import prod
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.kernels import DENSE_KERNELS, ROW_KERNELS
+from npusim.lowering.ir.kernels import KERNELS, ShaveKernel
 from npusim.lowering.ir.nodes import Node, Unary
 from npusim.lowering.ir.plan import ALL_TILES, Load, Plan, Slice, Store, load_value, odd_halves, transfer
 from npusim.lowering.ir.shapes import C, H, N, Shape, W, four
@@ -22,17 +22,17 @@ FP32 = 32
 ADDED_CONSTANT = -1
 
 
-def plan_shave(node: Node, hw: Hardware, kernel: str, hint: Dist | None = None, granule: int = 1) -> Plan:
-    """The plan of one kernel over the operands of a node.
+def plan_shave(node: Node, hw: Hardware, name: str, hint: Dist | None = None, granule: int = 1) -> Plan:
+    """The plan of one kernel, by its name, over the operands of a node.
 
     ``hint`` is how its first operand lies in CMX already; a kernel that may takes over that split (facts 2.4). Without,
     its channels are cut over whole granules where every tile gets one.
     """
-    output = node.output
-    if kernel in ROW_KERNELS and _unrolled(node):
+    output, kernel = node.output, KERNELS[name]
+    if kernel.axes[0] == H and _unrolled(node):
         return _one_by_one(node, hw, kernel)
     operands = [_executed(v) for v in node.inputs]
-    if kernel == "rms" and len(operands) == 1:
+    if name == "rms" and len(operands) == 1:
         operands.append(_gamma(output))
     shape, aligned = four(output, operands)
     if shape[N] > 1 and any(a is not None and a[N] == 1 for a in aligned):
@@ -43,7 +43,12 @@ def plan_shave(node: Node, hw: Hardware, kernel: str, hint: Dist | None = None, 
 
 
 def _over_batch(
-    node: Node, hw: Hardware, kernel: str, shape: Shape, operands: list[Value], aligned: list[Shape | None]
+    node: Node,
+    hw: Hardware,
+    kernel: ShaveKernel,
+    shape: Shape,
+    operands: list[Value],
+    aligned: list[Shape | None],
 ) -> Plan:
     """A kernel over a batch that an operand does not have: one batch item after the other, each repeated on every tile
     (Mul_6 and Mul_11 of mamba2 on 3720: [256, ...] runs 256 times, 155 ms on each of both tiles)."""
@@ -79,14 +84,14 @@ def _unrolled(node: Node) -> bool:
     return alone and len(shape) == 4 and shape[0] > 1
 
 
-def _one_by_one(node: Node, hw: Hardware, kernel: str) -> Plan:
+def _one_by_one(node: Node, hw: Hardware, kernel: ShaveKernel) -> Plan:
     """The kernel on one batch item after the other."""
     batch = node.output.shape[0]
     item = (1, *node.output.shape[1:])
     one = replace(
         node, inputs=(replace(node.inputs[0], shape=item, order=()),), output=replace(node.output, shape=item)
     )
-    plan = plan_shave(one, hw, kernel)
+    plan = plan_shave(one, hw, kernel.name)
     plan.strategy += f", {batch} batch items"
     plan.slices = [part for _ in range(batch) for part in plan.slices]
     return replace(plan, node=node, inputs=list(node.inputs), output=node.output, out_dist=None)
@@ -107,14 +112,19 @@ def _gamma(output: Value) -> Value:
 
 
 def _build(
-    node: Node, hw: Hardware, kernel: str, operands: list[Value], aligned: list[Shape | None], tiling: Tiling
+    node: Node,
+    hw: Hardware,
+    kernel: ShaveKernel,
+    operands: list[Value],
+    aligned: list[Shape | None],
+    tiling: Tiling,
 ) -> Plan:
     output = node.output
-    dense = kernel in DENSE_KERNELS and _strided(tiling, operands, aligned)
+    dense = kernel.dense and _strided(tiling, operands, aligned)
     seen: set[int] = set()
     inputs: list[tuple[int, Value, Shape | None]] = []
     for k, (value, shape) in enumerate(zip(operands, aligned, strict=True)):
-        again = kernel == "square" and _reshaped(aligned[0], hw)
+        again = kernel.reads_twice and _reshaped(aligned[0], hw)
         if value.storage not in seen or value.storage == ADDED_CONSTANT or again:
             inputs.append((k, value, shape))
         seen.add(value.storage)
@@ -128,11 +138,11 @@ def _build(
             for piece in filter(prod, part.pieces):
                 io = _io_bytes(kernel, piece, operands, aligned, tiling, output)
                 size = ceil_div(prod(piece) * output.bits, 8)
-                computes.append((tile, ShaveWork(kernel, prod(piece), size, io)))
+                computes.append((tile, ShaveWork(kernel.name, prod(piece), size, io)))
         held = [ceil_div(part.elements * output.bits, 8) for part in parts] + [0] * (hw.tiles - len(parts))
         slices.append(Slice(loads, computes, _stores(output, parts, tiling, dense, hw), tuple(held)))
     used = len(tiling.cuts) or hw.tiles
-    strategy = f"{kernel} {'on' if tiling.cuts else 'repeated on'} {used} tiles"
+    strategy = f"{kernel.name} {'on' if tiling.cuts else 'repeated on'} {used} tiles"
     if len(slices) > 1:
         strategy += f", {len(slices)} slices"
     values = [v for _, v, _ in inputs]
@@ -148,7 +158,7 @@ def _reshaped(shape: Shape | None, hw: Hardware) -> bool:
 
 
 def _io_bytes(
-    kernel: str,
+    kernel: ShaveKernel,
     piece: Shape,
     operands: list[Value],
     aligned: list[Shape | None],
@@ -160,10 +170,8 @@ def _io_bytes(
     bits = elements * output.bits
     flat = tiling.shave_axis is None and tiling.shaves > 1
     for value, shape in zip(operands, aligned, strict=True):
-        if value.elements == output.elements:
+        if value.elements == output.elements or (flat and kernel.flat_operands):
             part = elements
-        elif flat and kernel in ("maximum", "minimum"):
-            part = elements  # its operands are fused as if they were of one shape (max_g and min_g on 5010)
         elif shape is None or flat:
             part = ceil_div(value.elements * elements, output.elements)
         else:
