@@ -136,18 +136,18 @@ def _against_measured(
 ) -> None:
     """Published or own measurements, beside what the hardware files say."""
     from npusim.files import new_file
-    from npusim.hardware import load_hardware
+    from npusim.hardware import files_of, load_hardware
     from npusim.validation.measure.to_score import rows_of
     from npusim.validation.silicon.document import silicon_document
     from npusim.validation.silicon.engines import bottlenecks
     from npusim.validation.silicon.page import accuracy_page, carried_calibrations
-    from npusim.validation.silicon.scores import HARDWARE, MACHINES, predict
+    from npusim.validation.silicon.scores import MACHINES, predict
     from npusim.validation.silicon.tasks import read_scores
 
     given = [load_hardware(file) for file in files]
     with new_file(markdown) if markdown else nullcontext() as write_page, progress() as step:
         step("reading")
-        shipped = HARDWARE if given else {**HARDWARE, **MACHINES}
+        shipped = files_of("silicon") | ({} if given else MACHINES)
         hardware = {name: load_hardware(file) for name, file in shipped.items()}
         hardware |= {one.platform: one for one in given}
         rows = rows_of(against, platform)

@@ -5,6 +5,18 @@ from npusim.hardware.dump import dump, json_schema
 from npusim.hardware.errors import HardwareError
 from npusim.hardware.files import shipped
 from npusim.hardware.load import load_hardware
+from npusim.hardware.platforms import file_of, files_of, names_of
 from npusim.hardware.schema import Hardware
 
-__all__ = ["Hardware", "HardwareError", "check", "dump", "json_schema", "load_hardware", "shipped"]
+__all__ = [
+    "Hardware",
+    "HardwareError",
+    "check",
+    "dump",
+    "file_of",
+    "files_of",
+    "json_schema",
+    "load_hardware",
+    "names_of",
+    "shipped",
+]

@@ -9,9 +9,6 @@ from npusim.hardware.load import resolve, validate
 from npusim.hardware.nodes import Node
 from npusim.hardware.schema import Hardware
 
-#: Lowest and highest DPU clock, MHz, and VPU clock over DPU clock (facts/npu_hardware.md section 1: DVFS tables of
-#: the compiler up to the highest clock that is advertised or computed from advertised TOPS).
-_CLOCKS = {"3720": (700, 1600, 3 / 4), "4000": (900, 1950, 4 / 7), "5010": (1000, 2100, 4 / 7)}
 _RATIO_TOLERANCE = 0.02
 #: Activations that the PPE applies without a look-up table (facts/npu_hardware.md section 2).
 _WITHOUT_TABLE = {"relu", "clamp", "clampany", "leakyrelu", "prelu"}
@@ -43,10 +40,15 @@ def _warnings(hw: Hardware) -> Iterator[tuple[str, str]]:
 
 
 def _clocks(hw: Hardware) -> Iterator[tuple[str, str]]:
-    low, high, ratio = _CLOCKS[hw.platform]
+    if hw.dvfs is None:
+        return
+    low, high, ratio = hw.dvfs.lowest_dpu_mhz, hw.dvfs.highest_dpu_mhz, hw.dvfs.vpu_share
     dpu, vpu = hw.clocks.dpu_mhz, hw.clocks.vpu_mhz
     if not low <= dpu <= high:
-        yield "clocks.dpu_mhz", f"{dpu:g} MHz is outside {low} to {high}, where platform {hw.platform} runs"
+        yield (
+            "clocks.dpu_mhz",
+            f"{dpu:g} MHz is outside {low:g} to {high:g}, where platform {hw.platform} runs",
+        )
     one_clock = vpu == dpu and not hw.ddr.contention  # as Intel's estimator counts all its cycles
     if abs(vpu / dpu - ratio) > _RATIO_TOLERANCE and not one_clock:
         words = f"{vpu:g} MHz is {vpu / dpu:.3f} of the DPU clock; platform {hw.platform} has {ratio:.3f}"

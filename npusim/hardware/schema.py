@@ -34,6 +34,7 @@ __all__ = [
     "DmaPaths",
     "Dpu",
     "DpuCosts",
+    "Dvfs",
     "Energy",
     "Fetch",
     "Hardware",
@@ -42,10 +43,14 @@ __all__ = [
     "MacsPerCycle",
     "Ppe",
     "PpeLut",
+    "Role",
     "ScheduledFor",
     "Shave",
     "Software",
 ]
+
+
+Role = Literal["silicon", "machine", "estimator", "software"]
 
 
 class Clocks(Section):
@@ -55,6 +60,17 @@ class Clocks(Section):
     """Clock of the MAC array (DPU), MHz. Every DPU cycle in this file is one of these."""
     vpu_mhz: Megahertz
     """Clock of SHAVE, CMX and DMA, MHz: on silicon a fixed fraction of the DPU clock. A VPU cycle is one of these."""
+
+
+class Dvfs(Section):
+    """The clocks that the silicon runs at."""
+
+    lowest_dpu_mhz: Positive
+    """Lowest DPU clock, MHz."""
+    highest_dpu_mhz: Positive
+    """Highest DPU clock, MHz."""
+    vpu_share: Positive
+    """VPU clock over DPU clock."""
 
 
 class MacsPerCycle(Section):
@@ -343,11 +359,17 @@ class Hardware(Section):
 
     name: str
     """What reports call it."""
-    platform: Literal["3720", "4000", "5010"]
+    platform: str
     """Intel's platform number, which names the compiler back-end."""
+    role: Role = "software"
+    """What the file stands for: the platform's NPU as best known (``silicon``), the same as Intel's compiler prices it
+    for its own estimate (``estimator``), the same in another machine (``machine``) or with other software. By it and
+    the platform, `npusim validate` finds the files that it compares with."""
     tiles: Parts
     """NCE tiles that one inference uses; each has a DPU, SHAVEs and CMX."""
     clocks: Clocks
+    dvfs: Dvfs | None = None
+    """What `npusim hw check` compares ``clocks`` with; null: with nothing."""
     dpu: Dpu
     shave: Shave
     dma: Dma
@@ -362,3 +384,10 @@ class Hardware(Section):
     @classmethod
     def _unquoted(cls, platform: Any) -> Any:
         return str(platform) if type(platform) is int else platform
+
+    @field_validator("platform")
+    @classmethod
+    def _number(cls, platform: str) -> str:
+        if not (platform.isascii() and platform.isdigit()):
+            raise ValueError(f"must be a number, as 4000 (got '{platform}')")
+        return platform

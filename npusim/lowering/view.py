@@ -15,6 +15,8 @@ from npusim.hardware.schema import Hardware
 #: ``scheduled_for`` are in the view by then).
 _UNREAD: dict[str, Any] = {
     "name": True,
+    "role": True,
+    "dvfs": True,
     "energy": True,
     "host": True,
     "scheduled_for": True,

@@ -36,6 +36,7 @@ energy: {mac_int8_pj: 0.1, mac_fp16_pj: 0.3, shave_op_pj: 5, cmx_byte_pj: 1, ddr
 software:
   name: none
   fused_activations: [Relu, Clamp]
+dvfs: {lowest_dpu_mhz: 900, highest_dpu_mhz: 1950, vpu_share: 0.571}
 """
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
-from npusim.hardware import load_hardware
+from npusim.hardware import HardwareError, file_of, load_hardware
 from npusim.validation.measure.file import DeviceFacts
-from npusim.validation.schedules.predict import HARDWARE_OF
 
 #: What is kept of a device's own words, if it tells it (OpenVINO's property names).
 _TOLD = (
@@ -69,16 +68,15 @@ def _property(core: Any, device: str, name: str) -> str:
 def _clock_mhz(core: Any, device: str, architecture: str) -> float | None:
     """The highest DPU clock, from DEVICE_GOPS: the plugin computes it as clock x tiles x operations a cycle and tile
     (openvino intel_npu zero_device.cpp), and an operation is half a multiply-accumulate."""
-    if architecture not in HARDWARE_OF:
-        return None
     try:
+        file = file_of(architecture, "silicon")
         gops = {
             kind.get_type_name(): value for kind, value in core.get_property(device, "DEVICE_GOPS").items()
         }
         tiles = int(core.get_property(device, "NPU_MAX_TILES"))
-    except (RuntimeError, AttributeError, TypeError, ValueError):
+    except (HardwareError, RuntimeError, AttributeError, TypeError, ValueError):
         return None
-    ops_per_cycle = 2 * load_hardware(HARDWARE_OF[architecture]).dpu.macs_per_cycle.int8
+    ops_per_cycle = 2 * load_hardware(file).dpu.macs_per_cycle.int8
     mhz = 1000 * gops.get("i8", 0.0) / (tiles * ops_per_cycle) if tiles else 0.0
     return round(mhz, 1) if mhz > 0 else None
 

@@ -14,6 +14,7 @@ from typing import Any
 import workloads
 from npusim.errors import UserError
 from npusim.graph.ir import Graph
+from npusim.hardware import files_of
 from npusim.hints import HintName
 from npusim.source import ModelSource
 from npusim.validation.measure.file import model_source, parse_measurement
@@ -34,7 +35,7 @@ _SHAPE = re.compile(r"([^\[\],]*)\[([\d,\s]+)\]")
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What one file says: a model, the device it ran on, and µs by hint (wall time of an inference, or time between
-    results). ``platform`` is the NPU's (3720, 4000, 5010), empty where the file does not tell."""
+    results). ``platform`` is the NPU's, empty where the file does not tell."""
 
     label: str
     source: ModelSource
@@ -118,7 +119,8 @@ def measured_rows(path: Path, platform: str | None = None) -> list[Measurement]:
         where = found.platform or platform
         if not where:
             raise UserError(
-                f"{found.label}: does not say which NPU it was measured on; give --platform 3720, 4000 or 5010"
+                f"{found.label}: does not say which NPU it was measured on; give --platform, one of "
+                f"{', '.join(sorted(files_of('silicon')))}"
             )
         precision = _precision(found.source.graph())
         for hint, us in found.us.items():

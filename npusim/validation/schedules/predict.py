@@ -16,16 +16,9 @@ from npusim.costs.prices import PROVENANCE
 from npusim.errors import UserError
 from npusim.files import spreadsheet_cell
 from npusim.graph import Graph
-from npusim.hardware.schema import Hardware
+from npusim.hardware import Hardware, file_of
 from npusim.validation.schedules.references import KEY, STATISTICS, Reference, Row
 from npusim.workers import Died, Machines, pool_of, run_all
-
-#: The hardware file with the vendor estimator's own constants, by platform.
-HARDWARE_OF = {
-    "3720": "meteorlake-vpunn.yaml",
-    "4000": "lunarlake-vpunn.yaml",
-    "5010": "pantherlake-vpunn.yaml",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +35,10 @@ class Prediction:
 
 @cache
 def hardware_of(platform: str, tiles: int, dma_engines: int) -> Hardware:
-    """The machine that a row was compiled for. Raises UserError for a platform that no hardware file is of."""
-    if platform not in HARDWARE_OF:
-        raise UserError(f"no hardware file for platform {platform}; known are {', '.join(HARDWARE_OF)}")
-    return api.load_hardware(HARDWARE_OF[platform], [f"tiles={tiles}", f"dma.engines={dma_engines}"])
+    """The machine that a row was compiled for, with the vendor estimator's own constants where a hardware file has
+    them. Raises HardwareError for a platform that no hardware file is of."""
+    file = file_of(platform, "estimator", "silicon")
+    return api.load_hardware(file, [f"tiles={tiles}", f"dma.engines={dma_engines}"])
 
 
 def simulate_row(graph: Graph, row: Row) -> api.Result:

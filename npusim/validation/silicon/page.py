@@ -9,6 +9,7 @@ from math import isnan
 from statistics import median
 from typing import Any
 
+from npusim.hardware import names_of
 from npusim.validation.schedules.page import markdown_table
 from npusim.validation.silicon.measurements import PACKAGED
 from npusim.validation.silicon.scores import (
@@ -23,8 +24,6 @@ from npusim.validation.silicon.scores import (
     vendor_median_error,
 )
 from npusim.validation.silicon.tasks import TaskScore
-
-_NAMES = {"3720": "Meteor Lake, Arrow Lake", "4000": "Lunar Lake", "5010": "Panther Lake"}
 
 
 def carried_calibrations() -> list[dict[str, Any]]:
@@ -271,7 +270,8 @@ def _shows(rows: Sequence[Scored]) -> list[str]:
 
 
 def _platform(platform: str) -> str:
-    return f"{platform} ({_NAMES[platform]})" if platform in _NAMES else platform
+    names = ", ".join(name.removesuffix(" NPU") for name in names_of(platform))
+    return f"{platform} ({names})" if names else platform
 
 
 def _share(value: float) -> str:

@@ -18,8 +18,6 @@ from npusim.validation.schedules.references import open_reference
 from npusim.validation.schedules.scores import spearman
 from npusim.validation.silicon.measurements import Measurement, Shares
 
-#: The shipped file that stands for the silicon of a platform.
-HARDWARE = {"3720": "meteorlake.yaml", "4000": "lunarlake.yaml", "5010": "pantherlake.yaml"}
 #: Shipped files of machines that run the NPU of their platform at another clock, by what their name contains.
 MACHINES = {"Arrow Lake-S": "arrowlake.yaml"}
 #: The same networks in the packaged reference schedules.

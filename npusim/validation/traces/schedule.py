@@ -51,7 +51,9 @@ def assumed_hardware(trace: TraceFile, file: str | None = None) -> Assumed:
     estimator before others), with the trace's clock and as many tiles as it shows at work."""
     if file is None:
         wanted = trace.dpu_mhz or 0.0
-        file = min((abs(mhz - wanted), "vpunn" not in name, name) for name, mhz in _clocks().items())[2]
+        file = min(
+            (abs(hw.clocks.dpu_mhz - wanted), hw.role != "estimator", name) for name, hw in _shipped()
+        )[2]
     hw = load_hardware(file)
     clusters = (_NUMBER.search(name) for name in trace.processes.values() if name.startswith("Cluster"))
     tiles = max((int(number[0]) + 1 for number in clusters if number), default=0)
@@ -62,9 +64,8 @@ def assumed_hardware(trace: TraceFile, file: str | None = None) -> Assumed:
 
 
 @cache
-def _clocks() -> dict[str, float]:
-    """DPU clock of every shipped hardware file, MHz."""
-    return {name: load_hardware(name).clocks.dpu_mhz for name in shipped()}
+def _shipped() -> list[tuple[str, Hardware]]:
+    return [(name, load_hardware(name)) for name in shipped()]
 
 
 def import_trace(trace: TraceFile, hw: Hardware, notes: Sequence[str] = ()) -> Result:

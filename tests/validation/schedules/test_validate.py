@@ -83,6 +83,21 @@ def test_a_row_that_fails_is_reported_and_empty(npusim: Npusim, small: Path, tmp
     assert score_of(rows_of(small), predicted)[:2] == [1.0, 1.0]
 
 
+def test_a_generation_of_ones_own_is_found_by_its_platform(
+    npusim: Npusim, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hardware file of the current folder predicts its platform's rows as its parent does those of its own."""
+    (tmp_path / "nova.yaml").write_text('extends: pantherlake-vpunn.yaml\nplatform: "6000"\n')
+    monkeypatch.chdir(tmp_path)
+    row = next(row for row in rows_of(small) if row["platform"] == "5010")
+    write_index(small, [row, {**row, "platform": "6000"}])
+    done = npusim("validate", "--index", small, "--predictions", tmp_path / "out.csv", "--workers", 1)
+    assert done.code == 0
+    parent, own = rows_of(tmp_path / "out.csv")
+    assert own == {**parent, "platform": "6000"}
+    assert float(own["total_us"]) > 0
+
+
 def test_the_tables_and_the_page(npusim: Npusim, small: Path, tmp_path: Path) -> None:
     page = tmp_path / "validation.md"
     done = npusim("validate", "--index", small, "--markdown", page, "--workers", 1)

@@ -16,7 +16,7 @@ import workloads
 from npusim.cli.app import app
 from npusim.errors import UserError
 from npusim.graph import from_openvino
-from npusim.hardware import load_hardware
+from npusim.hardware import files_of, load_hardware
 from npusim.source import ModelSource
 from npusim.validation.measure.to_score import rows_of
 from npusim.validation.schedules.references import open_reference
@@ -25,7 +25,6 @@ from npusim.validation.silicon.engines import layer_shares
 from npusim.validation.silicon.measurements import Measurement, measurements, operator_shares
 from npusim.validation.silicon.scores import (
     CASES,
-    HARDWARE,
     Scored,
     median_error,
     platform_speedups,
@@ -48,7 +47,7 @@ def test_every_row_says_what_it_is() -> None:
         assert row.source
         assert row.shows
         assert row.grade in ("A", "B+", "B", "C")
-        assert row.platform in HARDWARE
+        assert row.platform in files_of("silicon")
         assert row.use in ("score", "trend", "steps", "aside") or row.use.startswith("no: ")
         if row.use in ("score", "trend", "steps"):
             assert row.model_source.workload in workloads.names()
@@ -86,7 +85,7 @@ def test_vendor_estimates_are_those_of_the_schedules() -> None:
 
 def test_cheap_rows_are_predicted_well() -> None:
     """MobileNet-v2 within 12 % (every row of it is), and nearer than the vendor's estimate where there is one."""
-    hardware = {platform: load_hardware(file) for platform, file in HARDWARE.items()}
+    hardware = {platform: load_hardware(file) for platform, file in files_of("silicon").items()}
     found = predict(rows(workload="mobilenet-v2", use="score"), hardware)
     assert len(found) == 12
     assert max(abs(one.error) for one in found) < 0.12

@@ -1,0 +1,59 @@
+"""Which hardware file stands for a platform: the one that says so itself, by its ``platform`` and ``role``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+from npusim.hardware.errors import HardwareError
+from npusim.hardware.files import shipped
+from npusim.hardware.load import load_hardware
+from npusim.hardware.schema import Hardware, Role
+
+
+def file_of(platform: str, *roles: Role) -> str:
+    """The hardware file of a platform with the first of these roles that one has: a shipped one, else one of the
+    current folder. Raises HardwareError where there is none."""
+    for files in (_shipped(), _of_folder(Path.cwd())):
+        for role in roles:
+            if (platform, role) in files:
+                return files[platform, role]
+    raise HardwareError(
+        f"no hardware file for platform {platform}; known are {', '.join(sorted(files_of(*roles)))}, and what a YAML "
+        f'file of the current folder declares (platform: "{platform}", role: {roles[0]})'
+    )
+
+
+def files_of(*roles: Role) -> dict[str, str]:
+    """The shipped files with one of these roles, by platform; of several, the first role's."""
+    files = _shipped()
+    return {
+        platform: files[platform, role] for role in reversed(roles) for platform, own in files if own == role
+    }
+
+
+def names_of(platform: str) -> list[str]:
+    """What the NPUs of a platform are called, and of other machines that have them."""
+    found = [hw for hw in map(load_hardware, shipped()) if hw.platform == platform]
+    return [hw.name for role in ("silicon", "machine") for hw in found if hw.role == role]
+
+
+@cache
+def _shipped() -> Mapping[tuple[str, Role], str]:
+    return {(hw.platform, hw.role): name for name, hw in _declared(reversed(shipped()))}
+
+
+@cache
+def _of_folder(folder: Path) -> Mapping[tuple[str, Role], str]:
+    files = map(str, sorted(folder.glob("*.yaml"), reverse=True))
+    return {(hw.platform, hw.role): name for name, hw in _declared(files)}
+
+
+def _declared(files: Iterable[str]) -> Iterator[tuple[str, Hardware]]:
+    """Those of some YAML files that are hardware files."""
+    for name in files:
+        try:
+            yield name, load_hardware(name)
+        except HardwareError:
+            continue
