@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from npusim.graph.ir import Op
 from npusim.lowering.ir.nodes import Bmm, Concat, Conv, Copy, Node, Unary
+from npusim.lowering.ir.optypes import RESHAPES
 from npusim.lowering.ir.values import Value
 from npusim.lowering.rewrite.patterns import Index
 
@@ -18,7 +19,7 @@ from npusim.lowering.rewrite.patterns import Index
 MOST_ROWS = 128
 #: Scores, their softmax and what it weighs are FP16 (bert-base_s128_int8 on 4000: Q K^T reads 8 bits and writes 16).
 FLOAT_BITS = 16
-_BETWEEN = frozenset({"Reshape", "Transpose", "Unsqueeze", "Squeeze", "Add", "FakeQuantize", "FakeConvert"})
+_BETWEEN = RESHAPES | {"Transpose", "Add", "FakeQuantize", "FakeConvert"}
 
 
 def projections(index: Index, op: Op, values: list[Value], made: dict[int, Node]) -> list[Conv] | None:

@@ -13,6 +13,7 @@ from npusim.lowering.fuse import eltwise, matmul, other, reduce, views
 from npusim.lowering.fuse.fuser import Fuser
 from npusim.lowering.ir.kernels import KERNEL_OF, Reads
 from npusim.lowering.ir.nodes import Eltwise, Node, Scale, Unary
+from npusim.lowering.ir.optypes import RESHAPES
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value
 from npusim.lowering.rewrite.debatch import JOIN_BATCH, SPLIT_BATCH
@@ -21,7 +22,7 @@ from npusim.program.journal import note, recording
 
 #: Of ops that are more than a SHAVE kernel.
 _HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
-    **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze", "Identity"), views.view),
+    **dict.fromkeys((*RESHAPES, "Identity", "ReadValue", "Assign"), views.view),
     **dict.fromkeys(reduce.REDUCE_OPS, reduce.reduce),
     "Convert": eltwise.convert,
     "Select": eltwise.select,
@@ -44,7 +45,6 @@ _HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
     "MaxPool": matmul.pool,
     "AvgPool": matmul.pool,
     "Interpolate": matmul.interpolate,
-    **dict.fromkeys(("ReadValue", "Assign"), views.view),
     "DetectionOutput": other.detection_output,
     "DepthToSpace": other.depth_to_space,
     "SpaceToDepth": other.space_to_depth,

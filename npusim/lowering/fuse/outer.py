@@ -12,14 +12,13 @@ from npusim.graph.ir import Op
 from npusim.lowering.fuse.fuser import Fuser, is_outer
 from npusim.lowering.ir.kernels import KERNEL_OF
 from npusim.lowering.ir.nodes import Concat, Kernel
+from npusim.lowering.ir.optypes import RESHAPES
 from npusim.lowering.ir.values import Value
 
 #: [N, C, H, W] with C innermost in memory.
 CHANNELS_LAST = (0, 2, 3, 1)
 #: Ops that pass a part or another shape of their operand on.
-_VIEWS = frozenset(
-    {"Gather", "Reshape", "Slice", "Split", "Squeeze", "StridedSlice", "Unsqueeze", "VariadicSplit"}
-)
+_VIEWS = RESHAPES | {"Gather", "Slice", "Split", "StridedSlice", "VariadicSplit"}
 
 
 def channels_last_product(inputs: list[Value], shape: tuple[int, ...]) -> bool:

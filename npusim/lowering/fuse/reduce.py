@@ -10,6 +10,7 @@ from npusim.graph.ir import Op
 from npusim.lowering.fuse.fuser import Fuser, full_order, padded
 from npusim.lowering.fuse.views import view
 from npusim.lowering.ir.nodes import Bmm, Eltwise, Node, Reduce
+from npusim.lowering.ir.optypes import RESHAPES
 from npusim.lowering.ir.values import Value
 from npusim.lowering.rewrite.patterns import Match
 
@@ -20,8 +21,6 @@ REDUCE_OPS: dict[str, Literal["sum", "mean", "max", "min"]] = {
 #: Elements from which a sum over the innermost axis is a convolution with ones (``convert_reduce_sum_to_conv.cpp`` of
 #: Intel's compiler; 1,536 rows of 4 are, 4,000 in one row are pooled).
 WORTH_CONVOLVING = 4096
-#: Ops that only give another shape, and of which a chain is one.
-_SHAPES = frozenset({"Reshape", "Squeeze", "Unsqueeze"})
 
 
 def reduce(fuser: Fuser, op: Op) -> None:
@@ -58,7 +57,7 @@ def _sums_one_term(fuser: Fuser, op: Op) -> bool:
     if not gone or fuser.software.reduce_sum_engine != "dpu" or prod(shape) < WORTH_CONVOLVING:
         return False
     last = op
-    while len(readers := fuser.readers.get(last.outputs[0], [])) == 1 and readers[0].type in _SHAPES:
+    while len(readers := fuser.readers.get(last.outputs[0], [])) == 1 and readers[0].type in RESHAPES:
         last = readers[0]
     return fuser.shape(last) != shape
 

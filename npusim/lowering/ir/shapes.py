@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from npusim.costs.dpu import CELL_CHANNELS
 from npusim.lowering.ir.values import Value, ceil_div, even, round_up
 
 Shape = tuple[int, int, int, int]
@@ -11,7 +12,9 @@ N, C, H, W = range(4)
 #: Elements of one granule of a flat vector.
 FLAT_GRANULE = 16
 #: Channels that the DPU works on at once; output and input channels are padded to it.
-CHANNELS = 16
+CHANNELS = CELL_CHANNELS
+#: Largest dimension of a DPU tensor (facts/npu_hardware.md section 1).
+MAX_DIMENSION = 8192
 
 
 def segments(total: int, parts: int, granule: int = 1) -> tuple[int, ...]:

@@ -8,6 +8,9 @@ from functools import lru_cache
 from itertools import pairwise
 from math import prod
 
+#: Storage of constants that the compiler adds itself (the gamma of an RMS norm, the ones of a sum).
+ADDED_CONSTANT = -1
+
 
 @dataclass(frozen=True, slots=True)
 class Value:

@@ -13,13 +13,10 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import geometry, table_load, weights_load
 from npusim.lowering.ir.nodes import Conv, Node, Product, Unary
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Plan, Slice, cmx_capacity
-from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import Value, ceil_div, even
+from npusim.lowering.ir.shapes import CHANNELS, FLAT_GRANULE
+from npusim.lowering.ir.values import ADDED_CONSTANT, Value, ceil_div, even
 from npusim.lowering.plans.dpu.images import Image, depthwise_tasks
 from npusim.program.work import DmaWork, ShaveWork, Work
-
-#: Elements of one granule of a SHAVE's share.
-GRANULE = 16
 
 
 def joins(node: Unary, hw: Hardware, producer: Plan, sole: bool) -> bool:
@@ -54,7 +51,7 @@ def plan_joined(node: Node, hw: Hardware, kernel: str, producer: Plan, numbers: 
         computes: list[tuple[int, Work]] = []
         for tile, held in enumerate(part.out_bytes):
             elements = held * 8 // read
-            for share in even(elements, shaves, GRANULE) if elements else ():
+            for share in even(elements, shaves, FLAT_GRANULE) if elements else ():
                 size = ceil_div(share * output.bits, 8)
                 computes.append((tile, ShaveWork(kernel, share, size, size + ceil_div(share * read, 8))))
         stores = [replace(store, work=_as_wide(store.work, output.bits, read)) for store in part.stores]
@@ -74,7 +71,7 @@ def plan_scaled(node: Node, hw: Hardware, kernel: Plan, conv: Plan) -> Plan | No
     if pixels == 1 or pixels != height * width or kernel.output.elements != node.output.elements:
         return None
     output, value = node.output, kernel.output
-    weights = Value(-1, (1, CHANNELS), 16, 16, constant=True)
+    weights = Value(ADDED_CONSTANT, (1, CHANNELS), 16, 16, constant=True)
     parts = []
     for number, part in enumerate(kernel.slices):
         channels = [held * 8 // value.bits // pixels for held in part.out_bytes]

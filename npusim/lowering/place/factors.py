@@ -6,8 +6,9 @@ from math import prod
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.shapes import MAX_DIMENSION
 from npusim.lowering.ir.values import Value
-from npusim.lowering.plans.dpu.eltwise import RUNTIME_WEIGHTS, is_row
+from npusim.lowering.plans.dpu.eltwise import is_row
 
 #: Elements of a quotient from which a reciprocal of a smaller divisor is computed first.
 WORTH_INVERTING = 4096
@@ -30,7 +31,7 @@ def channel_factor(node: Node, hw: Hardware) -> int | None:
     varying = [d for d, extent in enumerate(small[0].shape) if extent > 1]
     last = (3,) if hw.software.eltwise_multiply_on_dpu else ()
     allowed = (1, *last) if len(shape) == 4 else (1, 2)
-    fits = len(small[0].shape) == len(shape) and small[0].elements <= RUNTIME_WEIGHTS
+    fits = len(small[0].shape) == len(shape) and small[0].elements <= MAX_DIMENSION
     return varying[0] if fits and len(varying) == 1 and varying[0] in allowed else None
 
 
@@ -45,7 +46,7 @@ def has_row_factor(node: Node, hw: Hardware) -> bool:
     rows = prod(leading)
     last = min(node.inputs, key=lambda v: v.elements).physical[-1]
     return (
-        rows <= RUNTIME_WEIGHTS
+        rows <= MAX_DIMENSION
         and last == 1 < width
         and {v.elements for v in node.inputs} == {rows, rows * width}
     )

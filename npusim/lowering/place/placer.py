@@ -33,7 +33,7 @@ from npusim.lowering.ir.nodes import (
 )
 from npusim.lowering.ir.plan import ALL_TILES, Load, Plan, cmx_capacity, load_bytes, load_value, portion
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import WHOLE, Dist, Value, canonical4, even
+from npusim.lowering.ir.values import ADDED_CONSTANT, WHOLE, Dist, Value, canonical4, even
 from npusim.lowering.place.batch import all_images, images, in_step, one_image
 from npusim.lowering.place.chain import joins, plan_joined, plan_scaled
 from npusim.lowering.place.factors import (
@@ -69,7 +69,7 @@ from npusim.lowering.plans.dpu.reduce import plan_reduce
 from npusim.lowering.plans.dpu.reduce_conv import plan_one_term, plan_reduce_conv
 from npusim.lowering.plans.dpu.reorder import plan_reorder
 from npusim.lowering.plans.shave.dot import plan_dot
-from npusim.lowering.plans.shave.kernel import ADDED_CONSTANT, plan_shave
+from npusim.lowering.plans.shave.kernel import plan_shave
 from npusim.lowering.split.dpu import choose, depthwise_split
 from npusim.lowering.tile.matmul import NOTHING, Behind
 from npusim.program.journal import note, recording

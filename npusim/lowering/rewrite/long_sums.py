@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from npusim.graph.ir import Graph, Op, Tensor
+from npusim.lowering.ir.shapes import MAX_DIMENSION
 from npusim.lowering.ir.values import ceil_div
-
-#: Most input channels of a convolution (the largest dimension of the DPU, facts/npu_hardware.md section 1).
-MAX_TERMS = 8192
 
 
 def split_sums(graph: Graph) -> Graph:
-    """The Graph with every MatMul of constant weights over more than ``MAX_TERMS`` terms cut into the fewest equal
+    """The Graph with every MatMul of constant weights over more than ``MAX_DIMENSION`` terms cut into the fewest equal
     ones, added up one after another (``ic_tile_1`` and ``accumulator_1`` of the compiler: 9,216, 14,336 and 25,088
     terms in 2, 2 and 4 parts on 3720, 4000 and 5010)."""
     tensors, ops = list(graph.tensors), []
@@ -45,6 +43,6 @@ def parts(graph: Graph, op: Op) -> int:
     if op.type != "MatMul" or op.attrs.get("transpose_a"):
         return 1
     data, weights = (graph.tensors[id] for id in op.inputs[:2])
-    count = ceil_div(data.shape[-1], MAX_TERMS)
+    count = ceil_div(data.shape[-1], MAX_DIMENSION)
     even = weights.constant and len(weights.shape) == 2 and not data.constant and data.shape[-1] % count == 0
     return count if even else 1

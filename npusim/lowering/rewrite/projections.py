@@ -16,9 +16,8 @@ from math import prod
 import numpy as np
 
 from npusim.graph.ir import Graph, Op, Tensor
+from npusim.lowering.ir.shapes import CHANNELS
 
-#: Slices begin and end at multiples of this many channels (facts/npu_hardware.md section 2).
-CHANNELS = 16
 #: Makes a tensor like another one with another shape, and returns its id.
 NewTensor = Callable[[Tensor, tuple[int, ...]], int]
 

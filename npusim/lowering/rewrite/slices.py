@@ -9,9 +9,7 @@ import numpy as np
 
 from npusim.graph.ir import Graph, Op, Tensor
 from npusim.lowering.ir.kernels import KERNEL_OF
-
-_WEIGHTED = frozenset({"MatMul", "Convolution", "GroupConvolution"})
-_VIEWS = frozenset({"Reshape", "Squeeze", "Unsqueeze"})
+from npusim.lowering.ir.optypes import RESHAPES, WEIGHTED
 
 
 class _Slices:
@@ -57,7 +55,7 @@ class _Slices:
         kernel = KERNEL_OF.get(above.type)
         if kernel is not None and kernel.slices_first:
             return self._above_eltwise(op, above, axis, begin, end)
-        if above.type in _VIEWS:
+        if above.type in RESHAPES:
             return self._above_view(op, above, axis, begin, end)
         if above.type == "Pad":
             return self._above_pad(op, above, axis, begin, end)
@@ -94,7 +92,7 @@ class _Slices:
     def _bias(self, op: Op) -> bool:
         """Whether an op only adds a constant to what a DPU op makes, which that op does on the way out."""
         makers = [self.maker.get(i) for i in op.inputs if not self.tensors[i].constant]
-        return len(makers) == 1 and makers[0] is not None and makers[0].type in _WEIGHTED
+        return len(makers) == 1 and makers[0] is not None and makers[0].type in WEIGHTED
 
     def _above_view(self, op: Op, above: Op, axis: int, begin: int, end: int) -> bool:
         """Through a view that only adds or drops unit dimensions."""

@@ -13,10 +13,10 @@ from dataclasses import replace
 from npusim.graph.ir import Graph, Op
 from npusim.hardware.schema import PpeLut
 from npusim.lowering.ir.kernels import KERNELS
+from npusim.lowering.ir.optypes import WEIGHTED
 from npusim.lowering.rewrite.patterns import Index
 
 _NAME = re.compile(r"(.+)/xamba\.pwl\.(\w+)")
-_DPU = ("MatMul", "Convolution", "GroupConvolution")
 
 
 def fold_tables(graph: Graph, lut: PpeLut | None) -> Graph:
@@ -74,4 +74,4 @@ def _behind_dpu(index: Index, id: int) -> bool:
     """Whether a DPU op with nothing but a constant bias behind it makes a tensor that one op reads."""
     add = index.made_by(id, "Add")
     split = index.split_constant(add) if add is not None else None
-    return index.made_by(split[0] if split else id, *_DPU) is not None
+    return index.made_by(split[0] if split else id, *WEIGHTED) is not None

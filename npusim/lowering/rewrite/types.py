@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from npusim.graph.ir import BITS, Graph, Op, Tensor
 from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.optypes import WEIGHTED
 
 #: OpenVINO's 8-bit floats.
 _FP8 = ("f8e4m3", "f8e5m2")
-_WEIGHTED = ("MatMul", "Convolution", "GroupConvolution")
 
 
 def settle(graph: Graph, hw: Hardware) -> Graph:
@@ -40,7 +40,7 @@ def _settled(op: Op, graph: Graph, readers: dict[int, list[Op]]) -> Op:
 
 def wide_weights(op: Op, tensors: tuple[Tensor, ...]) -> bool:
     """Whether an op multiplies by constant weights of more than 8 bits."""
-    if op.type not in _WEIGHTED:
+    if op.type not in WEIGHTED:
         return False
     weights = tensors[op.inputs[1]]
     return weights.constant and BITS[weights.stored_dtype] > 8

@@ -24,12 +24,10 @@ from npusim.lowering.ir.nodes import Product
 from npusim.lowering.ir.plan import cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import ceil_div, even, round_up
-from npusim.lowering.tile.slices import Cut
+from npusim.lowering.tile.slices import LARGE_WEIGHTS, Cut
 
 Axis = Literal["rows", "channels"]
 
-#: Share of CMX that constant weights may take before they are cut although all fits (C26: tiling.hpp).
-LARGE_WEIGHTS = 0.25
 #: Share of CMX that two slices may take of which inputs overlap; and that one, the inputs of the next and its rows
 #: of the result may, where those of one axis are cut once more for it.
 PIPELINE_SHARE, TIGHT_SHARE = 0.85, 0.95

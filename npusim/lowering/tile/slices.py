@@ -17,7 +17,8 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.plan import cmx_capacity
 from npusim.lowering.ir.values import ceil_div
 
-#: Share of CMX that the weights of an op may take before it is cut for pipelining (facts 3.2: 300 KiB no, 400 yes).
+#: Share of CMX that constant weights may take before an op is cut although all fits (C26: tiling.hpp; 300 KiB do not,
+#: 400 do).
 LARGE_WEIGHTS = 0.25
 #: Share of CMX that the weights of two resident slices may take (1030 KiB of 1439 are taken, 1152 refused).
 WEIGHTS_SHARE = 0.75

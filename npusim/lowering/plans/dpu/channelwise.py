@@ -12,7 +12,7 @@ from npusim.lowering.ir.convolution import TABLE_BYTES, fused_constant, fused_lu
 from npusim.lowering.ir.nodes import POINT, Depthwise, Node, Pool, Window
 from npusim.lowering.ir.plan import ALL_TILES, Load, Plan, Store, cmx_capacity, odd_halves, transfer
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even, round_up
+from npusim.lowering.ir.values import ADDED_CONSTANT, WHOLE, Dist, Value, ceil_div, even, round_up
 from npusim.lowering.plans.dpu.images import (
     Image,
     assemble,
@@ -24,8 +24,6 @@ from npusim.lowering.plans.dpu.images import (
 )
 from npusim.program.work import Work
 
-#: Largest dimension of a DPU tensor (facts/npu_hardware.md section 1); more planes than that are refolded.
-MAX_DIMENSION = 8192
 #: Share of the time of reading an activation, at the bandwidth of DDR, that counts where splits are compared
 #: (dwconv1d_*: up to 0.44 on 4000 and 0.52 on 5010 leave rows, 0.73 and 0.84 and more do not).
 READ_SHARE = 0.62
@@ -103,7 +101,7 @@ def plan_channelwise(
     """One depth-wise or pooling op over channels or rows. ``planes`` > 0: the result is written as so many planes."""
     tiles, channels, kernel, stride = hw.tiles, image.channels, window.kernel, window.stride[0]
     taps = round_up(kernel[0] * kernel[1], CHANNELS)
-    weights = Value(-1, (channels, taps), 16, weight_bits, constant=True)
+    weights = Value(ADDED_CONSTANT, (channels, taps), 16, weight_bits, constant=True)
     weighted = kind == "dwconv"
     turned = planes > 0 or (isinstance(node, Depthwise | Pool) and out.plain and image.width > 1)
     more = {"kernel_h": kernel[0], "kernel_w": kernel[1], "stride": stride, "in_bits": act.bits, "out_bits": out.bits,

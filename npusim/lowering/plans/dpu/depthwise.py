@@ -8,11 +8,10 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import fold_rows, geometry
 from npusim.lowering.ir.nodes import Depthwise, Node, Pool, axis_of
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, transfer
-from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
 from npusim.lowering.ir.values import canonical4, round_up
 from npusim.lowering.plans.dpu.channels_last import channels_last, columns_to_channels
 from npusim.lowering.plans.dpu.channelwise import (
-    MAX_DIMENSION,
     Kind,
     _channels_are_cheaper,
     _over_channels,

@@ -8,7 +8,7 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import TABLE_BYTES
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, Slice, Store, load_value, transfer
-from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
 from npusim.lowering.ir.values import WHOLE, Dist, Value, canonical4, ceil_div, even
 from npusim.lowering.plans.dpu.images import (
     Image,
@@ -20,9 +20,6 @@ from npusim.lowering.plans.dpu.images import (
     row_split,
 )
 from npusim.program.work import DpuWork, Work
-
-#: Largest tensor whose product with another of its shape runs as a depth-wise convolution (facts 1.2, own 37/37).
-RUNTIME_WEIGHTS = 8192
 
 
 def plan_add(node: Node, hw: Hardware, hint: Dist | None = None, operands: int = 2) -> Plan:
@@ -58,7 +55,7 @@ def is_row(value: Value) -> bool:
     """Whether a value is a row [1, K] whose elements may be the channels of a DPU tensor."""
     shape = value.shape
     row = shape[0] == 1 and (len(shape) == 2 or (len(shape) == 3 and shape[2] == 1))
-    return row and shape[1] % CHANNELS == 0 and shape[1] <= RUNTIME_WEIGHTS
+    return row and shape[1] % CHANNELS == 0 and shape[1] <= MAX_DIMENSION
 
 
 def is_runtime_scale(node: Node) -> bool:
@@ -68,7 +65,7 @@ def is_runtime_scale(node: Node) -> bool:
     if n * c > 1 or h == 1 or len(node.output.shape) != 4:
         return False
     alike = all(v.elements == size and not v.constant for v in node.inputs)
-    return alike and size <= RUNTIME_WEIGHTS and size % CHANNELS == 0
+    return alike and size <= MAX_DIMENSION and size % CHANNELS == 0
 
 
 def plan_runtime_scale(node: Node, hw: Hardware) -> Plan:

@@ -10,7 +10,7 @@ from npusim.costs.dpu import choose_mode
 from npusim.lowering.ir.convolution import fused_constant
 from npusim.lowering.ir.plan import Load, Plan
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import Value, ceil_div, even, round_up
+from npusim.lowering.ir.values import ADDED_CONSTANT, Value, ceil_div, even, round_up
 from npusim.lowering.plans.dpu.images import assemble, fit, row_split
 from npusim.lowering.plans.dpu.pool_chain import Chain, factor, plan_channel_chain
 from npusim.lowering.plans.dpu.reorder import Fresh
@@ -72,4 +72,4 @@ def plan_folded(chain: Chain, source: Value, out: Value, fresh: Fresh) -> list[P
 
 
 def _weights(n: int, k: int) -> Value:
-    return Value(-1, (n, k), constant=True)
+    return Value(ADDED_CONSTANT, (n, k), constant=True)

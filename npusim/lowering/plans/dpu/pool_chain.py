@@ -23,8 +23,6 @@ FEW_ROWS = 8
 #: Share of CMX that rows and what all tiles get of their stages may take on 3720 (0.99 is refused: 24 planes of 256 x
 #: 256, 3 cases; 0.50 is taken).
 GATHERED_SHARE = 0.95
-#: Extent of a dimension from which an image is split (facts/npu_hardware.md section 1: max dim 8192).
-MAX_EXTENT = 8192
 
 
 def factor(length: int) -> list[int]:

@@ -10,10 +10,9 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import TABLE_BYTES, fold_rows, fused_constant
 from npusim.lowering.ir.nodes import Node, Reduce
 from npusim.lowering.ir.plan import Load, Plan, cmx_capacity
-from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import Value, canonical4, ceil_div, even, round_up
+from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
+from npusim.lowering.ir.values import ADDED_CONSTANT, Value, canonical4, ceil_div, even, round_up
 from npusim.lowering.plans.dpu.images import assemble, fit, fit_chain, row_split
-from npusim.lowering.plans.dpu.pool_chain import MAX_EXTENT
 from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
 from npusim.program.work import DpuWork, Work
 
@@ -48,9 +47,9 @@ def plan_one_term(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     pixels = ceil_div(value.elements, CHANNELS)
     target = replace(fresh(value), shape=(pixels, CHANNELS, CHANNELS), order=())
     height, width = fold_rows(pixels * CHANNELS, hw.software.row_fold)
-    if height > MAX_EXTENT:
+    if height > MAX_DIMENSION:
         width = next(
-            w for w in range(ceil_div(height * width, MAX_EXTENT), height + 1) if height * width % w == 0
+            w for w in range(ceil_div(height * width, MAX_DIMENSION), height + 1) if height * width % w == 0
         )
         height = pixels * CHANNELS // width
     merged = CHANNELS if width % CHANNELS == 0 else 1
@@ -67,7 +66,7 @@ def _ones(
     k16 = round_up(length, CHANNELS)
     in_dist, out_dist = row_split(value, height, tiles), row_split(out, height, tiles)
     rows = even(height, tiles) if not in_dist.whole else (height,) * tiles
-    weights = Value(-1, (CHANNELS, k16), constant=True)
+    weights = Value(ADDED_CONSTANT, (CHANNELS, k16), constant=True)
     in_bytes = in_dist.elements(0, value.elements) * value.bits // 8
     fixed = CHANNELS * (k16 * 2 + TABLE_BYTES)
     out_bytes = rows[0] * width * CHANNELS * 2
@@ -98,11 +97,11 @@ def plan_widen(node: Node, hw: Hardware, value: Value, target: Value) -> Plan:
     tiles, out_channels = hw.tiles, CHANNELS * CHANNELS
     in_dist, out_dist = row_split(value, height, tiles), row_split(target, height, tiles)
     rows = even(height, tiles) if not in_dist.whole else (height,) * tiles
-    weights = Value(-1, (out_channels, CHANNELS), constant=True)
+    weights = Value(ADDED_CONSTANT, (out_channels, CHANNELS), constant=True)
     in_bytes, out_bytes = in_dist.elements(0, value.elements) * 2, out_dist.elements(0, target.elements) * 2
     tall = width == 1 and height > tiles
     if tall:
-        slices = fit(hw, in_bytes, out_bytes, rows[0], ahead=False, least=ceil_div(height, MAX_EXTENT))
+        slices = fit(hw, in_bytes, out_bytes, rows[0], ahead=False, least=ceil_div(height, MAX_DIMENSION))
     else:
         slices = fit_chain(hw, in_bytes + out_bytes, width)
     mode = choose_mode(height, width, out_channels, hw)

@@ -8,7 +8,7 @@ from npusim.costs.dpu import choose_mode
 from npusim.lowering.ir.convolution import fused_constant
 from npusim.lowering.ir.plan import Load, Plan, slice_part
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import Value, ceil_div, even
+from npusim.lowering.ir.values import ADDED_CONSTANT, Value, ceil_div, even
 from npusim.lowering.plans.dpu.images import assemble, fit, row_split
 from npusim.lowering.plans.dpu.pool_chain import Chain, Stages, factor, split_stages
 from npusim.lowering.plans.dpu.reduce_conv import WIDENING_SKIPS
@@ -30,7 +30,9 @@ def plan_widened(chain: Chain, value: Value, out: Value) -> Plan:
     slices = fit(hw, in_bytes, in_bytes * CHANNELS + results, units, equal=not chain.across)
     columns = ceil_div(chain.width, CHANNELS * (1 if chain.across else slices))
     mode = choose_mode(chain.height, columns, CHANNELS * CHANNELS, hw)
-    sparse = Value(-1, (CHANNELS * CHANNELS, CHANNELS // 2), constant=True)  # 8,448 B a slice in the traces
+    sparse = Value(
+        ADDED_CONSTANT, (CHANNELS * CHANNELS, CHANNELS // 2), constant=True
+    )  # 8,448 B a slice in the traces
 
     def works(tile: int, index: int) -> Iterable[Work]:
         own = slice_part(rows[tile], slices, index) if chain.across else rows[tile]

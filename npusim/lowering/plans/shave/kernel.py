@@ -11,15 +11,13 @@ from npusim.lowering.ir.nodes import Node, Unary
 from npusim.lowering.ir.plan import ALL_TILES, Load, Plan, Slice, Store, load_value, odd_halves, transfer
 from npusim.lowering.ir.shapes import C, H, N, Shape, W, four
 from npusim.lowering.ir.tiling import Part, Tiling, operand_part
-from npusim.lowering.ir.values import Dist, Value, ceil_div
+from npusim.lowering.ir.values import ADDED_CONSTANT, Dist, Value, ceil_div
 from npusim.lowering.split.shave import share
 from npusim.lowering.tile.shave import needed_elements, slice_to_fit
 from npusim.program.work import DmaWork, ShaveWork, Work
 
 #: Bits of a wide float; nothing else that a kernel writes to DDR is so wide.
 FP32 = 32
-#: Storage of constants that the compiler adds itself (the gamma of an RMS norm, the ones of a reciprocal).
-ADDED_CONSTANT = -1
 
 
 def plan_shave(node: Node, hw: Hardware, name: str, hint: Dist | None = None, granule: int = 1) -> Plan:
