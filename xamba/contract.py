@@ -4,7 +4,7 @@
 
 Of every axis of the product, both factors, one of them or neither has more than one element: the summed axes are those
 of the MatMul's sum, shared ones make its batch, those of one factor its rows, those of the other its columns. Mamba-2's
-scores of one chunk are 201 million products of 25 thousand numbers (facts/xamba.md section 3).
+scores of one chunk are 201 million products of 25 thousand numbers (evidence/xamba.md#3).
 """
 
 from __future__ import annotations

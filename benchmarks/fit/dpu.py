@@ -59,7 +59,7 @@ class RowFit:
 
 def row_key(work: DpuWork, platform: str) -> str:
     """The row that a fit makes for this work: without channels, and with a class for kernels 3 wide on 5010 alone,
-    whose depth-wise engine has a fast path for them (facts/npu_hardware.md 2)."""
+    whose depth-wise engine has a fast path for them (evidence/hardware.md#2)."""
     if work.kind == "conv":
         return dpu.conv_keys(work)[0]
     keys = dpu.cell_keys(work, work.out_channels)

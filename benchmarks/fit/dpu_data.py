@@ -1,8 +1,8 @@
 """What the DPU tables are fitted to and judged by: DPU workloads with the cycles that Intel's cost model gives them.
 
 Three sources: vendor schedules (per variant), the answers of its networks on grids of shapes, and random shapes priced
-by the rows of facts/vendor_costs.csv. The last two are read from a folder of cost tables that the project does not
-carry; schedules alone are enough to judge.
+by rows that were fitted to them (evidence/costs.md#4.3). The last two are read from a folder of cost tables that the
+project does not carry; schedules alone are enough to judge.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from npusim.costs import dpu
 from npusim.hardware.schema import Hardware
 from npusim.program.work import DpuKind, DpuWork, MpeMode
 
-#: Rows of the cost tables that speak for a platform's estimator (facts/vendor_costs.md 4.1: 3720 and 4000 share one).
+#: Rows of the cost tables that speak for a platform's estimator (evidence/costs.md#4.1: 3720 and 4000 share one).
 TABLE_OF_PLATFORM: Mapping[str, str] = {"3720": "VPU_2_7", "4000": "VPU_2_7", "5010": "NPU_5_0"}
 _BITS = {"FLOAT16": 16, "UINT8": 8}
 _KINDS: Mapping[str, DpuKind] = {
@@ -214,7 +214,7 @@ def _eltwise_grid(rows: Iterable[Mapping[str, str]]) -> Iterator[tuple[DpuWork, 
 
 
 def _published(path: Path, platform: str) -> dict[str, dict[str, float]]:
-    """Rows of facts/vendor_costs.csv of a platform's DPU: name to term to value."""
+    """Rows of vendor_costs.csv of a platform's DPU: name to term to value."""
     found: dict[str, dict[str, float]] = {}
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
@@ -226,7 +226,7 @@ def _published(path: Path, platform: str) -> dict[str, dict[str, float]]:
 def _random_convs(
     published: Mapping[str, Mapping[str, float]], hw: Hardware, generator: np.random.Generator
 ) -> Iterator[tuple[DpuWork, float]]:
-    """Shapes that fill at most a tile's CMX, priced by the published seven terms (facts/vendor_costs.md 4.3)."""
+    """Shapes that fill at most a tile's CMX, priced by the published seven terms (evidence/costs.md#4.3)."""
     widths = {"W1": (1, 2), "W4": (3, 4, 4, 4, 5), "W8": (6, 7, 8, 8, 10)}
     for width_class in ("W1", "W4", "W8", "img1", "img3"):
         for dtype, bits in _BITS.items():
@@ -271,7 +271,7 @@ def _seven_terms(work: DpuWork, row: Mapping[str, float], hw: Hardware) -> float
 def _random_pools(
     published: Mapping[str, Mapping[str, float]], generator: np.random.Generator
 ) -> Iterator[tuple[DpuWork, float]]:
-    """Shapes priced by the published rows ``a + b*cells`` (facts/vendor_costs.md 4.4)."""
+    """Shapes priced by the published rows ``a + b*cells`` (evidence/costs.md#4.4)."""
     for name, row in published.items():
         match = _POOL_ROW.fullmatch(name)
         if match is None or not {"a", "b"} <= row.keys():

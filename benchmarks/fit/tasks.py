@@ -78,7 +78,7 @@ def _dpu(path: Path) -> Iterator[_Sample]:
 
 def _dpu_work(row: Mapping[str, str]) -> DpuWork:
     """One workload of the table, on one tile. Sparse weights count as dense: 12.8 % of zeros were measured to save
-    nothing (facts/npu_hardware.md 2)."""
+    nothing (evidence/hardware.md#2)."""
     kind = _KINDS[row["op"]]
     mode: MpeMode = {"CUBOID_16x16": "16x16", "CUBOID_8x16": "8x16", "CUBOID_4x16": "4x16"}[row["mode"]]  # type: ignore[assignment]
     return DpuWork(

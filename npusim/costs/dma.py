@@ -1,6 +1,6 @@
 """What one transfer costs: start-up and DDR latency, then bytes at the rate of its path.
 
-Model: facts/vendor_costs.md section 2 (exact for Intel's estimator) and facts/npu_hardware.md section 3.3 (the same
+Model: evidence/costs.md#2 (exact for Intel's estimator) and evidence/hardware.md#3.3 (the same
 form fitted to Intel's silicon figures).
 """
 

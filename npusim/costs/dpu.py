@@ -1,7 +1,7 @@
 """What one DPU task costs: MAC-array cells, scratchpad reads, stencils and output drain.
 
 The MAC array computes cells of 4x4 output pixels by 16 output channels; a stencil (MPE mode) groups cells that share
-what is read from CMX. Formulas: facts/npu_hardware.md section 3.2 and facts/vendor_costs.md sections 4.3 and 4.4; the
+what is read from CMX. Formulas: evidence/hardware.md#3.2 and evidence/costs.md#4.3, #4.4; the
 coefficients stand in the hardware file.
 """
 
@@ -268,7 +268,7 @@ def _kernel_classes(work: DpuWork) -> tuple[str, ...]:
 
 def _type(work: DpuWork) -> Literal["int8", "fp16"]:
     """The rows that price a task: 8-bit floats cost what 8-bit integers do, but in eltwise what FP16 does (the comment
-    on types in dpu_types.h of npu-nn-cost-model, facts/npu_hardware.md 1)."""
+    on types in dpu_types.h of npu-nn-cost-model, evidence/hardware.md#1)."""
     return "int8" if work.in_bits <= 8 and not (work.fp8 and work.kind == "eltwise") else "fp16"
 
 

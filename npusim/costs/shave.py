@@ -29,7 +29,7 @@ def row(kernel: str, hw: Hardware, allow_guess: bool = False) -> Kernel:
 
 
 def cycles(work: ShaveWork, hw: Hardware, allow_guess: bool = False) -> float:
-    """VPU cycles of one call: ``startup_cycles + counted / per_cycle`` (facts/vendor_costs.md section 3)."""
+    """VPU cycles of one call: ``startup_cycles + counted / per_cycle`` (evidence/costs.md#3)."""
     kernel = row(work.kernel, hw, allow_guess)
     if kernel.per_cycle is None:
         return kernel.startup_cycles

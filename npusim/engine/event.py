@@ -4,7 +4,7 @@ What happens, and nothing else:
 
 - Every queue is an in-order FIFO with one or more servers. Its head task waits for a free server and for all its
   barriers; those behind it wait too, even if a server is idle. The server that has been free for longest takes it
-  (the lowest-numbered of equals). facts/npu_hardware.md 5.4, facts/vendor_costs.md 5.
+  (the lowest-numbered of equals). evidence/hardware.md#5.4, evidence/costs.md#5.
 - A barrier is released when all its producers have ended. Barriers, dispatch and descriptors cost nothing.
 - A task lasts ``duration_us``. Where DDR is contended, a transfer with ``ddr_bytes`` first waits out its latency and
   then flows at its max-min fair share of ``ddr_gbps``, recomputed whenever a flow arrives or departs.

@@ -10,7 +10,7 @@ from npusim.hardware.nodes import Node
 from npusim.hardware.schema import Hardware
 
 _RATIO_TOLERANCE = 0.02
-#: Activations that the PPE applies without a look-up table (facts/npu_hardware.md section 2).
+#: Activations that the PPE applies without a look-up table (evidence/hardware.md#2).
 _WITHOUT_TABLE = {"relu", "clamp", "clampany", "leakyrelu", "prelu"}
 
 

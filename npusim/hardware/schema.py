@@ -88,7 +88,7 @@ class MacsPerCycle(Section):
 
 
 class ConvCost(Section):
-    """One row of the additive conv model (facts/vendor_costs.md 4.3, refitted): DPU cycles of one workload.
+    """One row of the additive conv model (evidence/costs.md#4.3, refitted): DPU cycles of one workload.
 
     ``c0 + c_mac*mac + c_deep*deep + c_drain*max(mac, D*cells)
     + (c_act*act + c_wt*wt + c_weights*weights + c_out*out)/100
@@ -113,7 +113,7 @@ class CellCost(Section):
 
     ``startup_cycles + granules*(granule_cycles + granule_tap_cycles*taps + cells*(cell_cycles + tap_cycles*taps))``:
     granules of 32 bytes of channels (16 channels where the kernel is 1x1), cells of 4x4 output pixels, taps of the
-    kernel (facts/npu_hardware.md 3.2).
+    kernel (evidence/hardware.md#3.2).
     """
 
     startup_cycles: NonNegative
@@ -276,7 +276,7 @@ class Dma(Section):
     """What the four kinds of transfer cost."""
     counting: Literal["bytes", "elements"] = "bytes"
     """``bytes``: what is moved is what is charged. ``elements``: as Intel's estimator counts (2 bytes for every
-    element that is wider or narrower than 8 bits, whole tables for gathers; facts/vendor_costs.md section 2)."""
+    element that is wider or narrower than 8 bits, whole tables for gathers; evidence/costs.md#2)."""
     convert_bytes: Count = 2
     """Bytes charged for an element that is converted from f32 on the way, with ``counting: elements``."""
     provenance: Provenance = "fitted"

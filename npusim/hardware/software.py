@@ -15,7 +15,7 @@ Activation = Literal[
 
 
 class Fetch(Section):
-    """How task descriptors reach the NPU before they run (facts/vendor_costs.md section 5)."""
+    """How task descriptors reach the NPU before they run (evidence/costs.md#5)."""
 
     us: NonNegative
     """Duration of one fetch transfer, µs."""

@@ -164,7 +164,7 @@ def test_a_scale_goes_on_a_chain_only_directly_behind_it(tmp_path: Path, apart: 
         pytest.param(Demand(768, 578, 384, 64, 48), True, False, Cut(rows=4), id="mamba2-130m_l1_t256 out"),
         pytest.param(Demand(2, 1300, 7, 1, 210), True, False, Cut(channels=3), id="matmul_m1_k768_n3352"),
         pytest.param(
-            Demand(200, 3220, 800, 20, 320), True, False, Cut(channels=10), id="facts 3.2: 80x1280x5120"
+            Demand(200, 3220, 800, 20, 320), True, False, Cut(channels=10), id="evidence 3.2: 80x1280x5120"
         ),
         pytest.param(Demand(192, 288, 24, 8, 12), True, False, Cut(), id="fits"),
     ],

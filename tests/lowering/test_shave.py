@@ -120,7 +120,7 @@ def _masked(x: ov.Node) -> ov.Node:
 
 @pytest.mark.parametrize("tiles", [1, 2, 3, 4, 6])
 def test_exp_behind_a_batched_select_is_repeated_on_every_tile(tmp_path: Path, tiles: int) -> None:
-    """mamba2-130m: 1,156 us at any number of tiles (facts/vendor_lowering.md 2.4)."""
+    """mamba2-130m: 1,156 us at any number of tiles (evidence/lowering.md#2.4)."""
     program = _program(tmp_path, _masked, ((1, 24, 1, 256, 256),), "4000", tiles)
     exp = {e: n for (kernel, e), n in _kernels(program).items() if kernel == "exp"}
     assert exp == {159744: 2 * tiles, 156672: 8 * tiles}

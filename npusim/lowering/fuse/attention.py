@@ -1,4 +1,4 @@
-"""Attention whose query, key and value are projections of one input: cut per head (facts/vendor_lowering.md 1.5, 6.3).
+"""Attention whose query, key and value are projections of one input: cut per head (evidence/lowering.md#1.5, #6.3).
 
 The compiler computes all keys first, head by head, and then for every head its query, Q K^T, the softmax (while the
 value is projected) and P V, so that no score matrix is larger than one head's.
@@ -15,7 +15,7 @@ from npusim.lowering.ir.optypes import RESHAPES
 from npusim.lowering.ir.values import Value
 from npusim.lowering.rewrite.patterns import Index
 
-#: Longest sequence that is cut per head: 64 and 128 are, 300 is not (facts/vendor_lowering.md 1.5).
+#: Longest sequence that is cut per head: 64 and 128 are, 300 is not (evidence/lowering.md#1.5).
 MOST_ROWS = 128
 #: Scores, their softmax and what it weighs are FP16 (bert-base_s128_int8 on 4000: Q K^T reads 8 bits and writes 16).
 FLOAT_BITS = 16

@@ -36,7 +36,7 @@ QUANTISED_CHANNELS = 4
 
 def unary(fuser: Fuser, op: Op) -> None:
     """An activation function, or a kernel along an axis: applied behind the DPU op before where the PPE can. A PRelu
-    with one slope is a LeakyRelu (facts 1.4, own 8/8)."""
+    with one slope is a LeakyRelu (evidence/lowering.md#1.4)."""
     source = op.inputs[0]
     value = fuser.moved(fuser.values[source], op)
     one_slope = op.type == "PRelu" and fuser.values[op.inputs[1]].elements == 1
@@ -84,7 +84,7 @@ def group(fuser: Fuser, match: Match) -> Node:
 
 def convert(fuser: Fuser, op: Op) -> None:
     """A change of type: free between floating types inside the model (it is part of a load or store), a copy where
-    an input becomes an output, a SHAVE kernel between others (facts 1.2, 1.4)."""
+    an input becomes an output, a SHAVE kernel between others (evidence/lowering.md#1.2.32, #1.4)."""
     value = fuser.values[op.inputs[0]]
     out = replace(fuser.fresh(op), order=value.order)
     if value.bits != out.bits:
@@ -156,7 +156,7 @@ def eltwise(fuser: Fuser, op: Op) -> None:
 
 def select(fuser: Fuser, op: Op) -> None:
     """Select: a Multiply-like kernel of two operands where a constant mask clears a broadcast value, else a
-    kernel of three. A mask that is computed is converted to FP16 first (facts 1.2)."""
+    kernel of three. A mask that is computed is converted to FP16 first (evidence/lowering.md#1.2.33)."""
     shape = fuser.shape(op)
     mask, first, second = (padded(v, len(shape)) for v in fuser.operands(op))
     size = prod(shape)

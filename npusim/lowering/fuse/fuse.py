@@ -124,8 +124,8 @@ def _writes_wide(node: Node) -> bool:
 
 
 def _result(fuser: Fuser, id: int, value: Value) -> Value:
-    """A result whose interface is FP32 is converted by a SHAVE kernel of its own (facts 1.6, 43 public traces), or
-    written so by the DPU."""
+    """A result whose interface is FP32 is converted by a SHAVE kernel of its own (evidence/lowering.md#1.6, 43 public
+    traces), or written so by the DPU."""
     tensor = fuser.graph.tensors[id]
     if BITS[tensor.stored_dtype] != 32 or value.bits != 16 or tensor.dtype != "f16":
         return value

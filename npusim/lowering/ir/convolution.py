@@ -12,12 +12,12 @@ from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Dist, Value, ceil_div, even, round_up
 from npusim.program.work import DmaWork, DpuWork, MpeMode
 
-#: Bytes of weight table per output channel (facts/npu_hardware.md section 2).
+#: Bytes of weight table per output channel (evidence/hardware.md#2).
 TABLE_BYTES = 16
 
 
 def fold_rows(m: int, width: int) -> tuple[int, int]:
-    """The rows M of a MatMul as the H x W of a 1x1 convolution (facts/vendor_lowering.md 2.1)."""
+    """The rows M of a MatMul as the H x W of a 1x1 convolution (evidence/lowering.md#2.1)."""
     if m <= 7:
         return m, 1
     for w in (width, 4):
@@ -48,7 +48,7 @@ def is_stem(node: Product) -> bool:
 
 def folded(node: Conv, window: Window) -> Conv:
     """A stem with groups of 16 pixels of a row as its input channels and those of 16 / stride pixels as its output
-    channels (facts 1.2: 7x7 stride 2 over 3 channels becomes 7x3 over 48, 64 channels become 512)."""
+    channels (evidence/lowering.md#1.2.8: 7x7 stride 2 over 3 channels becomes 7x3 over 48, 64 channels become 512)."""
     (height, width), stride, pads = window.kernel, window.stride, window.pads
     if stride[1] == 1:
         return node

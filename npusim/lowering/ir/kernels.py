@@ -42,8 +42,9 @@ class ShaveKernel:
     """What no tile or SHAVE has a part of: that axis, or the last dimension."""
 
     axes: tuple[int, ...] = CH
-    """The axes that the tiles may share (facts 2.4, its group A are those with rows in front). Where channels come
-    first and there is only one, rows do; W comes last of all, where nothing else has an even share for every tile."""
+    """The axes that the tiles may share (evidence/lowering.md#2.4, its group A are those with rows in front). Where
+    channels come first and there is only one, rows do; W comes last of all, where nothing else has an even share for
+    every tile."""
     columns: bool = False
     """The tiles may share W where the kernel runs along H."""
     granules: bool = False

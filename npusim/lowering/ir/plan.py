@@ -74,7 +74,8 @@ class Plan:
     ahead: int = 0
     """How many of its slices are loaded ahead of the one that computes; 0: as ``software.prefetch_slices`` says."""
     chain: int = -1
-    """Plans of equal slice counts with the same number run slice by slice together (vertical fusion, facts 4.3)."""
+    """Plans of equal slice counts with the same number run slice by slice together (vertical fusion,
+    evidence/lowering.md#4.3)."""
     ddr_moves: list[tuple[int, DmaWork]] = field(default_factory=list)
     """DDR to DDR copies: (operand, transfer)."""
     op: int = -1
@@ -105,7 +106,7 @@ def cmx_capacity(hw: Hardware) -> int:
 def counted(elements: int, bits: int, hw: Hardware) -> int:
     """Bytes that a transfer of so many elements is charged for.
 
-    Intel's estimator takes 2 bytes for every element that is not of 8 bits (facts/vendor_costs.md section 2).
+    Intel's estimator takes 2 bytes for every element that is not of 8 bits (evidence/costs.md#2).
     """
     if hw.dma.counting == "elements":
         return elements * (1 if bits == 8 else 2)
@@ -144,8 +145,8 @@ def operand_loads(
 
 
 def odd_halves(items: list[_Transfer], hw: Hardware) -> list[_Transfer]:
-    """Transfers of one operand, one a tile: the odd one out is cut over the engines, whatever its size (facts 3.1;
-    every such transfer on 3 tiles of 4000 and 5010, from 8 B on)."""
+    """Transfers of one operand, one a tile: the odd one out is cut over the engines, whatever its size
+    (evidence/lowering.md#3.1; every such transfer on 3 tiles of 4000 and 5010, from 8 B on)."""
     engines = hw.dma.engines
     if len(items) < 2 or len(items) % engines != 1 or engines < 2:
         return items

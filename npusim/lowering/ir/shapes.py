@@ -13,7 +13,7 @@ N, C, H, W = range(4)
 FLAT_GRANULE = 16
 #: Channels that the DPU works on at once; output and input channels are padded to it.
 CHANNELS = CELL_CHANNELS
-#: Largest dimension of a DPU tensor (facts/npu_hardware.md section 1).
+#: Largest dimension of a DPU tensor (evidence/hardware.md#1).
 MAX_DIMENSION = 8192
 
 

@@ -1,7 +1,7 @@
 """How a SHAVE kernel cuts its tensors: over the tiles, over the SHAVEs of a tile, and in slices that fit CMX.
 
 Shapes are the output's four dimensions in memory order, and an operand's aligned with them (1 where it is broadcast).
-The rules were read off facts/vendor_lowering.md 2.4 and 3.2 and the public traces of 4000, 3720 and 5010.
+The rules were read off evidence/lowering.md#2.4 and #3.2 and the public traces of 4000, 3720 and 5010.
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ def round_up(a: int, b: int) -> int:
 
 
 def canonical4(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """A shape of any rank as NCHW (facts/vendor_lowering.md 1.1): short ones padded in front, long ones without unit
+    """A shape of any rank as NCHW (evidence/lowering.md#1.1): short ones padded in front, long ones without unit
     dimensions and, if still too long, with their leading dimensions merged."""
     if len(shape) > 4:
         shape = tuple(d for d in shape if d != 1) or (1,)

@@ -1,4 +1,4 @@
-"""Plans cut together with the sliced convolution before them (vertical fusion, facts/vendor_lowering.md 4.3).
+"""Plans cut together with the sliced convolution before them (vertical fusion, evidence/lowering.md#4.3).
 
 While a SHAVE kernel works on slice i from CMX, the DPU computes slice i+1 and the weights of slice i+2 are loaded
 (chain_ffn256, chain_4matmul_swish on 4000 and 3720, the FFN of bert-base).

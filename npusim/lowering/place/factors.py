@@ -22,8 +22,8 @@ def is_row_product(node: Node) -> bool:
 
 
 def channel_factor(node: Node, hw: Hardware) -> int | None:
-    """The axis of a product with a computed [1, C, 1, 1], [1, M, 1] or [1, 1, K] (facts 1.2, own 4/4); on 5010
-    [1, 1, 1, W] too (facts 7)."""
+    """The axis of a product with a computed [1, C, 1, 1], [1, M, 1] or [1, 1, K] (evidence/lowering.md#1.2.15); on 5010
+    [1, 1, 1, W] too (evidence/lowering.md#7)."""
     shape = node.output.shape
     small = [v for v in node.inputs if v.elements < node.output.elements]
     if len(small) != 1 or small[0].constant or len(shape) not in (3, 4) or shape[0] != 1:
@@ -53,8 +53,8 @@ def has_row_factor(node: Node, hw: Hardware) -> bool:
 
 
 def is_channel_vector(value: Value, whole: Value) -> bool:
-    """A scalar, [1, C, 1, 1] or [1, M, 1] beside something larger: the SHAVE adds it as it is (facts 1.2, own 3/3,
-    add_i on three platforms); everything else is expanded first."""
+    """A scalar, [1, C, 1, 1] or [1, M, 1] beside something larger: the SHAVE adds it as it is
+    (evidence/lowering.md#1.2.11, add_i on three platforms); everything else is expanded first."""
     shape = value.shape
     ranked = len(shape) == len(whole.shape) and len(shape) in (3, 4)
     return value.elements == 1 or (ranked and value.elements == shape[1] < whole.elements)

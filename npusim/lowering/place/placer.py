@@ -1,4 +1,4 @@
-"""Placement: which engine runs a node, and with which plan (facts/vendor_lowering.md section 1.2)."""
+"""Placement: which engine runs a node, and with which plan (evidence/lowering.md#1.2)."""
 
 from __future__ import annotations
 
@@ -379,7 +379,7 @@ class Placer:
         return replace(plan, node=node, inputs=[node.inputs[0]], in_dists=in_dists, output=node.output)
 
     def _reduce_min(self, node: Reduce) -> list[Plan]:
-        """Negation on SHAVE, a chain of max-pools, negation (facts/vendor_lowering.md 1.2, own 8/8)."""
+        """Negation on SHAVE, a chain of max-pools, negation (evidence/lowering.md#1.2.26)."""
         negated = replace(node, output=self.fresh(node.inputs[0]))
         largest = replace(node, inputs=(negated.output,), output=self.fresh(node.output), by="max")
         back = replace(node, inputs=(largest.output,))
@@ -543,7 +543,7 @@ class Placer:
         return plans
 
     def _reciprocal(self, node: Eltwise) -> list[Plan]:
-        """x / y with y broadcast: 1 / y on the small operand, then a Multiply (facts 1.2, public 2/2, own 7/7)."""
+        """x / y with y broadcast: 1 / y on the small operand, then a Multiply (evidence/lowering.md#1.2.18)."""
         dividend, divisor = node.inputs
         ones = replace(divisor, storage=ADDED_CONSTANT, constant=True, partial=False, bits=16, stored_bits=16)
         inverse = self.fresh(divisor)

@@ -1,4 +1,4 @@
-"""Graph to Graph before fusion: slices moved up to where they save work (facts/vendor_lowering.md 1.4)."""
+"""Graph to Graph before fusion: slices moved up to where they save work (evidence/lowering.md#1.4)."""
 
 from __future__ import annotations
 

@@ -207,8 +207,9 @@ class Emitter:
 
     def dma(self, batch: list[Transfer]) -> None:
         """Append transfers: each on its engine, or the one that can start it first. One is cut over the engines where
-        it is long, they are level, and what comes behind it in the batch is less than half of it (facts 3.1; the
-        activation of a slice of rows that is split over channels, before its four tables: matmul 784 x 1280 x 256)."""
+        it is long, they are level, and what comes behind it in the batch is less than half of it
+        (evidence/lowering.md#3.1; the activation of a slice of rows that is split over channels, before its four
+        tables: matmul 784 x 1280 x 256)."""
         known: tuple[int, ...] | None = None
         ready = 0.0
         behind = sum(self.costs[self.number(item[0])] for item in batch)

@@ -1,4 +1,4 @@
-"""Fetches: the transfers that bring task descriptors to the NPU before the tasks run (facts/vendor_costs.md 5)."""
+"""Fetches: the transfers that bring task descriptors to the NPU before the tasks run (evidence/costs.md#5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Residency: which results stay in CMX for their readers, and which go through DDR (facts/vendor_lowering.md 4)."""
+"""Residency: which results stay in CMX for their readers, and which go through DDR (evidence/lowering.md#4)."""
 
 from __future__ import annotations
 
@@ -140,8 +140,9 @@ def _on_shave(plan: Plan) -> bool:
 
 
 def _permutes(plan: Plan) -> bool:
-    """Whether a plan is a permuting pool, which reads what a SHAVE kernel has made from DDR (facts 4.2; Mul_1 and Mul_7
-    of Mamba-2, 21 of 21 on 4000 and 5010). A channels-last product is found in CMX by the change of its layout."""
+    """Whether a plan is a permuting pool, which reads what a SHAVE kernel has made from DDR (evidence/lowering.md#4.2;
+    Mul_1 and Mul_7 of Mamba-2, 21 of 21 on 4000 and 5010). A channels-last product is found in CMX by the change of its
+    layout."""
     return isinstance(plan.node, Transpose) and not plan.node.reorder
 
 

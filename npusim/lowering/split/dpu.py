@@ -2,7 +2,7 @@
 
 The compiler compares what its cost network says for each; here the hardware file's own DPU cost stands for the
 network.
-Evidence: 62 distinct convolutions of the reference traces (facts/vendor_lowering.md 2.2).
+Evidence: 62 distinct convolutions of the reference traces (evidence/lowering.md#2.2).
 """
 
 from __future__ import annotations
@@ -201,6 +201,7 @@ def choose_alone(node: Product, hw: Hardware, behind: Behind = NOTHING) -> Split
 
 
 def depthwise_split(node: Depthwise, hw: Hardware) -> Split:
-    """The split of a depth-wise convolution: channels where every tile gets whole granules, else rows (facts 2.2)."""
+    """The split of a depth-wise convolution: channels where every tile gets whole granules, else rows
+    (evidence/lowering.md#2.2)."""
     channels = round_up(node.output.shape[1], CHANNELS)
     return "channels" if channels % (CHANNELS * hw.tiles) == 0 else "rows"

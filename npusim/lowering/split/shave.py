@@ -191,8 +191,8 @@ def _shaves(kernel: ShaveKernel, elements: int, hw: Hardware) -> int:
 
 
 def _repeated(shape: Shape, batch: int, hw: Hardware) -> Tiling:
-    """A unary kernel behind a Select over a batch: every tile does all of it, the SHAVEs share the batch (facts 2.4;
-    1,156 us of mamba2-130m_l1_t4 at any number of tiles). The rows are sliced."""
+    """A unary kernel behind a Select over a batch: every tile does all of it, the SHAVEs share the batch
+    (evidence/lowering.md#2.4; 1,156 us of mamba2-130m_l1_t4 at any number of tiles). The rows are sliced."""
     inner = shape[W]
     rows = shape[H]
     channels = prod(shape) // (batch * rows * inner)

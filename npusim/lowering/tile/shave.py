@@ -23,8 +23,8 @@ def slice_to_fit(
     output: Value,
     hw: Hardware,
 ) -> Tiling:
-    """The tiling in as few slices as fit CMX (facts 3.2): one whose operands and result fit beside each other, or, for
-    kernels that the compiler pipelines, slices of which two fit."""
+    """The tiling in as few slices as fit CMX (evidence/lowering.md#3.2): one whose operands and result fit beside each
+    other, or, for kernels that the compiler pipelines, slices of which two fit."""
     capacity = cmx_capacity(hw)
     pipelined = kernel.name in hw.software.pipelined_kernels
     if _footprint(tiling, kernel, operands, output, hw.tiles, True) <= capacity:

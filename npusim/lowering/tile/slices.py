@@ -1,8 +1,8 @@
-"""Into how many slices a convolution is cut, and along which axes (facts/vendor_lowering.md 3.2).
+"""Into how many slices a convolution is cut, and along which axes (evidence/lowering.md#3.2).
 
 Evidence: the 60 sliced convolutions of the reference traces on 4000 and 23 on 3720 and 5010, and the 24
-examples of facts 3.2. The compiler cuts an op that does not fit CMX, or whose weights are large, so that two
-slices are resident at once and the transfers of one hide behind the computes of the other.
+examples of evidence/lowering.md#3.2. The compiler cuts an op that does not fit CMX, or whose weights are large, so that
+two slices are resident at once and the transfers of one hide behind the computes of the other.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ LARGE_WEIGHTS = 0.25
 #: Share of CMX that the weights of two resident slices may take (1030 KiB of 1439 are taken, 1152 refused).
 WEIGHTS_SHARE = 0.75
 #: Room for a second activation is made at the cost of up to so many times the slices: rows split over the tiles
-#: (4 times taken on 5010, 6 times refused on 3720), channels split (1.25 taken, 2 refused: facts 3.2).
+#: (4 times taken on 5010, 6 times refused on 3720), channels split (1.25 taken, 2 refused: evidence/lowering.md#3.2).
 ROOM_PATIENCE = {"rows": 5.0, "channels": 1.5}
 #: Equal slices are taken unless they are more than so many times the fewest that fit (3143 granules of a vocabulary of
-#: 50,280 have the divisors 1, 7 and 449; 661 granules are cut in 221 slices of three: facts 3.2).
+#: 50,280 have the divisors 1, 7 and 449; 661 granules are cut in 221 slices of three: evidence/lowering.md#3.2).
 UNEQUAL_PATIENCE = 2
 #: Most slices that an op is cut into for the sake of pipelining alone, although it fits in one.
 PIPELINE_LIMIT = 3
 #: Rows of pixels that the DPU works on at once: slices of fewer leave a part of it idle, and weights that come in parts
-#: for slices of as many cost less. All row slices of the reference have 8 rows or more (facts 3.2).
+#: for slices of as many cost less. All row slices of the reference have 8 rows or more (evidence/lowering.md#3.2).
 GRID_ROWS = 4
 #: A step between slice counts that leave equal slices above which the compiler takes unequal ones: 661 units are cut in
-#: 221 of 3 (facts 3.2). The bound itself is a guess between 3 (15 and 5 x 3 are kept) and 661.
+#: 221 of 3 (evidence/lowering.md#3.2). The bound itself is a guess between 3 (15 and 5 x 3 are kept) and 661.
 DIVISOR_GAP = 6
 
 

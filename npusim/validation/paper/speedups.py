@@ -45,7 +45,7 @@ class Claim:
         return f"{self.workload}, 1 layer, {tokens}, FP16, no LM head, --hw {HARDWARE}{options}"
 
 
-#: The figures and what each is of: facts/xamba.md section 2, from the abstracts of v1 to v4 and a summary of v3.
+#: The figures and what each is of: evidence/xamba.md#2, from the abstracts of v1 to v4 and a summary of v3.
 CLAIMS = (
     Claim("CumBA", "cumba", 2.7),
     Claim("ReduBA", "reduba", 1.2),

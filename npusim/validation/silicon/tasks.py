@@ -14,7 +14,7 @@ from functools import cache
 from npusim.hardware import Hardware, load_hardware
 from npusim.validation.silicon.measurements import PACKAGED
 
-#: Silicon file, and VPU clock of the reference transfers (MHz, facts/npu_hardware.md 3.3), by the tables' device.
+#: Silicon file, and VPU clock of the reference transfers (MHz, evidence/hardware.md#3.3), by the tables' device.
 SILICON_OF = {"VPU_4_0": ("lunarlake.yaml", 971.0), "VPU_2_7": ("meteorlake.yaml", 975.0)}
 FILE = PACKAGED / "tasks.csv"
 

@@ -122,8 +122,8 @@ def _fits(extent: int, slices: int, line: int, fixed: int, capacity: int) -> boo
 
 def plan_gather(node: Node, hw: Hardware) -> Plan:
     """Rows picked by index: the indices are made ready by a SHAVE kernel, then one gather transfer brings the rows, or
-    a SHAVE kernel copies them (facts 1.2, 7). Rows longer than a gather can carry are brought in parts, side by side on
-    the engines where all fit (2,560 channels on 4000 and 5010: 6 of 6)."""
+    a SHAVE kernel copies them (evidence/lowering.md#1.2.31, #7). Rows longer than a gather can carry are brought in
+    parts, side by side on the engines where all fit (2,560 channels on 4000 and 5010: 6 of 6)."""
     data, indices = node.inputs[:2]
     output = node.output
     row = ceil_div(output.bytes, max(indices.elements, 1))
@@ -150,9 +150,10 @@ def plan_gather(node: Node, hw: Hardware) -> Plan:
 def _gather(
     data: Value, indices: Value, output: Value, elements: int, parts: int, loads: list[Load], hw: Hardware
 ) -> list[tuple[int, Work]]:
-    """What brings ``elements`` of the rows. Intel's estimator charges a transfer for the whole table (facts 1.3), which
-    is converted when the model is compiled, 8-bit weights too (bert int8 on 4 and 6 tiles: 958 µs, as in FP16). A SHAVE
-    reads the table in CMX where it fits, else from DDR (mamba-130m and bert on 3720)."""
+    """What brings ``elements`` of the rows. Intel's estimator charges a transfer for the whole table
+    (evidence/lowering.md#1.3), which is converted when the model is compiled, 8-bit weights too (bert int8 on 4 and 6
+    tiles: 958 µs, as in FP16). A SHAVE reads the table in CMX where it fits, else from DDR (mamba-130m and bert on
+    3720)."""
     index = ShaveWork("convert", indices.elements, indices.elements * 4, indices.elements * 12)
     size = ceil_div(elements * data.bits, 8)
     if hw.software.dma_gather:
@@ -171,7 +172,7 @@ def _gather(
 
 
 def plan_convert(node: Node, hw: Hardware) -> Plan:
-    """A change of floating type by itself: a converting copy DDR to DDR (facts 1.2)."""
+    """A change of floating type by itself: a converting copy DDR to DDR (evidence/lowering.md#1.2.32)."""
     value = node.inputs[0]
     moves = [(0, transfer("ddr", "ddr", value.elements, value.stored_bits, hw, "convert"))]
     return Plan(node, [value], [None], node.output, None, [], "converting copy", ddr_moves=moves)

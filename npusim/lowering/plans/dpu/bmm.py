@@ -27,7 +27,7 @@ from npusim.lowering.plans.dpu.conv import Builder, Surroundings
 from npusim.lowering.split.dpu import choose
 from npusim.program.work import DmaWork, DpuWork, Work
 
-#: Largest group (lhs + rhs + output, bytes) that runs grouped: 384 KiB seen, 648 not (facts/vendor_lowering.md 1.2).
+#: Largest group (lhs + rhs + output, bytes) that runs grouped: 384 KiB seen, 648 not (evidence/lowering.md#1.2.2).
 GROUP_BYTES = 512 * 1024
 #: Batch elements whose operands are loaded ahead of the one that computes, or of the permute before them.
 BATCHES_AHEAD = 2
@@ -38,7 +38,7 @@ WHOLE_OPERAND = 0.4
 
 def plan_bmm(node: Bmm, hw: Hardware) -> Plan:
     """Groups over tiles where they are many and small, else one convolution a batch, each split like any other
-    (facts/vendor_lowering.md 1.2, 2.3)."""
+    (evidence/lowering.md#1.2.2, #2.3)."""
     batch, m, k, n = node.batch, node.m, node.k, node.n
     lhs, rhs = node.inputs
     small = (m * k + n * k + m * n) * 2 <= GROUP_BYTES and _group_bytes(m, k, n) <= cmx_capacity(hw)
@@ -54,7 +54,7 @@ def _group_bytes(m: int, k: int, n: int) -> int:
 
 
 def _group_counted(work: DmaWork, divisor: int, hw: Hardware) -> DmaWork:
-    """The estimator drops the last dimension of rank-5 operands (facts/vendor_costs.md section 2, case 4)."""
+    """The estimator drops the last dimension of rank-5 operands (evidence/costs.md#2, case 4)."""
     if hw.dma.counting != "elements" or divisor == 1:
         return work
     return DmaWork(work.src, work.dst, work.bytes, ceil_div(work.counted_bytes, divisor), work.kind)

@@ -33,7 +33,8 @@ Kind = Literal["dwconv", "avgpool", "maxpool"]
 
 def _over_channels(hw: Hardware, image: Image, kernel: tuple[int, int], act: Value, out: Value) -> bool:
     """Split over channels (SOK): where every tile gets equal many granules and both tensors fit each tile's CMX whole;
-    1x1 only where there are few rows (facts 2.2; rms_1x1x4x768, and rms_1x1x256x1536 and dwconv1d_c1792 on 3720 alone).
+    1x1 only where there are few rows (evidence/lowering.md#2.2; rms_1x1x4x768, and rms_1x1x256x1536 and dwconv1d_c1792
+    on 3720 alone).
     """
     tiles = hw.tiles
     if kernel == (1, 1) and image.height > max(tiles, hw.software.row_fold):

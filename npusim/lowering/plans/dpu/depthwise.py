@@ -87,7 +87,8 @@ def plan_scale(node: Node, hw: Hardware, fresh: Fresh, any_order: bool = False) 
 
 
 def plan_activation(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
-    """An activation that the PPE applies, alone: behind an identity average pooling (facts 1.2; relu_*, clamp_*)."""
+    """An activation that the PPE applies, alone: behind an identity average pooling (evidence/lowering.md#1.2.21;
+    relu_*, clamp_*)."""
     value, out = node.inputs[0], node.output
     n, c, h, w = canonical4(out.physical)
     if not value.plain:

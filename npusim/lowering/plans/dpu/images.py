@@ -71,7 +71,7 @@ class Image:
 
 
 def refold(shape: tuple[int, ...]) -> Image:
-    """A row-major shape for a shape-free DPU op (facts/vendor_lowering.md 1.1): [C,H,W] with W as channels; a single
+    """A row-major shape for a shape-free DPU op (evidence/lowering.md#1.1): [C,H,W] with W as channels; a single
     plane, or a width that is no multiple of 16, as 16 channels and a near square image."""
     n, c, h, w = canonical4(shape)
     total = n * c * h * w

@@ -14,7 +14,7 @@ from npusim.lowering.plans.dpu.images import assemble, fit, fit_chain, row_split
 from npusim.lowering.plans.dpu.reorder import Fresh
 from npusim.program.work import DpuKind, DpuWork, Work
 
-#: Largest pooling kernel (facts/npu_hardware.md section 1).
+#: Largest pooling kernel (evidence/hardware.md#1).
 MAX_KERNEL = 11
 #: Longest stride of a pooling kernel of a chain.
 MAX_STRIDE = 8

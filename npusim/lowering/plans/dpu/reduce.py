@@ -33,7 +33,7 @@ def plan_reduce(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
 
     Over C of [1,C,H,W]: the rest are 16 channels and HW/16 columns. Over H or W: planes become channels last first;
     one plane (the outermost of two, or of more than three dimensions) is widened to 16 channels by a convolution
-    (facts 1.2; rsum_*, rmean_*, rmax_*: 26 cases; ReduceSum_2 and _3 of mamba2 on 3720).
+    (evidence/lowering.md#1.2.25; rsum_*, rmean_*, rmax_*: 26 cases; ReduceSum_2 and _3 of mamba2 on 3720).
     """
     value, out = node.inputs[0], node.output
     before, length, after = node.view

@@ -29,7 +29,8 @@ def plan_reduce_conv(node: Reduce, hw: Hardware) -> Plan:
 
 
 def plan_sum_of_planes(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
-    """ReduceSum over C that is no multiple of 16: channels last, widened, then a convolution with ones (facts 1.2)."""
+    """ReduceSum over C that is no multiple of 16: channels last, widened, then a convolution with ones
+    (evidence/lowering.md#1.2.25)."""
     value = node.inputs[0]
     _, length, after = node.view
     h, w = canonical4(tuple(value.shape[d] for d in value.memory_order))[2:]

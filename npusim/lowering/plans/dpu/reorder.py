@@ -23,7 +23,7 @@ def plan_reorder(
     *, by_channels: bool = False, reader: Literal["", "rows", "halo"] = "",
 ) -> list[Plan]:  # fmt: skip
     """``value`` [C,H,W] written channels-last into ``target`` [H,W,C'], C' >= C: a DPU eltwise op of the value with
-    itself whose view has W as channels and C as height (facts/vendor_lowering.md 1.1). It is cut over H like the
+    itself whose view has W as channels and C as height (evidence/lowering.md#1.1). It is cut over H like the
     pool or convolution that reads it, or over C (``by_channels``; not where few long rows are folded), and in slices
     along W, or C where W is too short.
 

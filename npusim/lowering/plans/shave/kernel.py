@@ -23,8 +23,8 @@ FP32 = 32
 def plan_shave(node: Node, hw: Hardware, name: str, hint: Dist | None = None, granule: int = 1) -> Plan:
     """The plan of one kernel, by its name, over the operands of a node.
 
-    ``hint`` is how its first operand lies in CMX already; a kernel that may takes over that split (facts 2.4). Without,
-    its channels are cut over whole granules where every tile gets one.
+    ``hint`` is how its first operand lies in CMX already; a kernel that may takes over that split
+    (evidence/lowering.md#2.4). Without, its channels are cut over whole granules where every tile gets one.
     """
     output, kernel = node.output, KERNELS[name]
     if kernel.axes[0] == H and _unrolled(node):
@@ -75,7 +75,7 @@ def _over_batch(
 
 
 def _unrolled(node: Node) -> bool:
-    """A kernel of group A alone over a batch (facts 2.4, own 4/4)."""
+    """A kernel of group A alone over a batch (evidence/lowering.md#2.4)."""
     shape = node.output.shape
     repeated = isinstance(node, Unary) and node.repeated
     alone = len(node.inputs) == 1 and node.output.plain and not repeated
@@ -101,7 +101,7 @@ def _executed(value: Value) -> Value:
 
 
 def _gamma(output: Value) -> Value:
-    """The scale that the RMS kernel always reads (facts 1.2): ones where the model has none."""
+    """The scale that the RMS kernel always reads (evidence/lowering.md#1.2.23): ones where the model has none."""
     width = output.physical[-1]
     return Value(ADDED_CONSTANT, (1,) * (len(output.shape) - 1) + (width,), constant=True, order=output.order)
 
