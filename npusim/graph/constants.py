@@ -34,7 +34,7 @@ def evaluate(node: Any, inputs: list[np.ndarray | None]) -> list[np.ndarray | No
 
     try:
         outs = [Tensor(node.get_output_element_type(i), node.get_output_shape(i)) for i in range(count)]
-        if not node.evaluate(outs, [Tensor(np.ascontiguousarray(v)) for v in inputs]):
+        if not node.evaluate(outs, [Tensor(np.array(v, order="C")) for v in inputs]):
             return unknown
         return [np.array(t.data) for t in outs]
     except RuntimeError:

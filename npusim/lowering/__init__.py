@@ -20,6 +20,7 @@ from npusim.lowering.rewrite.projections import split_projections
 from npusim.lowering.rewrite.slices import raise_slices
 from npusim.lowering.rewrite.tables import fold_tables
 from npusim.lowering.rewrite.types import settle
+from npusim.lowering.rewrite.windows import split_windows
 from npusim.lowering.schedule.accounts import open_accounts
 from npusim.lowering.schedule.hoist import hoist
 from npusim.lowering.schedule.scheduler import schedule
@@ -48,6 +49,11 @@ def _ones(module: Module, hw: Hardware) -> Module:
     rules = hw.software
     folds = rules.contract_multiply_reduce and rules.contract_ones
     return replace(module, graph=fold_ones(module.graph)) if folds else module
+
+
+def _windows(module: Module, hw: Hardware) -> Module:
+    """Cut convolutions whose windows or strides are larger than the DPU's."""
+    return replace(module, graph=split_windows(module.graph))
 
 
 def _slices(module: Module, hw: Hardware) -> Module:
@@ -119,6 +125,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("settle types", _settle, ensures=(laws.OPS_IN_ORDER, laws.TYPES_SETTLED)),
     Pass("fold tables", _tables, requires=_GRAPH),
     Pass("fold ones", _ones, requires=_GRAPH),
+    Pass("split windows", _windows, requires=_GRAPH),
     Pass("raise slices", _slices, requires=_GRAPH),
     Pass("split projections", _projections, requires=_GRAPH),
     Pass("split sums", _sums, requires=_GRAPH, ensures=(laws.SUMS_SHORT,)),

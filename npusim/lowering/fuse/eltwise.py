@@ -45,12 +45,26 @@ def unary(fuser: Fuser, op: Op) -> None:
     if node is not None and _fusable(fuser, replace(op, type="LeakyRelu") if one_slope else op, node):
         fuser.absorb(op, source, post=kernel)
         return
+    if op.type.startswith("Reduce"):
+        _reduced(fuser, op, kernel)
+        return
     axis = _axis(fuser, op)
     repeated = node.batched if isinstance(node, Eltwise) and axis is None else 0
     low = float(op.attrs["min"]) if op.type == "Clamp" else None
     out = replace(fuser.fresh(op), order=value.order)
     made = Unary(op.name, op.type, (value,), out, kernel=kernel, axis=axis, low=low, repeated=repeated)
     settle_layout(fuser, op, fuser.emit(op, made))
+
+
+def _reduced(fuser: Fuser, op: Op, kernel: str) -> None:
+    """A reduction that only SHAVE has, over all its axes at once."""
+    value = fuser.plain(fuser.values[op.inputs[0]], op)
+    axes = fuser.axes(op.inputs[1], len(value.shape))
+    out = fuser.fresh(op)
+    kept = replace(out, shape=tuple(1 if d in axes else s for d, s in enumerate(value.shape)))
+    axis = axes[-1] if axes else None
+    fuser.emit(op, Unary(op.name, op.type, (value,), kept, kernel=kernel, axis=axis))
+    fuser.values[op.outputs[0]] = out
 
 
 def _axis(fuser: Fuser, op: Op) -> int | None:
@@ -111,7 +125,7 @@ def fake_quantize(fuser: Fuser, op: Op) -> None:
         fuser.values[op.outputs[0]] = fuser.amend(node, fused=(*node.fused, op.name), output=output).output
         return
     out = replace(fuser.fresh(op), bits=8, stored_bits=8, order=value.order, fp8=fp8)
-    batch, *rest = value.shape
+    batch, *rest = value.shape or (1,)
     readers = fuser.readers.get(op.outputs[0], [])
     image = len(rest) == 3 and batch == 1 and value.plain and rest[0] <= QUANTISED_CHANNELS
     if image and readers and all(r.type == "Convolution" for r in readers):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from npusim.errors import UserError
 from npusim.graph.ir import BITS, Graph, Op
 from npusim.hardware.schema import Software
-from npusim.lowering.fuse import eltwise, matmul, other, reduce, views
+from npusim.lowering.fuse import einsum, eltwise, kernels, matmul, other, reduce, views
 from npusim.lowering.fuse.fuser import Fuser
 from npusim.lowering.ir.kernels import KERNEL_OF, Reads
 from npusim.lowering.ir.nodes import Eltwise, Node, Scale, Unary
@@ -45,7 +45,7 @@ _HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
     "MaxPool": matmul.pool,
     "AvgPool": matmul.pool,
     "Interpolate": matmul.interpolate,
-    "DetectionOutput": other.detection_output,
+    "DetectionOutput": kernels.detection_output,
     "DepthToSpace": other.depth_to_space,
     "SpaceToDepth": other.space_to_depth,
     "ShuffleChannels": other.shuffle_channels,
@@ -56,7 +56,7 @@ _HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
     **dict.fromkeys(
         ("GRUCell", "GRUSequence", "LSTMCell", "LSTMSequence", "RNNCell", "RNNSequence"), other.recurrent
     ),
-    "Einsum": other.einsum,
+    "Einsum": einsum.einsum,
     SPLIT_BATCH: views.split_batch,
     JOIN_BATCH: views.join_batch,
 }
@@ -65,7 +65,7 @@ _HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
 _BY_OPERANDS: dict[Reads, Callable[[Fuser, Op], None]] = {
     Reads.ONE: eltwise.unary,
     Reads.BROADCAST: eltwise.eltwise,
-    Reads.WHOLE: other.kernel,
+    Reads.WHOLE: kernels.kernel,
 }
 
 #: By Match.kind.

@@ -7,6 +7,7 @@ from math import ceil, prod
 
 from npusim.errors import UserError
 from npusim.graph.ir import Op
+from npusim.lowering.fuse import kernels
 from npusim.lowering.fuse.attention import PerHead, projections
 from npusim.lowering.fuse.fuser import Fuser, full_order, padded, same_order
 from npusim.lowering.ir.nodes import Bmm, Concat, Conv, Depthwise, Pool, Unary, Window
@@ -14,10 +15,24 @@ from npusim.lowering.ir.values import Value
 
 
 def matmul(fuser: Fuser, op: Op) -> None:
-    """MatMul: a 1x1 convolution where the second operand is a constant matrix, else batched."""
+    """MatMul: a 1x1 convolution where the second operand is a constant matrix, else batched. A vector is a matrix of
+    one row on the left, of one column on the right."""
     a, b = fuser.operands(op)
     ta, tb = bool(op.attrs.get("transpose_a")), bool(op.attrs.get("transpose_b"))
     out = fuser.fresh(op)
+    shape = out.shape
+    if len(b.shape) == 1:
+        b, tb, out = replace(b, shape=(*b.shape, 1)), False, replace(out, shape=(*out.shape, 1))
+    if len(a.shape) == 1:
+        a, ta = replace(a, shape=(1, *a.shape)), False
+        out = replace(out, shape=(*out.shape[:-1], 1, *out.shape[-1:]))
+    _product(fuser, op, a, b, ta, tb, out)
+    if out.shape != shape:
+        fuser.values[op.outputs[0]] = replace(out, shape=shape)
+
+
+def _product(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: Value) -> None:
+    """MatMul of two matrices, or batches of them."""
     if b.constant and not a.constant and prod(b.shape[:-2]) == 1:
         k = a.shape[-2] if ta else a.shape[-1]
         if ta:
@@ -102,7 +117,9 @@ def convolution(fuser: Fuser, op: Op) -> None:
     x, w = fuser.operands(op)[:2]
     grouped = op.type == "GroupConvolution"
     strides = tuple(int(s) for s in op.attrs["strides"])
-    kernel = w.shape[3:] if grouped else w.shape[2:]
+    taps = w.shape[3:] if grouped else w.shape[2:]
+    gaps = (int(d) for d in op.attrs["dilations"])
+    kernel = tuple((k - 1) * d + 1 for k, d in zip(taps, gaps, strict=True))
     spatial = len(kernel)
     flat(op, spatial)
     out = channels_last(fuser.fresh(op), spatial)
@@ -110,13 +127,19 @@ def convolution(fuser: Fuser, op: Op) -> None:
     if grouped and w.shape[0] > 1 and w.shape[1] == 1 and w.shape[2] == 1:
         fuser.emit(op, Depthwise(op.name, op.type, (x, w), out, window=window))
         return
+    read = (1 - float(op.attrs.get("zeros", 0))) * prod(taps) / prod(kernel) / (w.shape[0] if grouped else 1)
     n = out.shape[1]
-    made = Conv(op.name, op.type, (x, w), out, m=out.elements // n, k=x.shape[1], n=n, window=window)
+    made = Conv(
+        op.name, op.type, (x, w), out, m=out.elements // n, k=x.shape[1], n=n, window=window, zeros=1 - read
+    )  # fmt: skip
     fuser.emit(op, made)
 
 
 def pool(fuser: Fuser, op: Op) -> None:
-    """MaxPool and AvgPool, written channels last."""
+    """MaxPool and AvgPool, written channels last. One whose largest elements' places are read is a SHAVE kernel."""
+    if any(fuser.index.readers[id] for id in op.outputs[1:]):
+        kernels.kernel(fuser, op)
+        return
     x = fuser.values[op.inputs[0]]
     kernel, strides = (tuple(int(v) for v in op.attrs[k]) for k in ("kernel", "strides"))
     flat(op, len(kernel))

@@ -1,5 +1,4 @@
-"""Fusion of the less frequent ops: those that only rearrange, those that run as a SHAVE kernel of their own name, and
-recurrent cells, which are MatMuls and gates."""
+"""Fusion of the less frequent ops: those that only rearrange, and recurrent cells, which are MatMuls and gates."""
 
 from __future__ import annotations
 
@@ -7,51 +6,12 @@ from dataclasses import replace
 from math import prod
 
 from npusim.errors import UserError
-from npusim.graph.ir import BITS, Op
+from npusim.graph.ir import Op
 from npusim.lowering.fuse import matmul
 from npusim.lowering.fuse.fuser import Fuser
 from npusim.lowering.ir.kernels import KERNEL_OF
 from npusim.lowering.ir.nodes import Concat, Conv, Depthwise, Scale, Unary, Window
 from npusim.lowering.ir.values import Value
-
-
-def kernel(fuser: Fuser, op: Op) -> None:
-    """A SHAVE kernel that reads its operands whole; a further output that is read is written by one more call."""
-    inputs = tuple(
-        fuser.plain(v, op) for i, v in zip(op.inputs, fuser.operands(op), strict=True) if _data(fuser, i)
-    )
-    for output in op.outputs:
-        if fuser.index.readers[output] or output in fuser.graph.outputs:
-            tensor = fuser.graph.tensors[output]
-            bits = BITS[tensor.dtype]
-            made = Value(fuser.storage(), tensor.shape, bits, bits)
-            fuser.emit(op, Unary(op.name, op.type, inputs, made, kernel=KERNEL_OF[op.type].name))
-            fuser.values[output] = made
-
-
-def detection_output(fuser: Fuser, op: Op) -> None:
-    """DetectionOutput: the scores of every class are sorted, then the best boxes are picked (npu_compiler: the op
-    becomes a chain of kernels, of which detection_output_sort works on the scores and may be split over tiles and
-    SHAVEs by classes, which lie outermost for it)."""
-    boxes, scores = (fuser.plain(v, op) for v in fuser.operands(op)[:2])
-    batch, made = boxes.shape[0], fuser.fresh(op)
-    shared = bool(op.attrs.get("share_location", True))
-    classes = scores.elements // (boxes.elements // 4) if shared else int(op.attrs["num_classes"])
-    priors = scores.elements // (batch * classes)
-    by_class = replace(scores, shape=(batch, priors, classes)).transposed((0, 2, 1))
-    rows = replace(fuser.plain(by_class, op), shape=(1, 1, batch * classes, priors), order=())
-    ranked = Value(fuser.storage(), rows.shape, rows.bits, rows.bits)
-    fuser.emit(op, Unary(op.name, op.type, (rows,), ranked, kernel="detectionoutput", axis=3))
-    kept = min(priors, made.shape[2])
-    best = replace(ranked, shape=(1, 1, batch * classes, kept), partial=kept < priors)
-    fuser.emit(op, Unary(op.name, op.type, (best, boxes), made, kernel="detectionoutput"))
-    fuser.values[op.outputs[0]] = made
-
-
-def _data(fuser: Fuser, id: int) -> bool:
-    """Whether an operand is more than a number or a list of axes that the kernel is compiled with."""
-    tensor = fuser.graph.tensors[id]
-    return not tensor.constant or tensor.elements > len(tensor.shape) * 8
 
 
 def depth_to_space(fuser: Fuser, op: Op) -> None:
@@ -187,40 +147,3 @@ def recurrent(fuser: Fuser, op: Op) -> None:
             whole = Value(fuser.storage(), shape, x.bits, x.bits)
             fuser.emit(op, Concat(op.name, op.type, tuple(results), whole, axis=0))
             fuser.values[output] = whole
-
-
-def einsum(fuser: Fuser, op: Op) -> None:
-    """Einsum of two operands as a batched MatMul: [batch, rows, summed] x [batch, columns, summed]."""
-    left, _, right = str(op.attrs.get("equation", "")).replace(" ", "").partition("->")
-    names = left.split(",")
-    if len(names) != 2 or any(len(set(n)) != len(n) for n in names) or "." in left or not right:
-        raise UserError(f"op '{op.name}' (Einsum) is no product of two operands; rewrite it with MatMul")
-    a, b = fuser.operands(op)
-    sizes = dict(zip("".join(names), (*a.shape, *b.shape), strict=True))
-    batch = [d for d in right if d in names[0] and d in names[1]]
-    rows = [d for d in right if d in names[0] and d not in names[1]]
-    columns = [d for d in right if d in names[1] and d not in names[0]]
-    summed = [d for d in names[0] if d in names[1] and d not in right]
-    if len(batch) + len(rows) + len(summed) != len(names[0]) or len(summed) + len(batch) + len(
-        columns
-    ) != len(names[1]):
-        raise UserError(
-            f"op '{op.name}' (Einsum) sums an operand by itself; rewrite it with ReduceSum and MatMul"
-        )
-    size = {
-        key: prod(sizes[d] for d in part)
-        for key, part in (("b", batch), ("m", rows), ("n", columns), ("k", summed))
-    }
-
-    def operand(value: Value, name: str, part: list[str], count: int) -> Value:
-        turned = value.transposed(tuple(name.index(d) for d in (*batch, *part, *summed)))
-        return replace(fuser.plain(turned, op), shape=(size["b"], count, size["k"]), order=())
-
-    made = Value(fuser.storage(), (size["b"], size["m"], size["n"]), a.bits, a.bits)
-    whole = (operand(a, names[0], rows, size["m"]), operand(b, names[1], columns, size["n"]))
-    matmul.batched(fuser, op, *whole, False, True, made)
-    order = [*batch, *rows, *columns]
-    seen = replace(made, shape=tuple(sizes[d] for d in order)).transposed(
-        tuple(order.index(d) for d in right)
-    )
-    fuser.values[op.outputs[0]] = seen

@@ -50,11 +50,11 @@ def folded(node: Conv, window: Window) -> Conv:
     """A stem with groups of 16 pixels of a row as its input channels and those of 16 / stride pixels as its output
     channels (evidence/lowering.md#1.2.8: 7x7 stride 2 over 3 channels becomes 7x3 over 48, 64 channels become 512)."""
     (height, width), stride, pads = window.kernel, window.stride, window.pads
-    if stride[1] == 1:
+    if stride[1] == 1 or CHANNELS % stride[1] or len(node.output.shape) < 4:
         return node
     pixels = CHANNELS // stride[1]
     columns = node.output.shape[3]
-    if columns % pixels or CHANNELS % stride[1]:
+    if columns % pixels:
         return node
     left, right = -pads[1], (pixels - 1) * stride[1] - pads[1] + width - 1
     groups = right // CHANNELS - left // CHANNELS + 1
@@ -64,9 +64,11 @@ def folded(node: Conv, window: Window) -> Conv:
 
 
 def flattened(node: Conv, window: Window, tiles: int) -> Conv:
-    """A 1x1 convolution with fewer rows than tiles as a MatMul over its pixels, whose rows are folded anew: the DPU
-    reads pixels one by one, and a row of more than 8,192 could not be one of its tensors' at all."""
-    if not window.point or node.output.shape[2] >= tiles or node.output.elements == node.n:
+    """A 1x1 convolution with fewer rows than tiles, or of one-dimensional data, as a MatMul over its pixels, whose rows
+    are folded anew: the DPU reads pixels one by one, and a row of more than 8,192 could not be one of its tensors' at
+    all."""
+    rows = len(node.output.shape) > 3 and node.output.shape[2] >= tiles
+    if not window.point or rows or node.output.elements == node.n:
         return node
     return replace(node, window=None)
 
@@ -76,17 +78,26 @@ def weight_bytes(channels: int, k: int, bits: int) -> int:
     return channels * k * bits // 8
 
 
+def sparse_bytes(node: Product) -> tuple[int, int]:
+    """Bytes of the non-zero weights of one output channel, and of the bit map that says where they are, each padded to
+    16 (432 and 448 together of conv_c3_64_h224_k7s2 and resnet50); compressed ones of 8 bits have no map (160 of
+    resnet50_int8)."""
+    weights, kernel = node.inputs[1], (node.window or POINT).kernel
+    reduced = round_up(node.k, CHANNELS) * kernel[0] * kernel[1]
+    values = weights.elements // weights.shape[0]
+    if node.zeros:
+        values = round(node.k * kernel[0] * kernel[1] * (1 - node.zeros))
+    bit_map = round_up(ceil_div(reduced, 8), 16) if node.inputs[0].bits > 8 else 0
+    return round_up(ceil_div(values * weights.stored_bits, 8), 16), bit_map
+
+
 def channel_bytes(node: Product) -> int:
-    """Bytes of weights and weight table of one output channel; sparse weights are their non-zero values and a bit map,
-    each padded to 16 bytes (432 and 448 of conv_c3_64_h224_k7s2 and resnet50), compressed ones of 8 bits have no map
-    (160 of resnet50_int8)."""
+    """Bytes of weights and weight table of one output channel, of sparse ones as they are stored."""
     kernel = (node.window or POINT).kernel
     reduced = round_up(node.k, CHANNELS) * kernel[0] * kernel[1]
     weights = node.inputs[1]
-    if is_stem(node):
-        values = weights.elements // weights.shape[0] * weights.stored_bits // 8
-        bit_map = round_up(ceil_div(reduced, 8), 16) if node.inputs[0].bits > 8 else 0
-        return round_up(values, 16) + bit_map + TABLE_BYTES
+    if is_stem(node) or node.zeros:
+        return sum(sparse_bytes(node)) + TABLE_BYTES
     return weight_bytes(1, reduced, weights.stored_bits) + TABLE_BYTES
 
 
@@ -112,9 +123,11 @@ def conv_work(
 def _skipped(node: Product, channels: int, hw: Hardware) -> float:
     """Share of its multiply-accumulates that a convolution of few input channels saves: none of the first granule of
     its output channels (2 % of 16 channels, 29 of 32, 38 of 48, 48 of 64, 50 to 58 of 128 to 512 on 3720 and 4000)."""
+    saving = hw.software.sparse_saving if node.inputs[0].bits > 8 else hw.software.compressed_saving
+    if node.zeros:
+        return saving * node.zeros
     if not is_stem(node):
         return 0.0
-    saving = hw.software.sparse_saving if node.inputs[0].bits > 8 else hw.software.compressed_saving
     return saving * (1 - CHANNELS / channels)
 
 
@@ -138,6 +151,20 @@ def weights_load(
     work = transfer("ddr", "cmx", channels * k, weights.stored_bits, hw)
     bits = min(weights.stored_bits, weights.bits)
     return Load(operand, tile, work, channels * k * bits // 8, key=(1, tile, *key))
+
+
+def sparse_load(
+    tile: int, channels: int, node: Product, hw: Hardware, key: tuple[int, ...]
+) -> tuple[Load, Load]:
+    """One tile's own sparse weights, and their bit map (whose bits the estimator counts as elements)."""
+    values, bit_map = (channels * size for size in sparse_bytes(node))
+    bits = node.inputs[1].stored_bits
+    first = transfer("ddr", "cmx", values * 8 // bits, bits, hw)
+    second = transfer("ddr", "cmx", bit_map * 8, 1, hw)
+    return (
+        Load(CONSTANT, tile, first, values, key=(1, tile, *key)),
+        Load(CONSTANT, tile, second, bit_map, key=(4, tile, *key)),
+    )
 
 
 def table_load(tile: int, channels: int, hw: Hardware, key: tuple[int, ...]) -> Load:

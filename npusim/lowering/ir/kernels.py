@@ -207,6 +207,7 @@ ROWS: tuple[ShaveKernel, ...] = (
     _row("RNNCell", like=_ALL),
     _row("RNNSequence", like=_ALL, name="rnn"),
     # Those of which only the cost is known.
+    _row(name="maxpool", like=_ALL),  # of which the places of the largest elements are read
     *(
         _row(op, like=_ALL)
         for op in (

@@ -72,13 +72,15 @@ class Node:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product(Node):
     """Sums of products: ``m`` rows (pixels) by ``k`` with ``n`` columns (channels) by ``k``; of images where it has a
-    ``window``. ``shared``: its activation is loaded once for many like it."""
+    ``window``. ``shared``: its activation is loaded once for many like it. ``zeros``: the share of its weights that is
+    zero by construction (the gaps of a dilated kernel, the other groups of a grouped one), which are stored sparse."""
 
     m: int
     n: int
     k: int
     window: Window | None = None
     shared: bool = False
+    zeros: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

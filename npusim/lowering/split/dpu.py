@@ -181,7 +181,8 @@ def choose_alone(node: Product, hw: Hardware, behind: Behind = NOTHING) -> Split
     capacity = cmx_capacity(hw)
     if (room["rows"] <= capacity) != (room["channels"] <= capacity):
         return "rows" if room["rows"] <= capacity else "channels"
-    if act.shape[2] >= hw.tiles and act.shape[3] % CHANNELS == 0:
+    columns = act.shape[3] if len(act.shape) > 3 else 1
+    if act.shape[2] >= hw.tiles and columns % CHANNELS == 0:
         return "rows"
     k16 = round_up(node.k, CHANNELS)
 
@@ -192,8 +193,8 @@ def choose_alone(node: Product, hw: Hardware, behind: Behind = NOTHING) -> Split
     weights = WEIGHTS_COUNTED * n16 * channel_bytes(node) / hw.ddr.bandwidth_gbps / 1e3
     by_rows = time(even(height, hw.tiles)[0], n16) + weights
     by_channels = time(height, even(n16, hw.tiles, CHANNELS)[0]) + weights / 2
-    pixels, rest = divmod(act.shape[2] * act.shape[3], hw.tiles * CHANNELS)
-    stays = not rest and pixels * CHANNELS % act.shape[3] == 0
+    pixels, rest = divmod(act.shape[2] * columns, hw.tiles * CHANNELS)
+    stays = not rest and pixels * CHANNELS % columns == 0
     tolerance = STAYING_TOLERANCE if stays else SPILLED_TOLERANCE
     if (node.window or POINT).kernel != (1, 1):
         tolerance = WINDOW_TOLERANCE

@@ -27,10 +27,11 @@ def plan_permute_dma(node: Node, hw: Hardware) -> Plan:
     value, out, engines = node.inputs[0], node.output, hw.dma.engines
     longest = max(moved_blocks(value, out), default=1)
     line = (value.bytes + out.bytes) // longest
-    slices = next(n for n in range(1, longest + 1) if ceil_div(longest, n) * line <= cmx_capacity(hw))
+    capacity = cmx_capacity(hw)
+    fits = next((n for n in range(1, longest + 1) if ceil_div(longest, n) * line <= capacity), 0)
+    sizes = [value.elements // longest * lines for lines in even(longest, fits)] if fits else []
     parts = []
-    for lines in even(longest, slices):
-        elements = value.elements // longest * lines
+    for elements in sizes or even(value.elements, ceil_div(value.bytes + out.bytes, capacity)):
         work: list[tuple[int, Work]] = [
             (0, DmaWork("cmx", "cmx", part * value.bits // 8, part * value.bits // 8))
             for part in even(elements, engines)

@@ -14,6 +14,7 @@ from npusim.lowering.ir.convolution import (
     fused_load,
     geometry,
     row_dist,
+    sparse_load,
     table_load,
     weights_load,
 )
@@ -68,7 +69,7 @@ class Surroundings:
 
 def plan_conv(node: Product, hw: Hardware, around: Surroundings = Surroundings()) -> Plan:
     """MatMul by constant weights, or a dense convolution."""
-    if around.reordered:
+    if around.reordered and node.window is not None:
         split = choose_alone(node, hw, around.behind)
     else:
         rows_before = around.hint is not None and not around.hint.whole
@@ -142,7 +143,8 @@ class Builder:
         size = share * self.out.bits // 8
         computes = self._slice(0, 0).computes
         longest = max(work_us(work, self.hw) for _, work in computes)
-        return min(longest, work_us(ShaveWork(kernel, share, size, 2 * size), self.hw)) >= OVERLAP_US
+        kernel_us = work_us(ShaveWork(kernel, share, size, 2 * size), self.hw, allow_guess=True)
+        return min(longest, kernel_us) >= OVERLAP_US
 
     def build(self) -> Plan:
         """The plan."""
@@ -282,7 +284,12 @@ class Builder:
             return [fused_load(channels * channel_bytes(self.node), *key)]
         parts = list(enumerate(tile_channels)) if self.split == "channels" else [(ALL_TILES, channels)]
         operand = CONSTANT if self.weights.constant else 1
-        weights = [weights_load(operand, t, n, self.reduced, self.weights, self.hw, key) for t, n in parts]
+        if self.node.zeros:
+            weights = [load for t, n in parts for load in sparse_load(t, n, self.node, self.hw, key)]
+        else:
+            weights = [
+                weights_load(operand, t, n, self.reduced, self.weights, self.hw, key) for t, n in parts
+            ]
         with_tables = [table_load(t, n, self.hw, tables) for t, n in parts]
         return [*odd_halves(weights, self.hw), *odd_halves(with_tables, self.hw)]
 

@@ -53,7 +53,7 @@ def plan_quantize(node: Node, hw: Hardware, hint: Dist | None) -> Plan:
 
 def is_row(value: Value) -> bool:
     """Whether a value is a row [1, K] whose elements may be the channels of a DPU tensor."""
-    shape = value.shape
+    shape = value.shape or (1,)
     row = shape[0] == 1 and (len(shape) == 2 or (len(shape) == 3 and shape[2] == 1))
     return row and shape[1] % CHANNELS == 0 and shape[1] <= MAX_DIMENSION
 

@@ -80,7 +80,7 @@ def plan_reorder(
 
     strategy = "to channels last" + (f", {channels} widened to {wide}" if wide != channels else "")
     plan = assemble(node, hw, [value], [in_dist], target, out_dist, slices, works, strategy)
-    own_rows = tuple(rows * real for rows in even(planes[1], tiles))
+    own_rows = tuple(rows * real for rows in even(planes[1], tiles)) if planes[1] > 1 else even(real, tiles)
     aligned = height == planes[1] or tuple(c * width for c in cuts) == own_rows
     plan.out_dist = (
         None if reader and fold and (reader == "halo" or padded_loads or not aligned) else out_dist
