@@ -140,9 +140,22 @@ def test_gaps_add_up_to_the_gap_of_the_latency(packaged: Reference, case: str) -
     assert DESCRIPTORS in {pair.name for pair in matched}
 
 
+def test_several_sets_are_scored_side_by_side_and_one_by_its_families(npusim: Npusim) -> None:
+    some = ("--platform", "3720", "--family", "decode", "--workers", 1)
+    both = npusim("validate", "--set", "vendor_networks", "--set", "vendor_blocks", *some)
+    one = npusim("validate", "--set", "vendor_networks", *some, "--json")
+    assert (both.code, both.err, one.code, one.err) == (0, "", 0, "")
+    rows = [line.split() for line in both.out.splitlines()]
+    assert {row[0] for row in rows if row[1:2] == ["3720"]} >= {"vendor_networks", "vendor_blocks"}
+    (group,) = json.loads(one.out)["groups"]
+    assert (group["set"], group["family"], group["platform"]) == ("vendor_networks", "decode", "3720")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--set", "vendor_block"], "--set vendor_block: no such set; there is vendor_schedules"),
+        (["--index", "none.csv", "--set", "kinds"], "--index and --set contradict each other"),
         (["--index", "none.csv"], "none.csv: cannot be read"),
         (["--platform", "1"], "--platform 1: no such row"),
         (["--case", "nope"], "--case nope: no such row"),
