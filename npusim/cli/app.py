@@ -11,6 +11,7 @@ from npusim.cli.calibrate import calibrate_command
 from npusim.cli.catalog import list_command
 from npusim.cli.compare import compare_command
 from npusim.cli.compare_trace import compare_trace_command
+from npusim.cli.groups import grouped
 from npusim.cli.hw import hw_app
 from npusim.cli.measure import measure_command
 from npusim.cli.optimize import optimize_command
@@ -47,18 +48,18 @@ def root(
     """How long will this model take on this NPU, what holds it back, and what would change that?"""
 
 
-app.command("run")(run_command)
-app.command("compare")(compare_command)
-app.command("sweep")(sweep_command)
-app.command("optimize")(optimize_command)
-app.command("sensitivity")(sensitivity_command)
-app.command("list")(list_command)
-app.command("validate")(validate_command)
-app.command("transform")(transform_command)
-app.command("verify")(verify_command)
-app.command("measure")(measure_command)
-app.command("calibrate")(calibrate_command)
-app.command("compare-trace")(compare_trace_command)
+app.command("run")(grouped(run_command))
+app.command("compare")(grouped(compare_command))
+app.command("sweep")(grouped(sweep_command))
+app.command("optimize")(grouped(optimize_command))
+app.command("sensitivity")(grouped(sensitivity_command))
+app.command("list")(grouped(list_command))
+app.command("validate")(grouped(validate_command))
+app.command("transform")(grouped(transform_command))
+app.command("verify")(grouped(verify_command))
+app.command("measure")(grouped(measure_command))
+app.command("calibrate")(grouped(calibrate_command))
+app.command("compare-trace")(grouped(compare_trace_command))
 app.add_typer(hw_app, name="hw")
 app.add_typer(trace_app, name="trace")
 app.add_typer(reproduce_app, name="reproduce")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from npusim.cli.options import HwOption, SetOption, command_line
+from npusim.cli.options import HwOption, JsonOption, SetOption, command_line
 from npusim.cli.progress import progress
 from npusim.cli.terminal import console, print_json
 from npusim.errors import UserError
@@ -61,7 +61,7 @@ def calibrate_command(
     leave_out: Annotated[
         bool, typer.Option("--leave-out/--no-leave-out", help="Predict every model from the others, too.")
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Fit values of a hardware file to measurements.
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
+from npusim.cli.options import JsonOption
 from npusim.cli.terminal import print_json
 
 
 def list_command(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the shipped hardware files and the built-in workloads."""
     import workloads

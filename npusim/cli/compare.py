@@ -10,18 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from npusim.cli.options import (
-    BatchOption,
-    ChunkOption,
-    LayersOption,
-    ModelOption,
-    PhaseOption,
+    GuessOption,
+    ModelOptions,
+    NoReportOption,
     SetOption,
-    ShapeOption,
-    TokensOption,
-    WorkloadOption,
     command_line,
     default_folder,
-    model_source,
 )
 from npusim.cli.progress import progress
 from npusim.cli.terminal import console, print_json_text
@@ -40,6 +34,7 @@ def compare_command(
         list[str],
         typer.Option("--hw", metavar="FILE", help="Hardware file, yours or a shipped one; may be repeated."),
     ],
+    asked: ModelOptions,
     xamba: Annotated[
         list[str] | None,
         typer.Option(
@@ -47,32 +42,20 @@ def compare_command(
             help="Rewrites: none, rules such as cumba,reduba, or auto; may be repeated.  [default: none]",
         ),
     ] = None,
-    workload: WorkloadOption = None,
-    model: ModelOption = None,
-    shape: ShapeOption = None,
-    phase: PhaseOption = None,
-    layers: LayersOption = None,
-    tokens: TokensOption = None,
-    batch: BatchOption = None,
-    chunk: ChunkOption = None,
     overrides: SetOption = None,
-    allow_guess: Annotated[
-        bool, typer.Option("--allow-guess", help="Guess the cost of SHAVE kernels that none is known for.")
-    ] = False,
+    allow_guess: GuessOption = False,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Report folder.  [default: npusim-out/compare-<workload>-<hw>]"),
     ] = None,
-    no_report: Annotated[
-        bool, typer.Option("--no-report", help="No report.html; and no files at all unless --out is given.")
-    ] = False,
+    no_report: NoReportOption = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print compare.json instead of the tables.")
     ] = False,
 ) -> None:
     """Simulate a model on several NPUs, or after several rewrites, side by side; the first is the baseline."""
     began = time.perf_counter()
-    source = model_source(workload, model, shape, phase, layers, tokens, batch, chunk)
+    source = asked.source()
     pairs = _pairs(hw, xamba or [NONE])
     folder = out or (None if no_report else default_folder(f"compare-{Path(source.name).stem}", hw[0]))
     labels = _labels(pairs)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from npusim.cli.options import JsonOption
 from npusim.cli.progress import progress
 from npusim.cli.terminal import console, print_json
 from npusim.errors import UserError
@@ -41,7 +42,7 @@ def compare_trace_command(
     ] = None,
     top: Annotated[int, typer.Option(min=0, help="Rows to show; 0 shows all.")] = 20,
     csv: Annotated[Path | None, typer.Option("--csv", metavar="OUT.csv", help="Write all rows here.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Compare two profiles op by op, largest residuals first.
 

@@ -7,16 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from npusim.cli.options import (
-    BatchOption,
-    ChunkOption,
-    LayersOption,
-    PhaseOption,
-    ShapeOption,
-    TokensOption,
-    WorkloadOption,
-    model_source,
-)
+from npusim.cli.options import GivenModel
 from npusim.cli.progress import progress
 from npusim.cli.terminal import print_json, print_json_text
 from npusim.errors import UserError
@@ -37,20 +28,10 @@ def _show_schema(wanted: bool) -> None:
 
 
 def measure_command(
-    model: Annotated[
-        Path | None,
-        typer.Argument(metavar="[MODEL]", help="Model file: IR, ONNX, TensorFlow, TFLite, Paddle."),
-    ] = None,
+    asked: GivenModel,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="FILE", help="Where to write; .yaml or .json.")
     ] = None,
-    workload: WorkloadOption = None,
-    shape: ShapeOption = None,
-    phase: PhaseOption = None,
-    layers: LayersOption = None,
-    tokens: TokensOption = None,
-    batch: BatchOption = None,
-    chunk: ChunkOption = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="Device of OpenVINO.")] = "NPU",
     hint: Annotated[
         str, typer.Option(metavar="LIST", help="What to measure: latency, throughput, or both.")
@@ -74,11 +55,9 @@ def measure_command(
     hints = _hints(hint)
     if out is not None and out.suffix not in (".yaml", ".yml", ".json"):
         raise UserError(f"-o {out}: must end in .yaml or .json")
-    if model is None and workload is None:
-        raise UserError("what is to be measured? give a model file or --workload NAME")
+    source = asked.required("measured")
     if out is None and not as_json:
         raise UserError("where to? give -o FILE.yaml, or --json to print it")
-    source = model_source(workload, model, shape, phase, layers, tokens, batch, chunk)
     from npusim.files import new_file
     from npusim.validation.measure.device import require
     from npusim.validation.measure.file import measurement_text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -32,80 +33,110 @@ class Phase(StrEnum):
 
 
 HwOption = Annotated[str, typer.Option("--hw", metavar="FILE", help="Hardware file, yours or a shipped one.")]
-WorkloadOption = Annotated[
-    str | None,
-    typer.Option("--workload", metavar="NAME", help=f"Built-in workload.  [default: {DEFAULT_WORKLOAD}]"),
-]
-ModelOption = Annotated[
-    Path | None,
-    typer.Option("--model", metavar="FILE", help="Model file instead: IR, ONNX, TensorFlow, TFLite, Paddle."),
-]
-ShapeOption = Annotated[
-    list[str] | None,
-    typer.Option("--shape", metavar="NAME=[1,256]", help="Static shape of an input; may be repeated."),
-]
-PhaseOption = Annotated[
-    Phase | None,
-    typer.Option("--phase", help="Prefill of a prompt, or one step of decoding.  [default: prefill]"),
-]
-LayersOption = Annotated[
-    int | None,
-    typer.Option("--layers", min=1, max=MOST_LAYERS, help="Only the first layers.  [default: all]"),
-]
-TokensOption = Annotated[
-    int | None,
-    typer.Option(
-        "--tokens", min=1, max=MOST_TOKENS, help=f"Prompt length of a prefill.  [default: {DEFAULT_TOKENS}]"
-    ),
-]
-BatchOption = Annotated[
-    int | None,
-    typer.Option("--batch", min=1, max=MOST_SEQUENCES, help="Sequences run together.  [default: 1]"),
-]
-ChunkOption = Annotated[
-    int | None,
-    typer.Option("--chunk", min=1, max=MOST_TOKENS, help="Mamba-2's chunk length in tokens.  [default: 256]"),
-]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the hardware; may be repeated."),
 ]
+GuessOption = Annotated[
+    bool, typer.Option("--allow-guess", help="Guess the cost of SHAVE kernels that none is known for.")
+]
+RulesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--xamba", metavar="RULES", help="Rewrite the model first: rules such as cumba,reduba, or auto."
+    ),
+]
+NoReportOption = Annotated[
+    bool, typer.Option("--no-report", help="No report.html; and no files at all unless --out is given.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
-def model_source(
-    workload: str | None,
-    model: Path | None,
-    shape: list[str] | None,
-    phase: Phase | None,
-    layers: int | None,
-    tokens: int | None,
-    batch: int | None,
-    chunk: int | None,
-) -> ModelSource:
-    """The model that the options above ask for. Raises UserError where two of them contradict each other."""
-    shapes = parse_shapes(shape or ())
-    if model is not None:
-        shaped = {
-            "--phase": phase,
-            "--layers": layers,
-            "--tokens": tokens,
-            "--batch": batch,
-            "--chunk": chunk,
-        }
-        refuse_together("--model", {"--workload": workload, **shaped})
-        return ModelSource(file=model, shapes=shapes)
-    if shapes:
-        raise UserError(
-            "--shape needs --model; a workload is shaped by --tokens, --batch, --layers and --chunk"
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """The model that a command is about."""
+
+    workload: Annotated[
+        str | None,
+        typer.Option("--workload", metavar="NAME", help=f"Built-in workload.  [default: {DEFAULT_WORKLOAD}]"),
+    ] = None
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model", metavar="FILE", help="Model file instead: IR, ONNX, TensorFlow, TFLite, Paddle."
+        ),
+    ] = None
+    shape: Annotated[
+        list[str] | None,
+        typer.Option("--shape", metavar="NAME=[1,256]", help="Static shape of an input; may be repeated."),
+    ] = None
+    phase: Annotated[
+        Phase | None,
+        typer.Option("--phase", help="Prefill of a prompt, or one step of decoding.  [default: prefill]"),
+    ] = None
+    layers: Annotated[
+        int | None,
+        typer.Option("--layers", min=1, max=MOST_LAYERS, help="Only the first layers.  [default: all]"),
+    ] = None
+    tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--tokens",
+            min=1,
+            max=MOST_TOKENS,
+            help=f"Prompt length of a prefill.  [default: {DEFAULT_TOKENS}]",
+        ),
+    ] = None
+    batch: Annotated[
+        int | None,
+        typer.Option("--batch", min=1, max=MOST_SEQUENCES, help="Sequences run together.  [default: 1]"),
+    ] = None
+    chunk: Annotated[
+        int | None,
+        typer.Option(
+            "--chunk", min=1, max=MOST_TOKENS, help="Mamba-2's chunk length in tokens.  [default: 256]"
+        ),
+    ] = None
+
+    def given(self) -> dict[str, object]:
+        """What was asked of a workload, by option; None where it was not."""
+        names = ("workload", "phase", "layers", "tokens", "batch", "chunk")
+        return {f"--{name}": getattr(self, name) for name in names}
+
+    def source(self) -> ModelSource:
+        """The model that is asked for. Raises UserError where two of the options contradict each other."""
+        shapes = parse_shapes(self.shape or ())
+        if self.model is not None:
+            refuse_together("--model", self.given())
+            return ModelSource(file=self.model, shapes=shapes)
+        if shapes:
+            raise UserError(
+                "--shape needs --model; a workload is shaped by --tokens, --batch, --layers and --chunk"
+            )
+        return ModelSource(
+            self.workload or DEFAULT_WORKLOAD,
+            phase=(self.phase or Phase.PREFILL).value,
+            tokens=self.tokens,
+            layers=self.layers,
+            batch=self.batch or 1,
+            chunk=self.chunk,
         )
-    return ModelSource(
-        workload or DEFAULT_WORKLOAD,
-        phase=(phase or Phase.PREFILL).value,
-        tokens=tokens,
-        layers=layers,
-        batch=batch or 1,
-        chunk=chunk,
-    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenModel(ModelOptions):
+    """The same where the model file is the command's argument, and nothing is taken for granted."""
+
+    model: Annotated[
+        Path | None,
+        typer.Argument(metavar="[MODEL]", help="Model file: IR, ONNX, TensorFlow, TFLite, Paddle."),
+    ] = None
+
+    def required(self, done: str) -> ModelSource:
+        """``source``. Raises UserError, too, where no model is given that could be ``done`` something to."""
+        if self.model is None and self.workload is None:
+            raise UserError(f"what is to be {done}? give a model file or --workload NAME")
+        return self.source()
 
 
 _SHAPE = re.compile(r"\[?\s*(\d+(?:\s*,\s*\d+)*)?\s*\]?", re.ASCII)

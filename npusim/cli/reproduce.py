@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from npusim.cli.options import JsonOption
 from npusim.cli.progress import progress
 from npusim.cli.space import MOST_WORKERS
 from npusim.cli.terminal import print_json
@@ -34,7 +35,7 @@ def reproduce_xamba(
         int | None,
         typer.Option(min=1, max=MOST_WORKERS, help="Processes, for --markdown.  [default: one a processor]"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """The speed-ups of XAMBA (arXiv 2502.06924) on Lunar Lake with the software of early 2025."""
     if workers and not markdown:

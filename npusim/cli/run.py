@@ -12,19 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from npusim.cli.options import (
-    BatchOption,
-    ChunkOption,
+    GuessOption,
     HwOption,
-    LayersOption,
-    ModelOption,
-    PhaseOption,
+    ModelOptions,
+    NoReportOption,
+    RulesOption,
     SetOption,
-    ShapeOption,
-    TokensOption,
-    WorkloadOption,
     command_line,
     default_folder,
-    model_source,
 )
 from npusim.cli.progress import progress
 from npusim.cli.terminal import print_json_text
@@ -50,22 +45,9 @@ class Hint(StrEnum):
 
 def run_command(
     hw: HwOption,
-    workload: WorkloadOption = None,
-    model: ModelOption = None,
-    shape: ShapeOption = None,
-    phase: PhaseOption = None,
-    layers: LayersOption = None,
-    tokens: TokensOption = None,
-    batch: BatchOption = None,
-    chunk: ChunkOption = None,
+    asked: ModelOptions,
     overrides: SetOption = None,
-    xamba: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RULES",
-            help="Rewrite the model first: rules such as cumba,reduba, or auto.",
-        ),
-    ] = None,
+    xamba: RulesOption = None,
     engine: Annotated[Engine, typer.Option(help="Reference engine, or the single-pass one.")] = Engine.EVENT,
     hint: Annotated[
         Hint | None,
@@ -74,15 +56,11 @@ def run_command(
             "an inference, or time between results.  [default: all tiles, one inference inside the NPU]"
         ),
     ] = None,
-    allow_guess: Annotated[
-        bool, typer.Option("--allow-guess", help="Guess the cost of SHAVE kernels that none is known for.")
-    ] = False,
+    allow_guess: GuessOption = False,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Report folder.  [default: npusim-out/<workload>-<hw>]")
     ] = None,
-    no_report: Annotated[
-        bool, typer.Option("--no-report", help="No report.html; and no files at all unless --out is given.")
-    ] = False,
+    no_report: NoReportOption = False,
     explain: Annotated[
         str | None,
         typer.Option(
@@ -94,7 +72,7 @@ def run_command(
 ) -> None:
     """Simulate a model on an NPU and report where the time goes."""
     began = time.perf_counter()
-    source = model_source(workload, model, shape, phase, layers, tokens, batch, chunk)
+    source = asked.source()
     folder = out or (None if no_report else default_folder(source.name, hw))
     with progress() as step:
         step("reading the hardware")
@@ -103,7 +81,7 @@ def run_command(
 
         machine = load_hardware(hw, overrides or ())
         hardware = compiled_for(machine, hint.value) if hint else machine
-        step("reading the model" if model else "building the model")
+        step("reading the model" if asked.model else "building the model")
         from npusim import api
         from npusim.analysis.explain import explain as explained
         from npusim.explore.rewrites import graph_for

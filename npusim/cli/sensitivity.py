@@ -9,21 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from npusim.cli.options import (
-    BatchOption,
-    ChunkOption,
+    GuessOption,
     HwOption,
-    LayersOption,
-    ModelOption,
-    PhaseOption,
+    JsonOption,
+    ModelOptions,
+    RulesOption,
     SetOption,
-    ShapeOption,
-    TokensOption,
-    WorkloadOption,
     command_line,
-    model_source,
 )
 from npusim.cli.progress import progress
-from npusim.cli.space import GuessOption
 from npusim.cli.terminal import console, print_json
 
 if TYPE_CHECKING:
@@ -37,27 +31,17 @@ _BAR = 24
 
 def sensitivity_command(
     hw: HwOption,
-    workload: WorkloadOption = None,
-    model: ModelOption = None,
-    shape: ShapeOption = None,
-    phase: PhaseOption = None,
-    layers: LayersOption = None,
-    tokens: TokensOption = None,
-    batch: BatchOption = None,
-    chunk: ChunkOption = None,
+    asked: ModelOptions,
     overrides: SetOption = None,
-    xamba: Annotated[
-        str | None,
-        typer.Option(metavar="RULES", help="Rewrite the model first: rules such as cumba,reduba, or auto."),
-    ] = None,
+    xamba: RulesOption = None,
     allow_guess: GuessOption = False,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write report.html with the tornado chart.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """By how much does the latency change for one per cent more of each number of the hardware?"""
-    source = model_source(workload, model, shape, phase, layers, tokens, batch, chunk)
+    source = asked.source()
     with progress() as step:
         step("simulating")
         from npusim import api

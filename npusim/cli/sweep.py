@@ -10,35 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from npusim.cli.options import (
-    BatchOption,
-    ChunkOption,
+    GuessOption,
     HwOption,
-    LayersOption,
-    ModelOption,
-    PhaseOption,
+    JsonOption,
+    ModelOptions,
     SetOption,
-    ShapeOption,
-    TokensOption,
-    WorkloadOption,
     command_line,
     default_folder,
-    model_source,
 )
 from npusim.cli.progress import progress_bar
-from npusim.cli.space import (
-    MOST_POINTS,
-    MOST_SEED,
-    AxisOption,
-    ClusterOption,
-    GuessOption,
-    ObjectiveOption,
-    RetryOption,
-    SpaceOption,
-    WorkersOption,
-    XambaAxisOption,
-    machines,
-    read_space,
-)
+from npusim.cli.space import MOST_POINTS, MOST_SEED, SpaceOptions
 from npusim.cli.terminal import print_json
 from npusim.errors import UserError
 
@@ -49,17 +30,8 @@ if TYPE_CHECKING:
 
 def sweep_command(
     hw: HwOption,
-    axis: AxisOption = None,
-    space_file: SpaceOption = None,
-    xamba: XambaAxisOption = None,
-    workload: WorkloadOption = None,
-    model: ModelOption = None,
-    shape: ShapeOption = None,
-    phase: PhaseOption = None,
-    layers: LayersOption = None,
-    tokens: TokensOption = None,
-    batch: BatchOption = None,
-    chunk: ChunkOption = None,
+    explored: SpaceOptions,
+    asked: ModelOptions,
     overrides: SetOption = None,
     lhs: Annotated[
         int | None,
@@ -70,34 +42,21 @@ def sweep_command(
     seed: Annotated[
         int | None, typer.Option(min=0, max=MOST_SEED, help="Seed of --lhs.  [default: 0]")
     ] = None,
-    objective: ObjectiveOption = None,
     allow_guess: GuessOption = False,
-    workers: WorkersOption = None,
-    cluster: ClusterOption = None,
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR", help="Where results are kept.  [default: npusim-out/<workload>-<hw>-sweep-<hash>]"
         ),
     ] = None,
-    retry_failed: RetryOption = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Simulate every point of a design space; killed at any moment, the same command goes on."""
     began = time.perf_counter()
     if seed is not None and lhs is None:
         raise UserError("--seed needs --lhs: a full grid has nothing to draw")
-    where = machines(workers, cluster)
-    source = model_source(workload, model, shape, phase, layers, tokens, batch, chunk)
-    given = {
-        "workload": workload,
-        "phase": phase,
-        "layers": layers,
-        "tokens": tokens,
-        "batch": batch,
-        "chunk": chunk,
-    }
-    space = read_space(hw, overrides or (), source, given, axis or (), space_file, xamba or (), allow_guess)
+    where = explored.machines()
+    space = explored.space(hw, overrides or (), asked, allow_guess)
 
     from npusim.explore.document import explored_document
     from npusim.explore.evaluate import is_bug
@@ -107,12 +66,12 @@ def sweep_command(
 
     points = grid(space.axes) if lhs is None else latin_hypercube(space.axes, lhs, seed or 0)
     folder = out or folder_of(space, hw, "sweep")
+    aims = explored.objective or DEFAULT_OBJECTIVES
     with progress_bar("sweeping", len(points)) as advance:
-        found = sweep(space, points, folder, where, objective or DEFAULT_OBJECTIVES, advance, retry_failed)
+        found = sweep(space, points, folder, where, aims, advance, explored.retry_failed)
     options = [
-        ("--hw", hw), *source.options(), ("--set", overrides), ("--axis", axis), ("--space", space_file),
-        ("--xamba", xamba), ("--lhs", lhs), ("--seed", seed), ("--objective", objective),
-        ("--allow-guess", allow_guess), ("--no-retry-failed", not retry_failed),
+        ("--hw", hw), *space.model.options(), ("--set", overrides), *explored.given(),
+        ("--lhs", lhs), ("--seed", seed), ("--allow-guess", allow_guess),
     ]  # fmt: skip
     write_explored(space, found, folder, command_line("sweep", options))
     if as_json:

@@ -11,17 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from npusim.cli.observed import read_calibration
-from npusim.cli.options import (
-    BatchOption,
-    ChunkOption,
-    LayersOption,
-    PhaseOption,
-    SetOption,
-    ShapeOption,
-    TokensOption,
-    WorkloadOption,
-    model_source,
-)
+from npusim.cli.options import GivenModel, JsonOption, SetOption
 from npusim.cli.progress import progress
 from npusim.cli.terminal import print_json
 from npusim.errors import UserError
@@ -32,10 +22,7 @@ if TYPE_CHECKING:
 
 
 def transform_command(
-    model: Annotated[
-        Path | None,
-        typer.Argument(metavar="[MODEL]", help="Model file: IR, ONNX, TensorFlow, TFLite, Paddle."),
-    ] = None,
+    asked: GivenModel,
     passes: Annotated[
         str,
         typer.Option(
@@ -62,19 +49,10 @@ def transform_command(
             "[default: random ones]",
         ),
     ] = None,
-    workload: WorkloadOption = None,
-    shape: ShapeOption = None,
-    phase: PhaseOption = None,
-    layers: LayersOption = None,
-    tokens: TokensOption = None,
-    batch: BatchOption = None,
-    chunk: ChunkOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Rewrite an OpenVINO model so that it runs better on an NPU."""
-    if model is None and workload is None:
-        raise UserError("what is to be rewritten? give a model file or --workload NAME")
-    source = model_source(workload, model, shape, phase, layers, tokens, batch, chunk)
+    source = asked.required("rewritten")
     import xamba
 
     if not passes.strip():
@@ -88,7 +66,7 @@ def transform_command(
     if observe and "range=observed" not in "".join(passes.split()):
         raise UserError("--observe is for --passes with actiba{range=observed}")
     with progress() as step:
-        step("reading the model" if model else "building the model")
+        step("reading the model" if asked.model else "building the model")
         stock, notes = source.read()
         step("rewriting")
         sites: Sequence[Site | SiteGain]

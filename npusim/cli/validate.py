@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from npusim.cli.options import command_line, refuse_together
+from npusim.cli.options import JsonOption, command_line, refuse_together
 from npusim.cli.progress import progress
 from npusim.cli.space import MOST_WORKERS
 from npusim.cli.terminal import print_json
@@ -62,7 +62,7 @@ def validate_command(
     workers: Annotated[
         int | None, typer.Option(min=1, max=MOST_WORKERS, help="Processes.  [default: one a processor]")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Predict reference schedules, or what was measured, and say how far off npusim is."""
     if against != "vendor":

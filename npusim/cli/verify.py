@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from npusim.cli.options import parse_shapes
+from npusim.cli.options import JsonOption, parse_shapes
 from npusim.cli.progress import progress
 from npusim.cli.space import MOST_SEED
 from npusim.cli.terminal import print_json
@@ -43,7 +43,7 @@ def verify_command(
             help="Where the models' weights come from, if they are trained ones: it labels the figures.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Run two models on random and edge inputs on the CPU in FP32 and say how far apart their outputs are.
 
