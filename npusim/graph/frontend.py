@@ -10,6 +10,7 @@ import numpy as np
 from npusim.errors import UserError
 from npusim.graph import subgraphs
 from npusim.graph.attributes import ATTRIBUTES
+from npusim.graph.coding import folded_coding, stored_coding
 from npusim.graph.constants import constant_value, evaluate, with_widened_constants
 from npusim.graph.ir import BITS, Graph, Op, Tensor
 
@@ -157,6 +158,7 @@ class Builder:
         if inputs and all(t.constant for t in inputs):
             values = evaluate(node, [t.value for t in inputs])
             types = [node.get_output_element_type(p).get_type_name() for p in ports]
+            coding = folded_coding(kind, inputs)
             return tuple(
                 self.add(
                     node,
@@ -164,6 +166,7 @@ class Builder:
                     constant=True,
                     value=values[p],
                     stored_dtype=_folded_dtype(node, inputs, types[p]),
+                    coding=coding,
                 )
                 for p in ports
             )
@@ -179,7 +182,8 @@ class Builder:
         name = node.get_name()
         if name not in self._constants:
             scope, self.scope = self.scope, ""
-            self._constants[name] = self.add(node, 0, constant=True, value=constant_value(node))
+            value, coding = constant_value(node), stored_coding(node)
+            self._constants[name] = self.add(node, 0, constant=True, value=value, coding=coding)
             self.scope = scope
         return self._constants[name]
 

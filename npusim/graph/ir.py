@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 #: Bits of one element, by element type name (OpenVINO's names).
 BITS = {
@@ -16,13 +16,34 @@ BITS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Coding:
+    """What a compiler sees in the numbers of a constant besides their shape and type.
+
+    ``groups``: numbers along the last axis share scales in so many groups, 1 where one scale serves all of a channel.
+    ``shift``: the zero point that is subtracted from what is stored: none but the middle of the type, one for all
+    channels, or one for each. ``zeros`` is the share of numbers that are 0; ``only`` the one number that all are, if
+    so; both of what can be read.
+    """
+
+    groups: int = 1
+    shift: Literal["none", "one", "each"] = "none"
+    zeros: float = 0.0
+    only: float | None = None
+
+
+#: The coding of numbers of which nothing is known.
+PLAIN = Coding()
+
+
+@dataclass(frozen=True, slots=True)
 class Tensor:
     """A value that flows between ops.
 
     ``dtype`` is the type it is executed with (an FP32 model runs as FP16, so floating tensors are ``f16``);
     ``stored_dtype`` differs from it for compressed constants (INT8 or INT4 weights behind a Convert) and for
     graph inputs and outputs whose interface is wider than what is executed.
-    ``value`` holds small constants that lowering needs to read (axes, scalars); None otherwise.
+    ``value`` holds small constants that lowering needs to read (axes, scalars); None otherwise. ``coding`` says what
+    the numbers of large ones are like.
     """
 
     id: int
@@ -32,6 +53,7 @@ class Tensor:
     stored_dtype: str
     constant: bool = False
     value: Any = field(default=None, compare=False, repr=False)
+    coding: Coding = PLAIN
 
     @property
     def elements(self) -> int:

@@ -20,6 +20,7 @@ from npusim.lowering.rewrite.projections import split_projections
 from npusim.lowering.rewrite.slices import raise_slices
 from npusim.lowering.rewrite.tables import fold_tables
 from npusim.lowering.rewrite.types import settle
+from npusim.lowering.rewrite.weights import decode_weights, join_grouped
 from npusim.lowering.rewrite.windows import split_windows
 from npusim.lowering.schedule.accounts import open_accounts
 from npusim.lowering.schedule.hoist import hoist
@@ -32,6 +33,11 @@ from npusim.program import Program
 def _debatch(module: Module, hw: Hardware) -> Module:
     """Run a small batch image by image, where the compiler does."""
     return replace(module, graph=debatch(module.graph)) if hw.software.debatch else module
+
+
+def _weights(module: Module, hw: Hardware) -> Module:
+    """Store weights as FP16 that the DPU can not read as they are."""
+    return replace(module, graph=decode_weights(module.graph))
 
 
 def _settle(module: Module, hw: Hardware) -> Module:
@@ -67,8 +73,8 @@ def _projections(module: Module, hw: Hardware) -> Module:
 
 
 def _sums(module: Module, hw: Hardware) -> Module:
-    """Cut products over more terms than the DPU adds up at once."""
-    return replace(module, graph=split_sums(module.graph))
+    """Cut products over more terms than the DPU adds up at once, or than share a scale."""
+    return replace(module, graph=split_sums(join_grouped(module.graph)))
 
 
 def _fuse(module: Module, hw: Hardware) -> Module:
@@ -122,6 +128,7 @@ _GRAPH, _NODES = (laws.OPS_IN_ORDER,), (laws.NODES_IN_ORDER, laws.OUTPUTS_MADE)
 #: What lowering does, in order.
 PASSES: tuple[Pass, ...] = (
     Pass("debatch", _debatch, ensures=_GRAPH),
+    Pass("decode weights", _weights, requires=_GRAPH),
     Pass("settle types", _settle, ensures=(laws.OPS_IN_ORDER, laws.TYPES_SETTLED)),
     Pass("fold tables", _tables, requires=_GRAPH),
     Pass("fold ones", _ones, requires=_GRAPH),

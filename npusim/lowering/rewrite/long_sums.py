@@ -7,6 +7,7 @@ from dataclasses import replace
 from npusim.graph.ir import Graph, Op, Tensor
 from npusim.lowering.ir.shapes import MAX_DIMENSION
 from npusim.lowering.ir.values import ceil_div
+from npusim.lowering.rewrite.weights import groups_of
 
 
 def split_sums(graph: Graph) -> Graph:
@@ -27,6 +28,7 @@ def split_sums(graph: Graph) -> Graph:
         data, weights, result = (graph.tensors[id] for id in (*op.inputs[:2], op.outputs[0]))
         terms, across = data.shape[-1] // count, bool(op.attrs.get("transpose_b"))
         rows = [new(data, (*data.shape[:-1], terms)) for _ in range(count)]
+        weights = replace(weights, coding=replace(weights.coding, groups=1))
         shape = (weights.shape[0], terms) if across else (terms, weights.shape[1])
         products = [new(result, result.shape) for _ in range(count)]
         sums = [products[0], *(new(result, result.shape) for _ in range(count - 2)), op.outputs[0]]
@@ -39,10 +41,11 @@ def split_sums(graph: Graph) -> Graph:
 
 
 def parts(graph: Graph, op: Op) -> int:
-    """Into how many products an op is cut; 1 for what is no such MatMul, or cannot be cut evenly."""
+    """Into how many products an op is cut, where its weights have groups of terms into as many; 1 for what is no such
+    MatMul, or cannot be cut evenly."""
     if op.type != "MatMul" or op.attrs.get("transpose_a"):
         return 1
     data, weights = (graph.tensors[id] for id in op.inputs[:2])
-    count = ceil_div(data.shape[-1], MAX_DIMENSION)
+    count = max(ceil_div(data.shape[-1], MAX_DIMENSION), groups_of(weights))
     even = weights.constant and len(weights.shape) == 2 and not data.constant and data.shape[-1] % count == 0
     return count if even else 1
