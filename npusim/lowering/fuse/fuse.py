@@ -61,20 +61,15 @@ _HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
     JOIN_BATCH: views.join_batch,
 }
 
-#: Of all others, by their kernel reads their operands.
+#: Of all others, by how their kernel reads its operands.
 _BY_OPERANDS: dict[Reads, Callable[[Fuser, Op], None]] = {
     Reads.ONE: eltwise.unary,
     Reads.BROADCAST: eltwise.eltwise,
     Reads.WHOLE: kernels.kernel,
 }
 
-#: By Match.kind.
-_GROUPS: dict[str, Callable[[Fuser, Match], Node]] = {
-    "rms": eltwise.group,
-    "swish": eltwise.group,
-    "factor": reduce.factor,
-    "contract": reduce.contract,
-}
+#: By Match.kind; all others are groups that one kernel runs.
+_GROUPS: dict[str, Callable[[Fuser, Match], Node]] = {"factor": reduce.factor, "contract": reduce.contract}
 
 
 def _run(fuser: Fuser) -> None:
@@ -83,7 +78,7 @@ def _run(fuser: Fuser) -> None:
         fuser.region = str(op.attrs.get("function", ""))
         match = fuser.matches.get(op.outputs[0])
         if match is not None:
-            node = _GROUPS[match.kind](fuser, match)
+            node = _GROUPS.get(match.kind, eltwise.group)(fuser, match)
             node = fuser.amend(node, fused=tuple(o.name for o in match.covered if o is not match.root))
             for covered in match.covered:
                 note("fuse", covered.name, f"the pattern {match.kind} runs as one: {node.name}")

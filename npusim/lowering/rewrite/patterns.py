@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
@@ -20,8 +21,8 @@ LEAST_GROUP = 4096
 class Match:
     """A group of ops that becomes one node where its last op (``root``) stands.
 
-    ``kind`` is ``rms``, ``swish``, ``contract`` or ``factor``; ``inputs`` are the tensors that it reads,
-    ``axis`` is the one that a sum runs over.
+    ``kind`` is the name of the kernel that runs it, or ``contract`` or ``factor``; ``inputs`` are the tensors that it
+    reads, ``axis`` is the one that a sum runs over.
     """
 
     kind: str
@@ -183,6 +184,10 @@ def _match_factor(index: Index, op: Op) -> Match | None:
     return None
 
 
+#: Groups that one kernel runs, named as ``Match.kind``.
+KERNEL_GROUPS: tuple[Callable[[Index, Op], Match | None], ...] = (_match_rms, _match_swish)
+
+
 def find(graph: Graph, software: Software, tiles: int) -> tuple[Index, dict[int, Match], set[int]]:
     """The matches by the tensor their root makes, and the identities of all ops that they cover. Each op is covered
     once."""
@@ -195,7 +200,7 @@ def find(graph: Graph, software: Software, tiles: int) -> tuple[Index, dict[int,
         return match if _pays_in_groups(index, match, tiles) else None
 
     contracts = (contract,) if software.contract_multiply_reduce else ()
-    rules = (_match_rms, _match_swish, *contracts, _match_factor)
+    rules = (*KERNEL_GROUPS, *contracts, _match_factor)
     matches: dict[int, Match] = {}
     covered: set[int] = set()
     for op in graph.ops:
