@@ -13,6 +13,7 @@ from npusim.lowering.layout.in_place import write_in_place
 from npusim.lowering.layout.orders import write_as_read
 from npusim.lowering.passes import Module, Pass, run_passes
 from npusim.lowering.place.replicate import place_all
+from npusim.lowering.rewrite.attention import share_heads
 from npusim.lowering.rewrite.debatch import debatch
 from npusim.lowering.rewrite.long_sums import split_sums
 from npusim.lowering.rewrite.ones import fold_ones
@@ -43,6 +44,11 @@ def _weights(module: Module, hw: Hardware) -> Module:
 def _settle(module: Module, hw: Hardware) -> Module:
     """Give every tensor an element type that the DPU has."""
     return replace(module, graph=settle(module.graph, hw))
+
+
+def _attention(module: Module, hw: Hardware) -> Module:
+    """Lay out attention as the compiler does: scaled queries, whole masks, heads of keys that are shared read once."""
+    return replace(module, graph=share_heads(module.graph))
 
 
 def _tables(module: Module, hw: Hardware) -> Module:
@@ -130,6 +136,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("debatch", _debatch, ensures=_GRAPH),
     Pass("decode weights", _weights, requires=_GRAPH),
     Pass("settle types", _settle, ensures=(laws.OPS_IN_ORDER, laws.TYPES_SETTLED)),
+    Pass("share heads", _attention, requires=_GRAPH),
     Pass("fold tables", _tables, requires=_GRAPH),
     Pass("fold ones", _ones, requires=_GRAPH),
     Pass("split windows", _windows, requires=_GRAPH),

@@ -306,7 +306,9 @@ def _with_constant(fuser: Fuser, op: Op, shape: tuple[int, ...]) -> bool:
         fuser.emit(op, Eltwise(op.name, op.type, (value, full), out, kernel="add"))
     elif len(varying) <= 1:
         axis = varying[0] if varying else None
-        fuser.emit(op, Scale(op.name, op.type, (value, factor), out, axis=axis, additive=additive))
+        free = bool(op.attrs.get("any_order"))
+        scale = Scale(op.name, op.type, (value, factor), out, axis=axis, additive=additive, any_order=free)
+        fuser.emit(op, scale)
     else:
         kernel = "add" if additive else "multiply"
         made = fuser.emit(op, Eltwise(op.name, op.type, (value, factor), out, kernel=kernel))

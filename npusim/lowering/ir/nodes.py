@@ -114,10 +114,11 @@ class Pool(Node):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale(Node):
     """A scale and shift by constants that are scalar or vary along ``axis``: a depth-wise 1x1 convolution.
-    ``additive``: a shift alone."""
+    ``additive``: a shift alone. ``any_order``: the reader takes the result in any order of its elements."""
 
     axis: int | None
     additive: bool = False
+    any_order: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -327,7 +327,7 @@ class Placer:
         chained = self._scaled_in_chain(node)
         if chained is not None:
             return [chained]
-        plans = plan_scale(node, self.hw, self.fresh)
+        plans = plan_scale(node, self.hw, self.fresh, node.any_order)
         hint = self.hint(value)
         if len(plans) == 1 and plans[0].in_dists[0] == WHOLE and hint is not None and hint.outer > 1:
             plans[0].in_dists[0] = hint  # a tile scales its own channels (the smoothing behind bert's Gelu)

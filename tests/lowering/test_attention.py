@@ -1,0 +1,103 @@
+"""Attention: the same whether written out or one op, scaled where it is smaller, and keys of shared heads read once."""
+
+from __future__ import annotations
+
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset15 as op
+
+from npusim.graph import from_openvino
+from npusim.graph.ir import Graph
+from npusim.hardware import Hardware, load_hardware
+from npusim.lowering import lower
+from npusim.lowering.rewrite.attention import share_heads
+from npusim.program.work import DmaWork, DpuWork
+
+DEPTH = 64
+
+
+@pytest.fixture(scope="module")
+def hw() -> Hardware:
+    return load_hardware("lunarlake-vpunn.yaml")
+
+
+def attention(heads: int, shared: int, rows: int, columns: int, *, written: bool, mask: bool = True) -> Graph:
+    """Attention of ``heads`` query heads over keys and values of ``shared`` heads, as one op or written out."""
+    q = op.parameter([1, heads, rows, DEPTH], np.float16, name="q")
+    k = op.parameter([1, shared, columns, DEPTH], np.float16, name="k")
+    v = op.parameter([1, shared, columns, DEPTH], np.float16, name="v")
+    m = op.parameter([1, 1, rows, columns], np.float16, name="mask")
+
+    def repeated(node: ov.Node) -> ov.Node:
+        if shared == heads:
+            return node
+        many = np.array([1, shared, heads // shared, columns, DEPTH])
+        wide = op.broadcast(op.unsqueeze(node, np.array(2)), many)
+        return op.reshape(wide, np.array([1, heads, columns, DEPTH]), False)
+
+    if written:
+        scores = op.matmul(q, repeated(k), False, True)
+        scores = op.multiply(scores, np.float16(DEPTH**-0.5))
+        out = op.matmul(op.softmax(op.add(scores, m) if mask else scores, -1), repeated(v), False, False)
+    else:
+        out = op.scaled_dot_product_attention(q, repeated(k), repeated(v), m, causal=False)
+    inputs = [q, k, v, m] if mask else [q, k, v]
+    return from_openvino(ov.Model([op.result(out)], inputs, "attention"))
+
+
+def _works(graph: Graph, hw: Hardware) -> list[DmaWork | DpuWork]:
+    program = lower(graph, hw)
+    return [program.tasks.works[i] for i in program.tasks.work]
+
+
+@pytest.mark.parametrize(("heads", "shared", "rows"), [(8, 8, 128), (8, 2, 1), (14, 2, 16)])
+def test_written_out_and_as_one_op_are_the_same_work(
+    heads: int, shared: int, rows: int, hw: Hardware
+) -> None:
+    written, fused = (_works(attention(heads, shared, rows, 256, written=w), hw) for w in (True, False))
+    assert written == fused
+
+
+@pytest.mark.parametrize("file", ["lunarlake-vpunn.yaml", "meteorlake-vpunn.yaml", "pantherlake-vpunn.yaml"])
+@pytest.mark.parametrize("shared", [1, 2, 4])
+def test_keys_and_values_of_shared_heads_are_read_once(shared: int, file: str) -> None:
+    works = _works(attention(8, shared, 1, 512, written=False), load_hardware(file))
+    read = sum(work.bytes for work in works if isinstance(work, DmaWork) and work.src == "ddr")
+    keys = 2 * shared * 512 * DEPTH * 2
+    assert (
+        keys <= read <= 2 * keys + 200_000
+    )  # V is read again once its layout has changed; the rest is small
+
+
+def test_multiplications_are_those_of_all_heads(hw: Hardware) -> None:
+    works = _works(attention(8, 2, 32, 256, written=True), hw)
+    macs = sum(work.macs for work in works if isinstance(work, DpuWork) and work.kind == "conv")
+    assert macs == 2 * 8 * 32 * 256 * DEPTH
+
+
+@pytest.mark.parametrize(("rows", "columns", "scaled"), [(64, 256, "query"), (256, 64, "key")])
+def test_the_smaller_operand_is_scaled(rows: int, columns: int, scaled: str) -> None:
+    graph = share_heads(attention(8, 8, rows, columns, written=True))
+    (scale,) = [one for one in graph.ops if one.type == "Multiply"]
+    assert scale.name.endswith(f"scale_{scaled}")
+    result = graph.tensors[scale.outputs[0]]
+    assert result.shape == (1, 8, min(rows, columns), DEPTH)
+
+
+def test_the_results_of_the_model_keep_their_shapes() -> None:
+    before = attention(8, 2, 16, 64, written=True)
+    after = share_heads(before)
+    assert after.outputs == before.outputs
+    assert {t.id for t in after.tensors} >= {i for one in after.ops for i in (*one.inputs, *one.outputs)}
+    maker = {i: one for one in after.ops for i in one.outputs}
+    assert after.tensors[maker[after.outputs[0]].outputs[0]].shape == (1, 8, 16, DEPTH)
+    assert not [one for one in after.ops if one.type == "Broadcast"]
+
+
+def test_what_is_no_attention_stays_as_it_is() -> None:
+    a = op.parameter([1, 4, 16, 16], np.float16, name="a")
+    b = op.parameter([1, 4, 16, 16], np.float16, name="b")
+    soft = op.softmax(op.matmul(a, b, False, True), 1)  # over the heads, not the keys
+    graph = from_openvino(ov.Model([op.result(op.matmul(soft, b, False, False))], [a, b], "other"))
+    assert share_heads(graph) is graph
