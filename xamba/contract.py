@@ -5,6 +5,9 @@
 Of every axis of the product, both factors, one of them or neither has more than one element: the summed axes are those
 of the MatMul's sum, shared ones make its batch, those of one factor its rows, those of the other its columns. Mamba-2's
 scores of one chunk are 201 million products of 25 thousand numbers (evidence/xamba.md#3).
+
+A sum over axes of one element, as a product of one term has it, is another shape. Left as it stands Intel's compiler
+pads its one term to sixteen, and adds up zeros.
 """
 
 from __future__ import annotations
@@ -16,10 +19,13 @@ from openvino import Node, Output
 from openvino import opset15 as op
 
 from xamba.maker import Maker, Value
+from xamba.options import option, yes_or_no
 from xamba.rule import Rewritten, Rule, Skip, lengths, real, static_axes
 
 #: A product that is no larger than one of its factors is a MatMul with a vector; it pays from this many rows on.
 VECTOR_ROWS = 16
+#: Terms that a DPU adds at once, and pads a sum to.
+GRANULE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +50,26 @@ class _Product:
 
 
 @dataclass(frozen=True)
-class Contract(Rule[_Product]):
-    """ReduceSum of a broadcast Multiply becomes a batched MatMul; the product is never made."""
+class Contract(Rule[_Product | Output]):
+    """ReduceSum of a broadcast Multiply becomes a batched MatMul; the product is never made. A ReduceSum of one term
+    becomes a Reshape."""
 
     name = "contract"
     types = ("ReduceSum",)
 
-    def check(self, node: Node) -> _Product:
-        """The part of every axis in the MatMul."""
+    short: bool = option(
+        False,
+        yes_or_no,
+        f"yes also contracts products no larger than a factor whose terms are padded to {GRANULE}",
+    )
+
+    def check(self, node: Node) -> _Product | Output:
+        """The part of every axis in the MatMul; or what a sum of one term leaves as it is."""
+        terms = lengths(node.input_value(0))
+        if all(terms[d] == 1 for d in static_axes(node.input_value(1), len(terms))):
+            if -1 in terms:
+                raise Skip("nothing is summed, but a shape is dynamic")
+            return node.input_value(0)
         multiply = node.input_value(0).get_node()
         if multiply.get_type_name() != "Multiply":
             raise Skip(f"its operand is made by {multiply.get_type_name()}, not by Multiply")
@@ -63,11 +81,21 @@ class Contract(Rule[_Product]):
             raise Skip("a shape is dynamic")
         rank = len(shape)
         a, b = ((1,) * (rank - len(s)) + s for s in (a, b))
-        return _parts(multiply, shape, a, b, set(static_axes(node.input_value(1), rank)))
+        found = _parts(multiply, shape, a, b, set(static_axes(node.input_value(1), rank)))
+        products = min(found.size(found.rows), found.size(found.columns)) * found.size(found.summed)
+        if found.columns and products <= GRANULE and not self.short:
+            raise Skip(
+                f"a MatMul is padded to {GRANULE} terms, no fewer than the {products} products a column"
+            )
+        return found
 
-    def rewrite(self, node: Node, found: _Product, make: Maker) -> Rewritten:
+    def rewrite(self, node: Node, found: _Product | Output, make: Maker) -> Rewritten:
         """Both factors laid out as matrices, their product, and its axes put where the sum had them."""
         name = node.get_friendly_name()
+        if isinstance(found, Output):
+            kept = make.integers(tuple(node.get_output_shape(0)))
+            seen = make.node(f"{name}/shape", op.reshape(found, kept, special_zero=False))
+            return Rewritten(node, seen, "a Reshape: there is one term")
         left, right = found.factors
         lead = tuple(found.shape[d] for d in found.batch)
         m, n, k = (found.size(axes) for axes in (found.rows, found.columns, found.summed))
@@ -89,8 +117,6 @@ def _parts(
     multiply: Node, shape: tuple[int, ...], a: tuple[int, ...], b: tuple[int, ...], reduced: set[int]
 ) -> _Product:
     axes = range(len(shape))
-    if all(shape[d] == 1 for d in reduced):
-        raise Skip("nothing is summed: the axis has one element")
     if any(a[d] != b[d] for d in reduced):
         raise Skip("a factor does not vary along the summed axis, and belongs in front of the sum")
     batch = tuple(d for d in axes if d not in reduced and a[d] == b[d] > 1)

@@ -30,6 +30,7 @@ BLOCKS = (64, 128, 256, 512, 1024, 2048)
 #: The exact rewrites, in the one order in which none takes a site from a better one; of equal ones the first is used.
 STEPS = (
     "contract",
+    "contract{short=yes}",
     "segsum",
     "cumba",
     *(f"cumba{{block={n}}}" for n in BLOCKS),

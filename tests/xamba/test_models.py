@@ -20,7 +20,7 @@ from workloads.config import PUBLISHED
 TINY = Mamba2Config(name="tiny", title="", layers=2, d_model=32, vocab=40, d_state=16, head_dim=8, chunk=8)
 PIPELINES = (
     "cumba", "reduba", "cumba,reduba", "reduba{norms=yes}", "cumba{block=4}", "contract", "segsum",
-    "contract,segsum,cumba,reduba", "segsum,cumba{block=3},contract",
+    "contract{short=yes}", "contract,segsum,cumba,reduba", "segsum,cumba{block=3},contract",
 )  # fmt: skip
 
 
@@ -57,10 +57,10 @@ def test_contract_and_segsum_leave_no_large_tensor() -> None:
         made = (node for node in model.get_ops() if node.get_type_name() not in ("Constant", "Convert"))
         return max(int(np.prod(node.get_output_shape(0))) for node in made)
 
-    rewritten, sites = xamba.apply(stock, "contract,segsum")
+    rewritten, sites = xamba.apply(stock, "contract{short=yes},segsum")
     assert largest(stock) == 64 * 64 * 24 * 128
     assert largest(rewritten) == 24 * 2 * 64 * 128  # the states of both chunks
-    assert sum(site.taken for site in sites if site.rule == "contract") == 5
+    assert sum(site.taken for site in sites if site.rule == "contract") == 6
     assert sum(site.taken for site in sites if site.rule == "segsum") == 2
     assert (
         types(rewritten).count("CumSum") == 2
@@ -75,9 +75,12 @@ def test_sites_tell_what_was_taken_and_why_the_rest_was_not() -> None:
     assert by_op["segsum", f"{mixer}.cumsum_2"].note == "the difference of a prefix sum that the model has"
     assert not by_op["segsum", f"{mixer}.cumsum_1"].taken
     assert "24 x MatMul [256, 128] @ [128, 256]" in by_op["contract", f"{mixer}.scores.reduce_sum"].note
-    assert "nothing is summed" in by_op["contract", f"{mixer}.masked.reduce_sum"].note
+    assert by_op["contract", f"{mixer}.masked.reduce_sum"].note == "a Reshape: there is one term"
+    assert "no fewer than the 4 products a column" in by_op["contract", f"{mixer}.pass.reduce_sum"].note
     assert by_op["cumba", f"{mixer}.cumsum_1"].note == "a MatMul with a triangle of 256"
-    assert by_op["reduba", f"{mixer}.masked.reduce_sum"].note == "a Reshape: one element is summed"
+    _, sites = xamba.apply(stock, "reduba")
+    notes = {site.op: site.note for site in sites}
+    assert notes[f"{mixer}.masked.reduce_sum"] == "a Reshape: one element is summed"
     assert all(site.note for site in sites)
 
 
@@ -124,17 +127,22 @@ SIZES = st.sampled_from((1, 2, 3, 5))
     st.data(),
     st.lists(st.tuples(SIZES, st.sampled_from(("a", "b", "ab"))), min_size=2, max_size=6),
     st.booleans(),
+    st.sampled_from(("contract", "contract{short=yes}")),
 )
 def test_contract_is_the_sum_of_the_product(
-    data: st.DataObject, dims: list[tuple[int, str]], keep_dims: bool
+    data: st.DataObject, dims: list[tuple[int, str]], keep_dims: bool, passes: str
 ) -> None:
-    """Every axis belongs to one factor or both; any of them may be summed. What is not taken stays as it is."""
+    """Every axis belongs to one factor or both; any of them may be summed. What is not taken stays as it is, and the
+    product where there is nothing to sum."""
     shapes = [[size if name in where else 1 for size, where in dims] for name in "ab"]
     axes = data.draw(st.lists(st.integers(0, len(dims) - 1), min_size=1, max_size=3, unique=True))
     a, b = (op.parameter(shape, np.float32, name=name) for shape, name in zip(shapes, "ab", strict=True))
     stock = single(op.reduce_sum(op.multiply(a, b), op.constant(np.array(axes, np.int64)), keep_dims), a, b)
-    rewritten, [site] = xamba.apply(stock, "contract")
-    assert ("MatMul" in types(rewritten)) == site.taken == ("Multiply" not in types(rewritten))
+    rewritten, [site] = xamba.apply(stock, passes)
+    summed = any(dims[axis][0] > 1 for axis in axes)
+    assert site.taken or summed
+    assert ("ReduceSum" not in types(rewritten)) == site.taken
+    assert ("MatMul" in types(rewritten)) == (site.taken and summed) == ("Multiply" not in types(rewritten))
     assert_same(stock, rewritten)
 
 

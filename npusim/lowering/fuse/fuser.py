@@ -28,6 +28,7 @@ class Fuser:
         """Start with the values of a Graph's inputs and constants."""
         self.graph = graph
         self.software = software
+        self.tiles = tiles
         self.index, self.matches, self.covered = find(graph, software, tiles)
         self.values: dict[int, Value] = {}
         self.made: dict[int, Node] = {}

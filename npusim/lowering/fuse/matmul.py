@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import ceil, prod
+from math import ceil, gcd, prod
 
 from npusim.errors import UserError
 from npusim.graph.ir import Op
@@ -11,7 +11,12 @@ from npusim.lowering.fuse import kernels
 from npusim.lowering.fuse.attention import PerHead, projections
 from npusim.lowering.fuse.fuser import Fuser, full_order, padded, same_order
 from npusim.lowering.ir.nodes import Bmm, Concat, Conv, Depthwise, Pool, Unary, Window
-from npusim.lowering.ir.values import Value
+from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.values import Value, round_up
+
+#: How many times longer padded terms of a grouped MatMul are from which a convolution pads them, else copies do (4000:
+#: 12 and 24 terms are convolved, 40 copied).
+WORTH_WIDENING = 4 / 3
 
 
 def matmul(fuser: Fuser, op: Op) -> None:
@@ -60,7 +65,23 @@ def batched(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: V
     right = full_order(b, [*lead, b_columns, b_axis])
     if not b.constant and not same_order(b, right) and k > 1:
         b = fuser.written(b, right, op) or fuser.move(b, right, op)
+    if fuser.software.grouped_matmul and batch >= fuser.tiles and not (a.constant or b.constant):
+        b = _widened(fuser, op, b, batch, n, k)
     fuser.emit(op, Bmm(op.name, op.type, (a, b), out, batch=batch, m=m, n=n, k=k))
+
+
+def _widened(fuser: Fuser, op: Op, columns: Value, batch: int, n: int, k: int) -> Value:
+    """Columns [groups, n, k] of a grouped MatMul with their few terms padded to the DPU's granule, by a convolution
+    that reads and writes several columns as one pixel; as they are where columns do not fill such pixels."""
+    wide = round_up(k, CHANNELS)
+    fold = CHANNELS // gcd(k, CHANNELS)
+    if wide < WORTH_WIDENING * k or n % fold:
+        return columns
+    weights = Value(fuser.storage(), (wide * fold, k * fold), constant=True)
+    target = Value(fuser.storage(), (batch * n // fold, wide * fold))
+    pixels = batch * n // fold
+    fuser.add(Conv(op.name, op.type, (columns, weights), target, m=pixels, k=k * fold, n=wide * fold))
+    return target
 
 
 def attention(fuser: Fuser, op: Op) -> None:

@@ -65,7 +65,10 @@ def _grouped(node: Bmm, hw: Hardware, batch: int, m: int, k: int, n: int) -> Pla
     height, width = fold_rows(m, 4)
     k16, n16 = round_up(k, CHANNELS), round_up(n, CHANNELS)
     groups = even(batch, tiles)
-    slices = ceil_div(groups[0], cmx_capacity(hw) // _group_bytes(m, k, n))
+    room, one = cmx_capacity(hw), _group_bytes(m, k, n)
+    if groups[0] * one > room:
+        room = max(int(hw.software.pipeline_share * room), one)
+    slices = ceil_div(groups[0], room // one)
     mode = choose_mode(height, width, n16, hw)
     work = DpuWork(
         "conv",
@@ -87,7 +90,9 @@ def _grouped(node: Bmm, hw: Hardware, batch: int, m: int, k: int, n: int) -> Pla
             for t, g in counts
         ]
         loads = odd_halves(loads, hw)
-        right = [Load(1, t, load_value(rhs, g * n * k, hw), g * n16 * k16 * 2) for t, g in counts]
+        right = [
+            Load(1, t, load_value(rhs, g * rhs.elements // batch, hw), g * n16 * k16 * 2) for t, g in counts
+        ]
         loads.extend(odd_halves(right, hw))
         tables = []
         for t, g in counts:

@@ -9,7 +9,7 @@ from math import prod
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Node, Transpose
 from npusim.lowering.ir.plan import Plan, cmx_capacity
-from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
 from npusim.lowering.ir.values import WHOLE, Dist, Value, along, ceil_div, even, round_up
 from npusim.lowering.plans.dma.permute import moved_blocks, plan_permute_dma
 from npusim.lowering.plans.dpu.images import WORKLOAD, Image, assemble, fit, workload_channels
@@ -26,8 +26,11 @@ def plan_permute(node: Node, hw: Hardware, hint: Dist | None = None) -> Plan:
     dimensions than a pool has (26 of 26 compiled transposes of 1 to 4 matrices)."""
     value = node.inputs[0]
     row = value.shape[value.memory_order[-1]] if value.memory_order else 1
-    if row % CHANNELS or len(moved_blocks(value, node.output)) > 3:
+    blocks = moved_blocks(value, node.output)
+    if row % CHANNELS or len(blocks) > 3:
         return plan_permute_dma(node, hw)
+    if len(blocks) == 2 and blocks[0] < CHANNELS and blocks[1] > MAX_DIMENSION:
+        return _permute_long(node, hw, *blocks)
     if isinstance(node, Transpose) and node.reorder:
         plan = _reorder_channels(node, hw, hint)
         if plan is not None:
@@ -143,6 +146,25 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
     for part in plan.slices:
         part.stores *= copies
     return plan
+
+
+def _permute_long(node: Node, hw: Hardware, height: int, length: int) -> Plan:
+    """A few rows longer than any dimension may be: the longest pieces of them that a barrier counts the workloads of
+    are the channels of one slice each, which the tiles share (the sources of the states of Mamba-2)."""
+    value, out = node.inputs[0], node.output
+    most = min(MAX_DIMENSION, WORKLOAD * hw.software.barrier_workloads - CHANNELS)
+    channels = next(c for c in range(most - most % CHANNELS, 0, -CHANNELS) if length % c == 0)
+    cuts = even(channels, hw.tiles, CHANNELS)
+
+    def works(tile: int, _: int) -> Iterable[Work]:
+        if tile < len(cuts):
+            yield DpuWork("maxpool", height, 1, cuts[tile], in_bits=value.bits, out_bits=out.bits,
+                          variant_channels=workload_channels(cuts[tile]))  # fmt: skip
+
+    slices = length // channels
+    dist = Dist(height * slices, cuts)
+    plan = assemble(node, hw, [value], [WHOLE], out, dist, slices, works, "long rows over channels")
+    return replace(plan, out_dist=None)
 
 
 def _permute_matrix(node: Node, hw: Hardware, width: int, channels: int) -> Plan:
