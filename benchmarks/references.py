@@ -1,9 +1,9 @@
-"""What npusim predicts of every reference schedule, kept: python -m benchmarks.references [--renew]
+"""What npusim predicts of every reference schedule, kept: python -m benchmarks.references [--renew | --pages]
 
 The table tests/references/predictions.csv has npusim's own predictions of the packaged sets and of the unseen one. The
 command predicts all of them again and prints the rows that moved and the errors before and after; with --renew it
 writes the table anew, and the pages of docs/ that are made of it. tests/references fails while any of them is stale.
-On a conflict in these files take either side and renew.
+--pages writes them from the table as it is, at once: after a conflict in a page.
 """
 
 from __future__ import annotations
@@ -215,9 +215,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--renew", action="store_true", help="write the table and the pages anew")
+    parser.add_argument(
+        "--pages", action="store_true", help="write the pages from the table, predicting nothing"
+    )
     parser.add_argument("--workers", type=int, help="processes (default: one a processor)")
     given = parser.parse_args(arguments)
     before = read_table(PREDICTIONS.read_text()) if PREDICTIONS.exists() else []
+    if given.pages:
+        _write(pages(as_predictions(before)))
+        return 0
     found = predict_all(given.workers)
     after = kept(found)
     moved = moves(before, found)
@@ -228,11 +234,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given.renew:
         return int(bool(moved))
     PREDICTIONS.parent.mkdir(exist_ok=True)
-    written = {PREDICTIONS: write_table(after), **pages(as_predictions(after))}
-    for path, text in written.items():
+    _write({PREDICTIONS: write_table(after), **pages(as_predictions(after))})
+    return 0
+
+
+def _write(texts: Mapping[Path, str]) -> None:
+    for path, text in texts.items():
         path.write_text(text)
         print(f"Wrote {path.relative_to(ROOT)}")
-    return 0
 
 
 if __name__ == "__main__":
