@@ -123,8 +123,8 @@ def _refit(module: Module, hw: Hardware) -> Module:
 def _schedule(module: Module, hw: Hardware) -> Module:
     """Decide what stays in the scratchpad and what is loaded ahead, and emit the tasks."""
     graph = module.graph
-    plans, homes = list(module.plans), dict(module.homes)
-    ops = open_accounts(plans)
+    plans, ops = open_accounts(module.plans)
+    homes = dict(module.homes)
     program = schedule(plans, ops, module.returned, homes, graph.name, hw, graph.notes, module.repeat)
     return replace(module, program=program)
 

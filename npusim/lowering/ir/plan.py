@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from npusim.hardware.schema import Hardware
@@ -17,7 +18,7 @@ ALL_TILES = -1
 CONSTANT = -1
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Load:
     """One transfer into CMX. ``operand`` is the plan's input that it brings, or CONSTANT; ``key`` names what is brought
     (loads of one plan with equal keys are done once and kept for all slices)."""
@@ -29,7 +30,7 @@ class Load:
     key: tuple[int, ...] = ()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Store:
     """One transfer from a tile's CMX (ALL_TILES: from any, the value is whole on each) to DDR."""
 
@@ -40,31 +41,31 @@ class Store:
 _Transfer = TypeVar("_Transfer", bound=Load | Store)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Slice:
     """A part of a plan that fits CMX: ``loads``, then ``computes`` as (tile, work), then ``stores``.
 
     ``out_bytes`` is what the result takes on each tile (index: tile).
     """
 
-    loads: list[Load]
-    computes: list[tuple[int, Work]]
-    stores: list[Store]
+    loads: Sequence[Load]
+    computes: Sequence[tuple[int, Work]]
+    stores: Sequence[Store]
     out_bytes: tuple[int, ...]
     detail: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Plan:
     """How one node runs. ``in_dists`` says how each activation input must lie in CMX (None: it is always read from
     DDR), ``out_dist`` how the output will lie; ``strategy`` is for people."""
 
     node: Node
-    inputs: list[Value]
-    in_dists: list[Dist | None]
+    inputs: Sequence[Value]
+    in_dists: Sequence[Dist | None]
     output: Value
     out_dist: Dist | None
-    slices: list[Slice]
+    slices: Sequence[Slice]
     strategy: str
     in_place: bool = False
     refolded: bool = False
@@ -74,9 +75,9 @@ class Plan:
     ahead: int = 0
     """How many of its slices are loaded ahead of the one that computes; 0: as ``software.prefetch_slices`` says."""
     chain: int = -1
-    """Plans of equal slice counts with the same number run slice by slice together (vertical fusion,
+    """Plans of one number, the storage that the first makes, run slice by slice together (vertical fusion,
     evidence/lowering.md#4.3)."""
-    ddr_moves: list[tuple[int, DmaWork]] = field(default_factory=list)
+    ddr_moves: Sequence[tuple[int, DmaWork]] = ()
     """DDR to DDR copies: (operand, transfer)."""
     op: int = -1
 
@@ -85,6 +86,15 @@ class Plan:
         """The function of the model that it belongs to: what lies between two changes of this name is compiled apart
         from the rest, so that nothing is prefetched or stays in CMX across (``attention.PerHead``)."""
         return self.node.region
+
+    def changed(self, change: Callable[[Slice], Slice]) -> Plan:
+        """The plan with every slice changed."""
+        return replace(self, slices=[change(part) for part in self.slices])
+
+    @property
+    def chain_number(self) -> int:
+        """The number of the chain that it is of, or begins if another plan is chained to it."""
+        return self.chain if self.chain >= 0 else self.output.storage
 
     def fits_whole(self, hw: Hardware) -> bool:
         """Whether all of the output may lie in CMX at once."""
@@ -159,8 +169,8 @@ def _piece(item: _Transfer, count: int, index: int) -> _Transfer:
     size, counted_bytes = (slice_part(n, count, index) for n in (whole.bytes, whole.counted_bytes))
     part = replace(item, work=replace(whole, bytes=size, counted_bytes=counted_bytes))
     if isinstance(part, Load):
-        part.cmx_bytes = slice_part(part.cmx_bytes, count, index)
-        part.key = (*part.key, index) if part.key else ()
+        key = (*part.key, index) if part.key else ()
+        return replace(part, cmx_bytes=slice_part(part.cmx_bytes, count, index), key=key)
     return part
 
 
@@ -211,7 +221,7 @@ def nth(pieces: tuple[int, ...], i: int) -> int:
     return pieces[i] if i < len(pieces) else 0
 
 
-def load_bytes(loads: list[Load], tiles: int) -> int:
+def load_bytes(loads: Sequence[Load], tiles: int) -> int:
     """CMX bytes of some loads on the fullest tile."""
     shared = sum(load.cmx_bytes for load in loads if load.tile == ALL_TILES)
     own = [0] * tiles
@@ -221,7 +231,7 @@ def load_bytes(loads: list[Load], tiles: int) -> int:
     return shared + max(own)
 
 
-def booked_bytes(loads: list[Load], tiles: int) -> int:
+def booked_bytes(loads: Sequence[Load], tiles: int) -> int:
     """CMX bytes that the scheduler books for some loads: operand by operand, each on its fullest tile."""
     by_operand: dict[int, list[Load]] = defaultdict(list)
     for load in loads:

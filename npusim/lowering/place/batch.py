@@ -45,16 +45,14 @@ def all_images(plan: Plan, count: int) -> Plan:
     stem = isinstance(plan.node, Conv) and is_stem(plan.node)
     shared = len(plan.slices) == 1 and not stem
     inputs = [value if value.constant else _times(value, count) for value in plan.inputs]
-    slices = [_of_image(part, i, plan, shared) for i in range(count) for part in plan.slices]
-    for i, part in enumerate(slices):
-        part.detail = f"slice {i + 1}/{len(slices)}"
+    parts = [_of_image(part, i, plan, shared) for i in range(count) for part in plan.slices]
+    slices = [replace(part, detail=f"slice {i + 1}/{len(parts)}") for i, part in enumerate(parts)]
     return replace(
         plan,
         inputs=inputs,
         output=_times(plan.output, count),
         slices=slices,
         strategy=f"{plan.strategy}, {count} images",
-        gathered=False,
         ddr_moves=[(operand, _repeated(work, count)) for operand, work in plan.ddr_moves],
     )
 
@@ -98,7 +96,7 @@ def _taps(node: Node) -> int:
 def in_step(before: Plan, plan: Plan, hw: Hardware) -> bool:
     """Whether each image of a plan follows that of the one before it at once and finds it in CMX: both are plans of as
     many images in one slice each, lie alike over the tiles, and fit there."""
-    alike = plan.in_dists[:1] == [before.out_dist] and before.out_dist is not None
+    alike = before.out_dist is not None and list(plan.in_dists[:1]) == [before.out_dist]
     if not alike or len(before.slices) != len(plan.slices) or before.output.storage != plan.inputs[0].storage:
         return False
     parts = [each.slices[0] for each in (before, plan)]

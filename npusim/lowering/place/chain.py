@@ -7,7 +7,7 @@ While a SHAVE kernel works on slice i from CMX, the DPU computes slice i+1 and t
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import count, pairwise
+from itertools import pairwise
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import geometry, table_load, weights_load
@@ -33,17 +33,16 @@ def joins(node: Unary, hw: Hardware, producer: Plan, sole: bool) -> bool:
         sole
         and rows
         and isinstance(producer.node, Conv)
-        and len(producer.slices) > 1
         and producer.chain < 0
+        and len(producer.slices) > 1
         and node.axis is None
         and not node.runs("convert")
         and node.inputs[0].elements == producer.output.elements
     )
 
 
-def plan_joined(node: Node, hw: Hardware, kernel: str, producer: Plan, numbers: count[int]) -> Plan:
+def plan_joined(node: Node, hw: Hardware, kernel: str, producer: Plan) -> Plan:
     """The slices of an elementwise kernel over those of ``producer``, which it is chained to."""
-    producer.chain = next(numbers)
     shaves = 1 if kernel in hw.software.unsplit_kernels else hw.shave.per_tile
     output, read = node.output, producer.output.bits
     parts = []
@@ -58,7 +57,7 @@ def plan_joined(node: Node, hw: Hardware, kernel: str, producer: Plan, numbers: 
         held_bytes = tuple(ceil_div(held * output.bits, read) for held in part.out_bytes)
         parts.append(Slice([], computes, stores, held_bytes, part.detail))
     strategy = f"{kernel}, cut with the op before it in {len(parts)} slices"
-    return Plan(node, [node.inputs[0]], [None], output, None, parts, strategy, chain=producer.chain)
+    return Plan(node, [node.inputs[0]], [None], output, None, parts, strategy, chain=producer.chain_number)
 
 
 def plan_scaled(node: Node, hw: Hardware, kernel: Plan, conv: Plan) -> Plan | None:
@@ -66,9 +65,10 @@ def plan_scaled(node: Node, hw: Hardware, kernel: Plan, conv: Plan) -> Plan | No
     which is chained to ``conv``; None where the slices are not channels or two of them do not fit (bert-base INT8 on
     3720: the smoothing behind the Gelu, 12 of 12)."""
     pixels = conv.out_dist.outer if conv.out_dist is not None else 1
-    assert isinstance(conv.node, Conv)
+    if pixels == 1 or not isinstance(conv.node, Conv):
+        return None
     height, width = geometry(conv.node, hw)
-    if pixels == 1 or pixels != height * width or kernel.output.elements != node.output.elements:
+    if pixels != height * width or kernel.output.elements != node.output.elements:
         return None
     output, value = node.output, kernel.output
     weights = Value(ADDED_CONSTANT, (1, CHANNELS), 16, 16, constant=True)

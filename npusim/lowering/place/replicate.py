@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from npusim.hardware.schema import Hardware
@@ -10,12 +10,12 @@ from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.plan import Plan
 from npusim.lowering.ir.repeat import Repeat, decisions, find_repeat
 from npusim.lowering.ir.values import Value
-from npusim.lowering.place.placer import Placer
+from npusim.lowering.place.neighbours import Neighbours
+from npusim.lowering.place.placer import MADE, Placer
+from npusim.lowering.place.settle import linked
 from npusim.lowering.rewrite.debatch import JOIN_BATCH
 from npusim.program.journal import recording
 
-#: Storages from here on are of values that lowering makes.
-_MADE = 10_000_000
 #: A node and one of its plans.
 _Placed = tuple[Node, Plan]
 
@@ -37,10 +37,10 @@ def place_all(
         for value in node.inputs:
             readers.setdefault(value.storage, []).append(node)
     makers = {node.output.storage: node for node in nodes}
-    placer = Placer(hw, _MADE, readers, makers, outputs, homes)
+    placer = Placer(Neighbours(hw, readers, makers, outputs, homes))
     repeat = None if recording() else find_repeat(nodes, outputs)
     if repeat is None:
-        return [plan for node in nodes for plan in placer.place(node)], None
+        return linked([plan for node in nodes for plan in placer.place(node)]), None
     plans = [plan for node in nodes[: repeat.start] for plan in placer.place(node)]
     previous: list[_Placed] = []
     done, steady = 0, False
@@ -55,11 +55,11 @@ def place_all(
         plans.extend(_copies(placer, previous, [(nodes[i], nodes[j]) for i, j in pairs]))
     rest = nodes[repeat.block(repeat.count).start :]
     plans.extend(plan for node in rest for plan in placer.place(node))
-    return plans, Repeat(first, len(previous), 2 + repeat.count - done) if steady else None
+    return linked(plans), Repeat(first, len(previous), 2 + repeat.count - done) if steady else None
 
 
 def _alike(one: Sequence[_Placed], other: Sequence[_Placed]) -> bool:
-    """Whether two blocks came out equal, and so leave what the next one will see equal (``Placer.note``)."""
+    """Whether two blocks came out equal, and so leave what the next one will see equal (``Neighbours.remember``)."""
     return [_content(plan) for _, plan in one] == [_content(plan) for _, plan in other]
 
 
@@ -76,11 +76,10 @@ def _copies(placer: Placer, placed: Sequence[_Placed], pairs: Sequence[tuple[Nod
         for a, b in zip((*mine.inputs, mine.output), (*theirs.inputs, theirs.output), strict=True)
     }
     instead = {id(mine): theirs for mine, theirs in pairs}
-    chains: dict[int, int] = {}
 
     def moved(value: Value) -> Value:
         if value.storage not in storages:
-            storages[value.storage] = placer.fresh(value).storage if value.storage >= _MADE else value.storage
+            storages[value.storage] = placer.fresh(value).storage if value.storage >= MADE else value.storage
         return replace(value, storage=storages[value.storage])
 
     for node, plan in placed:
@@ -90,14 +89,7 @@ def _copies(placer: Placer, placed: Sequence[_Placed], pairs: Sequence[tuple[Nod
             node=replace(plan.node, name=own.name, fused=own.fused),
             inputs=[moved(value) for value in plan.inputs],
             output=moved(plan.output),
-            chain=_same(chains, plan.chain, placer.chains.__next__) if plan.chain >= 0 else -1,
+            chain=storages.get(plan.chain, plan.chain),
         )
-        placer.note(copy)
+        placer.near.remember(copy)
         yield copy
-
-
-def _same(known: dict[int, int], number: int, fresh: Callable[[], int]) -> int:
-    """The number that stands for ``number`` in a copy."""
-    if number not in known:
-        known[number] = fresh()
-    return known[number]

@@ -57,8 +57,8 @@ def plan_spread(
         (0, DmaWork("cmx", "cmx", share, share)),
     ]
     held = own + max(0, full.bytes - beside)
-    part.loads = [load for load in part.loads if load.operand != small]
-    part.loads.append(Load(small, 0, load_value(factor, factor.elements, hw), held))
-    part.computes = [*spread, *part.computes]
+    loads = [load for load in part.loads if load.operand != small]
+    loads.append(Load(small, 0, load_value(factor, factor.elements, hw), held))
+    whole = replace(part, loads=loads, computes=[*spread, *part.computes])
     dists = [None if k == small else d for k, d in enumerate(product.in_dists)]
-    return [replace(product, node=node, inputs=list(node.inputs), in_dists=dists)]
+    return [replace(product, node=node, inputs=node.inputs, in_dists=dists, slices=[whole])]

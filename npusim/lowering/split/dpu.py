@@ -7,6 +7,7 @@ Evidence: 62 distinct convolutions of the reference traces (evidence/lowering.md
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Literal
 
 from npusim.costs.dpu import STENCIL_PIXELS, choose_mode, cycles
@@ -20,6 +21,17 @@ from npusim.lowering.tile.matmul import NOTHING, Behind, Tiler
 from npusim.lowering.tile.slices import Cut, Demand, cut
 
 Split = Literal["rows", "channels", "repeated"]
+
+
+class Wanted(Enum):
+    """How the readers of a convolution want its result to lie over the tiles."""
+
+    ANY = "as it comes"
+    CUT = "cut, however: a SHAVE kernel takes over any cut"
+    WHOLE = "whole on every tile"
+    ROWS = "in rows"
+    EITHER = "whole on every tile or in rows"
+
 
 #: Below this multiple rows win whatever the slices.
 ROWS_CLEAR = 0.9
@@ -101,12 +113,16 @@ def slices(
 
 
 def choose(
-    node: Product, hw: Hardware, rows_before: bool = False, wanted: str = "", behind: Behind = NOTHING
+    node: Product,
+    hw: Hardware,
+    rows_before: bool = False,
+    wanted: Wanted = Wanted.ANY,
+    behind: Behind = NOTHING,
 ) -> Split:
     """The split of a convolution. That of a MatMul is the one that costs least with all its transfers (``tiling``), but
     where its activation is loaded once for many (one head's projections: 24 of 24 layers of bert on 4 and 6 tiles),
     and of other convolutions, computing decides. ``rows_before``: its activation lies in rows already; ``wanted``:
-    how its readers want the result (``plan_conv.Surroundings.wants``)."""
+    how its readers want the result."""
     height, width = geometry(node, hw)
     n16 = round_up(node.n, CHANNELS)
     granules = n16 // CHANNELS
@@ -116,8 +132,8 @@ def choose(
         return Tiler(node, hw, behind=behind).choose()
     kernel = (node.window or POINT).kernel
     if kernel[0] > 1:
-        least = HALO_ROWS if rows_before or wanted == "either" else hw.software.halo_rows
-        least = WANTED_ROWS if wanted == "rows" else least
+        least = HALO_ROWS if rows_before or wanted is Wanted.EITHER else hw.software.halo_rows
+        least = WANTED_ROWS if wanted is Wanted.ROWS else least
         return "rows" if granules < hw.tiles or height / hw.tiles >= least else "channels"
     k16 = round_up(node.k, CHANNELS)
     mode = choose_mode(height, width, n16, hw)
@@ -126,14 +142,14 @@ def choose(
     )
     over_rows = cycles(conv_work(even(height, hw.tiles)[0], width, n16, k16, node, mode, hw), hw)
     ratio = over_rows / over_channels
-    beside = (rows_before or wanted == "rows") and node.window is not None
+    beside = (rows_before or wanted is Wanted.ROWS) and node.window is not None
     if ratio > (hw.software.neighbour_tolerance if beside else hw.software.rows_tolerance):
         return "channels"
     if ratio < ROWS_CLEAR:
         return "rows"
     by_channels = slices(node, hw, "channels", True, True, behind=behind)
     by_rows = slices(node, hw, "rows", False, True, behind=behind)
-    patience = 2 if wanted in ("rows", "either") or (rows_before and ratio < 1) else 1
+    patience = 2 if wanted in (Wanted.ROWS, Wanted.EITHER) or (rows_before and ratio < 1) else 1
     if by_channels.channels == 1 and by_channels.slices * patience < by_rows.slices:
         return "channels"
     tie = node.window is None and ratio > TIE and _channels_win_ties(node, n16, hw)

@@ -24,7 +24,7 @@ from npusim.lowering.ir.plan import (
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Dist, ceil_div, even, round_up
 from npusim.lowering.plans.dpu.conv import Builder, Surroundings
-from npusim.lowering.split.dpu import choose
+from npusim.lowering.split.dpu import Wanted, choose
 from npusim.program.work import DmaWork, DpuWork, Work
 
 #: Largest group (lhs + rhs + output, bytes) that runs grouped: 384 KiB seen, 648 not (evidence/lowering.md#1.2.2).
@@ -101,8 +101,7 @@ def _grouped(node: Bmm, hw: Hardware, batch: int, m: int, k: int, n: int) -> Pla
         loads.extend(odd_halves(tables, hw))
         stores = [store(t, g * m * n, out, hw) for t, g in counts]
         if slices > 1:
-            for s in stores:
-                s.work = _group_counted(s.work, width, hw)
+            stores = [replace(s, work=_group_counted(s.work, width, hw)) for s in stores]
         stores = odd_halves(stores, hw)
         computes: list[tuple[int, Work]] = [(t, work) for t, g in counts for _ in range(g)]
         held = [0] * tiles
@@ -116,6 +115,12 @@ def _grouped(node: Bmm, hw: Hardware, batch: int, m: int, k: int, n: int) -> Pla
     return Plan(node, [lhs, rhs], [dists[0], dists[1]], out, dists[2], parts, strategy)
 
 
+def _of_batch(part: Slice, number: int, batch: int) -> Slice:
+    """A slice of the product of one batch element, which shares nothing with the others."""
+    loads = [replace(load, key=(*load.key, number)) for load in part.loads]
+    return replace(part, loads=loads, detail=f"batch {number + 1}/{batch}")
+
+
 def _unrolled(node: Bmm, hw: Hardware, batch: int) -> Plan:
     """One convolution a batch element, with the second operand as its weights; nothing is shared between them. The
     transfers of one of many are hidden behind the others' computing, so computing decides its split, unless a constant
@@ -126,22 +131,15 @@ def _unrolled(node: Bmm, hw: Hardware, batch: int) -> Plan:
     one = replace(node, inputs=inputs, output=replace(out, shape=(m, n), order=()))
     hidden = batch > 1 and not lhs.constant
     split = choose(replace(one, shared=hidden), hw)
-    around = Surroundings(sliced_producer=True, wants="rows")
+    around = Surroundings(sliced_producer=True, wanted=Wanted.ROWS)
     plans = [Builder(one, hw, split, around).build() for _ in range(batch)]
     if batch == 1:
-        plans[0].node, plans[0].inputs, plans[0].output = node, [lhs, rhs], out
-        return plans[0]
-    for b, plan in enumerate(plans):
-        for part in plan.slices:
-            part.detail = f"batch {b + 1}/{batch}"
-            for load in part.loads:
-                load.key = (*load.key, b)
+        return replace(plans[0], node=node, inputs=[lhs, rhs], output=out)
     strategy = f"{batch} MatMuls, each {plans[0].strategy}"
     ahead = BATCHES_AHEAD * len(plans[0].slices)
-    parts = [part for plan in plans for part in plan.slices]
+    parts = [_of_batch(part, b, batch) for b, plan in enumerate(plans) for part in plan.slices]
     whole = lhs.constant and split == "channels" and hw.software.matmul_ties == "channels"
     if whole and rhs.bytes <= WHOLE_OPERAND * cmx_capacity(hw):
         every = Load(1, ALL_TILES, load_value(rhs, rhs.elements, hw), rhs.bytes, key=(1,))
-        for part in parts:
-            part.loads = [every, *(load for load in part.loads if load.operand != 1)]
+        parts = [replace(x, loads=[every, *(y for y in x.loads if y.operand != 1)]) for x in parts]
     return Plan(node, [lhs, rhs], [None, None], out, None, parts, strategy, ahead=ahead)

@@ -50,7 +50,9 @@ def columns_to_channels(
     turned = replace(target, shape=(height, CHANNELS, target.shape[-1]))
     first = plan_widen(node, hw, value, widened)
     last = plan_reorder(node, hw, widened, turned, (channels, height, CHANNELS), fresh)[-1]
-    slices = len(last.slices)
-    for i, part in enumerate(last.slices):
-        part.stores = output_stores(target, row_split(target, height, hw.tiles), hw.tiles, hw, slices, i)
-    return [replace(first, out_dist=None), replace(last, output=target, out_dist=None)]
+    count, kept = len(last.slices), row_split(target, height, hw.tiles)
+    parts = [
+        replace(part, stores=output_stores(target, kept, hw.tiles, hw, count, i))
+        for i, part in enumerate(last.slices)
+    ]
+    return [replace(first, out_dist=None), replace(last, output=target, out_dist=None, slices=parts)]

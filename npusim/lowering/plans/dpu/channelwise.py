@@ -153,10 +153,13 @@ def plan_channelwise(
     plan = assemble(node, hw, [act], [in_dist], out, out_dist, slices, works, strategy, constants)
     if halo:
         top, bottom = (min(p, kernel[0] // 2) for p in (window.top, window.bottom))
-        for part in plan.slices:
-            part.loads = [
-                _with_halo(x, halo, (top, bottom), kernel[0] - stride, slices, act, hw) for x in part.loads
-            ]
+        taller = kernel[0] - stride
+        return plan.changed(
+            lambda part: replace(
+                part,
+                loads=[_with_halo(x, halo, (top, bottom), taller, slices, act, hw) for x in part.loads],
+            )
+        )
     return plan
 
 
@@ -211,5 +214,5 @@ def _over_channel_tiles(
     plan = assemble(node, hw, [act], [WHOLE], out, dist, 1, works, strategy, constants)
     if not hw.software.broadcast_output:
         stored = transfer("cmx", "ddr", out.elements, out.stored_bits, hw)
-        plan.slices[0].stores = [Store(ALL_TILES, stored)]
+        return plan.changed(lambda part: replace(part, stores=[Store(ALL_TILES, stored)]))
     return plan

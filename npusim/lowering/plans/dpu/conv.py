@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from npusim.costs.dpu import choose_mode
 from npusim.costs.price import work_us
@@ -37,7 +37,7 @@ from npusim.lowering.ir.plan import (
 )
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even, round_up
-from npusim.lowering.split.dpu import Split, choose, choose_alone, slices, weighed
+from npusim.lowering.split.dpu import Split, Wanted, choose, choose_alone, slices, weighed
 from npusim.lowering.tile.matmul import NOTHING, Behind
 from npusim.lowering.tile.slices import Cut
 from npusim.program.journal import note, recording
@@ -52,16 +52,15 @@ OVERLAP_US = 5.0
 class Surroundings:
     """What a convolution's neighbours ask of it.
 
-    ``hint`` is how its activation lies in CMX, ``sliced_producer`` that the op before is sliced. ``wants`` says how the
-    readers want the result: whole on every tile, in rows, either way, or as it comes (``segments``: a SHAVE op takes
-    over any cut).
+    ``hint`` is how its activation lies in CMX, ``sliced_producer`` that the op before is sliced, ``wanted`` how the
+    readers want the result.
     ``followed``: the elementwise kernel that is the only reader, which can be cut together with the convolution.
     ``reordered``: its activation has just been brought to channels last for it. ``behind``: the op that makes it.
     """
 
     hint: Dist | None = None
     sliced_producer: bool = False
-    wants: str = ""
+    wanted: Wanted = Wanted.ANY
     followed: str = ""
     reordered: bool = False
     behind: Behind = NOTHING
@@ -73,7 +72,7 @@ def plan_conv(node: Product, hw: Hardware, around: Surroundings = Surroundings()
         split = choose_alone(node, hw, around.behind)
     else:
         rows_before = around.hint is not None and not around.hint.whole
-        split = choose(node, hw, rows_before, around.wants, around.behind)
+        split = choose(node, hw, rows_before, around.wanted, around.behind)
     if recording():
         note("split", node.name, f"{split} of {node.n} channels", weighed(node, hw, around.behind))
     return Builder(node, hw, split, around).build()
@@ -95,7 +94,7 @@ class Builder:
         image = node.window is not None and len(self.act.shape) > 2
         self.in_rows = self.act.shape[2] if image else self.height
         self.from_whole = split != "rows" or (around.hint is not None and around.hint.whole)
-        self.whole = self._whole_output(around.wants)
+        self.whole = self._whole_output(around.wanted)
         self.cut = self._cut(around.followed != "")
         if self.whole and split == "rows" and self.cut.slices > 1:
             self.whole = False
@@ -130,10 +129,10 @@ class Builder:
         most = max(booked_bytes(part.loads, tiles) + max(part.out_bytes) for part in parts)
         return most <= cmx_capacity(self.hw)
 
-    def _whole_output(self, wants: str) -> bool:
+    def _whole_output(self, wanted: Wanted) -> bool:
         if self.split == "rows":
-            return wants == "whole"
-        return self.split == "repeated" or wants != "segments"
+            return wanted is Wanted.WHOLE
+        return self.split == "repeated" or wanted is not Wanted.CUT
 
     def _overlaps(self, kernel: str) -> bool:
         """Whether both this convolution and the kernel behind it last long enough to be cut in two for overlap."""
@@ -328,7 +327,6 @@ def multicast(plan: Plan, hw: Hardware) -> Plan:
     part = plan.slices[0]
     if booked_bytes(part.loads, hw.tiles) + sum(part.out_bytes) > cmx_capacity(hw):
         return plan
-    plan.out_dist = WHOLE
-    part.stores = output_stores(plan.output, WHOLE, hw.tiles, hw)
-    part.out_bytes = (sum(part.out_bytes),) * hw.tiles
-    return plan
+    stores = output_stores(plan.output, WHOLE, hw.tiles, hw)
+    everywhere = replace(part, stores=stores, out_bytes=(sum(part.out_bytes),) * hw.tiles)
+    return replace(plan, out_dist=WHOLE, slices=[everywhere])

@@ -56,7 +56,9 @@ def plan_depthwise(node: Depthwise, hw: Hardware, fresh: Fresh) -> list[Plan]:
     )
     if rows and over_channels:
         fill = [transfer("ddr", "cmx", channels * r, act.bits, hw) for r in rows]
-        plan.slices[0].loads.extend(Load(CONSTANT, ALL_TILES, w, w.bytes) for w in fill)
+        more = [Load(CONSTANT, ALL_TILES, w, w.bytes) for w in fill]
+        first, *others = plan.slices
+        plan = replace(plan, slices=[replace(first, loads=[*first.loads, *more]), *others])
     return [*before, plan]
 
 

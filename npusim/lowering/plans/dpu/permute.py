@@ -143,9 +143,7 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
 
     slices = cut.height * cut.width * cut.channels
     plan = assemble(node, hw, [value], [in_dist], out, out_dist, slices, works, "permuting pool")
-    for part in plan.slices:
-        part.stores *= copies
-    return plan
+    return plan.changed(lambda part: replace(part, stores=[*part.stores] * copies))
 
 
 def _permute_long(node: Node, hw: Hardware, height: int, length: int) -> Plan:

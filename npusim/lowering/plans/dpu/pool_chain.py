@@ -105,9 +105,10 @@ def plan_across(chain: Chain, source: Value, out: Value) -> list[Plan]:
     strategy = f"{chain.kind} chain {kernels}"
     plan = assemble(node, hw, [source], [in_dist], out, out_dist, slices, works, strategy)
     if local < len(kernels):
-        for part in plan.slices:
-            part.stores = []
-        plan.slices[-1].stores = output_stores(out, out_dist, tiles, hw)
+        *others, last = plan.slices
+        parts = [replace(part, stores=[]) for part in others]
+        leaves = replace(last, stores=output_stores(out, out_dist, tiles, hw))
+        plan = replace(plan, slices=[*parts, leaves])
     return [plan]
 
 

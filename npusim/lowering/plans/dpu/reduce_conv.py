@@ -86,9 +86,7 @@ def _ones(
 
     strategy = "ReduceSum as a convolution with ones"
     plan = assemble(node, hw, [value], [in_dist], out, out_dist, slices, works, strategy, constants)
-    for part in plan.slices:
-        part.out_bytes = (rows[0] * width * CHANNELS * 2 // slices,) * tiles
-    return plan
+    return plan.changed(lambda part: replace(part, out_bytes=(out_bytes // slices,) * tiles))
 
 
 def plan_widen(node: Node, hw: Hardware, value: Value, target: Value) -> Plan:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Node
-from npusim.lowering.ir.plan import CONSTANT, Load, Plan, load_value, transfer
+from npusim.lowering.ir.plan import CONSTANT, Load, Plan, Slice, load_value, transfer
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even, round_up
 from npusim.lowering.plans.dpu.images import assemble, fit
@@ -56,10 +56,9 @@ def plan_reorder(
         out_dist = Dist(1, tuple(c * per_row for c in cuts))
     if len(cuts) < tiles:
         in_dist = out_dist = WHOLE
-    largest = max(cuts)
     in_bytes = in_dist.elements(0, value.elements) * value.bits // 8
     out_bytes = out_dist.elements(0, target.elements) * target.bits // 8
-    units = {"columns": width // CHANNELS, "rows": largest, "planes": channels}
+    units = {"columns": width // CHANNELS, "rows": max(cuts), "planes": channels}
     along_axis = "columns" if width > CHANNELS else "rows"
     slices = fit(hw, in_bytes, out_bytes, units[along_axis], ahead=False)
     if slices == units[along_axis] > 1 and not by_channels:
@@ -69,7 +68,7 @@ def plan_reorder(
     def works(tile: int, index: int) -> Iterable[Work]:
         if tile >= len(cuts) and not in_dist.whole:
             return
-        share = largest if in_dist.whole else cuts[tile]
+        share = cuts[0] if in_dist.whole else cuts[tile]
         depth = round_up(ceil_div(width, slices), CHANNELS) if along_axis == "columns" else width
         share = ceil_div(share, slices) if along_axis == "rows" else share
         planes_cut = ceil_div(channels, slices) if along_axis == "planes" else channels
@@ -82,13 +81,15 @@ def plan_reorder(
     plan = assemble(node, hw, [value], [in_dist], target, out_dist, slices, works, strategy)
     own_rows = tuple(rows * real for rows in even(planes[1], tiles)) if planes[1] > 1 else even(real, tiles)
     aligned = height == planes[1] or tuple(c * width for c in cuts) == own_rows
-    plan.out_dist = (
-        None if reader and fold and (reader == "halo" or padded_loads or not aligned) else out_dist
-    )
+    if reader and fold and (reader == "halo" or padded_loads or not aligned):
+        plan = replace(plan, out_dist=None)
     if padded_loads:
-        for part in plan.slices:
-            part.loads = [x for load in part.loads for x in _padded_load(load, value, real, hw)]
+        plan = plan.changed(lambda part: _padded_loads(part, value, real, hw))
     return [*plans, plan]
+
+
+def _padded_loads(part: Slice, value: Value, real: int, hw: Hardware) -> Slice:
+    return replace(part, loads=[x for load in part.loads for x in _padded_load(load, value, real, hw)])
 
 
 def _padded_load(load: Load, value: Value, real: int, hw: Hardware) -> list[Load]:

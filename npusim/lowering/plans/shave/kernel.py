@@ -90,9 +90,15 @@ def _one_by_one(node: Node, hw: Hardware, kernel: ShaveKernel) -> Plan:
         node, inputs=(replace(node.inputs[0], shape=item, order=()),), output=replace(node.output, shape=item)
     )
     plan = plan_shave(one, hw, kernel.name)
-    plan.strategy += f", {batch} batch items"
-    plan.slices = [part for _ in range(batch) for part in plan.slices]
-    return replace(plan, node=node, inputs=list(node.inputs), output=node.output, out_dist=None)
+    return replace(
+        plan,
+        node=node,
+        inputs=node.inputs,
+        output=node.output,
+        out_dist=None,
+        slices=[part for _ in range(batch) for part in plan.slices],
+        strategy=f"{plan.strategy}, {batch} batch items",
+    )
 
 
 def _executed(value: Value) -> Value:

@@ -1,0 +1,271 @@
+"""Which engine runs a node: a table from its kind to a function that says how it is placed, and with which plans.
+
+Such a function gives plans, in order, and nodes that are placed in its stead; what it has given is known to its
+``Neighbours`` when it goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+from npusim.lowering.fuse.reduce import WORTH_CONVOLVING
+from npusim.lowering.ir.convolution import flattened, folded, is_stem
+from npusim.lowering.ir.nodes import (
+    POINT,
+    Bmm,
+    Broadcast,
+    Concat,
+    Conv,
+    Convert,
+    Copy,
+    Depthwise,
+    Eltwise,
+    Gather,
+    Node,
+    Pool,
+    Reduce,
+    Scale,
+    Transpose,
+    Unary,
+)
+from npusim.lowering.ir.plan import Plan
+from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.values import WHOLE, Dist, canonical4
+from npusim.lowering.place import decompose
+from npusim.lowering.place.chain import joins, plan_joined
+from npusim.lowering.place.factors import channel_factor, divides_by_smaller, has_row_factor, is_row_product
+from npusim.lowering.place.neighbours import Neighbours
+from npusim.lowering.place.scales import scale, scale_by_activation, scale_rows
+from npusim.lowering.place.settle import apart
+from npusim.lowering.place.spread import plan_spread, spread_factor
+from npusim.lowering.plans.dma.moves import joined, plan_broadcast, plan_convert, plan_copy, plan_gather
+from npusim.lowering.plans.dpu.bmm import plan_bmm
+from npusim.lowering.plans.dpu.channels_last import channels_last
+from npusim.lowering.plans.dpu.conv import Surroundings, multicast, plan_conv
+from npusim.lowering.plans.dpu.depthwise import plan_activation, plan_depthwise, plan_pool, plan_scale
+from npusim.lowering.plans.dpu.eltwise import (
+    is_row,
+    is_runtime_scale,
+    plan_add,
+    plan_quantize,
+    plan_runtime_scale,
+)
+from npusim.lowering.plans.dpu.images import image_split, is_refolded
+from npusim.lowering.plans.dpu.permute import is_two_pass, plan_permute, plan_two_passes
+from npusim.lowering.plans.dpu.reduce import plan_reduce
+from npusim.lowering.plans.dpu.reduce_conv import plan_one_term, plan_reduce_conv
+from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
+from npusim.lowering.plans.shave.dot import plan_dot
+from npusim.lowering.plans.shave.kernel import plan_shave
+from npusim.lowering.split.dpu import depthwise_split
+from npusim.lowering.tile.matmul import NOTHING
+
+#: Plans of a node, and nodes that are placed in its stead.
+Steps = Iterator[Plan | Node]
+
+
+# -- DPU ----------------------------------------------------------------------------------------------------------
+
+
+def _conv(node: Conv, near: Neighbours, fresh: Fresh) -> Steps:
+    hw, reordered = near.hw, False
+    if node.window is not None:
+        if near.read_by(node.output) and is_stem(node) and node.inputs[0].bits > 8:
+            node = folded(node, node.window)
+        window = node.window or POINT
+        before, source = channels_last(node, hw, node.inputs[0], window, fresh)
+        if before:
+            yield from before
+            node = replace(node, inputs=(source, *node.inputs[1:]), k=max(node.k, source.shape[1]))
+        node, reordered = flattened(node, window, hw.tiles), bool(before)
+    source = node.inputs[0]
+    behind = near.behind(source) if node.window is None and node.inputs[1].constant else NOTHING
+    wanted = near.wanted(node, behind)
+    around = Surroundings(
+        near.hint(source),
+        source.storage in near.sliced,
+        wanted,
+        near.follower(node, wanted),
+        reordered,
+        behind,
+    )
+    plan = plan_conv(node, hw, around)
+    yield replace(plan, gathered=plan.gathered or near.gathers(node, plan))
+
+
+def _depthwise(node: Depthwise, near: Neighbours, fresh: Fresh) -> Steps:
+    value, weights = node.inputs[:2]
+    single = value.elements == node.output.elements == node.output.shape[1]
+    if single and len(node.inputs) == 2 and not node.post:
+        # One pixel meets one tap: a product of channels (dwconv1d_*_t1: 5 of 5 on 3720, 4000 and 5010).
+        factors = replace(weights, shape=node.output.shape, order=())
+        product = replace(node, inputs=(value, factors))
+        yield plan_shave(product, near.hw, "multiply", near.hint(value))
+        return
+    *before, plan = plan_depthwise(node, near.hw, fresh)
+    convolved = any(isinstance(n, Conv | Depthwise) for n in near.read_by(node.output))
+    if convolved and depthwise_split(node, near.hw) == "channels":
+        plan = multicast(plan, near.hw)
+    yield from (*before, plan)
+
+
+def _bmm(node: Bmm, near: Neighbours, fresh: Fresh) -> Steps:
+    yield plan_dot(node, near.hw) if node.on == "shave" else plan_bmm(node, near.hw)
+
+
+def _pool(node: Pool, near: Neighbours, fresh: Fresh) -> Steps:
+    yield from plan_pool(node, near.hw, fresh)
+
+
+def _transpose(node: Transpose, near: Neighbours, fresh: Fresh) -> Steps:
+    if node.reorder and is_two_pass(node):
+        yield from plan_two_passes(node, near.hw, fresh)
+    else:
+        yield apart(plan_permute(node, near.hw, near.hint(node.inputs[0])), near)
+
+
+def _reduce(node: Reduce, near: Neighbours, fresh: Fresh) -> Steps:
+    hw = near.hw
+    if not node.axes:
+        yield from plan_one_term(node, hw, fresh)
+    elif node.by == "sum" and hw.software.reduce_sum_engine == "shave":
+        yield decompose.sum_on_shave(node, near)
+    elif node.by == "min":
+        yield from decompose.least(node, near, fresh)
+    elif node.by == "sum" and node.view[2] == 1 and node.inputs[0].elements >= WORTH_CONVOLVING:
+        yield plan_reduce_conv(node, hw)
+    else:
+        yield from plan_reduce(node, hw, fresh)
+
+
+# -- elementwise --------------------------------------------------------------------------------------------------
+
+
+def _unary(node: Unary, near: Neighbours, fresh: Fresh) -> Steps:
+    hw, value = near.hw, node.inputs[0]
+    fused = node.low == 0.0 or "ClampAny" in hw.software.fused_activations
+    if node.runs("negative"):
+        yield from plan_scale(node, hw, fresh)
+    elif node.runs("relu", "leakyrelu") or (node.runs("clamp") and fused):
+        yield from plan_activation(node, hw, fresh)
+    elif node.runs("clamp") and value.plain and prod(canonical4(value.shape)[:2]) > 1:
+        yield from decompose.clamp_planes(node, near, fresh)
+    else:
+        yield _on_shave(node, near)
+
+
+def _on_shave(node: Unary, near: Neighbours) -> Plan:
+    """A kernel of one activation, over the shape in which its operand lies."""
+    hw, value, kernel = near.hw, node.inputs[0], node.kernel
+    image = image_split(value, hw.tiles) if node.runs("clamp") else None
+    if image is not None:
+        return _seen_as(node, (image.outer, CHANNELS), near, image)
+    if node.runs("convert") and near.is_column(value):
+        return _seen_as(node, (1, value.elements, 1, 1), near, near.hint(value))
+    producer = near.sliced.get(value.storage)
+    alone = producer is near.latest and near.sole_reader(value) is not None
+    spread = kernel not in hw.software.single_tile_kernels
+    if producer is not None and spread and joins(node, hw, producer, alone):
+        return plan_joined(node, hw, kernel, producer)
+    return plan_shave(node, hw, kernel, near.hint(value) or near.channel_cut(value))
+
+
+def _seen_as(node: Unary, shape: tuple[int, ...], near: Neighbours, hint: Dist | None) -> Plan:
+    """The plan of a kernel that sees its operand and its result in another shape."""
+    value, out = (replace(v, shape=shape, order=()) for v in (node.inputs[0], node.output))
+    plan = plan_shave(replace(node, inputs=(value,), output=out), near.hw, node.kernel, hint)
+    return replace(plan, node=node, inputs=node.inputs, output=node.output)
+
+
+def _eltwise(node: Eltwise, near: Neighbours, fresh: Fresh) -> Steps:
+    hw = near.hw
+    same = all(v.elements == node.output.elements for v in node.inputs)
+    if node.runs("add") and same:
+        plan = plan_add(node, hw, WHOLE if is_row(node.output) else near.sum_hint(node))
+        shared = len(near.read_by(node.output)) > 1 and is_refolded(node.output)
+        yield replace(plan, refolded=shared and not hw.software.shared_refolds_in_cmx)
+    elif node.runs("subtract") and same:
+        yield from decompose.difference(node, near, fresh)
+    elif node.runs("add"):
+        yield from decompose.broadcast_add(node, near, fresh)
+    elif node.runs("divide") and divides_by_smaller(node, hw):
+        yield from decompose.reciprocal(node, fresh)
+    elif node.runs("multiply", "square"):
+        yield from _product(node, near, fresh)
+    else:
+        yield plan_shave(node, hw, node.kernel, near.common_hint(node))
+
+
+def _product(node: Eltwise, near: Neighbours, fresh: Fresh) -> Steps:
+    hw, axis, small = near.hw, channel_factor(node, near.hw), spread_factor(node)
+    if near.is_dpu_product(node):
+        first, *others = [near.hint(v) for v in node.inputs]
+        yield plan_add(node, hw, first if all(h == first for h in others) else None)
+    elif is_runtime_scale(node) or is_row_product(node):
+        yield plan_runtime_scale(node, hw)
+    elif axis is not None:
+        yield from scale_by_activation(node, axis, near, fresh)
+    elif has_row_factor(node, hw):
+        yield from scale_rows(node, near, fresh)
+    elif small is not None:
+        yield from plan_spread(node, hw, node.kernel, small, fresh, near.granule(node))
+    else:
+        hint = near.outer_hint(node) if node.outer else near.common_hint(node)
+        granule = 1 if node.outer or len(node.output.shape) > 4 else near.granule(node)
+        yield apart(plan_shave(node, hw, node.kernel, hint, granule), near)
+
+
+# -- movement -----------------------------------------------------------------------------------------------------
+
+
+def _concat(node: Concat, near: Neighbours, fresh: Fresh) -> Steps:
+    written = [v.storage for v in node.inputs if near.homes.get(v.storage) == node.output.storage]
+    dist = joined([near.hint(value) for value in node.inputs], node)
+    yield replace(plan_copy(node, near.hw, written), out_dist=dist)
+
+
+def _copy(node: Copy, near: Neighbours, fresh: Fresh) -> Steps:
+    yield plan_copy(node, near.hw)
+
+
+def _broadcast(node: Broadcast, near: Neighbours, fresh: Fresh) -> Steps:
+    yield plan_broadcast(node, near.hw)
+
+
+def _gather(node: Gather, near: Neighbours, fresh: Fresh) -> Steps:
+    yield plan_gather(node, near.hw)
+
+
+def _convert(node: Convert, near: Neighbours, fresh: Fresh) -> Steps:
+    hw, value, out = near.hw, node.inputs[0], node.output
+    if node.quantize and out.order != value.order:
+        _, channels, height, width = value.shape
+        yield from plan_reorder(node, hw, value, out, (channels, height, width), fresh)
+    elif node.quantize:
+        yield plan_quantize(node, hw, near.hint(value))
+    elif hw.software.dma_convert:
+        yield plan_convert(node, hw)
+    else:
+        yield plan_shave(node, hw, "convert", near.hint(value))
+
+
+#: How each kind of node is placed.
+ENGINES: dict[type[Node], Callable[[Any, Neighbours, Fresh], Steps]] = {
+    Conv: _conv,
+    Depthwise: _depthwise,
+    Scale: scale,
+    Bmm: _bmm,
+    Pool: _pool,
+    Transpose: _transpose,
+    Reduce: _reduce,
+    Unary: _unary,
+    Eltwise: _eltwise,
+    Concat: _concat,
+    Copy: _copy,
+    Broadcast: _broadcast,
+    Gather: _gather,
+    Convert: _convert,
+}

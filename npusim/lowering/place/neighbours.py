@@ -1,0 +1,223 @@
+"""What the neighbours of a node hold and want: who makes its operands and where they lie, who reads its result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+
+from npusim.costs.price import work_us
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.convolution import fold_rows
+from npusim.lowering.ir.nodes import Concat, Conv, Convert, Depthwise, Eltwise, Node, Pool, Unary, axis_of
+from npusim.lowering.ir.plan import Plan, cmx_capacity, load_bytes
+from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.values import Dist, Value, even
+from npusim.lowering.plans.dpu.eltwise import is_row
+from npusim.lowering.plans.dpu.images import is_refolded, refold, row_split
+from npusim.lowering.split.dpu import Wanted, choose, depthwise_split
+from npusim.lowering.tile.matmul import NOTHING, Behind
+from npusim.program.work import DpuWork
+
+#: Granule in which the channels of an outer product are cut over the tiles.
+VECTOR = 8
+
+
+class Neighbours:
+    """What is known of the nodes, and of the plans of those that are placed already.
+
+    ``readers`` are the nodes that read a storage, ``makers`` those that make one, ``outputs`` the storages that the
+    model returns, ``homes`` those that are written into others. ``hints`` are the Dists in which values lie in CMX,
+    ``image_hints`` those of one image of a batch, ``sliced`` the plans with several slices, and ``on_dpu`` what the DPU
+    made, all by storage; ``latest`` is the plan just made.
+    """
+
+    def __init__(
+        self,
+        hw: Hardware,
+        readers: Mapping[int, Sequence[Node]],
+        makers: Mapping[int, Node],
+        outputs: set[int],
+        homes: Mapping[int, int],
+    ) -> None:
+        """Start with nothing placed."""
+        self.hw = hw
+        self.readers, self.makers = readers, makers
+        self.outputs, self.homes = outputs, homes
+        self.hints: dict[int, Dist] = {}
+        self.image_hints: dict[int, Dist] = {}
+        self.sliced: dict[int, Plan] = {}
+        self.on_dpu: set[int] = set()
+        self.latest: Plan | None = None
+
+    def remember(self, plan: Plan) -> None:
+        """Take note of what the nodes behind a plan may ask of it, which hangs on the plan alone."""
+        storage = plan.output.storage
+        if plan.out_dist is not None and (plan.resident_output or isinstance(plan.node, Concat)):
+            self.hints[storage] = plan.out_dist
+        if len(plan.slices) > 1:
+            self.sliced[storage] = plan
+        if any(isinstance(work, DpuWork) for part in plan.slices[:1] for _, work in part.computes):
+            self.on_dpu.add(storage)
+        self.latest = plan
+
+    def of_one_image(self) -> Neighbours:
+        """The same for one image of a batch: what lies in CMX are the values of an image."""
+        one = copy(self)
+        one.hints = self.image_hints
+        return one
+
+    # -- who makes it ---------------------------------------------------------------------------------------------
+
+    def hint(self, value: Value) -> Dist | None:
+        """How a value lies in CMX, if all of it does."""
+        return None if value.partial or value.constant else self.hints.get(value.storage)
+
+    def common_hint(self, node: Node) -> Dist | None:
+        """How the first operand that is not broadcast, and lies cut over the tiles, does."""
+        for value in node.inputs:
+            if value.elements == node.output.elements:
+                hint = self.hint(value)
+                if hint is not None and not hint.whole:
+                    return hint
+        return None
+
+    def sum_hint(self, node: Node) -> Dist | None:
+        """How the first operand of a sum lies in CMX; whole on every tile only if the others lie so too (the residual
+        sums of ResNet's last stages stay, that of bert's attention with an operand in DDR is split). On 5010 a sum is
+        cut by itself where an operand lies so (the new states of Mamba and Mamba-2)."""
+        hints = [self.hint(v) for v in node.inputs]
+        first = hints[0]
+        natural = row_split(node.output, refold(node.output.physical).height, self.hw.tiles)
+        if self.hw.software.refold_in_cmx and natural in hints:
+            return None
+        return None if first is not None and first.whole and any(h != first for h in hints) else first
+
+    def outer_hint(self, node: Node) -> Dist | None:
+        """A channels-last product [1, C, H, W] is cut over channels as the MatMul and the kernel before it are, in
+        granules of 8 (Mul_2 of Mamba with 2 to 6 tokens: 2,048 channels on 3 tiles as 688, 680 and 680). Rows that the
+        MatMul has folded are unfolded through DDR, and the product is cut by itself, over tokens where it can (8 to 32
+        tokens): 33 of 33 on all platforms."""
+        channels, tokens = node.output.shape[1:3]
+        if fold_rows(tokens, self.hw.software.row_fold)[1] == 1:
+            return Dist(node.output.elements // channels, even(channels, self.hw.tiles, VECTOR))
+        return self.common_hint(node)
+
+    def granule(self, node: Node) -> int:
+        """A product with what it broadcasts, one operand of which the DPU has made, is cut over whole granules of
+        channels (Mul_4 of Mamba-2's single token and Mul_10: 80 heads on 4 tiles as 32, 16, 16 and 16, 64 on 3 as 32,
+        16 and 16; Mul_1: 256 rows on 3 as 96, 80 and 80: 7 of 7; not Mul_7, whose rows and heads are one dimension)."""
+        outer = any(v.elements < node.output.elements for v in node.inputs)
+        return CHANNELS if outer and any(v.storage in self.on_dpu for v in node.inputs) else 1
+
+    def channel_cut(self, value: Value) -> Dist | None:
+        """How a sliced convolution over output channels has cut what a kernel reads: it keeps to that, although it
+        finds the value in DDR (the Gelu of bert: 512 of 3,072 channels a tile on 6 tiles, 48 of 48)."""
+        producer = self.sliced.get(value.storage)
+        conv = producer is not None and isinstance(producer.node, Conv)
+        dist = producer.out_dist if producer is not None and conv else None
+        return dist if dist is not None and dist.outer > 1 else None
+
+    def is_column(self, value: Value) -> bool:
+        """Whether a row is what the DPU has just made, with its elements as channels (93 of Mamba's decode)."""
+        plan = self.latest
+        made = plan is not None and plan.output.storage == value.storage and isinstance(plan.node, Eltwise)
+        return made and is_row(value)
+
+    def behind(self, value: Value) -> Behind:
+        """How long the plan just before computes, and what it holds, if it makes a value. The first weights of its
+        reader come meanwhile (3,072 x 768 behind a Gelu on 6 tiles, and on 4, where they do not fit beside it, not:
+        bert-base)."""
+        plan = self.latest
+        if plan is None or plan.output.storage != value.storage:
+            return NOTHING
+        us = sum(
+            max((work_us(work, self.hw, True) for _, work in part.computes), default=0.0)
+            for part in plan.slices
+        )
+        held = max(
+            (load_bytes(part.loads, self.hw.tiles) + max(part.out_bytes) for part in plan.slices), default=0
+        )
+        return Behind(us, held)
+
+    # -- who reads it ---------------------------------------------------------------------------------------------
+
+    def read_by(self, value: Value) -> Sequence[Node]:
+        """The nodes that read a storage."""
+        return self.readers.get(value.storage, ())
+
+    def sole_reader(self, value: Value) -> Node | None:
+        """The node that reads a storage, if one does."""
+        readers = self.read_by(value)
+        return readers[0] if len(readers) == 1 else None
+
+    def wanted(self, node: Conv, behind: Behind) -> Wanted:
+        """How the readers of a convolution's result, or of the Concat of channels that it is a piece of, want it to
+        lie."""
+        readers = self._readers(node.output)
+        if readers and all(isinstance(n, Unary) and not n.runs("convert") for n in readers):
+            return Wanted.CUT
+        rows = choose(node, self.hw, behind=behind) == "rows"
+        splits = {choose(n, self.hw, rows) for n in readers if isinstance(n, Conv)}
+        splits |= {depthwise_split(n, self.hw) for n in readers if isinstance(n, Depthwise)}
+        if splits - {"rows"}:
+            return Wanted.WHOLE
+        images = [n for n in readers if isinstance(n, Eltwise | Pool) and len(n.output.shape) == 4]
+        if splits or any(isinstance(n, Pool) or not self._fits_whole(n) for n in images):
+            return Wanted.ROWS
+        return Wanted.EITHER if images else Wanted.ANY
+
+    def follower(self, node: Conv, wanted: Wanted) -> str:
+        """The elementwise kernel that is the only reader of a convolution and can be cut together with it."""
+        reader = self.sole_reader(node.output)
+        if wanted is not Wanted.CUT or not isinstance(reader, Unary) or reader.axis is not None:
+            return ""
+        return "" if self._quantised(reader) else reader.kernel
+
+    def gathers(self, node: Conv, plan: Plan) -> bool:
+        """Whether the readers of a sliced MatMul find its slices side by side in CMX: the residual sum of a single
+        token does (8 of 8 decodes), and what the DPU runs where all of the result fits."""
+        readers, reader = self.read_by(node.output), self.sole_reader(node.output)
+        if len(plan.slices) == 1 or not readers:
+            return False
+        if reader is not None and reader.runs("add") and is_row(reader.output):
+            return True
+        return all(self._on_dpu(n) for n in readers) and plan.fits_whole(self.hw)
+
+    def is_dpu_product(self, node: Node) -> bool:
+        """A product of what two MatMuls make, whose channels lie innermost: 5010 multiplies them on the DPU (glu_*, 24
+        of 24; of two inputs it stays with the SHAVEs)."""
+        if not node.runs("multiply") or not self.hw.software.eltwise_multiply_on_dpu:
+            return False
+        made = [self.makers.get(v.storage) for v in node.inputs]
+        alike = all(v.elements == node.output.elements for v in node.inputs)
+        return alike and len(made) == 2 and all(isinstance(maker, Conv) for maker in made)
+
+    def refolds(self, value: Value) -> bool:
+        """Whether all readers of a value are sums that fold it anew, for which it goes through DDR."""
+        readers = self.read_by(value)
+        folded = all(n.runs("add") and is_refolded(n.output) for n in readers)
+        return bool(readers) and folded and self.hw.tiles > 1 and not self.hw.software.refold_in_cmx
+
+    def _on_dpu(self, node: Node) -> bool:
+        """Whether a node is a convolution, or a product of two that the DPU makes: those find the slices of a MatMul
+        side by side in CMX (mlp_*, ffn_relu_* and glu_* of 5010)."""
+        return isinstance(node, Conv) or self.is_dpu_product(node)
+
+    def _quantised(self, node: Node) -> bool:
+        """Whether a kernel's result is changed to 8 bits, which finds it in CMX: such a convolution is not cut together
+        with its kernel (none of the 57 of yolov8n-int8 on 4000)."""
+        return any(isinstance(n, Convert) and n.quantize for n in self.read_by(node.output))
+
+    def _readers(self, value: Value) -> list[Node]:
+        """The nodes that read a value, those of a Concat of channels in its stead."""
+        found: list[Node] = []
+        for node in self.read_by(value):
+            joins = isinstance(node, Concat) and node.type == "Concat"
+            along = joins and node.output.memory_order[-1:] == (axis_of(node),)
+            found.extend(self._readers(node.output) if along else [node])
+        return found
+
+    def _fits_whole(self, node: Node) -> bool:
+        """Whether every tile can hold all operands of a sum, which then takes them as they come (6 tiles, 512 x 28 x
+        28: resnet50_int8 is split over channels before such a sum, resnet50 over rows)."""
+        return sum(value.bytes for value in node.inputs) <= cmx_capacity(self.hw)

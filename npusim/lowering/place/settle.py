@@ -1,0 +1,54 @@
+"""What is settled about a plan once it is known what its neighbours hold: each function gives the plan anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from npusim.lowering.ir.nodes import Conv, Depthwise, Pool
+from npusim.lowering.ir.plan import Plan, portion
+from npusim.lowering.place.neighbours import Neighbours
+
+
+def settled(plan: Plan, near: Neighbours) -> Plan:
+    """A plan as its neighbours need it."""
+    return _trim(overlapped(plan, near), near)
+
+
+def overlapped(plan: Plan, near: Neighbours) -> Plan:
+    """An image cut into rows feeds a reader that needs other rows too: the producer writes those to both tiles
+    (resnet50: 14 rows computed, 15 or 16 written; mobilenet-v2 on 6 tiles: strides)."""
+    image = isinstance(plan.node, Conv | Depthwise | Pool) and plan.node.window is not None
+    if not image or len(plan.inputs) != 1:
+        return plan
+    hint, wanted = near.hint(plan.inputs[0]), plan.in_dists[0]
+    if hint is None or wanted is None or not hint.outer == wanted.outer == 1:
+        return plan
+    return replace(plan, in_dists=[hint]) if len(hint.cuts) == len(wanted.cuts) > 1 else plan
+
+
+def _trim(plan: Plan, near: Neighbours) -> Plan:
+    """A result that is in CMX at once, and of which one Slice is all that is read, leaves it as that Slice
+    (conv1d, ReduceSum_2 and Mul_10 of Mamba-2: 3,072 B a tile of 196,608)."""
+    whole = plan.output
+    parts = [v for n in near.read_by(whole) for v in n.inputs if v.storage == whole.storage]
+    if len(parts) != 1 or not parts[0].partial or len(plan.slices) != 1 or whole.storage in near.outputs:
+        return plan
+    stores = [
+        replace(store, work=portion(store.work, parts[0].elements, whole.elements))
+        for store in plan.slices[0].stores
+    ]
+    return plan.changed(lambda part: replace(part, stores=stores))
+
+
+def apart(plan: Plan, near: Neighbours) -> Plan:
+    """A plan whose result goes through DDR where all its readers are sums that fold it anew."""
+    return replace(plan, out_dist=None) if near.refolds(plan.output) else plan
+
+
+def linked(plans: Sequence[Plan]) -> list[Plan]:
+    """The plans, of which those that others are chained to are of their chains as well."""
+    chains = {plan.chain for plan in plans if plan.chain >= 0}
+    return [
+        replace(p, chain=p.chain_number) if p.chain < 0 and p.chain_number in chains else p for p in plans
+    ]
