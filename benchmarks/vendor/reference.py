@@ -30,10 +30,9 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from npusim.hardware import load_hardware
 from npusim.validation.schedules.references import KEY, STATISTICS
 from npusim.validation.traces.file import read_trace
-from npusim.validation.traces.schedule import assumed_hardware, import_trace
+from npusim.validation.traces.schedule import import_trace, machine_of
 
 HOME = Path(os.environ.get("NPUSIM_VENDOR", Path.home() / ".cache" / "npusim-vendor"))
 WINE = "/usr/lib/wine/wine64"
@@ -142,8 +141,8 @@ def _row(
     (reference / trace).parent.mkdir(parents=True, exist_ok=True)
     (reference / trace).write_bytes(gzip.compress(data, mtime=0))
     file = read_trace(data, model.stem)
-    assumed = assumed_hardware(file)
-    result = import_trace(file, load_hardware(assumed.file, assumed.overrides))
+    machine = machine_of(file)
+    result = import_trace(file, machine.hardware)
     statistics = {name: f"{value:.3f}" for name, value in result.metrics.statistics.items()}
     return {
         "case": model.stem, "family": family, "model": model.relative_to(reference).as_posix(), "platform": platform,

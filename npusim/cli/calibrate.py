@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from npusim.validation.calibrate.identify import ParameterFit
 
 _WIDTH = 140
+#: Above this a fitted file would be a worse guess than that every row takes as long as the median one.
+_MOST_UNEXPLAINED = 0.5
 
 
 class Loss(StrEnum):
@@ -101,6 +103,7 @@ def calibrate_command(
         if only is not None:
             cases = _only(cases, [name.strip() for name in only.split(",")])
         found = calibrate(space, cases, loss.value, leave_out, step)
+        _refuse_nonsense(found)
         if out is not None:
             with new_file(out) as write:
                 write(overlay_text(found, out, command))
@@ -112,6 +115,16 @@ def calibrate_command(
     for note in notes:
         print(f"note: {note}")
     print(f"Wrote {out}")
+
+
+def _refuse_nonsense(found: Calibration) -> None:
+    """Raises UserError for a fit that describes nothing."""
+    left = found.median("fitted_us")
+    if not left <= _MOST_UNEXPLAINED:
+        raise UserError(
+            f"the fit leaves {left:.0%} of a median row unexplained: what was measured is not what is simulated "
+            "(another unit, device or model), or no value within the bounds of --free explains it"
+        )
 
 
 def _only(cases: list[Case], models: list[str]) -> list[Case]:

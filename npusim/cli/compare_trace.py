@@ -65,6 +65,8 @@ def compare_trace_command(
                 )
         step("comparing")
         found = compare_profiles(*profiles, measure=by.value if by else None)
+        if not found.matched:
+            raise UserError(f"no op of {left} is in {right}: are they of one model?")
         if write:
             write(comparison_csv(found))
     if as_json:

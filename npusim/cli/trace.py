@@ -11,7 +11,6 @@ import typer
 from npusim.cli.options import command_line
 from npusim.cli.progress import progress
 from npusim.cli.terminal import print_json_text
-from npusim.errors import UserError
 
 trace_app = typer.Typer(help="Read schedules and profiles in Chrome's trace format.", rich_markup_mode=None)
 
@@ -39,26 +38,22 @@ def show(
     began = time.perf_counter()
     with progress() as step:
         step("reading the trace")
-        from npusim.hardware import load_hardware
+        from npusim.files import MOST_TRACE_BYTES, read_bytes
         from npusim.report.document import document_text, run_document
         from npusim.report.subject import Subject
         from npusim.validation.traces.file import read_trace
-        from npusim.validation.traces.schedule import assumed_hardware, import_trace
+        from npusim.validation.traces.schedule import import_trace, machine_of
 
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            raise UserError(f"{file}: cannot be read: {error.strerror}") from None
-        trace = read_trace(data, str(file))
-        assumed = assumed_hardware(trace, hw)
+        trace = read_trace(read_bytes(file, MOST_TRACE_BYTES), str(file))
+        machine = machine_of(trace, hw)
         clock = f"its DPU clock of {trace.dpu_mhz:g} MHz" if trace.dpu_mhz else "default"
-        note = f"the trace does not name its NPU: {assumed.file} is assumed by {clock}; --hw chooses another"
+        note = f"the trace does not name its NPU: {machine.file} is assumed by {clock}; --hw chooses another"
         step("analysing")
-        result = import_trace(trace, load_hardware(*assumed), [] if hw else [note])
+        result = import_trace(trace, machine.hardware, [note] if machine.file and not hw else [])
         subject = Subject(
             workload=str(file),
-            hardware_file=assumed.file,
-            overrides=assumed.overrides,
+            hardware_file=machine.file or str(file),
+            overrides=machine.overrides,
             command=command_line("trace", [("show", file), ("--hw", hw)]),
         )
         if out is not None:

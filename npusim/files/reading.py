@@ -12,6 +12,7 @@ import io
 import json
 import zlib
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,9 @@ def _too_large(label: str, most: int, how: str = "") -> UserError:
 
 def parse_json(text: str | bytes, label: str, what: str) -> Any:
     """The value of a JSON text; ``what`` it is to be stands in errors. Raises UserError, with the place, for anything
-    else. Whole numbers of more than 20 digits are floats."""
+    else, and for a number that is not finite. Whole numbers of more than 20 digits are floats."""
     try:
-        return json.loads(text, parse_int=_int)
+        return json.loads(text, parse_int=_int, parse_float=_finite, parse_constant=_finite)
     except UnicodeDecodeError:
         raise UserError(f"{label}: is not {what}: not UTF-8 text") from None
     except json.JSONDecodeError as error:
@@ -94,10 +95,19 @@ def parse_json(text: str | bytes, label: str, what: str) -> Any:
         raise UserError(f"{label}: is not {what}: not JSON: {error.msg} ({where})") from None
     except RecursionError:
         raise UserError(f"{label}: is not {what}: nested too deeply") from None
+    except OverflowError as error:
+        raise UserError(f"{label}: is not {what}: {error}") from None
 
 
 def _int(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
+    return int(digits) if len(digits) <= _MOST_DIGITS else _finite(digits)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise OverflowError(f"{text:.20} is no number that can be counted with")
+    return number
 
 
 def read_table(text: str, label: str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
@@ -108,6 +118,15 @@ def read_table(text: str, label: str, delimiter: str = ",") -> Iterator[tuple[in
             yield reader.line_num, cells
     except csv.Error as error:
         raise UserError(f"{label}:{reader.line_num}: is not a CSV file: {error}") from None
+
+
+def read_records(text: str, label: str) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
+    """Rows of a CSV text with a header, by column (empty where a row is short) and with their line numbers; and its
+    columns. Raises UserError as `read_table` does."""
+    rows = read_table(text, label)
+    _, columns = next(rows, (0, []))
+    filled = ((line, [*cells, *[""] * len(columns)]) for line, cells in rows if cells)
+    return [(line, dict(zip(columns, cells, strict=False))) for line, cells in filled], columns
 
 
 def exists(path: Path) -> bool:

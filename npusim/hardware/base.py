@@ -10,12 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 #: range of floats.
 _MOST, _LEAST = 1e12, 1e-12
 #: Parts of a kind: a Program has queues for each, and no NPU has as many.
-_MOST_PARTS = 64
+MOST_PARTS = 64
 
 Positive = Annotated[float, Field(ge=_LEAST, le=_MOST, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=int(_MOST))]
-Parts = Annotated[int, Field(ge=1, le=_MOST_PARTS)]
+Parts = Annotated[int, Field(ge=1, le=MOST_PARTS)]
 #: From the slowest that firmware idles at to a hundred GHz.
 Megahertz = Annotated[float, Field(ge=1, le=1e5, allow_inf_nan=False)]
 #: From memory of one byte a microsecond to a thousand times the fastest there is.

@@ -40,6 +40,7 @@ def trace_text(result: Result) -> str:
     tail = {
         "taskStatistics": _statistics(result.metrics.statistics),
         "workpoint": {"freq": result.hardware.clocks.dpu_mhz, "status": "SIM"},
+        "hardware": result.hardware.model_dump(mode="json"),
         "displayTimeUnit": "ns",
     }
     return f'{{"traceEvents": [\n{events}\n],\n{encode(tail)[1:]}\n'

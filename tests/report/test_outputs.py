@@ -19,6 +19,8 @@ from npusim.report.opwork import op_work
 from npusim.report.subject import Subject
 from npusim.report.tables import ops_csv
 from npusim.report.trace import trace_text
+from npusim.validation.traces.file import read_trace
+from npusim.validation.traces.schedule import machine_of
 from tests.report.synthetic import HOSTILE, synthetic_result
 
 SUBJECT = Subject("synthetic", "lunarlake.yaml", ("clocks.dpu_mhz=1700",), "prefill", 256, "npusim run")
@@ -66,6 +68,12 @@ def test_csv_has_a_row_an_op(result: Result) -> None:
     assert [row["name"] for row in rows] == [op.name for op in result.program.ops]
     assert rows[0]["name"] == HOSTILE
     assert float(rows[0]["dpu_us"]) == pytest.approx(result.metrics.ops[0].dpu_us, abs=1e-6)
+
+
+def test_a_trace_carries_its_hardware(result: Result) -> None:
+    read = read_trace(trace_text(result).encode(), "trace.json")
+    assert machine_of(read).hardware == result.hardware
+    assert machine_of(read, "meteorlake.yaml").hardware.platform == "3720"
 
 
 def test_work_is_conserved(result: Result) -> None:

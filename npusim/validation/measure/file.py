@@ -15,7 +15,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from npusim.errors import UserError
+from npusim.files import parse_json, read_text
 from npusim.hardware.base import Count, NonNegative, Positive
+from npusim.hardware.errors import HardwareError
+from npusim.hardware.nodes import parse as parse_yaml
 from npusim.source import ModelSource
 
 SCHEMA = "npusim.measurement/1"
@@ -137,21 +140,13 @@ def measurement_text(found: MeasurementFile, as_json: bool) -> str:
 
 def read_measurement(path: Path) -> MeasurementFile:
     """The measurement in a file. Raises UserError, in one line, where it is none."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: is not a measurement: not UTF-8 text") from None
-    return parse_measurement(text, str(path))
+    return parse_measurement(read_text(path), str(path))
 
 
 def parse_measurement(text: str, label: str) -> MeasurementFile:
     """The measurement in a YAML or JSON text; ``label`` is what messages call it. Raises UserError where it is none."""
-    try:
-        document = json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{label}: is not a measurement: {' '.join(str(error).split())}") from None
+    in_json = text.lstrip().startswith("{")
+    document = parse_json(text, label, "a measurement") if in_json else _yaml(text, label)
     if not isinstance(document, dict) or not str(document.get("schema", "")).startswith(
         "npusim.measurement/"
     ):
@@ -162,6 +157,13 @@ def parse_measurement(text: str, label: str) -> MeasurementFile:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(step) for step in first["loc"])
         raise UserError(f"{label}: {where}: {first['msg']} (got {first['input']!r:.60})") from None
+
+
+def _yaml(text: str, label: str) -> Any:
+    try:
+        return parse_yaml(text, label).plain()
+    except HardwareError as error:
+        raise UserError(f"{label}: is not a measurement: {error}") from None
 
 
 def model_source(found: MeasurementFile, folder: Path) -> ModelSource:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +10,7 @@ from typing import Any
 
 import workloads
 from npusim.errors import UserError
+from npusim.files import parse_json, read_records, read_table, read_text
 from npusim.graph.ir import Graph
 from npusim.hardware import files_of
 from npusim.hints import HintName
@@ -29,6 +27,8 @@ _SECTIONS = {
     "Configuration setup": "configuration_setup",
     "Execution results": "execution_results",
 }
+#: Digits of the largest number of tokens, or dimension, that there may be.
+_MOST_DIGITS = 10
 _SHAPE = re.compile(r"([^\[\],]*)\[([\d,\s]+)\]")
 
 
@@ -57,21 +57,13 @@ def read_measured(path: Path) -> list[Measured]:
     throughput) and ``measured_us``; ``tokens`` (of a workload) and ``platform`` may be there, too. Raises UserError, in
     one line, where it is none of these, or names no model.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: is not a measurement: not UTF-8 text") from None
+    text = read_text(path)
     if text.startswith(tuple(_SECTIONS)):
-        return [_benchmark(_csv_sections(text), path)]
+        return [_benchmark(_csv_sections(text, str(path)), path)]
     if path.suffix == ".csv":
         return list(_table(text, path))
     if text.lstrip().startswith("{"):
-        try:
-            document = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise UserError(f"{path}: is not a measurement: not JSON: {error}") from None
+        document = parse_json(text, str(path), "a measurement")
         if "execution_results" in document:
             return [_benchmark(document, path)]
     found = parse_measurement(text, str(path))
@@ -88,17 +80,17 @@ def read_measured(path: Path) -> list[Measured]:
 
 
 def _table(text: str, path: Path) -> Iterator[Measured]:
-    reader = csv.DictReader(io.StringIO(text))
+    rows, columns = read_records(text, str(path))
     for column in ("model", "metric", "measured_us"):
-        if column not in (reader.fieldnames or ()):
+        if column not in columns:
             raise UserError(f"{path}: no column '{column}': not a table of measurements")
-    for row in reader:
-        place = f"{path}: line {reader.line_num}"
+    for line, row in rows:
+        place = f"{path}: line {line}"
         if row["metric"] not in _METRICS:
             raise UserError(f"{place}: metric must be latency or throughput (got {row['metric']!r:.40})")
         us = _number(row, "measured_us", place)
         tokens = row.get("tokens") or ""
-        if tokens and not tokens.isdecimal():
+        if tokens and not (tokens.isdecimal() and len(tokens) <= _MOST_DIGITS):
             raise UserError(f"{place}: tokens must be a whole number (got {tokens!r:.40})")
         built_in = row["model"] in workloads.names()
         source = (
@@ -156,9 +148,9 @@ def _precision(graph: Graph) -> Precision:
     return "INT8" if "FakeQuantize" in types or stored & {"i8", "u8"} else "FP16"
 
 
-def _csv_sections(text: str) -> dict[str, dict[str, str]]:
+def _csv_sections(text: str, label: str) -> dict[str, dict[str, str]]:
     sections: dict[str, dict[str, str]] = {}
-    for cells in csv.reader(io.StringIO(text), delimiter=";"):
+    for _, cells in read_table(text, label, delimiter=";"):
         if len(cells) == 1 and cells[0] in _SECTIONS:
             sections[_SECTIONS[cells[0]]] = {}
         elif len(cells) > 1 and sections:
@@ -196,7 +188,7 @@ def _section(document: Mapping[str, Any], name: str, path: Path) -> Mapping[str,
 def _number(section: Mapping[str, Any], key: str, place: Path | str) -> float:
     try:
         number = float(section[key] or 0)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         number = 0.0
     if not 0 < number < 1e15:
         raise UserError(f"{place}: '{key}' must be a number above 0 (got {section.get(key)!r:.40})")
@@ -205,7 +197,10 @@ def _number(section: Mapping[str, Any], key: str, place: Path | str) -> float:
 
 def _shapes(text: str, path: Path) -> dict[str, list[int]]:
     """``input1[1,3,224,224],input2[1,4]``."""
-    shapes = {name.strip(): [int(dim) for dim in dims.split(",")] for name, dims in _SHAPE.findall(text)}
+    given = {name.strip(): [dim.strip() for dim in dims.split(",")] for name, dims in _SHAPE.findall(text)}
+    if not all(dim.isdecimal() and len(dim) <= _MOST_DIGITS for dims in given.values() for dim in dims):
+        raise UserError(f"{path}: -shape {text}: must have the form input[1,3,224,224]")
+    shapes = {name: [int(dim) for dim in dims] for name, dims in given.items()}
     if "" in shapes:
         raise UserError(f"{path}: -shape {text} does not name its input")
     return shapes

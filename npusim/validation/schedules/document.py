@@ -91,11 +91,15 @@ def _score(found: Score | None) -> dict[str, Any] | None:
     return {
         "rows": found.rows,
         "missing": found.missing,
-        "median": round(found.median, 6),
-        "p90": round(found.p90, 6),
-        "worst": round(found.worst, 6),
-        "rank": None if isnan(found.rank) else round(found.rank, 6),
+        "median": _figure(found.median),
+        "p90": _figure(found.p90),
+        "worst": _figure(found.worst),
+        "rank": _figure(found.rank),
     }
+
+
+def _figure(value: float) -> float | None:
+    return None if isnan(value) else round(value, 6)
 
 
 def _pair(pair: Pair) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Sequence
 
+from npusim.text import printable
 from npusim.validation.schedules.predict import Prediction
 from npusim.validation.schedules.references import SETS
 from npusim.validation.schedules.scores import (
@@ -36,8 +38,8 @@ def validation_page(reference: str, predictions: Sequence[Prediction], command: 
         "long its estimator expects it to take; npusim sees the model alone, with the estimator's constants in "
         "`hwconfigs/*-vpunn.yaml`. This says how far lowering, scheduling and costs agree with the compiler's; it says "
         "nothing of silicon.",
-        "An error is |predicted - reference| / reference; a row without a prediction counts as 100 %. p90 is the error "
-        "that nine rows of ten stay below; r is the rank correlation of the latency.",
+        "An error is |predicted - reference| / reference; rows without a prediction are counted as missing. p90 is the "
+        "error that nine rows of ten stay below; r is the rank correlation of the latency.",
         "## Latency and work of the engines",
     ]
     if len(sets) > 1:
@@ -113,10 +115,7 @@ def _worst(totals: Sequence[Pair], count: int) -> str:
 def _failed(failed: Sequence[Prediction]) -> str:
     return markdown_table(
         ("case", "platform", "tiles", "why"),
-        [
-            (f"`{one.row.case}`", one.row.platform, str(one.row.tiles), one.error.replace("|", "\\|"))
-            for one in failed
-        ],
+        [(f"`{one.row.case}`", one.row.platform, str(one.row.tiles), one.error) for one in failed],
         left=4,
     )
 
@@ -135,6 +134,17 @@ def _median(found: Score | None) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
-    """A table whose first ``left`` columns are aligned left, the others right."""
+    """A table whose first ``left`` columns are aligned left, the others right. What cells say is shown as it is, but
+    for the backticks around one, which make it code."""
+    rows = ([_cell(cell) for cell in row] for row in rows)
     rule = ["---" if number < left else "---:" for number in range(len(header))]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
+
+
+def _cell(text: str) -> str:
+    """Text that is no HTML and ends no cell, wherever it came from."""
+    shown = html.escape(printable(text), quote=False).replace("|", "\\|")
+    if len(text) < 2 or not (text.startswith("`") and text.endswith("`")):
+        return shown
+    inside = shown[1:-1].replace("`", "'")
+    return f"`{inside}`"

@@ -60,7 +60,7 @@ def predict(
     by_model: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         by_model.setdefault((row.set, row.model), []).append(row)
-    workers = min(workers or os.cpu_count() or 1, len(by_model))
+    workers = max(1, min(workers or os.cpu_count() or 1, len(by_model)))
     made: dict[tuple[str, int], Prediction] = {}
     for batch in _batches(reference, list(by_model.values()), workers):
         made.update(((one.row.set, one.row.line), one) for one in batch)

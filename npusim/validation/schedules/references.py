@@ -7,8 +7,6 @@ cases, ``trace`` names the schedule, and the statistics columns (STATISTICS) are
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -16,7 +14,9 @@ from pathlib import Path
 from zipfile import ZipFile
 
 from npusim.errors import UserError
+from npusim.files import MOST_TRACE_BYTES, exists, read_bytes, read_records, read_text
 from npusim.graph import Graph, load_model, load_model_bytes
+from npusim.hardware.base import MOST_PARTS
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 """Where the package carries its sets, a folder each."""
@@ -93,9 +93,11 @@ class Reference:
             if self.zipped:
                 with ZipFile(self.root / row.set / "traces.zip") as archive:
                     return archive.read(row.trace.removesuffix(".gz"))
-            return (self.root / row.set / row.trace).read_bytes()
-        except OSError as error:
-            raise UserError(f"{self.label}:{row.line}: trace {row.trace}: {error.strerror}") from None
+        except (OSError, KeyError) as error:
+            raise UserError(f"{self.label}:{row.line}: trace {row.trace}: {error}") from None
+        return read_bytes(
+            self.root / row.set / row.trace, MOST_TRACE_BYTES, f"{self.label}:{row.line}: trace {row.trace}"
+        )
 
 
 def open_reference(index: Path | None = None, sets: Sequence[str] = ()) -> Reference:
@@ -119,7 +121,7 @@ def open_reference(index: Path | None = None, sets: Sequence[str] = ()) -> Refer
 
 
 def _rows(path: Path, label: str, set_: str = "") -> tuple[Row, ...]:
-    table, columns = _table(path, label)
+    table, columns = read_records(read_text(path, label=label), label)
     missing = [column for column in _NEEDED if column not in columns]
     if missing:
         raise UserError(f"{label}: missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
@@ -165,30 +167,16 @@ def _choices(value: str, known: Iterable[str]) -> str:
     return f"there is {', '.join(known)}"
 
 
-def _table(path: Path, label: str) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
-    """Rows of a CSV with their line numbers, and its columns."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{label}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{label}: is not a CSV file: not UTF-8 text") from None
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    try:
-        rows = [
-            (reader.line_num, {name: value or "" for name, value in fields.items() if isinstance(name, str)})
-            for fields in reader
-        ]
-    except csv.Error as error:
-        raise UserError(f"{label}:{reader.line_num}: is not a CSV file: {error}") from None
-    return rows, list(reader.fieldnames or ())
-
-
 def _row(fields: Mapping[str, str], line: int, place: str, set_: str) -> Row:
     texts = {column: fields[column].strip() for column in _NEEDED}
     empty = [column for column, value in texts.items() if not value]
     if empty:
         raise UserError(f"{place}: column {empty[0]} is empty")
+    for column, file in (("model", texts["model"]), ("trace", fields.get("trace", "").strip())):
+        if Path(file).is_absolute() or ".." in Path(file).parts:
+            raise UserError(
+                f"{place}: column {column}: {file}: must be a file beside the index, or in a folder there"
+            )
     return Row(
         key=tuple(fields[column] for column in KEY),
         case=texts["case"],
@@ -209,8 +197,10 @@ def _count(text: str, column: str, place: str) -> int:
         value = int(text)
     except ValueError:
         value = 0
-    if value < 1:
-        raise UserError(f"{place}: column {column}: must be a whole number of at least 1 (got '{text}')")
+    if not 1 <= value <= MOST_PARTS:
+        raise UserError(
+            f"{place}: column {column}: must be a whole number from 1 to {MOST_PARTS} (got '{text:.40}')"
+        )
     return value
 
 
@@ -220,7 +210,7 @@ def _time(text: str, column: str, place: str) -> float:
     except ValueError:
         value = -1.0
     if not (isfinite(value) and value >= 0):
-        raise UserError(f"{place}: column {column}: must be a time in µs (got '{text}')")
+        raise UserError(f"{place}: column {column}: must be a time in µs (got '{text:.40}')")
     return value
 
 
@@ -228,7 +218,7 @@ def _check_models(reference: Reference) -> None:
     known: set[str] = set()
     for row in reference.rows:
         if row.model not in known:
-            if not (reference.root / row.model).exists():
+            if not exists(reference.root / row.model):
                 raise UserError(
                     f"{reference.label}:{row.line}: no such model file {reference.root / row.model}"
                 )

@@ -1,8 +1,8 @@
 """How far predictions are from the truth: errors by family and platform, worst cases, speed-up over tiles.
 
-The arithmetic is that of the score by which npusim is judged: an error is ``|predicted - truth| / truth``, a row that
-is missing or not positive counts as 100 %, rows whose truth is 0 do not count; the p90 is the value at place
-``0.9 * rows`` in ascending order, and ranks of equal values follow their order.
+An error is ``|predicted - truth| / truth``; rows whose truth is 0 do not count, and rows that have no prediction (or
+none above 0) are counted as missing, beside the errors of the others. The p90 is the value at place ``0.9 * rows`` in
+ascending order, and ranks of equal values follow their order.
 """
 
 from __future__ import annotations
@@ -29,13 +29,19 @@ class Pair:
 
     @property
     def error(self) -> float:
-        """Absolute relative error; 1 where nothing was predicted."""
-        return abs(self.predicted - self.truth) / self.truth if self.predicted > 0 else 1.0
+        """Absolute relative error."""
+        return abs(self.predicted - self.truth) / self.truth
+
+    @property
+    def missing(self) -> bool:
+        """Whether nothing was predicted."""
+        return self.predicted <= 0
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Errors (relative) of one statistic over some rows; ``rank`` is Spearman's correlation, nan below three rows."""
+    """Errors (relative) of one statistic over those of ``rows`` that are not ``missing``, nan where all are; ``rank``
+    is Spearman's correlation, nan below three."""
 
     rows: int
     median: float
@@ -83,14 +89,15 @@ def score(found: Sequence[Pair]) -> Score | None:
     """The Score of some pairs; None of none."""
     if not found:
         return None
-    errors = sorted(pair.error for pair in found)
+    there = [pair for pair in found if not pair.missing]
+    errors = sorted(pair.error for pair in there) or [nan]
     return Score(
         rows=len(found),
         median=median(errors),
         p90=errors[min(len(errors) - 1, int(0.9 * len(errors)))],
         worst=errors[-1],
-        missing=sum(pair.predicted <= 0 for pair in found),
-        rank=spearman([pair.predicted for pair in found], [pair.truth for pair in found]),
+        missing=len(found) - len(there),
+        rank=spearman([pair.predicted for pair in there], [pair.truth for pair in there]),
     )
 
 
@@ -134,13 +141,13 @@ def _group(set_: str, family: str, platform: str, members: Sequence[Prediction])
 
 def worst(found: Iterable[Pair], count: int) -> list[Pair]:
     """The ``count`` largest errors, the largest first; equal ones in the order of ``found``."""
-    return sorted(found, key=lambda pair: -pair.error)[:count]
+    return sorted((pair for pair in found if not pair.missing), key=lambda pair: -pair.error)[:count]
 
 
 def over_tiles(found: Iterable[Pair]) -> list[TilesRow]:
     """Speed-ups of the cases that the index has with several numbers of tiles, over the number that most cases of the
     platform have."""
-    found = [pair for pair in found if pair.predicted > 0]
+    found = [pair for pair in found if not pair.missing]
     usual: dict[str, dict[int, int]] = {}
     cases: dict[tuple[str, str], dict[int, Pair]] = {}
     for pair in found:

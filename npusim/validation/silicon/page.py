@@ -288,4 +288,4 @@ def _number(value: float) -> str:
 
 def _cell(text: str) -> str:
     """Text that may stand in a table."""
-    return " ".join(text.split()).replace("|", "\\|")
+    return " ".join(text.split())

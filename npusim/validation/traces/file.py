@@ -6,14 +6,17 @@ a model op). The category of an event says which engine it is of. Times are µs.
 
 from __future__ import annotations
 
-import gzip
-import json
-import zlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
 
+from pydantic import ValidationError
+
 from npusim.errors import UserError
+from npusim.files import parse_json, unpacked
+from npusim.files.reading import text_of
+from npusim.hardware.schema import Hardware
 
 #: Engine of a task, by the category of its event (profiles of 2023 and 2024 say SW for Shave).
 ENGINE_OF = {"DMA": "dma", "DPU": "dpu", "Shave": "shave", "SW": "shave"}
@@ -33,7 +36,10 @@ STATISTIC_KEYS = {
 }
 _VARIANT_BOX, _VARIANT_LANE = "outStart", "Variants"
 _LONGEST_US = 1e15
-_GZIP = b"\x1f\x8b"
+#: A quote within a string, which Intel's tools write as it is: neither what is before it nor what follows ends a value.
+_BARE_QUOTE = re.compile(r'(?<![{\[,:\s\\])"(?!\s*[,:}\]])')
+#: Processes and threads are numbered by 32 bits.
+_MOST_NUMBER = (1 << 31) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,8 @@ class TraceFile:
 
     ``processes`` and ``threads`` are the names of process numbers and of (process, thread) numbers. ``statistics``
     has what the trace says of itself, under our names; ``dpu_mhz`` is None where it names no clock; ``simulated``
-    where it says that a compiler estimated it. ``left_out`` counts tasks of engines that npusim does not know.
+    where it says that a compiler estimated it; ``hardware`` is what npusim writes into its own traces. ``left_out``
+    counts tasks of engines that npusim does not know.
     """
 
     name: str
@@ -67,6 +74,7 @@ class TraceFile:
     dpu_mhz: float | None
     simulated: bool
     left_out: Mapping[str, int]
+    hardware: Hardware | None = None
 
 
 def read_trace(data: bytes, label: str) -> TraceFile:
@@ -86,7 +94,7 @@ def read_trace(data: bytes, label: str) -> TraceFile:
     for number, event in enumerate(events):
         if not isinstance(event, dict):
             raise UserError(f"{label}: event {number}: is not an object")
-        phase, category = event.get("ph"), event.get("cat")
+        phase, category = event.get("ph"), str(event.get("cat"))
         if phase == "M":
             _name(event, processes, threads, f"{label}: event {number}")
         elif phase == "X" and category == "Layer":
@@ -96,7 +104,7 @@ def read_trace(data: bytes, label: str) -> TraceFile:
             if _VARIANT_BOX not in found.args:
                 tasks.append(found)
         elif phase == "X":
-            left_out[str(category)] = left_out.get(str(category), 0) + 1
+            left_out[category] = left_out.get(category, 0) + 1
     tasks = [task for task in tasks if _VARIANT_LANE not in threads.get((task.pid, task.tid), "")]
     if not tasks:
         raise UserError(f"{label}: has no DMA, DPU or Shave tasks: not a schedule of an NPU")
@@ -114,23 +122,29 @@ def read_trace(data: bytes, label: str) -> TraceFile:
         dpu_mhz=float(mhz) if _is_time(mhz) and mhz > 0 else None,
         simulated=clock.get("status") == "SIM",
         left_out=left_out,
+        hardware=_hardware(about, label),
     )
 
 
+def _hardware(document: Mapping[str, Any], label: str) -> Hardware | None:
+    given = document.get("hardware")
+    try:
+        return None if given is None else Hardware.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"{label}: hardware.{where}: {first['msg']}; --hw chooses another") from None
+
+
 def _json(data: bytes, label: str) -> Any:
+    text = text_of(unpacked(data, label), label)
     try:
-        text = gzip.decompress(data) if data.startswith(_GZIP) else data
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{label}: is not a gzip file: {error}") from None
-    try:
-        return json.loads(text)
-    except UnicodeDecodeError:
-        raise UserError(f"{label}: is not a trace: not UTF-8 text") from None
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise UserError(f"{label}: is not a trace: not JSON: {error.msg} ({where})") from None
-    except RecursionError:
-        raise UserError(f"{label}: is not a trace: nested too deeply") from None
+        return parse_json(text, label, "a trace")
+    except UserError:
+        mended = _BARE_QUOTE.sub(r"\"", text)
+        if mended == text:
+            raise
+        return parse_json(mended, label, "a trace")
 
 
 def _name(
@@ -163,8 +177,8 @@ def _event(event: Mapping[str, Any], place: str) -> Event:
 
 def _number(event: Mapping[str, Any], key: str, place: str) -> int:
     value = event.get(key)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise UserError(f"{place}: '{key}' must be a whole number (got {value!r:.40})")
+    if type(value) is not int or not 0 <= value <= _MOST_NUMBER:
+        raise UserError(f"{place}: '{key}' must be a whole number of 31 bits (got {value!r:.40})")
     return value
 
 

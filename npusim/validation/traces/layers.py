@@ -18,26 +18,27 @@ executed are left out. Of several inferences the mean is taken, layer by layer.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from npusim.errors import UserError
+from npusim.files import read_table
 from npusim.validation.traces.types import OpProfile, OpTime
 
 _CSV_COLUMNS = ("layerName", "execStatus", "layerType", "execType", "realTime (ms)")
 _TIMEDELTA = re.compile(r"(?:(\d+) days?, )?(\d+):(\d\d):(\d\d(?:\.\d+)?)")
+#: A line of a longer name is none: what follows each "Layer:" is looked through to its end.
+_LONGEST_LINE = 4096
 _TEXT_LAYER = re.compile(
-    r"Layer:\s+(?P<name>.+?)\s+Type:\s+(?P<type>\S*)\s+DPU:\s+(?P<dpu>[\d.]+)\s+SW:\s+(?P<shave>[\d.]+)"
-    r"\s+DMA:\s+(?P<dma>[\d.]+)\s+Start:\s+(?P<start>[\d.]+)"
+    r"Layer:\s+(?P<name>.+?)\s+Type:\s+(?P<type>\S*)\s+DPU:\s+(?P<dpu>\d{1,15}(?:\.\d{1,15})?)\s+SW:\s+(?P<shave>\d{1,15}(?:\.\d{1,15})?)"
+    r"\s+DMA:\s+(?P<dma>\d{1,15}(?:\.\d{1,15})?)\s+Start:\s+(?P<start>\d{1,15}(?:\.\d{1,15})?)"
 )
 _TEXT_TASK = re.compile(
-    r"Task\((?P<engine>\w+)\):\s+(?P<name>.+?)\s+Time\(us\):\s+(?P<us>[\d.]+)\s+(?:Cycles:\S+\s+)?"
-    r"Start\(us\):\s+(?P<start>[\d.]+)"
+    r"Task\((?P<engine>\w+)\):\s+(?P<name>.+?)\s+Time\(us\):\s+(?P<us>\d{1,15}(?:\.\d{1,15})?)\s+(?:Cycles:\S+\s+)?"
+    r"Start\(us\):\s+(?P<start>\d{1,15}(?:\.\d{1,15})?)"
 )
-_TEXT_REAL = re.compile(r"Real:\s*([\d.]+)us")
+_TEXT_REAL = re.compile(r"Real:\s*(\d{1,15}(?:\.\d{1,15})?)us")
 
 Row = Mapping[str, Any]
 
@@ -48,7 +49,7 @@ def from_counters_csv(text: str, label: str) -> OpProfile:
     rows: list[Row] = []
     blocks = 0
     columns: Sequence[str] = ()
-    for number, cells in enumerate(csv.reader(io.StringIO(text), delimiter="," if comma else ";"), 1):
+    for number, cells in read_table(text, label, delimiter="," if comma else ";"):
         if cells[:1] == ["layerName"]:
             columns, blocks = [cell.strip() for cell in cells], blocks + 1
             missing = [name for name in _CSV_COLUMNS if name not in columns]
@@ -128,11 +129,12 @@ def from_npu_text(text: str, label: str) -> OpProfile:
     Raises UserError where it has no ``Layer:`` lines.
     """
     ends: dict[str, float] = {}
-    for task in _TEXT_TASK.finditer(text):
+    lines = [line for line in text.splitlines() if len(line) <= _LONGEST_LINE]
+    for task in filter(None, map(_TEXT_TASK.search, lines)):
         name = task["name"].partition("?")[0]
         ends[name] = max(ends.get(name, 0.0), float(task["start"]) + float(task["us"]))
     ops = []
-    for layer in _TEXT_LAYER.finditer(text):
+    for layer in filter(None, map(_TEXT_LAYER.search, lines)):
         busy = {engine: float(layer[engine]) for engine in ("dma", "dpu", "shave")}
         start = float(layer["start"])
         span = ends.get(layer["name"], start + sum(busy.values())) - start
@@ -176,7 +178,7 @@ def _number(value: Any, place: str) -> float:
         if isinstance(value, bool):
             raise TypeError
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(f"{place}: a time must be a number (got {value!r:.40})") from None
     if not 0 <= number < 1e15:
         raise UserError(f"{place}: a time must be at least 0 (got {value!r:.40})")

@@ -7,16 +7,14 @@ gzipped.
 
 from __future__ import annotations
 
-import gzip
-import json
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from npusim.api import Result
 from npusim.errors import UserError
-from npusim.hardware import load_hardware
+from npusim.files import MOST_TRACE_BYTES, parse_json, read_bytes, unpacked
+from npusim.files.reading import text_of
 from npusim.validation.schedules.compare_case import Groups, sides
 from npusim.validation.traces.file import TraceFile, read_trace
 from npusim.validation.traces.layers import (
@@ -25,10 +23,9 @@ from npusim.validation.traces.layers import (
     from_npu_text,
     from_profiling_info,
 )
-from npusim.validation.traces.schedule import assumed_hardware, import_trace
+from npusim.validation.traces.schedule import import_trace, machine_of
 from npusim.validation.traces.types import OpProfile, OpTime
 
-_GZIP = b"\x1f\x8b"
 _KINDS = (
     "npusim's trace.json or run.json, a trace of Intel's tools, a file of npusim measure, a counter report of "
     "benchmark_app, a list of ProfilingInfo, or an NPU profile as text"
@@ -37,21 +34,12 @@ _KINDS = (
 
 def read_profile(path: Path) -> OpProfile:
     """The profile in a file, whatever kind it is of. Raises UserError, in one line, where it is of none."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    return profile_of(data, str(path))
+    return profile_of(read_bytes(path, MOST_TRACE_BYTES), str(path))
 
 
 def profile_of(data: bytes, label: str) -> OpProfile:
     """The profile in the bytes of a file; ``label`` is what messages call it. Raises UserError as read_profile does."""
-    try:
-        text = (gzip.decompress(data) if data.startswith(_GZIP) else data).decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{label}: is not a gzip file: {error}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{label}: is not a profile: not UTF-8 text") from None
+    text = text_of(unpacked(data, label), label)
     start = text.lstrip()[:1]
     if start in ("{", "["):
         return _from_json(text, data, label)
@@ -70,14 +58,7 @@ _NO_LAYERS = "has latencies, but no layers: run benchmark_app with -report_type 
 
 
 def _from_json(text: str, data: bytes, label: str) -> OpProfile:
-    try:
-        document = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{label}: is not a profile: not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
-        ) from None
-    except RecursionError:
-        raise UserError(f"{label}: is not a profile: nested too deeply") from None
+    document = parse_json(text, label, "a profile")
     if isinstance(document, list):
         if any(isinstance(entry, dict) and "ph" in entry for entry in document[:1]):
             return _from_trace(data, label)
@@ -99,7 +80,7 @@ def _from_json(text: str, data: bytes, label: str) -> OpProfile:
 def _from_trace(data: bytes, label: str) -> OpProfile:
     """The ops of a trace; the ``Layers`` lane of npusim's own tells their shapes and what they stand for."""
     trace = read_trace(data, label)
-    result = import_trace(trace, load_hardware(*assumed_hardware(trace)))
+    result = import_trace(trace, machine_of(trace).hardware)
     layers = {layer.name: layer.args for layer in trace.layers}
     return OpProfile(
         label,
@@ -144,20 +125,20 @@ def _from_run(document: Mapping[str, Any], label: str) -> OpProfile:
     try:
         ops = tuple(
             OpTime(
-                name=row["name"],
-                type=row["type"],
-                span_us=row["end_us"] - row["start_us"],
-                start_us=row["start_us"],
-                engine=row["engine"],
-                busy_us={engine: row[f"{engine}_us"] for engine in ("dma", "dpu", "shave")},
-                exposed_us=row["exposed_us"],
-                fused=tuple(row.get("fused", ())),
+                name=str(row["name"]),
+                type=str(row["type"]),
+                span_us=float(row["end_us"]) - float(row["start_us"]),
+                start_us=float(row["start_us"]),
+                engine=str(row["engine"]),
+                busy_us={engine: float(row[f"{engine}_us"]) for engine in ("dma", "dpu", "shave")},
+                exposed_us=float(row["exposed_us"]),
+                fused=tuple(map(str, row.get("fused", ()))),
                 shape="x".join(map(str, row.get("shape", ()))),
             )
             for row in document["ops"]
         )
         return OpProfile(label, "npusim", ops, float(document["latency_us"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{label}: is not a run.json of npusim: {error!r:.80}") from None
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,15 +30,18 @@ from npusim.validation.traces.tasks import detail_of, shapes, work_of
 
 #: A task starts "when" another ends if both are so close, µs.
 TOLERANCE_US = 0.0025
-_NUMBER = re.compile(r"\d+")
+#: Of a longer number its beginning, which no tile has either.
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 _NOT_A_MODEL_OP = "<Unknown>"
 
 
-class Assumed(NamedTuple):
-    """A hardware file and the overrides that fit it to a trace."""
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The hardware that a trace is from: the one that it carries, or a file with overrides that fit it to the trace."""
 
-    file: str
-    overrides: tuple[str, ...]
+    hardware: Hardware
+    file: str = ""
+    overrides: tuple[str, ...] = ()
 
 
 def op_name(task_name: str) -> str:
@@ -46,9 +49,12 @@ def op_name(task_name: str) -> str:
     return task_name.partition("?")[0]
 
 
-def assumed_hardware(trace: TraceFile, file: str | None = None) -> Assumed:
-    """``file``, or where none is given the shipped hardware whose DPU clock is nearest to the trace's (the vendor's
-    estimator before others), with the trace's clock and as many tiles as it shows at work."""
+def machine_of(trace: TraceFile, file: str | None = None) -> Machine:
+    """``file``, or where none is given the hardware that the trace carries, else the shipped one whose DPU clock is
+    nearest to the trace's (the vendor's estimator before others); a file with the trace's clock and as many tiles as
+    it shows at work. Raises UserError where it shows more than there can be."""
+    if file is None and trace.hardware is not None:
+        return Machine(trace.hardware)
     if file is None:
         wanted = trace.dpu_mhz or 0.0
         file = min(
@@ -60,7 +66,7 @@ def assumed_hardware(trace: TraceFile, file: str | None = None) -> Assumed:
     overrides = [f"tiles={tiles}"] if tiles and tiles != hw.tiles else []
     if trace.dpu_mhz and trace.dpu_mhz != hw.clocks.dpu_mhz:
         overrides.append(f"clocks.dpu_mhz={trace.dpu_mhz:g}")
-    return Assumed(file, tuple(overrides))
+    return Machine(load_hardware(file, overrides), file, tuple(overrides))
 
 
 @cache

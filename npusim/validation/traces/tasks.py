@@ -13,11 +13,14 @@ from functools import lru_cache
 from math import prod
 from typing import Any
 
+from npusim.errors import UserError
 from npusim.graph.ir import BITS
 from npusim.program.work import DmaWork, DpuKind, DpuWork, Memory, ShaveWork, Work
 from npusim.validation.traces.file import Event
 
-_TENSOR = re.compile(r"((?:\d+x)*)([a-z]+\d\w*)(?=[],\s]|$)")
+_TENSOR = re.compile(r"((?:\d{1,10}x){0,16})([a-z]{1,9}\d\w{0,9})(?=[],\s]|$)", re.ASCII)
+#: Bytes and elements beyond these are no task's.
+_MOST_DIGITS, _MOST_ELEMENTS = 15, 10**15
 _BITS = {"ui": "u", "si": "i"}
 
 
@@ -46,10 +49,13 @@ def shapes(text: Any) -> tuple[Shape, ...]:
 
 @lru_cache(maxsize=4096)  # the tasks of an op have few shapes
 def _shapes(text: str) -> tuple[Shape, ...]:
-    return tuple(
+    found = tuple(
         Shape(tuple(int(dim) for dim in match[1].split("x")[:-1]), _bits(match[2]))
         for match in _TENSOR.finditer(text)
     )
+    if any(shape.elements > _MOST_ELEMENTS for shape in found):
+        raise UserError(f"a tensor of the trace has more than {_MOST_ELEMENTS:,} elements: {text:.100}")
+    return found
 
 
 def work_of(event: Event) -> Work:
@@ -133,7 +139,7 @@ def _kernel(event: Event) -> ShaveWork:
 
 
 def _whole(value: Any) -> int:
-    return int(value) if str(value).isdecimal() else 0
+    return int(value) if str(value).isdecimal() and len(str(value)) <= _MOST_DIGITS else 0
 
 
 def _bits(name: str) -> int:

@@ -71,7 +71,7 @@ def changed(**values: str) -> Callable[[Table], Table]:
     [
         (without("tiles"), "missing column tiles"),
         (without("case", "platform"), "missing columns case, platform"),
-        (changed(tiles="four"), ":3: column tiles: must be a whole number of at least 1 (got 'four')"),
+        (changed(tiles="four"), ":3: column tiles: must be a whole number from 1 to 64 (got 'four')"),
         (changed(dma_engines="0"), ":3: column dma_engines: must be a whole number"),
         (changed(platform=""), ":3: column platform is empty"),
         (changed(total_us="fast"), ":3: column total_us: must be a time in µs (got 'fast')"),

@@ -37,10 +37,10 @@ def test_errors_by_hand() -> None:
     assert [pair.error for pair in totals] == pytest.approx([0.1, 0.25, 1.0, 0.0])
     result = score(totals)
     assert result is not None
-    assert (result.rows, result.missing, result.worst, result.p90) == (4, 1, 1.0, 1.0)
-    assert result.median == pytest.approx(0.175)
-    assert result.rank == pytest.approx(0.4)  # places 1 2 0 3 against 0 1 2 3
-    assert [pair.row.case for pair in worst(totals, 2)] == ["c", "b"]
+    assert (result.rows, result.missing, result.worst, result.p90) == (4, 1, 0.25, 0.25)
+    assert result.median == pytest.approx(0.1)
+    assert result.rank == pytest.approx(1.0)
+    assert [pair.row.case for pair in worst(totals, 2)] == ["b", "a"]
     assert score([]) is None
 
 

@@ -95,12 +95,12 @@ def test_what_one_side_fuses_is_one_row() -> None:
 
 
 def test_the_command_prints_the_same_rows_in_all_forms(npusim: Npusim, sim: Path, tmp_path: Path) -> None:
-    real, table = REPORTS / "detailed.csv", tmp_path / "rows.csv"
+    real, table = sim / "run.json", tmp_path / "rows.csv"
     done = npusim("compare-trace", sim / "trace.json", real, "--json", "--csv", table)
     assert (done.code, done.err) == (0, "")
     document = json.loads(done.out)
     assert document["schema"] == "npusim.compare-trace/1"
-    assert document["measure"] == "span"
+    assert document["measure"] == "exposed"
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == [op["name"] for op in document["ops"]]
@@ -109,6 +109,15 @@ def test_the_command_prints_the_same_rows_in_all_forms(npusim: Npusim, sim: Path
     assert "3 of" in shown.out
     assert rows[0]["name"] in shown.out
     assert npusim("compare-trace", sim / "trace.json", real, "--top", "3").out == shown.out
+
+
+def test_profiles_that_have_nothing_in_common_are_refused(npusim: Npusim, sim: Path, tmp_path: Path) -> None:
+    done = npusim(
+        "compare-trace", sim / "trace.json", REPORTS / "detailed.csv", "--csv", tmp_path / "rows.csv"
+    )
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "are they of one model?" in done.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_line_for_a_bad_file(npusim: Npusim, sim: Path, tmp_path: Path) -> None:

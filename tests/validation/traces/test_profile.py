@@ -198,7 +198,7 @@ WRONG = {
 def test_mistakes_are_told_in_one_line(data: bytes) -> None:
     with pytest.raises(UserError) as caught:
         profile_of(data, "odd.json")
-    assert str(caught.value).startswith("odd.json: ")
+    assert str(caught.value).startswith("odd.json:")
     assert WRONG[data] in str(caught.value)
     assert "\n" not in str(caught.value)
 
