@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from npusim.explore.axes import Axis
-from npusim.explore.evaluate import COLUMNS
+from npusim.explore.store import COLUMNS
 from npusim.explore.results import Explored, explored
 from tests.report.synthetic import HOSTILE
 
