@@ -278,7 +278,7 @@ class Dma(Section):
     """``bytes``: what is moved is what is charged. ``elements``: as Intel's estimator counts (2 bytes for every
     element that is wider or narrower than 8 bits, whole tables for gathers; evidence/costs.md#2)."""
     narrow_bytes: bool = False
-    """With ``counting: elements``, elements of fewer than 8 bits count as the bytes that they take."""
+    """With ``counting: elements``, elements of 2 to 7 bits count as the bytes that they take."""
     convert_bytes: Count = 2
     """Bytes charged for an element that is converted from f32 on the way, with ``counting: elements``."""
     provenance: Provenance = "fitted"

@@ -13,6 +13,7 @@ from npusim.lowering.fuse.fuser import Fuser, full_order, padded, same_order
 from npusim.lowering.ir.nodes import Bmm, Concat, Conv, Depthwise, Pool, Unary, Window
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value, round_up
+from npusim.lowering.rewrite.weights import sparse_zeros
 
 #: How many times longer padded terms of a grouped MatMul are from which a convolution pads them, else copies do (4000:
 #: 12 and 24 terms are convolved, 40 copied).
@@ -45,7 +46,8 @@ def _product(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: 
             a = a.transposed(swapped)
         a = fuser.plain(a, op)
         n = out.shape[-1]
-        fuser.emit(op, Conv(op.name, op.type, (a, b), out, m=out.elements // n, k=k, n=n))
+        zeros = sparse_zeros(fuser.graph.tensors[op.inputs[1]], k)
+        fuser.emit(op, Conv(op.name, op.type, (a, b), out, m=out.elements // n, k=k, n=n, zeros=zeros))
         return
     batched(fuser, op, a, b, ta, tb, out)
 
@@ -148,7 +150,14 @@ def convolution(fuser: Fuser, op: Op) -> None:
     if grouped and w.shape[0] > 1 and w.shape[1] == 1 and w.shape[2] == 1:
         fuser.emit(op, Depthwise(op.name, op.type, (x, w), out, window=window))
         return
-    read = (1 - float(op.attrs.get("zeros", 0))) * prod(taps) / prod(kernel) / (w.shape[0] if grouped else 1)
+    zeros = sparse_zeros(fuser.graph.tensors[op.inputs[1]], x.shape[1])
+    read = (
+        (1 - zeros)
+        * (1 - float(op.attrs.get("zeros", 0)))
+        * prod(taps)
+        / prod(kernel)
+        / (w.shape[0] if grouped else 1)
+    )
     n = out.shape[1]
     made = Conv(
         op.name, op.type, (x, w), out, m=out.elements // n, k=x.shape[1], n=n, window=window, zeros=1 - read

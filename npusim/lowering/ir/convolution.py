@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from math import isqrt
 
+import numpy as np
+
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import POINT, Conv, Depthwise, Node, Pool, Product, Window
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, transfer
@@ -125,10 +127,17 @@ def _skipped(node: Product, channels: int, hw: Hardware) -> float:
     its output channels (2 % of 16 channels, 29 of 32, 38 of 48, 48 of 64, 50 to 58 of 128 to 512 on 3720 and 4000)."""
     saving = hw.software.sparse_saving if node.inputs[0].bits > 8 else hw.software.compressed_saving
     if node.zeros:
-        return saving * node.zeros
+        return 1 - _sparse_time(node, hw)
     if not is_stem(node):
         return 0.0
     return saving * (1 - CHANNELS / channels)
+
+
+def _sparse_time(node: Product, hw: Hardware) -> float:
+    """The share of a dense convolution's time that one with its zeros takes."""
+    shares, pixels, windows = zip(*hw.software.sparse_cycles, strict=True)
+    point = (node.window or POINT).kernel == (1, 1)
+    return float(np.interp(node.zeros, shares, pixels if point else windows))
 
 
 def computed_bits(activation: Value, weights: Value) -> int:

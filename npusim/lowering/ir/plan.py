@@ -118,7 +118,7 @@ def counted(elements: int, bits: int, hw: Hardware) -> int:
 
     Intel's estimator takes 2 bytes for every element that is not of 8 bits (evidence/costs.md#2).
     """
-    if hw.dma.counting == "elements" and not (hw.dma.narrow_bytes and bits < 8):
+    if hw.dma.counting == "elements" and not (hw.dma.narrow_bytes and 1 < bits < 8):
         return elements * (1 if bits == 8 else 2)
     return ceil_div(elements * bits, 8)
 

@@ -19,6 +19,17 @@ GROUPED_ROWS = 16
 SHIFTED_TERMS = 1024
 #: Numbers up to which 8-bit weights with a zero point are decoded when the model is compiled.
 DECODED_NUMBERS = 512 * 512
+#: Share of zeros from which weights of so many bits are stored without them, and the most input channels of those (pass
+#: SparsifyWeights of npu_compiler, 2024-12).
+SPARSE_FROM, SPARSE_TERMS = {16: 0.0625, 8: 0.125}, 8192
+
+
+def sparse_zeros(weights: Tensor, terms: int) -> float:
+    """The share of zeros of weights that are stored without them; 0 where the compiler keeps those: few of them, narrow
+    types, sums over more terms than a bit map has."""
+    least = SPARSE_FROM.get(min(BITS[weights.stored_dtype], 16), 1.0)
+    zeros = weights.coding.zeros if weights.constant else 0.0
+    return zeros if zeros >= least and terms <= SPARSE_TERMS else 0.0
 
 
 def decode_weights(graph: Graph) -> Graph:

@@ -130,6 +130,8 @@ def choose(
         return "repeated" if granules < hw.tiles else "channels"
     if node.window is None and not node.shared:
         return Tiler(node, hw, behind=behind).choose()
+    if _sparse_rows(node, hw):
+        return "rows"
     kernel = (node.window or POINT).kernel
     if kernel[0] > 1:
         least = HALO_ROWS if rows_before or wanted is Wanted.EITHER else hw.software.halo_rows
@@ -175,6 +177,13 @@ def weighed(node: Product, hw: Hardware, behind: Behind = NOTHING) -> dict[str, 
     }
 
 
+def _sparse_rows(node: Product, hw: Hardware) -> bool:
+    """Whether an image is split over rows because its weights are stored sparse: the maps of channels would come by
+    themselves, each bit as dear as a weight. Where tiles keep their own channels (3720) zeros change nothing."""
+    enough = geometry(node, hw)[0] >= WANTED_ROWS * hw.tiles
+    return bool(node.zeros) and node.window is not None and enough and hw.software.broadcast_output
+
+
 def _channels_win_ties(node: Product, n16: int, hw: Hardware) -> bool:
     """Whether a MatMul is split over channels where that takes as long as over rows: on 3720 by constant weights with
     ``TIE_CHANNELS`` a tile, and of a constant activation (cumba_*: 4 of 4), but not of two activations (bmm_*: 3 of 3).
@@ -191,7 +200,7 @@ def choose_alone(node: Product, hw: Hardware, behind: Behind = NOTHING) -> Split
     height, width = geometry(node, hw)
     n16 = round_up(node.n, CHANNELS)
     act = node.inputs[0]
-    if height < hw.tiles or n16 < CHANNELS * hw.tiles:
+    if height < hw.tiles or n16 < CHANNELS * hw.tiles or _sparse_rows(node, hw):
         return choose(node, hw, behind=behind)
     room = {split: demand(node, hw, split, split == "channels").total for split in ("rows", "channels")}
     capacity = cmx_capacity(hw)

@@ -160,6 +160,8 @@ class Builder:
             strategy = f"repeated on {used} tiles"
         if self.cut.slices > 1:
             strategy += f", {self.cut.slices} slices"
+        if self.node.zeros:
+            strategy += f", weights {self.node.zeros:.0%} zero and stored sparse"
         inputs: list[Value] = [self.act]
         dists: list[Dist | None] = [in_dist]
         if not self.weights.constant:
@@ -283,14 +285,14 @@ class Builder:
             return [fused_load(channels * channel_bytes(self.node), *key)]
         parts = list(enumerate(tile_channels)) if self.split == "channels" else [(ALL_TILES, channels)]
         operand = CONSTANT if self.weights.constant else 1
-        if self.node.zeros:
-            weights = [load for t, n in parts for load in sparse_load(t, n, self.node, self.hw, key)]
-        else:
-            weights = [
-                weights_load(operand, t, n, self.reduced, self.weights, self.hw, key) for t, n in parts
-            ]
         with_tables = [table_load(t, n, self.hw, tables) for t, n in parts]
-        return [*odd_halves(weights, self.hw), *odd_halves(with_tables, self.hw)]
+        if self.node.zeros:
+            sparse = [sparse_load(t, n, self.node, self.hw, key) for t, n in parts]
+            loads = [*map(list, zip(*sparse, strict=True)), with_tables]
+        else:
+            whole = [weights_load(operand, t, n, self.reduced, self.weights, self.hw, key) for t, n in parts]
+            loads = [whole, with_tables]
+        return [load for kind in loads for load in odd_halves(kind, self.hw)]
 
     def _stores(self, tile_rows: tuple[int, ...], tile_channels: tuple[int, ...], real: int) -> list[Store]:
         if self.split == "rows" and not self.whole:
