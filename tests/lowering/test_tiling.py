@@ -41,13 +41,13 @@ def test_split_and_slices(platform: str, shape: tuple[int, ...], split: str, sli
 
 def test_what_fits_is_counted_in_whole_buffers() -> None:
     """2,304 rows x 192 x 768 fit four tiles of 4000; with 8 more, 44 KiB a tile are left and they do not."""
-    assert tiler("4000", 2304, 192, 768).fits("rows", Cut())
-    assert not tiler("4000", 2312, 192, 768).fits("rows", Cut())
+    assert tiler("4000", 2304, 192, 768).fit.fits("rows", Cut())
+    assert not tiler("4000", 2312, 192, 768).fit.fits("rows", Cut())
 
 
 def test_the_same_hidden_transfers_cost_less() -> None:
     """Slices that overlap cost less than as many transfers in a row."""
     one = tiler("4000", 1024, 1024, 1024)
-    assert one.overlaps("rows", Cut(channels=8))
-    assert not one.overlaps("rows", Cut(channels=4))
-    assert one.cost("rows", Cut(channels=8)) < one.cost("rows", Cut(channels=4))
+    assert one.fit.overlaps("rows", Cut(channels=8))
+    assert not one.fit.overlaps("rows", Cut(channels=4))
+    assert one.estimate.cost("rows", Cut(channels=8)) < one.estimate.cost("rows", Cut(channels=4))

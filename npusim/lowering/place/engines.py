@@ -61,7 +61,7 @@ from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
 from npusim.lowering.plans.shave.dot import plan_dot
 from npusim.lowering.plans.shave.kernel import plan_shave
 from npusim.lowering.split.dpu import depthwise_split
-from npusim.lowering.tile.matmul import NOTHING
+from npusim.lowering.tile.matmul_estimate import NOTHING
 
 #: Plans of a node, and nodes that are placed in its stead.
 Steps = Iterator[Plan | Node]

@@ -15,7 +15,7 @@ from npusim.lowering.ir.values import Dist, Value, even
 from npusim.lowering.plans.dpu.eltwise import is_row
 from npusim.lowering.plans.dpu.images import is_refolded, refold, row_split
 from npusim.lowering.split.dpu import Wanted, choose, depthwise_split
-from npusim.lowering.tile.matmul import NOTHING, Behind
+from npusim.lowering.tile.matmul_estimate import NOTHING, Behind
 from npusim.program.work import DpuWork
 
 #: Granule in which the channels of an outer product are cut over the tiles.

@@ -17,7 +17,8 @@ from npusim.lowering.ir.nodes import POINT, Depthwise, Product
 from npusim.lowering.ir.plan import cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import ceil_div, even, round_up
-from npusim.lowering.tile.matmul import NOTHING, Behind, Tiler
+from npusim.lowering.tile.matmul import Tiler
+from npusim.lowering.tile.matmul_estimate import NOTHING, Behind
 from npusim.lowering.tile.slices import Cut, Demand, cut
 
 Split = Literal["rows", "channels", "repeated"]

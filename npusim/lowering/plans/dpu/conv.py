@@ -38,7 +38,7 @@ from npusim.lowering.ir.plan import (
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even, round_up
 from npusim.lowering.split.dpu import Split, Wanted, choose, choose_alone, slices, weighed
-from npusim.lowering.tile.matmul import NOTHING, Behind
+from npusim.lowering.tile.matmul_estimate import NOTHING, Behind
 from npusim.lowering.tile.slices import Cut
 from npusim.program.journal import note, recording
 from npusim.program.work import DmaWork, MpeMode, ShaveWork, Work

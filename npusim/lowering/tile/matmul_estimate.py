@@ -1,0 +1,128 @@
+"""What a MatMul under a split and cut takes, as the compiler estimates it: computing, and what of the transfers is not
+hidden behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from npusim.costs.dpu import choose_mode, cycles
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.convolution import conv_work
+from npusim.lowering.ir.nodes import Product
+from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.values import ceil_div, even
+from npusim.lowering.tile.matmul_fit import Axis, Fit
+from npusim.lowering.tile.slices import Cut
+
+#: Channels of a tile to rows or columns of the op below which slices split over channels count as slower.
+CHANNELS_TO_SIDE = 1.1
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """The op just before, if it makes the activation: how long it computes, µs, and what it holds on a tile, bytes."""
+
+    us: float = 0.0
+    bytes: int = 0
+
+
+NOTHING = Behind()
+
+
+class Estimate:
+    """What the cuts of one MatMul cost, µs."""
+
+    def __init__(self, node: Product, hw: Hardware, fit: Fit, behind: Behind) -> None:
+        """An activation of which a padded copy is made costs nothing to a MatMul that is not sliced (197 rows x 96 x
+        96, on 3720 and 4000), nor does on 3720 a constant one (cumba_*: 24 of 24 over channels)."""
+        self.node, self.hw, self.fit, self.behind = node, hw, fit, behind
+        self.rules = hw.software.tiling
+        padded = fit.height * fit.width != node.m
+        self.fed = padded or (node.inputs[0].constant and hw.software.matmul_ties == "channels")
+        self._computed: dict[tuple[Axis, int, int], float] = {}
+
+    def cost(self, split: Axis, cut: Cut) -> float:
+        """Computing, and what of the transfers is not hidden behind it, as the compiler adds it up, µs."""
+        slices = self.fit.slices(cut)
+        computes = [self._computes(split, *one) for one in slices]
+        tall = max(self.fit.height, self.fit.width) * CHANNELS_TO_SIDE > self.fit.channels / self.hw.tiles
+        if split == "channels" and len(slices) > 1 and tall:
+            computes = [self.rules.channels_penalty * us for us in computes]
+        acts, weights, outs = zip(*(self._transfers(split, *one) for one in slices), strict=True)
+        hidden = self.fit.overlaps(split, cut)
+        total = sum(computes) - self._hidden_before(weights[0], self.fit.bytes(split, *slices[0])[1])
+        if cut.rows > 1 and cut.channels > 1 and not self.fit.rows_first(cut):
+            total += _exposed(weights[: cut.channels], computes[: cut.channels], hidden)
+        else:
+            total += _exposed(weights, computes, hidden) if cut.channels > 1 else weights[0]
+        if cut.rows > 1:
+            total += _exposed(acts, computes, hidden, shorten=True)
+        elif len(slices) > 1 or not self.fed:
+            total += acts[0]
+        if not self.fit.fits(split, Cut()):
+            backwards = outs[::-1], computes[::-1]
+            total += _exposed(*backwards, self.fit.overlaps(split, cut, "all"))
+        return total
+
+    def _hidden_before(self, transfer_us: float, size: int) -> float:
+        """How much of the transfer of the first weights hides behind the op before, where CMX takes them beside it."""
+        return min(transfer_us, self.behind.us) if size + self.behind.bytes <= self.fit.capacity else 0.0
+
+    def _computes(self, split: Axis, rows: int, channels: int) -> float:
+        key = (split, rows, channels)
+        if key not in self._computed:
+            tiles = self.hw.tiles
+            shared = channels
+            if split == "rows":
+                rows = ceil_div(rows, tiles)
+            else:
+                channels = ceil_div(channels // CHANNELS, tiles) * CHANNELS
+                shared = shared if self.fit.whole and self.hw.software.broadcast_output else channels
+            mode = choose_mode(rows, self.fit.width, shared, self.hw)
+            work = conv_work(rows, self.fit.width, channels, self.fit.reduced, self.node, mode, self.hw)
+            self._computed[key] = cycles(work, self.hw) / self.hw.clocks.dpu_mhz
+        return self._computed[key]
+
+    def _transfers(self, split: Axis, rows: int, channels: int) -> tuple[float, float, float]:
+        """How long the transfers of activation, weights and result of a slice take, µs."""
+        tiles = self.hw.tiles
+        if split == "rows":
+            shares = [share for share in even(rows, tiles) if share]
+            acts = [share * self.fit.row_bytes for share in shares]
+            weights = [channels * self.fit.weight_bytes]
+            outs = [share * channels * self.fit.out_bytes for share in shares]
+        else:
+            acts = [rows * self.fit.row_bytes]
+            weights = [own * self.fit.weight_bytes for own in even(channels, tiles, CHANNELS)]
+            outs = [rows * channels * self.fit.out_bytes]
+        line = channels if split == "rows" else ceil_div(channels // CHANNELS, tiles) * CHANNELS
+        strided = self.rules.short_line_bytes / (line * self.node.output.bits // 8)
+        factor = max(1.0, strided) if channels < self.fit.channels else 1.0
+        return self._moves(acts), self._moves(weights), factor * self._moves(outs)
+
+    def _moves(self, sizes: Sequence[int]) -> float:
+        """Estimate of transfers, one a tile, that the engines share, µs."""
+        rules, engines = self.rules, min(self.hw.dma.engines, self.hw.tiles)
+        if rules.shared_by == "largest":
+            return rules.dma_latency_us + max(sizes) / rules.dma_gbps / 1e3
+        if len(sizes) == 1:
+            return rules.dma_latency_us + sizes[0] / rules.dma_gbps / 1e3
+        if rules.shared_by == "mean":
+            return sum(rules.dma_latency_us + size / rules.dma_gbps / 1e3 for size in sizes) / engines
+        return (
+            rules.dma_latency_us + max(sum(sizes[e::engines]) for e in range(engines)) / rules.dma_gbps / 1e3
+        )
+
+
+def _exposed(transfers: Sequence[float], computes: list[float], hidden: bool, shorten: bool = False) -> float:
+    """What is seen of the transfers of all slices where those of one run while the slice before computes: the first,
+    and of the others what is longer. ``shorten``: what they hide behind hides nothing else."""
+    if not hidden:
+        return sum(transfers)
+    total = transfers[0]
+    for i, (transfer, compute) in enumerate(zip(transfers[1:], list(computes), strict=False)):
+        total += max(0.0, transfer - compute)
+        if shorten:
+            computes[i] = max(0.0, compute - transfer)
+    return total
