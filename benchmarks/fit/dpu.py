@@ -22,12 +22,11 @@ import numpy.typing as npt
 from benchmarks.fit.dpu_data import Point, schedule_points, table_points
 from benchmarks.vendor.pack import unpack
 from npusim.costs import dpu
-from npusim.hardware.load import load_hardware
+from npusim.hardware import files_of, load_hardware
 from npusim.hardware.schema import CellCost, ConvCost, Hardware
 from npusim.program.work import DpuWork
 from npusim.validation.schedules.references import DATA
 
-HARDWARE_OF_PLATFORM = {"3720": "meteorlake-vpunn", "4000": "lunarlake-vpunn", "5010": "pantherlake-vpunn"}
 #: What one vendor schedule's variant weighs against one grid point (convolution, eltwise; none for pooling, where
 #: schedules did not improve what was left out).
 SCHEDULE_WEIGHT = {"3720": 9.0, "4000": 9.0, "5010": 30.0}
@@ -235,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--tables", type=Path, help="folder with the cost tables; without it nothing is refitted"
     )
     options = parser.parse_args(arguments)
-    hardware = {platform: load_hardware(name) for platform, name in HARDWARE_OF_PLATFORM.items()}
+    hardware = {platform: load_hardware(name) for platform, name in files_of("estimator").items()}
     points = _points(options.reference, hardware)
     shipped = [dpu.cycles(one.work, hardware[one.platform]) for one in points]
     _write(residuals(points, shipped, "Shipped tables, all variants"))

@@ -30,6 +30,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from npusim.hardware import Hardware, file_of, files_of, load_hardware
 from npusim.validation.schedules.references import KEY, STATISTICS
 from npusim.validation.traces.file import read_trace
 from npusim.validation.traces.schedule import import_trace, machine_of
@@ -37,10 +38,6 @@ from npusim.validation.traces.schedule import import_trace, machine_of
 HOME = Path(os.environ.get("NPUSIM_VENDOR", Path.home() / ".cache" / "npusim-vendor"))
 WINE = "/usr/lib/wine/wine64"
 TRACE = "compileTimeScheduleTrace.json"
-TILES = {"3720": 2, "4000": 4, "5010": 3}
-"""Tiles that the compiler takes where none are asked for."""
-DPU_MHZ = {"3720": 1300.0, "4000": 1850.0, "5010": 2100.0}
-"""Clock that the compiler's estimates assume."""
 SMALL = 2048
 """Bytes of a constant that is part of a packed model: axes, shapes, single numbers."""
 COLUMNS = ("case", "family", "model", "platform", "tiles", "dma_engines", "dpu_mhz", *STATISTICS, "trace")
@@ -128,6 +125,11 @@ def _stored(reference: Path, family: str, model: str) -> Path:
     return target
 
 
+def estimator_of(platform: str) -> Hardware:
+    """What the compiler takes the NPU for in its estimates: the tiles where none are asked for, and the clock."""
+    return load_hardware(file_of(platform, "estimator"))
+
+
 def _row(
     reference: Path, model: Path, platform: str, tiles: int, family: str, version: str
 ) -> dict[str, str] | None:
@@ -136,7 +138,8 @@ def _row(
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return None
-    folder = f"{platform}_t{tiles}" if tiles != TILES[platform] else platform
+    usual = estimator_of(platform)
+    folder = f"{platform}_t{tiles}" if tiles != usual.tiles else platform
     trace = Path("traces", folder, f"{model.stem}.json.gz")
     (reference / trace).parent.mkdir(parents=True, exist_ok=True)
     (reference / trace).write_bytes(gzip.compress(data, mtime=0))
@@ -146,7 +149,7 @@ def _row(
     statistics = {name: f"{value:.3f}" for name, value in result.metrics.statistics.items()}
     return {
         "case": model.stem, "family": family, "model": model.relative_to(reference).as_posix(), "platform": platform,
-        "tiles": str(tiles), "dma_engines": "2", "dpu_mhz": str(DPU_MHZ[platform]), **statistics,
+        "tiles": str(tiles), "dma_engines": "2", "dpu_mhz": str(usual.clocks.dpu_mhz), **statistics,
         "trace": trace.as_posix(),
     }  # fmt: skip
 
@@ -194,7 +197,7 @@ def main() -> None:
     adding = commands.add_parser("add")
     adding.add_argument("reference", type=Path)
     adding.add_argument("models", nargs="+", help="IR files or names of workloads")
-    adding.add_argument("--platform", choices=list(TILES), required=True)
+    adding.add_argument("--platform", choices=sorted(files_of("estimator")), required=True)
     adding.add_argument("--tiles", type=int, default=0)
     adding.add_argument("--family", default="nets")
     packing = commands.add_parser("pack")
@@ -206,7 +209,7 @@ def main() -> None:
     elif given.command == "setup":
         setup(given.version)
     else:
-        tiles = given.tiles or TILES[given.platform]
+        tiles = given.tiles or estimator_of(given.platform).tiles
         add(given.reference, given.models, given.platform, tiles, given.family, given.version)
 
 

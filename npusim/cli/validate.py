@@ -139,7 +139,7 @@ def _against_measured(
     from npusim.hardware import files_of, load_hardware
     from npusim.validation.measure.to_score import rows_of
     from npusim.validation.silicon.document import silicon_document
-    from npusim.validation.silicon.engines import bottlenecks
+    from npusim.validation.silicon.engines import MEASURED_ON, bottlenecks
     from npusim.validation.silicon.page import accuracy_page, carried_calibrations
     from npusim.validation.silicon.scores import MACHINES, predict
     from npusim.validation.silicon.tasks import read_scores
@@ -153,8 +153,8 @@ def _against_measured(
         rows = rows_of(against, platform)
         found = predict(rows, hardware, lambda done: step(f"{done} of {len(rows)} rows"))
         engines = []
-        if against == "silicon" and platform in (None, "3720"):  # where the operators were measured
-            engines = bottlenecks(hardware["3720"], lambda done: step(f"engines of {done} operators"))
+        if against == "silicon" and platform in (None, MEASURED_ON):
+            engines = bottlenecks(hardware[MEASURED_ON], lambda done: step(f"engines of {done} operators"))
         if write_page:
             kept = (read_scores(), carried_calibrations()) if against == "silicon" else ([], [])
             options = [("--against", against), ("--hw", files), ("--platform", platform)]
@@ -181,13 +181,15 @@ def _against_measured(
 
 def _show_case(reference: Reference, rows: list[Row], as_json: bool) -> None:
     """One of ``rows``, all of one case: on Lunar Lake's default tiles if there is a choice."""
+    from npusim.hardware import load_hardware
     from npusim.validation.schedules.compare_case import compare
     from npusim.validation.schedules.document import case_document
     from npusim.validation.schedules.predict import simulate_row
     from npusim.validation.traces.file import read_trace
     from npusim.validation.traces.schedule import import_trace
 
-    row = min(rows, key=lambda one: (one.platform != "4000", one.tiles != 4))
+    usual = load_hardware("lunarlake-vpunn.yaml")
+    row = min(rows, key=lambda one: (one.platform != usual.platform, one.tiles != usual.tiles))
     with progress() as step:
         step("reading the vendor's schedule")
         trace = read_trace(reference.schedule(row), row.trace)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from npusim.explore.axes import Axis
-from npusim.explore.store import COLUMNS
 from npusim.explore.results import Explored, explored
+from npusim.explore.store import COLUMNS
 from tests.report.synthetic import HOSTILE
 
 

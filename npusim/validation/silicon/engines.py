@@ -19,6 +19,8 @@ from npusim.validation.silicon.measurements import operator_shares
 from npusim.validation.silicon.scores import Bottleneck
 
 ENGINES = ("dpu", "dma", "shave")
+#: Platform on which the operators were measured.
+MEASURED_ON = "3720"
 
 
 def bottlenecks(hw: Hardware, progress: Callable[[int], None] = lambda _: None) -> list[Bottleneck]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import nan
 from statistics import median
 
@@ -132,12 +133,22 @@ def rank(found: Sequence[Scored]) -> float:
 
 def precision_speedups(found: Iterable[Scored]) -> list[Ratio]:
     """INT8 over FP16, by network, machine and release, where both were measured."""
-    return _ratios(found, lambda row: row.precision, ("FP16", "INT8"), "INT8 / FP16")
+
+    def alike(row: Measurement) -> tuple[str, ...]:
+        return row.workload, row.metric, row.platform, row.device, row.openvino
+
+    return _ratios(found, lambda row: row.precision, ("FP16", "INT8"), alike)
 
 
 def platform_speedups(found: Iterable[Scored]) -> list[Ratio]:
-    """4000 over 3720, by network, precision and metric, within one release of the source."""
-    return _ratios(found, lambda row: row.platform, ("3720", "4000"), "4000 / 3720")
+    """A generation over the one before, by network, precision and metric, within one release of the source."""
+
+    def alike(row: Measurement) -> tuple[str, ...]:
+        return row.workload, row.precision, row.metric, row.openvino
+
+    found = list(found)
+    generations = pairwise(sorted({one.row.platform for one in found}))
+    return [ratio for pair in generations for ratio in _ratios(found, lambda row: row.platform, pair, alike)]
 
 
 def size_steps(found: Iterable[Scored]) -> list[Ratio]:
@@ -166,20 +177,25 @@ def size_steps(found: Iterable[Scored]) -> list[Ratio]:
 
 
 def _ratios(
-    found: Iterable[Scored], by: Callable[[Measurement], str], values: tuple[str, str], name: str
+    found: Iterable[Scored],
+    by: Callable[[Measurement], str],
+    values: tuple[str, str],
+    alike: Callable[[Measurement], tuple[str, ...]],
 ) -> list[Ratio]:
     """Speed-ups from the first of two values of a field to the second, all else of a published table equal."""
     groups: dict[tuple[str, ...], dict[str, Scored]] = {}
     for one in found:
-        row = one.row
-        machine = () if name.startswith("4000") else (row.platform, row.device)
-        precision = (row.precision,) if name.startswith("4000") else ()
-        key = (row.workload, *precision, row.metric, *machine, row.openvino)
-        groups.setdefault(key, {})[by(row)] = one
+        groups.setdefault(alike(one.row), {})[by(one.row)] = one
     ratios = []
     for key, both in groups.items():
         if set(values) <= both.keys():
             slow, fast = (both[value] for value in values)
             measured = slow.row.measured_us / fast.row.measured_us
-            ratios.append(Ratio(f"{name}: {' '.join(key)}", measured, slow.predicted_us / fast.predicted_us))
+            ratios.append(
+                Ratio(
+                    f"{values[1]} / {values[0]}: {' '.join(key)}",
+                    measured,
+                    slow.predicted_us / fast.predicted_us,
+                )
+            )
     return ratios
