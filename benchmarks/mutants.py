@@ -137,13 +137,14 @@ def cases() -> list[Case]:
     wanted = {row.key: dict(row.statistics) for row in read_table(PREDICTIONS.read_text()) if row.statistics}
     graphs: dict[tuple[str, str], Graph] = {}
     found = []
-    for name, reference in references().items():
+    for reference in references():
         for row in reference.rows:
-            if (name, *row.key) not in wanted:
+            key = (row.set, *row.key)
+            if key not in wanted:
                 continue
-            if (name, row.model) not in graphs:
-                graphs[name, row.model] = reference.graph(row.model)
-            found.append(Case(row, graphs[name, row.model], wanted[name, *row.key]))
+            if (row.set, row.model) not in graphs:
+                graphs[row.set, row.model] = reference.graph(row)
+            found.append(Case(row, graphs[row.set, row.model], wanted[key]))
     return found
 
 
