@@ -24,6 +24,7 @@ from npusim.lowering.ir.nodes import (
     Scale,
     Unary,
 )
+from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value
 from npusim.lowering.rewrite.patterns import Match
 
@@ -301,7 +302,7 @@ def _with_constant(fuser: Fuser, op: Op, shape: tuple[int, ...]) -> bool:
     if node is not None and additive and _is_shift_of(node, varying):
         return fuser.absorb(op, source, bias=True)
     out = replace(fuser.fresh(op), order=value.order)
-    if additive and tuple(varying) == value.memory_order[-1:] and factor.elements % 16:
+    if additive and tuple(varying) == value.memory_order[-1:] and factor.elements % CHANNELS:
         full = replace(factor, shape=value.shape, order=value.order)
         fuser.emit(op, Eltwise(op.name, op.type, (value, full), out, kernel="add"))
     elif len(varying) <= 1:

@@ -15,6 +15,8 @@ FLAT_GRANULE = 16
 CHANNELS = CELL_CHANNELS
 #: Largest dimension of a DPU tensor (evidence/hardware.md#1).
 MAX_DIMENSION = 8192
+#: Most rows or columns of a window of the DPU, and most of them from one to the next (the same).
+MAX_KERNEL, MAX_STRIDE = 11, 8
 
 
 def segments(total: int, parts: int, granule: int = 1) -> tuple[int, ...]:

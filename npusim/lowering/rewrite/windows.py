@@ -13,10 +13,8 @@ from itertools import product
 from math import prod
 
 from npusim.graph.ir import Graph, Op, Tensor
+from npusim.lowering.ir.shapes import MAX_KERNEL, MAX_STRIDE
 from npusim.lowering.ir.values import ceil_div, even
-
-#: Most rows or columns of a window, and most of them from one window to the next (facts/npu_hardware.md section 1).
-MAX_KERNEL, MAX_STRIDE = 11, 8
 
 
 @dataclass(frozen=True, slots=True)

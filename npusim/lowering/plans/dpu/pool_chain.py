@@ -8,16 +8,12 @@ from dataclasses import dataclass, replace
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.plan import Plan, cmx_capacity, output_stores
-from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.shapes import CHANNELS, MAX_KERNEL, MAX_STRIDE
 from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even
 from npusim.lowering.plans.dpu.images import assemble, fit, fit_chain, row_split, workload_channels
 from npusim.lowering.plans.dpu.reorder import Fresh
 from npusim.program.work import DpuKind, DpuWork, Work
 
-#: Largest pooling kernel (evidence/hardware.md#1).
-MAX_KERNEL = 11
-#: Longest stride of a pooling kernel of a chain.
-MAX_STRIDE = 8
 #: Rows a tile below which a chain along W is split over channels instead (24 rows on 4 tiles are, 12 a tile are not).
 FEW_ROWS = 8
 #: Share of CMX that rows and what all tiles get of their stages may take on 3720 (0.99 is refused: 24 planes of 256 x

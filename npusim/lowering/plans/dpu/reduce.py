@@ -8,12 +8,11 @@ from dataclasses import replace
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Reduce
 from npusim.lowering.ir.plan import Plan, cmx_capacity
-from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.shapes import CHANNELS, MAX_KERNEL
 from npusim.lowering.ir.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up
 from npusim.lowering.plans.dpu.folded_mean import folds, plan_folded
 from npusim.lowering.plans.dpu.images import assemble, workload_channels
 from npusim.lowering.plans.dpu.pool_chain import (
-    MAX_KERNEL,
     Chain,
     by_channels,
     factor,
