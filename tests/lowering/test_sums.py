@@ -196,3 +196,39 @@ def test_a_product_of_two_transposes_is_summed_as_it_lies() -> None:
         for y in (exchanged, plain)
     ]
     assert [task.work for task in found[0].tasks] == [task.work for task in found[1].tasks]
+
+
+@pytest.mark.parametrize(
+    ("a", "c", "product"),
+    [
+        ((8, 64, 1), (8, 1, 64), True),
+        ((3, 64, 1), (3, 1, 64), False),  # fewer groups than tiles
+        ((8, 63, 1), (8, 1, 64), False),  # fewer than 4,096 products
+        ((8, 1, 64), (8, 64, 1), False),  # columns come first
+        ((64, 8, 1), (1, 8, 64), False),  # the groups lie between rows and columns
+    ],
+)
+def test_products_that_become_a_matmul_of_one_term(
+    a: tuple[int, ...], c: tuple[int, ...], product: bool
+) -> None:
+    """As Intel's compiler has it (4000, 4 tiles)."""
+    x, y = (op.parameter(shape, np.float16) for shape in (a, c))
+    model = ov.Model([op.exp(op.multiply(x, y))], [x, y], "outer")
+    program = lower(from_openvino(model), load_hardware("lunarlake-vpunn.yaml"))
+    kernels = [work for work in works(program, ShaveWork) if work.kernel == "multiply"]
+    assert bool(kernels) is not product
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    size=st.tuples(st.integers(2, 9), st.integers(2, 9), st.integers(64, 80)),
+    tiles=st.integers(1, 6),
+)
+def test_a_product_of_broadcast_factors_is_computed_once(size: tuple[int, int, int], tiles: int) -> None:
+    """No tile repeats what another one does, if the factors have four dimensions and the first is not the longest."""
+    k, h, p = size
+    x, y = (op.parameter(shape, np.float16) for shape in ((1, 1, 64, k, h, 1), (1, 1, 1, k, h, p)))
+    model = ov.Model([op.multiply(x, y)], [x, y], "outer")
+    program = lower(from_openvino(model), load_hardware("lunarlake-vpunn.yaml", [f"tiles={tiles}"]))
+    made = sum(work.out_elements for work in works(program, ShaveWork) if work.kernel == "multiply")
+    assert made == 64 * k * h * p

@@ -9,6 +9,7 @@ import numpy as np
 
 from npusim.graph.ir import Op
 from npusim.lowering.fuse.fuser import Fuser, is_outer, padded, same_order
+from npusim.lowering.fuse.matmul import outer_product
 from npusim.lowering.fuse.outer import CHANNELS_LAST, channels_last_product, heads_last_order, settle_layout
 from npusim.lowering.ir.kernels import KERNEL_OF, KERNELS, Reads
 from npusim.lowering.ir.nodes import (
@@ -156,6 +157,8 @@ def eltwise(fuser: Fuser, op: Op) -> None:
         out = replace(fuser.fresh(op), order=inputs[0].order)
         fuser.emit(op, Eltwise(op.name, op.type, (inputs[0], inputs[0]), out, kernel="square"))
         return
+    if outer_product(fuser, op):
+        return
     inputs = [padded(v, len(shape)) for v in inputs]
     channels = _channels_innermost(fuser, op, inputs, shape)
     outer = op.type == "Multiply" and channels_last_product(channels, shape)
@@ -165,8 +168,29 @@ def eltwise(fuser: Fuser, op: Op) -> None:
     )
     inputs = [v if v.constant else fuser.ordered(v, order, op) for v in inputs]
     out = replace(fuser.fresh(op), order=order)
+    if not (outer or scaled or order) and all(v.elements < out.elements for v in inputs):
+        merged = [v.reshaped(s) for v, s in zip(inputs, _merged(inputs, shape), strict=True)]
+        if all(v is not None for v in merged):
+            inputs = [v for v in merged if v is not None]
+            out = replace(out, shape=tuple(map(max, *(v.shape for v in inputs))))
+            fuser.values[op.outputs[0]] = out.reshaped(shape) or out
     node = Eltwise(op.name, op.type, tuple(inputs), out, kernel=kernel.name, outer=outer, scaled=scaled)
     settle_layout(fuser, op, fuser.emit(op, node))
+
+
+def _merged(inputs: list[Value], shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The shapes of operands of which none is full, with neighbouring dimensions that the same ones are broadcast along
+    as one dimension: the tiles share what then comes first. Four dimensions that make three stay as they are where
+    the first is longer than the last: every tile computes all of such a batch (4000: 11 of 11 products drawn for it).
+    """
+    wide = [d for d, size in enumerate(shape) if size > 1]
+    runs: list[list[int]] = []
+    for d in wide:
+        alike = runs and all((v.shape[d] > 1) == (v.shape[runs[-1][0]] > 1) for v in inputs)
+        runs[-1].append(d) if alike else runs.append([d])
+    if len(wide) == 4 and len(runs) == 3 and shape[wide[0]] > shape[wide[-1]]:
+        runs = [[d] for d in wide]
+    return [tuple(prod(v.shape[d] for d in run) for run in runs) for v in inputs]
 
 
 def select(fuser: Fuser, op: Op) -> None:

@@ -13,6 +13,7 @@ from npusim.lowering.fuse.fuser import Fuser, full_order, padded, same_order
 from npusim.lowering.ir.nodes import Bmm, Concat, Conv, Depthwise, Pool, Unary, Window
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value, round_up
+from npusim.lowering.rewrite.patterns import LEAST_GROUP
 from npusim.lowering.rewrite.weights import sparse_zeros
 
 #: How many times longer padded terms of a grouped MatMul are from which a convolution pads them, else copies do (4000:
@@ -72,9 +73,35 @@ def batched(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: V
     fuser.emit(op, Bmm(op.name, op.type, (a, b), out, batch=batch, m=m, n=n, k=k))
 
 
+def outer_product(fuser: Fuser, op: Op) -> bool:
+    """A Multiply of rows [..., m, 1] and columns [..., 1, n] as a grouped MatMul of one term, where the groups lie
+    outside of rows and columns and are as many as tiles (npu_compiler, IE/transforms/passes/fuse_ops_to_matmul.cpp,
+    2026). What a ReduceSum alone reads has been asked for its contraction before."""
+    software, shape = fuser.software, fuser.shape(op)
+    if op.type != "Multiply" or not software.contract_multiply_reduce or software.contraction_engine != "dpu":
+        return False
+    a, b = (fuser.values[i] for i in op.inputs)
+    readers = fuser.readers.get(op.outputs[0], [])
+    summed = len(readers) == 1 and readers[0].type == "ReduceSum"
+    alike = len(a.shape) == len(b.shape) == len(shape) > 2
+    if summed or not alike or a.constant or b.constant or not software.grouped_matmul:
+        return False
+    wide = [d for d, size in enumerate(shape) if size > 1]
+    rows, columns = ([d for d in wide if v.shape[d] == 1] for v in (b, a))
+    if [*rows, *columns] != wide[-2:] or len(rows) != 1 or len(columns) != 1:
+        return False
+    m, n = shape[rows[0]], shape[columns[0]]
+    batch = prod(shape) // (m * n)
+    if m * n < LEAST_GROUP or batch < fuser.tiles:
+        return False
+    left, right = (_widened(fuser, op, fuser.plain(v, op), batch, size, 1) for v, size in ((a, m), (b, n)))
+    fuser.emit(op, Bmm(op.name, op.type, (left, right), fuser.fresh(op), batch=batch, m=m, n=n, k=1))
+    return True
+
+
 def _widened(fuser: Fuser, op: Op, columns: Value, batch: int, n: int, k: int) -> Value:
-    """Columns [groups, n, k] of a grouped MatMul with their few terms padded to the DPU's granule, by a convolution
-    that reads and writes several columns as one pixel; as they are where columns do not fill such pixels."""
+    """Columns (or rows) [groups, n, k] of a grouped MatMul with their few terms padded to the DPU's granule, by a
+    convolution that reads and writes several columns as one pixel; as they are where they do not fill such pixels."""
     wide = round_up(k, CHANNELS)
     fold = CHANNELS // gcd(k, CHANNELS)
     if wide < WORTH_WIDENING * k or n % fold:

@@ -86,7 +86,12 @@ def _grouped(node: Bmm, hw: Hardware, batch: int, m: int, k: int, n: int) -> Pla
         counts = [(t, nth(even(g, slices), i)) for t, g in enumerate(groups)]
         counts = [(t, g) for t, g in counts if g]
         loads = [
-            Load(0, t, _group_counted(load_value(lhs, g * m * k, hw), width, hw), g * m * k16 * 2)
+            Load(
+                0,
+                t,
+                _group_counted(load_value(lhs, g * lhs.elements // batch, hw), width, hw),
+                g * m * k16 * 2,
+            )
             for t, g in counts
         ]
         loads = odd_halves(loads, hw)
