@@ -1,0 +1,1 @@
+"""What is thrown at npusim: documents mended badly, odd options, random graphs on random machines."""
