@@ -125,7 +125,7 @@ def _summed_product(index: Index, op: Op) -> tuple[Op, int] | None:
         return None
     product = index.made_by(op.inputs[0], "Multiply")
     axes = index.tensor(op.inputs[1]).value
-    if product is None or axes is None or np.size(axes) != 1:
+    if product is None or axes is None or np.size(axes) != 1 or not index.tensor(product.outputs[0]).shape:
         return None
     return product, int(np.reshape(axes, -1)[0]) % len(index.tensor(product.outputs[0]).shape)
 
