@@ -136,7 +136,7 @@ def _against_measured(
 ) -> None:
     """Published or own measurements, beside what the hardware files say."""
     from npusim.files import new_file
-    from npusim.hardware import files_of, load_hardware
+    from npusim.hardware import file_of, load_hardware
     from npusim.validation.measure.to_score import rows_of
     from npusim.validation.silicon.document import silicon_document
     from npusim.validation.silicon.engines import MEASURED_ON, bottlenecks
@@ -147,10 +147,11 @@ def _against_measured(
     given = [load_hardware(file) for file in files]
     with new_file(markdown) if markdown else nullcontext() as write_page, progress() as step:
         step("reading")
-        shipped = files_of("silicon") | ({} if given else MACHINES)
-        hardware = {name: load_hardware(file) for name, file in shipped.items()}
-        hardware |= {one.platform: one for one in given}
         rows = rows_of(against, platform)
+        hardware = {one.platform: one for one in given}
+        shipped = {} if given else dict(MACHINES)
+        shipped |= {of: file_of(of, "silicon") for of in {row.platform for row in rows} - hardware.keys()}
+        hardware |= {name: load_hardware(file) for name, file in shipped.items()}
         found = predict(rows, hardware, lambda done: step(f"{done} of {len(rows)} rows"))
         engines = []
         if against == "silicon" and platform in (None, MEASURED_ON):

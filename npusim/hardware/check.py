@@ -89,7 +89,7 @@ def _software(hw: Hardware) -> Iterator[tuple[str, str]]:
     if missing := sorted(fused - table - _WITHOUT_TABLE):
         words = f"{', '.join(missing)} not in dpu.ppe.lut.functions: no table holds it"
         yield "software.fused_activations", words
-    for field in ("unsplit_kernels", "single_tile_kernels"):
+    for field in ("unsplit_kernels", "single_tile_kernels", "pipelined_kernels"):
         unknown = [name for name in getattr(hw.software, field) if name not in hw.shave.kernels]
         if unknown:
             yield f"software.{field}", f"{', '.join(unknown)}: no such row in shave.kernels"

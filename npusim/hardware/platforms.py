@@ -15,10 +15,11 @@ from npusim.hardware.schema import Hardware, Role
 def file_of(platform: str, *roles: Role) -> str:
     """The hardware file of a platform with the first of these roles that one has: a shipped one, else one of the
     current folder. Raises HardwareError where there is none."""
-    for files in (_shipped(), _of_folder(Path.cwd())):
+    for files in (_shipped, _of_folder):
+        found = files()
         for role in roles:
-            if (platform, role) in files:
-                return files[platform, role]
+            if (platform, role) in found:
+                return found[platform, role]
     raise HardwareError(
         f"no hardware file for platform {platform}; known are {', '.join(sorted(files_of(*roles)))}, and what a YAML "
         f'file of the current folder declares (platform: "{platform}", role: {roles[0]})'
@@ -44,10 +45,15 @@ def _shipped() -> Mapping[tuple[str, Role], str]:
     return {(hw.platform, hw.role): name for name, hw in _declared(reversed(shipped()))}
 
 
+def _of_folder() -> Mapping[tuple[str, Role], str]:
+    files = sorted(Path.cwd().glob("*.yaml"), reverse=True)
+    return _of_files(tuple((str(path), path.stat().st_mtime_ns) for path in files if path.is_file()))
+
+
 @cache
-def _of_folder(folder: Path) -> Mapping[tuple[str, Role], str]:
-    files = map(str, sorted(folder.glob("*.yaml"), reverse=True))
-    return {(hw.platform, hw.role): name for name, hw in _declared(files)}
+def _of_files(files: tuple[tuple[str, int], ...]) -> Mapping[tuple[str, Role], str]:
+    """Of files as they were at some times."""
+    return {(hw.platform, hw.role): name for name, hw in _declared(name for name, _ in files)}
 
 
 def _declared(files: Iterable[str]) -> Iterator[tuple[str, Hardware]]:

@@ -151,6 +151,7 @@ def test_overrides_are_typed_and_in_order(small: Path) -> None:
         ("dpu.ppe.lut={functions: [swish]}", "dpu.ppe.lut.functions"),
         ("software.fused_activations=[Swish]", "software.fused_activations"),
         ("software.unsplit_kernels=[exq]", "software.unsplit_kernels"),
+        ("software.pipelined_kernels=[exq]", "software.pipelined_kernels"),
     ],
 )
 def test_check_warns_of_the_unlikely(folder: Path, override: str, path: str) -> None:

@@ -172,6 +172,23 @@ def test_the_command_scores_a_users_table(tmp_path: Path) -> None:
     assert "median error over 1 scored rows" in shown
 
 
+def test_a_row_of_an_unknown_generation_asks_for_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "mine.csv"
+    table.write_text("model,metric,measured_us,platform\nmobilenet-v2,latency,1000,6000\n")
+    monkeypatch.chdir(tmp_path)
+    command = ["validate", "--against", str(table), "--json"]
+    with pytest.raises(UserError, match=r"no hardware file for platform 6000; .*role: silicon"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
+    nova = tmp_path / "nova.yaml"
+    nova.write_text('extends: pantherlake.yaml\nplatform: "6000"\nrole: machine\n')
+    given = CliRunner().invoke(app, [*command, "--hw", str(nova)]).stdout
+    nova.write_text('extends: pantherlake.yaml\nplatform: "6000"\n')
+    found = CliRunner().invoke(app, command).stdout
+    assert json.loads(given) == json.loads(found)
+
+
 @pytest.mark.parametrize(("name", "precision"), [("bert-base-int4", "INT4"), ("mobilenet-v2-fp8", "FP8"),
                                                  ("mobilenet-v2-int8", "INT8"), ("mobilenet-v2", "FP16")])  # fmt: skip
 def test_a_row_has_the_precision_of_its_model(name: str, precision: str, tmp_path: Path) -> None:
