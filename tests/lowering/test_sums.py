@@ -232,3 +232,13 @@ def test_a_product_of_broadcast_factors_is_computed_once(size: tuple[int, int, i
     program = lower(from_openvino(model), load_hardware("lunarlake-vpunn.yaml", [f"tiles={tiles}"]))
     made = sum(work.out_elements for work in works(program, ShaveWork) if work.kernel == "multiply")
     assert made == 64 * k * h * p
+
+
+def test_a_batch_of_products_is_made_one_after_the_other() -> None:
+    """Both factors have the first of four dimensions: a kernel call for each of it (4000)."""
+    a, b = (op.parameter(shape, np.float16) for shape in ((24, 2, 2, 1), (24, 1, 2, 8192)))
+    model = ov.Model([op.multiply(a, b)], [a, b], "batch")
+    program = lower(from_openvino(model), load_hardware("lunarlake-vpunn.yaml"))
+    calls = [work.out_elements for work in works(program, ShaveWork) if work.kernel == "multiply"]
+    assert sum(calls) == 24 * 2 * 2 * 8192
+    assert max(calls) == 2 * 2 * 8192 // 8

@@ -8,9 +8,10 @@ from math import prod
 import numpy as np
 
 from npusim.graph.ir import Op
-from npusim.lowering.fuse.fuser import Fuser, is_outer, padded, same_order
+from npusim.lowering.fuse.fuser import Fuser, is_outer, padded
 from npusim.lowering.fuse.matmul import outer_product
 from npusim.lowering.fuse.outer import CHANNELS_LAST, channels_last_product, heads_last_order, settle_layout
+from npusim.lowering.fuse.products import folded, summed_order
 from npusim.lowering.ir.kernels import KERNEL_OF, KERNELS, Reads
 from npusim.lowering.ir.nodes import (
     Bmm,
@@ -163,34 +164,14 @@ def eltwise(fuser: Fuser, op: Op) -> None:
     channels = _channels_innermost(fuser, op, inputs, shape)
     outer = op.type == "Multiply" and channels_last_product(channels, shape)
     scaled, inputs = channels != inputs and not outer, channels
-    order = (
-        CHANNELS_LAST if outer else _summed_order(fuser, op, inputs) or _common_order(fuser, inputs, shape)
-    )
+    summed = summed_order(fuser, op, inputs)
+    order = CHANNELS_LAST if outer else summed or _common_order(fuser, inputs, shape)
     inputs = [v if v.constant else fuser.ordered(v, order, op) for v in inputs]
     out = replace(fuser.fresh(op), order=order)
-    if not (outer or scaled or order) and all(v.elements < out.elements for v in inputs):
-        merged = [v.reshaped(s) for v, s in zip(inputs, _merged(inputs, shape), strict=True)]
-        if all(v is not None for v in merged):
-            inputs = [v for v in merged if v is not None]
-            out = replace(out, shape=tuple(map(max, *(v.shape for v in inputs))))
-            fuser.values[op.outputs[0]] = out.reshaped(shape) or out
+    if not (outer or scaled) and order == summed and all(v.elements < out.elements for v in inputs):
+        inputs, out = folded(fuser, op, inputs, out)
     node = Eltwise(op.name, op.type, tuple(inputs), out, kernel=kernel.name, outer=outer, scaled=scaled)
     settle_layout(fuser, op, fuser.emit(op, node))
-
-
-def _merged(inputs: list[Value], shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The shapes of operands of which none is full, with neighbouring dimensions that the same ones are broadcast along
-    as one dimension: the tiles share what then comes first. Four dimensions that make three stay as they are where
-    the first is longer than the last: every tile computes all of such a batch (4000: 11 of 11 products drawn for it).
-    """
-    wide = [d for d, size in enumerate(shape) if size > 1]
-    runs: list[list[int]] = []
-    for d in wide:
-        alike = runs and all((v.shape[d] > 1) == (v.shape[runs[-1][0]] > 1) for v in inputs)
-        runs[-1].append(d) if alike else runs.append([d])
-    if len(wide) == 4 and len(runs) == 3 and shape[wide[0]] > shape[wide[-1]]:
-        runs = [[d] for d in wide]
-    return [tuple(prod(v.shape[d] for d in run) for run in runs) for v in inputs]
 
 
 def select(fuser: Fuser, op: Op) -> None:
@@ -228,21 +209,6 @@ def _full_operand_order(operands: list[Value], shape: tuple[int, ...]) -> tuple[
     """The memory order of the first activation that is not broadcast, which the result takes over, or of a constant."""
     full = [v for v in operands if v.elements == prod(shape)]
     return next((v.order for v in sorted(full, key=lambda v: v.constant)), ())
-
-
-def _summed_order(fuser: Fuser, op: Op, inputs: list[Value]) -> tuple[int, ...]:
-    """The memory order of a product that is summed at once, where both factors have the summed dimension exchanged
-    with the one before it: the compiler drops both transposes, and sums over the other dimension instead."""
-    readers = fuser.readers.get(op.outputs[0], [])
-    if op.type != "Multiply" or len(readers) != 1 or readers[0].type != "ReduceSum":
-        return ()
-    rank = len(inputs[0].shape)
-    axes = fuser.axes(readers[0].inputs[1], rank)
-    if len(axes) != 1 or axes[0] == 0 or any(v.constant or v.plain for v in inputs):
-        return ()
-    axis = axes[0]
-    order = (*range(axis - 1), axis, axis - 1, *range(axis + 1, rank))
-    return order if all(same_order(v, order) for v in inputs) else ()
 
 
 def _common_order(fuser: Fuser, inputs: list[Value], shape: tuple[int, ...]) -> tuple[int, ...]:
