@@ -139,10 +139,14 @@ class Fuser:
         return True
 
     def write_planes(self, id: int) -> None:
-        """Let the convolution or pooling that makes a result write it as planes itself (the output data unit
-        permutes): conv_*, dwconv_*: 12 of 12 cases have no task for it."""
+        """Let the convolution, pooling or sum of images that makes a result write it as planes itself (the output data
+        unit permutes): conv_*, dwconv_*: 12 of 12 cases have no task for it."""
         value, node = self.values[id], self.producer(id)
-        if isinstance(node, Conv | Depthwise | Pool) and node.output == value and not value.plain:
+        if node is None or node.output != value or value.plain:
+            return
+        images = isinstance(node, Eltwise) and node.runs("add") and len(value.shape) == 4
+        alike = all(v.elements == value.elements and same_order(v, value.order) for v in node.inputs)
+        if isinstance(node, Conv | Depthwise | Pool) or (images and alike):
             self.values[id] = self.amend(node, output=replace(value, order=())).output
 
     def plain(self, value: Value, op: Op) -> Value:

@@ -185,6 +185,8 @@ def _eltwise(node: Eltwise, near: Neighbours, fresh: Fresh) -> Steps:
     same = all(v.elements == node.output.elements for v in node.inputs)
     if node.runs("add") and same:
         plan = plan_add(node, hw, WHOLE if is_row(node.output) else near.sum_hint(node))
+        if hw.software.broadcast_output and near.wanted_whole(node):
+            plan = multicast(plan, hw)
         shared = len(near.read_by(node.output)) > 1 and is_refolded(node.output)
         yield replace(plan, refolded=shared and not hw.software.shared_refolds_in_cmx)
     elif node.runs("subtract") and same:

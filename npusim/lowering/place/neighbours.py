@@ -8,7 +8,18 @@ from copy import copy
 from npusim.costs.price import work_us
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import fold_rows
-from npusim.lowering.ir.nodes import Concat, Conv, Convert, Depthwise, Eltwise, Node, Pool, Unary, axis_of
+from npusim.lowering.ir.nodes import (
+    Concat,
+    Conv,
+    Convert,
+    Depthwise,
+    Eltwise,
+    Node,
+    Pool,
+    Reduce,
+    Unary,
+    axis_of,
+)
 from npusim.lowering.ir.plan import Plan, cmx_capacity, load_bytes
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Dist, Value, even
@@ -159,12 +170,20 @@ class Neighbours:
         rows = choose(node, self.hw, behind=behind) == "rows"
         splits = {choose(n, self.hw, rows) for n in readers if isinstance(n, Conv)}
         splits |= {depthwise_split(n, self.hw) for n in readers if isinstance(n, Depthwise)}
-        if splits - {"rows"}:
+        pooled = any(isinstance(n, Reduce) and len(n.inputs[0].shape) == 4 for n in readers)
+        if splits - {"rows"} or (pooled and self.hw.software.broadcast_output):
             return Wanted.WHOLE
         images = [n for n in readers if isinstance(n, Eltwise | Pool) and len(n.output.shape) == 4]
         if splits or any(isinstance(n, Pool) or not self._fits_whole(n) for n in images):
             return Wanted.ROWS
         return Wanted.EITHER if images else Wanted.ANY
+
+    def wanted_whole(self, node: Eltwise) -> bool:
+        """Whether a sum of images is read by convolutions with halo rows alone, and those are split over channels, so
+        that they find it whole on every tile (of those with 1x1 windows ResNet's read it from DDR)."""
+        convs = [n for n in self.read_by(node.output) if isinstance(n, Conv)]
+        images = all(n.window is not None and n.window.kernel[0] > 1 for n in convs)
+        return bool(convs) and images and all(choose(n, self.hw, True) == "channels" for n in convs)
 
     def follower(self, node: Conv, wanted: Wanted) -> str:
         """The elementwise kernel that is the only reader of a convolution and can be cut together with it."""

@@ -147,7 +147,8 @@ def plan_gather(node: Node, hw: Hardware) -> Plan:
         )
         works = sorted((x for part in slices for x in part.computes), key=lambda x: isinstance(x[1], DmaWork))
         slices = [Slice(loads, works, stores, (output.bytes,) + (0,) * (hw.tiles - 1))]
-    return Plan(node, [data, indices], [None, None], output, WHOLE, slices, "gather")
+    stays = hw.software.dma_gather or indices.elements == 1  # a kernel's rows lie on its tile alone
+    return Plan(node, [data, indices], [None, None], output, WHOLE if stays else None, slices, "gather")
 
 
 def _gather(
@@ -166,6 +167,9 @@ def _gather(
         bits = output.bits if data.constant else data.stored_bits
         counted_bytes = transfer("ddr", "cmx", max(table, elements), bits, hw).counted_bytes
         return [(0, index), (0, DmaWork("ddr", "cmx", size, counted_bytes, "gather"))]
+    if _stays_coded(data):  # its scales are gathered from beside it
+        scales = transfer("ddr", "cmx", data.shape[0], 16, hw)
+        loads.append(Load(0, 0, scales, scales.bytes))
     if data.bytes + size + indices.bytes <= cmx_capacity(hw):
         loads.append(Load(0, 0, load_value(data, data.elements, hw), data.bytes))
     pieces = even(elements, hw.shave.per_tile)

@@ -327,8 +327,9 @@ def multicast(plan: Plan, hw: Hardware) -> Plan:
     if len(plan.slices) != 1 or plan.out_dist is None or plan.out_dist.whole:
         return plan
     part = plan.slices[0]
-    if booked_bytes(part.loads, hw.tiles) + sum(part.out_bytes) > cmx_capacity(hw):
+    whole = plan.output.bytes if plan.in_place else sum(part.out_bytes)
+    if booked_bytes(part.loads, hw.tiles) + whole > cmx_capacity(hw):
         return plan
     stores = output_stores(plan.output, WHOLE, hw.tiles, hw)
-    everywhere = replace(part, stores=stores, out_bytes=(sum(part.out_bytes),) * hw.tiles)
-    return replace(plan, out_dist=WHOLE, slices=[everywhere])
+    everywhere = replace(part, stores=stores, out_bytes=(whole,) * hw.tiles)
+    return replace(plan, out_dist=WHOLE, slices=[everywhere], in_place=False)

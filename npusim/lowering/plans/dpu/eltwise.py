@@ -27,7 +27,8 @@ def plan_add(node: Node, hw: Hardware, hint: Dist | None = None, operands: int =
     elements of a row are channels (Add of Mamba's and Mamba-2's single token: 11 of 11 on 3720, 4000 and 5010)."""
     out, tiles = node.output, hw.tiles
     inputs = node.inputs[:operands]
-    image = Image(1, 1, out.elements) if is_row(out) else refold(out.physical)
+    planes = out.plain and not inputs[0].plain
+    image = Image(1, 1, out.elements) if is_row(out) else refold((inputs[0] if planes else out).physical)
     dist = row_split(out, image.height, tiles) if hint is None else hint
     largest = out.elements if dist.whole else dist.outer * max(dist.cuts)
     demand = sum(ceil_div(largest * v.bits, 8) for v in inputs)
@@ -40,7 +41,7 @@ def plan_add(node: Node, hw: Hardware, hint: Dist | None = None, operands: int =
             height = rows[tile] if hint is None else max(1, round(elements * image.height / out.elements))
             columns = ceil_div(ceil_div(elements, slices), height * image.channels)
             yield DpuWork("eltwise", height, columns, image.channels, in_bits=inputs[0].bits, out_bits=out.bits,
-                          mpe_mode="8x16", fp8=inputs[0].fp8)  # fmt: skip
+                          mpe_mode="8x16", fp8=inputs[0].fp8, planes=planes)  # fmt: skip
 
     strategy = "eltwise " + ("repeated" if dist.whole else "split") + f" on {tiles} tiles"
     return assemble(node, hw, inputs, [dist] * len(inputs), out, dist, slices, works, strategy, in_place=True)

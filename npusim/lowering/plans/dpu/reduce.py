@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import zip_longest
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Reduce
 from npusim.lowering.ir.plan import Plan, cmx_capacity
-from npusim.lowering.ir.shapes import CHANNELS, MAX_KERNEL
+from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up
 from npusim.lowering.plans.dpu.folded_mean import folds, plan_folded
 from npusim.lowering.plans.dpu.images import assemble, workload_channels
@@ -37,13 +38,7 @@ def plan_reduce(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
     value, out = node.inputs[0], node.output
     before, length, after = node.view
     sides = [value.shape[a] for a in node.axes if value.shape[a] > 1]
-    if (
-        not value.plain
-        and before == 1
-        and len(sides) == 2
-        and max(sides) <= MAX_KERNEL
-        and after % CHANNELS == 0
-    ):
+    if not value.plain and before == 1 and len(sides) == 2 and after % CHANNELS == 0:
         return [_whole_image(node, hw, value, out, sides)]
     kind = _pooling(node)
     dims = len(value.memory_order)
@@ -97,15 +92,22 @@ def _sums_with_ones(value: Value, out: Value) -> bool:
 
 
 def _whole_image(node: Reduce, hw: Hardware, value: Value, out: Value, sides: list[int]) -> Plan:
-    """An image that one kernel covers, its channels over the tiles (the global pools of MobileNet and ResNet)."""
-    channels = out.elements
-    cuts = even(channels, hw.tiles, CHANNELS)
+    """An image whose channels the tiles share (the global pools of MobileNet and ResNet, which one kernel covers); by
+    several kernels one after the other where it is larger, of which every tile computes all channels unless each gets
+    whole granules of its own (14 x 14 by 7 and 2, 24 x 24 by 8 and 3; 96 channels on 2 tiles and on 4)."""
+    channels, (height, width) = out.elements, sides
+    stages = list(zip_longest(factor(height), factor(width), fillvalue=1))
+    shared = len(stages) == 1 or channels % (CHANNELS * hw.tiles) == 0
+    cuts = even(channels, hw.tiles, CHANNELS) if shared else (channels,) * hw.tiles
     kind = _pooling(node)
 
     def works(tile: int, index: int) -> Iterable[Work]:
-        if tile < len(cuts):
+        rows, columns = height, width
+        for kernel in stages if tile < len(cuts) else ():
+            rows, columns = ceil_div(rows, kernel[0]), ceil_div(columns, kernel[1])
             unit = workload_channels(cuts[tile])
-            yield DpuWork(kind, 1, 1, cuts[tile], 1, sides[0], sides[1], sides[0], variant_channels=unit)
+            yield DpuWork(kind, rows, columns, cuts[tile], 1, *kernel, kernel[0], variant_channels=unit)
 
-    dist = WHOLE if hw.software.broadcast_output else Dist(1, cuts)
-    return assemble(node, hw, [value], [WHOLE], out, dist, 1, works, f"{kind} {sides} over channels (SOK)")
+    dist = WHOLE if hw.software.broadcast_output or not shared else Dist(1, cuts)
+    strategy = f"{kind} {sides} " + ("over channels (SOK)" if shared else f"repeated on {hw.tiles} tiles")
+    return assemble(node, hw, [value], [WHOLE], out, dist, 1, works, strategy)
