@@ -20,19 +20,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import isclose
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
-from benchmarks.references import KEPT, MOVED, PREDICTIONS, ROOT, ROUNDING_US, read_table, references
-from npusim.graph import Graph
-from npusim.validation.schedules.predict import simulate_row
-from npusim.validation.schedules.references import Row
+from benchmarks.references import ROOT
+from benchmarks.rows import Case, cases, executed, forget
 
 #: Seconds after which a row that is predicted by a mutant counts as noticed.
 HANGS = 20
@@ -51,16 +46,6 @@ class Mutant:
     what: str
     source: str
     names: frozenset[str]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A reference row that is predicted, with what the table says of it and how long it took, s."""
-
-    row: Row
-    graph: Graph
-    wanted: dict[str, float]
-    seconds: float = 0.0
 
 
 # -- mutants ------------------------------------------------------------------------------------------------------
@@ -129,49 +114,6 @@ def _changed(text: str, line: int) -> frozenset[str]:
     return frozenset()
 
 
-# -- which rows execute what ----------------------------------------------------------------------------------------
-
-
-def cases() -> list[Case]:
-    """Every row of every kept set that npusim predicts."""
-    wanted = {row.key: dict(row.statistics) for row in read_table(PREDICTIONS.read_text()) if row.statistics}
-    graphs: dict[tuple[str, str], Graph] = {}
-    found = []
-    for reference in references():
-        for row in reference.rows:
-            key = (row.set, *row.key)
-            if key not in wanted:
-                continue
-            if (row.set, row.model) not in graphs:
-                graphs[row.set, row.model] = reference.graph(row)
-            found.append(Case(row, graphs[row.set, row.model], wanted[key]))
-    return found
-
-
-def executed(all_cases: Sequence[Case], folder: Path) -> tuple[list[Case], dict[CodeType, list[int]]]:
-    """The cases with their times, and which of them call each function of the files below ``folder``."""
-    callers: dict[CodeType, list[int]] = defaultdict(list)
-    timed = []
-    for number, case in enumerate(all_cases):
-        seen: set[CodeType] = set()
-
-        def watch(frame: FrameType, event: str, argument: Any, seen: set[CodeType] = seen) -> None:
-            if event == "call":
-                seen.add(frame.f_code)
-
-        began = time.perf_counter()
-        sys.setprofile(watch)
-        try:
-            simulate_row(case.graph, case.row)
-        finally:
-            sys.setprofile(None)
-        timed.append(Case(case.row, case.graph, case.wanted, time.perf_counter() - began))
-        for code in seen:
-            if code.co_filename.startswith(str(folder)):
-                callers[code].append(number)
-    return timed, callers
-
-
 def _relevant(
     mutant: Mutant, callers: dict[CodeType, list[int]], functions: Sequence[FunctionType]
 ) -> list[int]:
@@ -215,9 +157,7 @@ def _become(mutant: Mutant, functions: Sequence[FunctionType]) -> None:
                 ours = getattr(other, "__name__", "").startswith("npusim.")
                 if ours and vars(other).get(name) is vars(module)[name]:
                     setattr(other, name, fresh[name])
-    for thing in gc.get_objects():
-        if isinstance(thing, functools._lru_cache_wrapper):
-            thing.cache_clear()
+    forget()
 
 
 def _made(namespace: dict[str, Any], filename: str) -> list[FunctionType]:
@@ -238,11 +178,7 @@ def noticed(mutant: Mutant, some: Sequence[Case], functions: Sequence[FunctionTy
         _become(mutant, functions)
         for case in some:
             signal.alarm(HANGS)
-            found = simulate_row(case.graph, case.row).metrics.statistics
-            if any(
-                not isclose(found[name], case.wanted[name], rel_tol=MOVED, abs_tol=ROUNDING_US)
-                for name in KEPT
-            ):
+            if case.moved():
                 os._exit(1)
     except BaseException:
         os._exit(2)

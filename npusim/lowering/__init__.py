@@ -23,6 +23,7 @@ from npusim.lowering.rewrite.tables import fold_tables
 from npusim.lowering.rewrite.types import settle
 from npusim.lowering.rewrite.weights import decode_weights, join_grouped
 from npusim.lowering.rewrite.windows import split_windows
+from npusim.lowering.rewrite.written_out import join_written_out
 from npusim.lowering.schedule.accounts import open_accounts
 from npusim.lowering.schedule.hoist import hoist
 from npusim.lowering.schedule.scheduler import schedule
@@ -44,6 +45,11 @@ def _weights(module: Module, hw: Hardware) -> Module:
 def _settle(module: Module, hw: Hardware) -> Module:
     """Give every tensor an element type that the DPU has."""
     return replace(module, graph=settle(module.graph, hw))
+
+
+def _written(module: Module, hw: Hardware) -> Module:
+    """Find operations that the model writes out in smaller ones."""
+    return replace(module, graph=join_written_out(module.graph))
 
 
 def _attention(module: Module, hw: Hardware) -> Module:
@@ -136,6 +142,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("debatch", _debatch, ensures=_GRAPH),
     Pass("decode weights", _weights, requires=_GRAPH),
     Pass("settle types", _settle, ensures=(laws.OPS_IN_ORDER, laws.TYPES_SETTLED)),
+    Pass("join written out", _written, requires=_GRAPH),
     Pass("share heads", _attention, requires=_GRAPH),
     Pass("fold tables", _tables, requires=_GRAPH),
     Pass("fold ones", _ones, requires=_GRAPH),

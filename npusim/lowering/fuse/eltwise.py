@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import prod
+from math import isfinite, prod
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def unary(fuser: Fuser, op: Op) -> None:
         return
     axis = _axis(fuser, op)
     repeated = node.batched if isinstance(node, Eltwise) and axis is None else 0
-    low = float(op.attrs["min"]) if op.type == "Clamp" else None
+    low = float(op.attrs["min"]) if op.type == "Clamp" and isfinite(float(op.attrs["max"])) else None
     out = replace(fuser.fresh(op), order=value.order)
     made = Unary(op.name, op.type, (value,), out, kernel=kernel, axis=axis, low=low, repeated=repeated)
     settle_layout(fuser, op, fuser.emit(op, made))

@@ -41,7 +41,14 @@ from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.scales import scale, scale_by_activation, scale_rows
 from npusim.lowering.place.settle import apart
 from npusim.lowering.place.spread import plan_spread, spread_factor
-from npusim.lowering.plans.dma.moves import joined, plan_broadcast, plan_convert, plan_copy, plan_gather
+from npusim.lowering.plans.dma.moves import (
+    joined,
+    plan_broadcast,
+    plan_convert,
+    plan_copy,
+    plan_expand,
+    plan_gather,
+)
 from npusim.lowering.plans.dpu.bmm import plan_bmm
 from npusim.lowering.plans.dpu.channels_last import channels_last
 from npusim.lowering.plans.dpu.conv import Surroundings, multicast, plan_conv
@@ -234,7 +241,17 @@ def _copy(node: Copy, near: Neighbours, fresh: Fresh) -> Steps:
 
 
 def _broadcast(node: Broadcast, near: Neighbours, fresh: Fresh) -> Steps:
-    yield plan_broadcast(node, near.hw)
+    """Data repeated by transfers; what only a sum reads (the mask of attention) goes to the tiles as that wants it."""
+    readers = near.readers.get(node.output.storage, ())
+    within = None
+    if len(readers) == 1 and readers[0].runs("add") and node.output.storage not in near.outputs:
+        total = plan_add(readers[0], near.hw)
+        dists = zip(readers[0].inputs, total.in_dists, strict=True)
+        dist = next(dist for value, dist in dists if value.storage == node.output.storage)
+        full = all(value.elements == node.output.elements for value in readers[0].inputs)
+        if full and len(total.slices) == 1 and dist is not None:
+            within = plan_expand(node, near.hw, dist, alone=False)
+    yield within or plan_broadcast(node, near.hw)
 
 
 def _gather(node: Gather, near: Neighbours, fresh: Fresh) -> Steps:

@@ -68,21 +68,22 @@ class Index:
 
 
 def _root_mean_square(index: Index, id: int) -> tuple[int, tuple[Op, ...]] | None:
-    """x and the ops of ``sqrt(mean(x^2) + eps)`` (or its Power -0.5) that make tensor ``id``."""
+    """x and the ops of ``sqrt(mean(x^2) + eps)`` (or its Power -0.5) that make tensor ``id``. A sum in the mean's place
+    is taken so too where the square is a product, with or without eps."""
     sqrt = index.made_by(id, "Sqrt", "Power")
     if sqrt is None:
         return None
     add = index.made_by(sqrt.inputs[0], "Add")
     split = index.split_constant(add) if add else None
-    mean = index.made_by(split[0], "ReduceMean") if split else None
-    square = index.made_by(mean.inputs[0], "Power", "Multiply") if mean else None
-    if add is None or mean is None or square is None:
+    total = index.made_by(split[0] if split else sqrt.inputs[0], "ReduceMean", "ReduceSum")
+    square = index.made_by(total.inputs[0], "Power", "Multiply") if total else None
+    if total is None or square is None or (total.type == "ReduceSum" and square.type == "Power"):
         return None
-    if square.type == "Power" and index.scalar(square.inputs[1]) not in (2.0, None):
+    if square.type == "Power" and (add is None or index.scalar(square.inputs[1]) not in (2.0, None)):
         return None
     if square.type == "Multiply" and square.inputs[0] != square.inputs[1]:
         return None
-    return square.inputs[0], (square, mean, add, sqrt)
+    return square.inputs[0], (square, total, *((add,) if add else ()), sqrt)
 
 
 def _match_rms(index: Index, op: Op) -> Match | None:

@@ -103,10 +103,10 @@ def plan_broadcast(node: Node, hw: Hardware) -> Plan:
     return Plan(node, [value], [None], output, None, parts, "expanded in CMX")
 
 
-def plan_expand(node: Node, hw: Hardware, dist: Dist) -> Plan | None:
+def plan_expand(node: Node, hw: Hardware, dist: Dist, alone: bool = True) -> Plan | None:
     """A broadcast that stays in CMX: expanded on one tile, from where every tile copies its part (``dist``) of it; None
-    where the whole and a part do not fit there beside each other. Nothing is loaded ahead meanwhile: it has all of CMX
-    (add_d and add_f on three platforms: 6 of 6)."""
+    where the whole and a part do not fit there beside each other. ``alone``: nothing is loaded ahead meanwhile, it has
+    all of CMX (add_d and add_f on three platforms: 6 of 6); the mask of attention is expanded beside what else runs."""
     value, out, capacity = node.inputs[0], node.output, cmx_capacity(hw)
     own = dist.elements(0, out.elements) * out.bits // 8
     if hw.tiles == 1 or dist.whole or out.bytes + own > capacity:
@@ -114,7 +114,8 @@ def plan_expand(node: Node, hw: Hardware, dist: Dist) -> Plan | None:
     parts = output_stores(out, dist, hw.tiles, hw)
     work: list[tuple[int, Work]] = [(0, DmaWork("cmx", "cmx", out.bytes, out.bytes, "resize"))]
     work += [(0, replace(store.work, dst="cmx")) for store in parts]
-    load = Load(0, 0, load_value(value, value.elements, hw), capacity - own)
+    room = capacity - own if alone else value.bytes + out.bytes
+    load = Load(0, 0, load_value(value, value.elements, hw), room)
     part = Slice([load], work, output_stores(out, dist, hw.tiles, hw), held(out, dist, hw.tiles))
     return Plan(node, [value], [None], out, dist, [part], "expanded in CMX for all tiles")
 

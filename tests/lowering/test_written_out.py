@@ -1,0 +1,153 @@
+"""Operations that models write out: which forms are one op, and that they cost what the op costs.
+
+FORMS says what Intel's compiler makes of each form of [1, 256, 512] on 4000 (OpenVINO 2026.4.1, own schedules): the
+same total as the op named, or another where the form stays written out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset15 as op
+
+import npusim
+from npusim.graph import from_openvino
+from npusim.graph.ir import Graph
+from npusim.lowering import lower
+from npusim.lowering.rewrite.written_out import join_written_out
+
+LAST = np.array([-1])
+
+
+def number(value: float) -> ov.Node:
+    return op.constant(np.float16(value))
+
+
+def norm(x: ov.Node, *, by: str = "power", root: str = "divide") -> ov.Node:
+    less = op.subtract(x, op.reduce_mean(x, LAST, True))
+    square = op.power(less, number(2)) if by == "power" else op.multiply(less, less)
+    shifted = op.add(op.reduce_mean(square, LAST, True), number(1e-3))
+    if root == "power":
+        return op.multiply(less, op.power(shifted, number(-0.5)))
+    if root == "inverse":
+        return op.multiply(less, op.divide(number(1), op.sqrt(shifted)))
+    return op.divide(less, op.sqrt(shifted))
+
+
+def gelu(x: ov.Node, form: str) -> ov.Node:
+    one = op.add(op.erf(op.multiply(x, number(0.5**0.5))), number(1))
+    if form == "divided":
+        one = op.add(op.erf(op.divide(x, number(2**0.5))), number(1))
+    if form == "half last":
+        return op.multiply(op.multiply(x, one), number(0.5))
+    if form == "half of the sum":
+        return op.multiply(x, op.multiply(one, number(0.5)))
+    return op.multiply(op.multiply(x, number(0.5)), one)
+
+
+def gelu_tanh(x: ov.Node, *, power: bool, last: bool) -> ov.Node:
+    cube = op.power(x, number(3)) if power else op.multiply(op.multiply(x, x), x)
+    inner = op.multiply(op.add(x, op.multiply(cube, number(0.044715))), number((2 / np.pi) ** 0.5))
+    one = op.add(op.tanh(inner), number(1))
+    if last:
+        return op.multiply(op.multiply(x, one), number(0.5))
+    return op.multiply(op.multiply(x, number(0.5)), one)
+
+
+def softmax(x: ov.Node, *, less: bool) -> ov.Node:
+    exp = op.exp(op.subtract(x, op.reduce_max(x, LAST, True)) if less else x)
+    return op.divide(exp, op.reduce_sum(exp, LAST, True))
+
+
+def clamped(x: ov.Node) -> ov.Node:
+    return op.clamp(op.add(x, number(3)), 0.0, 6.0)
+
+
+def l2(x: ov.Node) -> ov.Node:
+    return op.sqrt(op.add(op.reduce_sum(op.power(x, number(2)), LAST, True), number(1e-4)))
+
+
+FORMS: dict[str, tuple[str, Callable[[ov.Node], ov.Node]]] = {
+    "layer norm": ("MVN", norm),
+    "layer norm, product": ("MVN", lambda x: norm(x, by="product")),
+    "layer norm, power": ("", lambda x: norm(x, root="power")),
+    "layer norm, inverse": ("", lambda x: norm(x, root="inverse")),
+    "l2": ("NormalizeL2", lambda x: op.divide(x, l2(x))),
+    "l2, at least": (
+        "NormalizeL2",
+        lambda x: op.divide(x, op.maximum(op.reduce_l2(x, LAST, True), number(1e-4))),
+    ),
+    "gelu": ("Gelu", lambda x: gelu(x, "")),
+    "gelu, divided": ("Gelu", lambda x: gelu(x, "divided")),
+    "gelu, half last": ("Gelu", lambda x: gelu(x, "half last")),
+    "gelu, half of the sum": ("Gelu", lambda x: gelu(x, "half of the sum")),
+    "tanh gelu": ("Gelu", lambda x: gelu_tanh(x, power=True, last=False)),
+    "tanh gelu, products": ("Gelu", lambda x: gelu_tanh(x, power=False, last=False)),
+    "tanh gelu, products, half last": ("Gelu", lambda x: gelu_tanh(x, power=False, last=True)),
+    "tanh gelu, half last": ("", lambda x: gelu_tanh(x, power=True, last=True)),
+    "softmax": ("Softmax", lambda x: softmax(x, less=True)),
+    "softmax, plain": ("Softmax", lambda x: softmax(x, less=False)),
+    "quick gelu": ("Swish", lambda x: op.multiply(x, op.sigmoid(op.multiply(x, number(1.702))))),
+    "mish": ("Mish", lambda x: op.multiply(x, op.tanh(op.softplus(x)))),
+    "softplus": ("SoftPlus", lambda x: op.log(op.add(op.exp(x), number(1)))),
+    "hard swish": ("HSwish", lambda x: op.multiply(x, op.divide(clamped(x), number(6)))),
+    "hard swish, sixth": ("HSwish", lambda x: op.multiply(op.multiply(x, clamped(x)), number(1 / 6))),
+    "hard swish, divided": ("HSwish", lambda x: op.divide(op.multiply(x, clamped(x)), number(6))),
+    "clamp": ("Clamp", lambda x: op.minimum(op.maximum(x, number(0)), number(6))),
+    "least": ("Clamp", lambda x: op.maximum(x, number(-1))),
+}
+OPS: dict[str, Callable[[ov.Node], ov.Node]] = {
+    "MVN": lambda x: op.mvn(x, LAST, True, 1e-3, "inside_sqrt"),
+    "NormalizeL2": lambda x: op.normalize_l2(x, LAST, 1e-4, "add"),
+    "Gelu": lambda x: op.gelu(x, "erf"),
+    "Softmax": lambda x: op.softmax(x, -1),
+    "Swish": lambda x: op.swish(x, number(1.702)),
+    "Mish": op.mish,
+    "SoftPlus": op.softplus,
+    "HSwish": op.hswish,
+}
+
+
+def graph_of(make: Callable[[ov.Node], ov.Node]) -> Graph:
+    x = op.parameter([1, 256, 512], np.float16, name="x")
+    return from_openvino(ov.Model([op.result(make(x))], [x], "written"))
+
+
+@pytest.mark.parametrize(("wanted", "make"), FORMS.values(), ids=FORMS)
+def test_a_form_is_found_or_stays_written_out(wanted: str, make: Callable[[ov.Node], ov.Node]) -> None:
+    before = graph_of(make)
+    after = join_written_out(before)
+    if wanted:
+        assert [one.type for one in after.ops] == [wanted]
+        assert after.ops[0].outputs == before.outputs
+    else:
+        assert after is before
+
+
+@pytest.mark.parametrize("name", [name for name, (wanted, _) in FORMS.items() if wanted in OPS])
+def test_a_written_out_op_costs_what_the_op_costs(name: str) -> None:
+    hw = npusim.load_hardware("lunarlake-vpunn.yaml")
+    wanted, make = FORMS[name]
+    one, other = (lower(graph_of(made), hw) for made in (make, OPS[wanted]))
+    assert one.tasks == other.tasks
+
+
+def test_what_others_read_inside_stays() -> None:
+    x = op.parameter([1, 256, 512], np.float16, name="x")
+    exp = op.exp(x)
+    out = op.divide(exp, op.reduce_sum(exp, LAST, True))
+    graph = from_openvino(ov.Model([op.result(out), op.result(exp)], [x], "read twice"))
+    assert join_written_out(graph) is graph
+
+
+@pytest.mark.parametrize("value", [0.4, 0.51])
+def test_another_number_is_another_function(value: float) -> None:
+    def almost(x: ov.Node) -> ov.Node:
+        one = op.add(op.erf(op.multiply(x, number(0.5**0.5))), number(1))
+        return op.multiply(op.multiply(x, number(value)), one)
+
+    graph = graph_of(almost)
+    assert join_written_out(graph) is graph
