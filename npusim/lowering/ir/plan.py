@@ -239,8 +239,13 @@ def booked_bytes(loads: Sequence[Load], tiles: int) -> int:
     return sum(load_bytes(group, tiles) for group in by_operand.values())
 
 
+def on_shave(plan: Plan) -> bool:
+    """Whether SHAVE kernels run (a part of) a plan."""
+    return any(isinstance(work, ShaveWork) for part in plan.slices[:1] for _, work in part.computes)
+
+
 __all__ = [
     "ALL_TILES", "CONSTANT", "WHOLE", "Dist", "DmaWork", "DpuWork", "Load", "Plan", "ShaveWork", "Slice", "Store",
-    "cmx_capacity", "counted", "held", "load_value", "odd_halves", "operand_loads", "output_stores", "slice_part",
-    "transfer",
+    "cmx_capacity", "counted", "held", "load_value", "odd_halves", "on_shave", "operand_loads", "output_stores",
+    "slice_part", "transfer",
 ]  # fmt: skip

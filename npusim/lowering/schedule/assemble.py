@@ -8,7 +8,8 @@ import numpy as np
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.plan import cmx_capacity
-from npusim.lowering.schedule.emit import Drafts, Emitter, queues
+from npusim.lowering.schedule.drafts import Drafts
+from npusim.lowering.schedule.emit import Emitter, queues
 from npusim.lowering.schedule.fetch import Fetched, add_fetches
 from npusim.lowering.schedule.memory import Booking
 from npusim.program import CmxBuffer, Indices, Lists, Program, ProgramOp, Tasks

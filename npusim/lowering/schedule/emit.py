@@ -8,121 +8,77 @@ of 2^-20 µs, so that sums are exact and equal blocks are scheduled equally howe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
 from npusim.costs.price import work_us
 from npusim.hardware.schema import Hardware
+from npusim.lowering.schedule.drafts import Drafts
+from npusim.lowering.schedule.forms import US, Each, Groups, Mark, Settled
 from npusim.lowering.schedule.memory import Booking
-from npusim.program import Indices, Lists, Queue
+from npusim.program import Lists, Queue
 from npusim.program.work import DmaWork, DpuWork, Work
 
-#: Work, op, groups it waits for, its own group, what it is, the CMX that it fills, and its engine (-1: any).
-Transfer = tuple[DmaWork, int, tuple[int, ...], int, str, Booking | None, int]
 _TICKS_PER_US = 2.0**20
+_OPEN = Settled("of the part that is open, which is none between blocks")
 
 
-@dataclass(frozen=True, slots=True)
-class Drafts:
-    """Tasks in the making, as columns: ``table`` has a row for each of queue, op, work, group and detail.
+class Transfer(NamedTuple):
+    """A transfer to append: ``op`` is what it is accounted to, ``waits`` are the groups that it waits for, ``group`` is
+    its own; ``booking`` is the CMX that it fills, ``engine`` the one it must take (-1: any)."""
 
-    ``waits`` and ``group`` are groups of tasks, which become barriers; ``work`` and ``detail`` are numbers in the
-    Emitter's tables.
-    """
-
-    table: Indices
-    waits: Lists
-
-    @classmethod
-    def of(cls, rows: Sequence[Sequence[int]], waits: Sequence[Sequence[int]]) -> Drafts:
-        """The five rows of a table, and the groups that each task waits for."""
-        return cls(np.array(rows, np.int32).reshape(5, -1), Lists.of(waits))
-
-    @classmethod
-    def joined(cls, parts: Sequence[Drafts]) -> Drafts:
-        """Some drafts behind each other."""
-        table = np.concatenate([part.table for part in parts], axis=1)
-        return cls(table, Lists.joined([part.waits for part in parts]))
-
-    @property
-    def queue(self) -> Indices:
-        """The queue of every task."""
-        return self.table[0]
-
-    @property
-    def op(self) -> Indices:
-        """What every task is accounted to."""
-        return self.table[1]
-
-    @property
-    def work(self) -> Indices:
-        """The number of the work of every task."""
-        return self.table[2]
-
-    @property
-    def group(self) -> Indices:
-        """The group of every task."""
-        return self.table[3]
-
-    @property
-    def detail(self) -> Indices:
-        """The number of the detail of every task."""
-        return self.table[4]
-
-    def __len__(self) -> int:
-        """How many tasks there are."""
-        return self.table.shape[1]
-
-    def take(self, which: Indices) -> Drafts:
-        """The tasks of these numbers, in their order."""
-        return Drafts(self.table[:, which], self.waits.take(which))
+    work: DmaWork
+    op: int
+    waits: tuple[int, ...]
+    group: int
+    detail: str = ""
+    booking: Booking | None = None
+    engine: int = -1
 
 
-def queues(hw: Hardware) -> tuple[Queue, ...]:
-    """The FIFOs of a machine: DMA engine x source memory, then per tile DPU and SHAVE."""
-    sources = ("ddr", "cmx") if hw.dma.channels == 2 else ("",)
-    dma = [
-        Queue(f"DMA {e} {c.upper()}".rstrip(), "dma", e, c) for c in sources for e in range(hw.dma.engines)
-    ]
-    dpu = [Queue(f"DPU {t}", "dpu", t) for t in range(hw.tiles)]
-    shave = [Queue(f"SHAVE {t}", "shave", t, servers=hw.shave.per_tile) for t in range(hw.tiles)]
-    return (*dma, *dpu, *shave)
-
-
+@dataclass(slots=True)
 class Emitter:
-    """Appends tasks and keeps the clock of every queue (when its servers are ``free``, when its last task ``started``)
-    and the end of every group, µs; ``seen`` are the queues that have waited for a group, as bits.
+    """Appends tasks to queues, and keeps the clock of every queue (when its servers are ``free``, when its last task
+    ``started``) and the end of every group, µs; ``seen`` are the queues that have waited for a group, as bits.
 
-    ``works`` and ``details`` number the distinct ones. Tasks are kept in ``parts``; ``first`` is the number of the
-    first task that is in none of them yet.
+    ``works`` and ``details`` number the distinct ones, ``costs`` are the durations of works, µs. Tasks are kept in
+    ``parts``; ``first`` is the number of the first task that is in none of them yet.
     """
 
-    def __init__(self, hw: Hardware) -> None:
+    hw: Annotated[Hardware, Settled("constant")]
+    free: Annotated[list[list[float]], Each(Each(US, sort=True))] = field(init=False)
+    started: Annotated[list[float], Each(US)] = field(init=False)
+    ends: Annotated[list[float], Settled("of the groups of the tasks")] = field(default_factory=list)
+    seen: Annotated[list[int], Settled("of what the tasks wait for")] = field(default_factory=list)
+    works: Annotated[dict[Work, int], Settled("grows; numbers stay")] = field(default_factory=dict)
+    costs: Annotated[list[float], Settled("of the works")] = field(default_factory=list)
+    details: Annotated[dict[str, int], Settled("grows; numbers stay")] = field(default_factory=dict)
+    parts: Annotated[list[Drafts], Settled("the tasks")] = field(default_factory=list)
+    first: Annotated[int, Settled("counts them")] = 0
+    engines: Annotated[int, Settled("constant")] = field(init=False)
+    first_dpu: Annotated[int, Settled("constant")] = field(init=False)
+    first_shave: Annotated[int, Settled("constant")] = field(init=False)
+    queue: Annotated[list[int], _OPEN] = field(default_factory=list)
+    op: Annotated[list[int], _OPEN] = field(default_factory=list)
+    work: Annotated[list[int], _OPEN] = field(default_factory=list)
+    waits: Annotated[list[tuple[int, ...]], _OPEN] = field(default_factory=list)
+    groups: Annotated[list[int], _OPEN] = field(default_factory=list)
+    detail: Annotated[list[int], _OPEN] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
         """Start with empty queues."""
-        self.hw = hw
-        self.ends: list[float] = []
-        self.seen: list[int] = []
+        hw = self.hw
         self.engines = hw.dma.engines
         self.first_dpu = hw.dma.channels * self.engines
         self.first_shave = self.first_dpu + hw.tiles
         servers = [1] * self.first_shave + [hw.shave.per_tile] * hw.tiles
-        self.free: list[list[float]] = [[0.0] * n for n in servers]
+        self.free = [[0.0] * n for n in servers]
         self.started = [0.0] * len(servers)
-        self.works: dict[Work, int] = {}
-        self.costs: list[float] = []
-        self.details: dict[str, int] = {}
-        self.parts: list[Drafts] = []
-        self.first = 0
-        self._clear()
 
     def _clear(self) -> None:
-        self.queue: list[int] = []
-        self.op: list[int] = []
-        self.work: list[int] = []
-        self.waits: list[tuple[int, ...]] = []
-        self.groups: list[int] = []
-        self.detail: list[int] = []
+        self.queue, self.op, self.work, self.waits, self.groups, self.detail = [], [], [], [], [], []
 
     @property
     def count(self) -> int:
@@ -138,6 +94,26 @@ class Emitter:
         """Append a part; all tasks so far must be in one."""
         self.parts.append(part)
         self.first += len(part)
+
+    def repeat(self, by: Mark, op: int, blocks: int, groups: Groups) -> None:
+        """Append the last part so many times more, each time ``by`` and ``op`` further: its tasks, and all that they do
+        to their groups and to those that they wait for."""
+        block = self.parts[-1]
+        group_by, waits_by = groups.all_apart(block.group, by), groups.all_apart(block.waits.values, by)
+        queues = block.queue[block.waits.owner].tolist()
+        awaited = list(zip(block.waits.values.tolist(), waits_by.tolist(), queues, strict=True))
+        made = sorted(set(zip(block.group.tolist(), group_by.tolist(), strict=True)))
+        for k in range(1, blocks + 1):
+            table = block.table + np.array([0, op, 0, 0, 0], np.int32)[:, None] * np.int32(k)
+            table[3] += group_by * np.int32(k)
+            self.add(Drafts(table, Lists(block.waits.values + waits_by * np.int32(k), block.waits.at)))
+            self.ends.extend([0.0] * by.group)
+            self.seen.extend([0] * by.group)
+            for group, apart in made:
+                copy = group + k * apart
+                self.ends[copy] = max(self.ends[copy], self.ends[group] + k * by.us)
+            for group, apart, queue in awaited:
+                self.seen[group + k * apart] |= 1 << queue
 
     def group(self) -> int:
         """A new group of tasks; it ends when the last of them does."""
@@ -200,7 +176,7 @@ class Emitter:
     ) -> None:
         """Append a DPU or SHAVE task of a tile, or a transfer that is part of an op's body."""
         if isinstance(work, DmaWork):
-            self.dma([(work, op, waits, group, detail, None, -1)])
+            self.dma([Transfer(work, op, waits, group, detail)])
         else:
             first = self.first_dpu if isinstance(work, DpuWork) else self.first_shave
             self.put(first + tile, op, work, waits, group, detail)
@@ -212,7 +188,7 @@ class Emitter:
         tables: matmul 784 x 1280 x 256)."""
         known: tuple[int, ...] | None = None
         ready = 0.0
-        behind = sum(self.costs[self.number(item[0])] for item in batch)
+        behind = sum(self.costs[self.number(item.work)] for item in batch)
         for work, op, waits, group, detail, booking, engine in batch:
             first = self.count
             base = 0 if work.src == "ddr" else self.first_dpu - self.engines
@@ -245,3 +221,14 @@ class Emitter:
         if work.src == work.dst == "cmx" or work.bytes <= self.hw.software.dma_split_bytes:
             return False
         return max(starts) - min(starts) < self.costs[self.number(work)] / 2
+
+
+def queues(hw: Hardware) -> tuple[Queue, ...]:
+    """The FIFOs of a machine: DMA engine x source memory, then per tile DPU and SHAVE."""
+    sources = ("ddr", "cmx") if hw.dma.channels == 2 else ("",)
+    dma = [
+        Queue(f"DMA {e} {c.upper()}".rstrip(), "dma", e, c) for c in sources for e in range(hw.dma.engines)
+    ]
+    dpu = [Queue(f"DPU {t}", "dpu", t) for t in range(hw.tiles)]
+    shave = [Queue(f"SHAVE {t}", "shave", t, servers=hw.shave.per_tile) for t in range(hw.tiles)]
+    return (*dma, *dpu, *shave)

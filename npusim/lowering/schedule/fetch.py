@@ -9,7 +9,8 @@ import numpy as np
 from npusim.costs.dpu import workloads
 from npusim.hardware.schema import Hardware
 from npusim.hardware.software import Fetch
-from npusim.lowering.schedule.emit import Drafts, Emitter
+from npusim.lowering.schedule.drafts import Drafts
+from npusim.lowering.schedule.emit import Emitter
 from npusim.program import Indices, Lists
 from npusim.program.tasks import grouped
 from npusim.program.work import DmaWork, DpuWork, ShaveWork, Work

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from npusim.lowering.schedule.forms import DUE_US, GROUP, ORDER, PLAIN, Each, Groups, Mark, Row, Settled
 
 
 @dataclass(slots=True)
@@ -17,18 +20,23 @@ class Booking:
     release: tuple[int, ...] = ()
 
 
+#: Expected end of the release, µs, sequence number, bytes, groups to wait for.
+_Dead = tuple[float, int, int, tuple[int, ...]]
+
+
 @dataclass(slots=True)
 class Pool:
     """CMX of the fullest tile. Bookings whose release is known wait in ``dead``, earliest release first; taking their
     bytes again means waiting for those groups. The sum of live bookings thus never exceeds the capacity."""
 
-    free: int
-    dead: list[tuple[float, int, int, tuple[int, ...]]] = field(default_factory=list)
-    """(expected end of the release, sequence number, bytes, groups to wait for)."""
-    bookings: list[Booking] = field(default_factory=list)
-    releases: list[int] = field(default_factory=list)
+    free: Annotated[int, PLAIN]
+    dead: Annotated[list[_Dead], Each(Row((DUE_US, ORDER, PLAIN, Each(GROUP))), sort=True)] = field(
+        default_factory=list
+    )
+    bookings: Annotated[list[Booking], Settled("a record")] = field(default_factory=list)
+    releases: Annotated[list[int], Settled("a record")] = field(default_factory=list)
     """Numbers of the bookings that were released, in order."""
-    released: int = 0
+    released: Annotated[int, Settled("counts them, and those of copied blocks")] = 0
 
     def take(self, size: int) -> tuple[int, ...] | None:
         """Groups to wait for before ``size`` bytes are free; None where they can't be."""
@@ -58,3 +66,20 @@ class Pool:
         self.released += 1
         if booking.bytes:
             heapq.heappush(self.dead, (end_us, self.released, booking.bytes, booking.release))
+
+    def repeat(self, start: Mark, end: Mark, blocks: int, groups: Groups) -> None:
+        """Book and release what was between two marks so many times more."""
+        by = end.minus(start)
+        created = self.bookings[start.booking : end.booking]
+        for k in range(1, blocks + 1):
+            number, task = k * by.booking, k * by.task
+            self.bookings.extend(
+                [Booking(b.bytes, b.number + number, [w + task for w in b.writers]) for b in created]
+            )
+        for number in self.releases[start.release : end.release]:
+            release = self.bookings[number].release
+            apart = [groups.apart(group, by) for group in release]
+            for k in range(1, blocks + 1):
+                moved = [group + k * more for group, more in zip(release, apart, strict=True)]
+                self.bookings[number + k * by.booking].release = tuple(moved)
+        self.released += blocks * by.release

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated, NamedTuple
 
-from npusim.lowering.ir.plan import Load, Plan, Slice, booked_bytes
+from npusim.lowering.ir.plan import Load, Plan, Slice, booked_bytes, load_bytes
+from npusim.lowering.schedule.forms import PLAIN, PLAN, STEP, Each, Row, Settled, Table
 
 
 @dataclass(slots=True)
@@ -19,8 +22,7 @@ class Step:
     demand: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(NamedTuple):
     """The part of a result that one slice of its reader needs, copied within CMX: ``step`` is that slice, ``operand``
     which of its operands, ``bytes`` its size on the fullest tile. It is spilled to DDR before the step ``until``, or
     found by the slice where that is ``step``."""
@@ -31,31 +33,66 @@ class Copy:
     until: int
 
 
+COPY = Row((STEP, PLAIN, PLAIN, STEP))
+#: A plan and the number of one of its operands.
+_Operand = tuple[int, int]
+OPERAND = Row((PLAN, PLAIN))
+
+
 @dataclass(slots=True)
 class Residency:
-    """``resident[(reader plan, operand)]`` are the plans whose output is read in CMX: one, or the makers of all pieces
-    of a Concat that is ``joined`` there. ``keep_until`` is the last step that reads a plan's output there, ``level``
-    the CMX demand of every step with all that stays across it, and ``stored`` the plans whose output must also reach
-    DDR. ``chained`` is the reader of a plan that takes it slice by slice."""
+    """What stays in CMX of the results of ``plans``; ``capacity`` is that of each of the ``tiles``, bytes."""
 
-    steps: list[Step]
-    steps_of: list[list[int]]
-    chained: dict[int, int] = field(default_factory=dict)
-    resident: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
-    joined: set[int] = field(default_factory=set)
-    hosts: dict[int, int] = field(default_factory=dict)
+    plans: Annotated[list[Plan], Settled("constant")]
+    tiles: Annotated[int, Settled("constant")]
+    capacity: Annotated[int, Settled("constant")]
+    steps: Annotated[list[Step], Settled("of the plans")] = field(init=False)
+    steps_of: Annotated[list[list[int]], Settled("of the plans")] = field(init=False)
+    level: Annotated[list[int], Settled("compared by steps")] = field(init=False)
+    """The CMX demand of every step with all that stays across it, bytes."""
+    resident: Annotated[dict[_Operand, tuple[int, ...]], Table(OPERAND, Each(PLAN))] = field(
+        default_factory=dict
+    )
+    """(reader plan, operand) -> the plans whose output it reads in CMX: one, or the makers of all pieces of a Concat
+    that is ``joined`` there."""
+    chained: Annotated[dict[int, int], Table(PLAN, PLAN)] = field(default_factory=dict)
+    """Plan -> the reader that takes its output slice by slice."""
+    joined: Annotated[dict[int, None], Table(PLAN, PLAIN)] = field(default_factory=dict)
+    hosts: Annotated[dict[int, int], Table(PLAN, PLAN)] = field(default_factory=dict)
     """Plan whose result is in place and stays in CMX -> the plan in whose room it is."""
-    keep_until: dict[int, int] = field(default_factory=dict)
-    level: list[int] = field(default_factory=list)
-    stored: set[int] = field(default_factory=set)
-    shared: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    keep_until: Annotated[dict[int, int], Table(PLAN, STEP)] = field(default_factory=dict)
+    """Plan -> the last step that reads its output in CMX."""
+    stored: Annotated[dict[int, None], Table(PLAN, PLAIN)] = field(default_factory=dict)
+    """The plans whose output must also reach DDR."""
+    shared: Annotated[dict[_Operand, _Operand], Table(OPERAND, OPERAND)] = field(default_factory=dict)
     """(reader plan, operand) -> the (plan, operand) whose loads from DDR it finds in CMX."""
-    shared_until: dict[tuple[int, int], int] = field(default_factory=dict)
+    shared_until: Annotated[dict[_Operand, int], Table(OPERAND, STEP)] = field(default_factory=dict)
     """The last step that reads what a (plan, operand) has loaded, where other plans do."""
-    copies: dict[int, list[Copy]] = field(default_factory=dict)
+    copies: Annotated[dict[int, list[Copy]], Table(PLAN, Each(COPY))] = field(default_factory=dict)
     """Plan -> the copies of its output, for the first slice of its reader first."""
-    widened: dict[int, int] = field(default_factory=dict)
+    widened: Annotated[dict[int, int], Table(PLAN, PLAIN)] = field(default_factory=dict)
     """Bytes of outputs that could have been in place but stay in CMX for a later reader."""
+
+    def __post_init__(self) -> None:
+        """Nothing stays yet."""
+        self.steps, self.steps_of = make_steps(self.plans, self.tiles)
+        self.level = [step.demand for step in self.steps]
+
+    def fits(self, more: Mapping[int, int]) -> bool:
+        """Whether every step has room for so many bytes more."""
+        return all(self.level[step] + extra <= self.capacity for step, extra in more.items())
+
+    def take(self, more: Mapping[int, int]) -> bool:
+        """Account for so many bytes more at every step, if all have room for them."""
+        if not self.fits(more):
+            return False
+        for step, extra in more.items():
+            self.level[step] += extra
+        return True
+
+    def load_bytes(self, step: int, operand: int) -> int:
+        """What the loads of an operand of a step take on the fullest tile."""
+        return load_bytes([x for x in self.steps[step].slice.loads if x.operand == operand], self.tiles)
 
     def output_bytes(self, plan: Plan, number: int, part: Slice) -> int:
         """CMX bytes that a step's output takes on the fullest tile; a gathered output is taken whole by the first."""

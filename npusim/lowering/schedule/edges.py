@@ -1,0 +1,107 @@
+"""Edges: whether one operand of a plan finds in CMX what another plan has made."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from npusim.lowering.ir.nodes import Eltwise, Transpose
+from npusim.lowering.ir.plan import Plan, held, on_shave
+from npusim.lowering.ir.values import WHOLE
+from npusim.lowering.schedule.steps import Residency
+
+
+def stays(found: Residency, source: int, reader: int, operand: int) -> bool:
+    """Decide one edge; where it stays in CMX, account for it."""
+    made, plan = found.plans[source], found.plans[reader]
+    value = plan.inputs[operand]
+    if (reader, operand) in found.resident:
+        return True
+    if _converted_by_slice(made, plan) and not value.partial:
+        return _slices_stay(found, source, reader)
+    if not _lies_as_read(made, plan, operand):
+        return False
+    size = found.output_bytes(made, source, made.slices[0])
+    if made.in_place or made.gathered:
+        size = max(held(made.output, made.out_dist or WHOLE, found.tiles))
+    makers, reading = found.steps_of[source], found.steps_of[reader]
+    begin = found.keep_until.get(source, makers[-1])
+    more = dict.fromkeys(
+        range(begin + 1, reading[-1] + 1), size
+    )  # with the steps of others of the reader's chain
+    for step in reading:
+        more[step] = max(0, size - found.load_bytes(step, operand))
+    host = found.hosts.get(source, _host(found, source, size) if made.in_place else None)
+    widens = (made.in_place or made.gathered) and source not in found.widened and host is None
+    if widens:
+        extra = size - found.output_bytes(made, source, made.slices[-1]) if made.gathered else size
+        more |= dict.fromkeys(makers, extra)
+    if not found.take(more):
+        return False
+    if widens:
+        found.widened[source] = size
+    found.keep_until[source] = max(begin, reading[-1])
+    if host is not None:
+        found.hosts[source] = host
+        found.keep_until[host] = found.keep_until[source]
+    found.resident[reader, operand] = (source,)
+    return True
+
+
+def _lies_as_read(made: Plan, plan: Plan, operand: int) -> bool:
+    """Whether a plan can read what another has made as it lies in CMX."""
+    value = plan.inputs[operand]
+    if value.partial or not made.resident_output or plan.in_dists[operand] != made.out_dist:
+        return False
+    if made.refolded and not plan.node.runs("convert"):
+        return False
+    if made.function != plan.function or (_permutes(plan) and on_shave(made)):
+        return False
+    loads = [x for part in plan.slices for x in part.loads if x.operand == operand]
+    whole = len(plan.slices) == 1 or (bool(plan.slices) and all(x.key for x in loads))
+    return whole and made.output.elements == value.elements
+
+
+def _permutes(plan: Plan) -> bool:
+    """Whether a plan is a permuting pool, which reads what a SHAVE kernel has made from DDR (evidence/lowering.md#4.2;
+    Mul_1 and Mul_7 of Mamba-2, 21 of 21 on 4000 and 5010). A channels-last product is found in CMX by the change of its
+    layout."""
+    return isinstance(plan.node, Transpose) and not plan.node.reorder
+
+
+def _host(found: Residency, number: int, size: int) -> int | None:
+    """The plan in whose room the in-place result of a plan stays: one whose output it alone reads last, as large as its
+    own (the sums of resnet50's first stage on 3720)."""
+    (step,) = found.steps_of[number]
+    for operand in range(len(found.plans[number].inputs)):
+        for source in found.resident.get((number, operand), ()):
+            made = found.plans[source]
+            own = max(made.slices[0].out_bytes)
+            if own == size and len(made.slices) == 1 and found.keep_until.get(source) == step:
+                return source
+    return None
+
+
+def _converted_by_slice(made: Plan, plan: Plan) -> bool:
+    """Whether a sliced kernel of several operands (a comparison) is read by a conversion in just the parts that it
+    would store: less_bcw and select_1x24x256x256 on 3720 and 5010, not less_bcc, whose SHAVEs' parts lie apart."""
+    widened = isinstance(made.node, Eltwise) and plan.node.runs("convert")
+    if not widened or len(made.slices) == 1:
+        return False
+    stored = [sorted((x.tile, x.work.bytes) for x in part.stores) for part in made.slices]
+    return stored == [sorted((x.tile, x.work.bytes) for x in part.loads) for part in plan.slices]
+
+
+def _slices_stay(found: Residency, source: int, reader: int) -> bool:
+    """Decide whether the slices of a result wait in CMX, each for the slice of the reader that takes it."""
+    more: dict[int, int] = defaultdict(int)
+    steps = zip(found.plans[source].slices, found.steps_of[source], found.steps_of[reader], strict=True)
+    for part, begin, end in steps:
+        size = max(part.out_bytes)
+        for step in range(begin + 1, end):
+            more[step] += size
+        more[end] += max(0, size - found.load_bytes(end, 0))
+    if not found.take(more):
+        return False
+    found.resident[reader, 0] = (source,)
+    found.chained[source] = reader
+    return True

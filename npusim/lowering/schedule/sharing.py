@@ -1,0 +1,35 @@
+"""Sharing: loads from DDR that several plans find in CMX."""
+
+from __future__ import annotations
+
+from npusim.lowering.ir.nodes import Conv
+from npusim.lowering.ir.values import Dist
+from npusim.lowering.schedule.steps import Residency
+
+
+class Sharing:
+    """Lets a convolution find an activation where one before it has loaded it in the same parts: to the compiler the
+    copies are one (the 36 projections per head of bert on 6 tiles load their input once)."""
+
+    def __init__(self, found: Residency) -> None:
+        """Nothing loaded yet."""
+        self.found = found
+        self.loaded: dict[tuple[int, Dist], tuple[int, int]] = {}
+
+    def share(self, reader: int, operand: int) -> None:
+        """An operand that a plan reads from DDR: share what is loaded, or note that it is from here on."""
+        found, plan = self.found, self.found.plans[reader]
+        value, dist = plan.inputs[operand], plan.in_dists[operand]
+        if not isinstance(plan.node, Conv) or dist is None or value.partial or len(plan.slices) != 1:
+            return
+        key = value.storage, dist
+        first = self.loaded.get(key)
+        if first is not None:
+            step, end = found.steps_of[first[0]][0], found.steps_of[reader][0]
+            size = found.load_bytes(step, first[1])
+            between = range(found.shared_until.get(first, step) + 1, end)
+            if size == found.load_bytes(end, operand) and found.take(dict.fromkeys(between, size)):
+                found.shared[reader, operand] = first
+                found.shared_until[first] = end
+                return
+        self.loaded[key] = reader, operand
