@@ -71,7 +71,7 @@ _phases = st.one_of(
 )
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 @example("mamba2-130m", {"phase": "decode"}, 11, "lunarlake-vpunn.yaml", 1, 1440)
 @given(_networks, _phases, st.integers(8, 24), st.sampled_from(_FILES), st.integers(1, 6),
        st.sampled_from((500, 1440)))  # fmt: skip

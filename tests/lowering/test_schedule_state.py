@@ -59,7 +59,7 @@ CASES = {
     "steps": (forms.STEP, st.integers(0, 20)),
     "times": (forms.US, st.integers(0, 99)),
     "bookings": (forms.BOOKING, st.sampled_from(BOOKINGS[:8])),
-    "lists": (Each(Row((forms.US, forms.PLAIN)), sort=True), st.lists(st.tuples(st.integers(), st.integers()))),
+    "lists": (Each(Row((forms.US, forms.PLAIN)), sort=True), st.lists(st.tuples(st.integers(0, 99), st.integers()))),
     "tables": (Table(Row((forms.STEP, forms.PLAIN)), Each(forms.PLAN)),
                st.dictionaries(st.tuples(st.integers(0, 40), st.integers(0, 3)), st.lists(st.integers(0, 9)))),
 }  # fmt: skip

@@ -16,7 +16,7 @@ def fill_all(s: State) -> None:
             s.fills[group] = number
             s.filled[number] = {k for k, _ in free}
             s.out.dma([Transfer(work, plan.op, (), group) for _, work in free])
-            s.written.setdefault(s.given.home(plan.output.storage), []).append(group)
+            s.wrote(number, group)
     s.first_free = len(s.out.ends)
 
 

@@ -88,8 +88,9 @@ class Replay:
                 written = [] if value.constant else s.written.get(home, ())
                 left = 0 if value.constant else s.writers.get(home, 0)
                 yield [GROUP.relative(g, frame) for g in (*found, *written)], len(found), left
-            if given.ended[i] < start:
-                yield [GROUP.relative(g, frame) for g in s.fence(i)]
+            fence = s.fence(i)
+            if fence is not None and given.ended[i] < start:
+                yield [GROUP.relative(g, frame) for g in s.written.get(fence, ())]
 
     def _copy(self, start: Mark, frame: Frame, more: int) -> None:
         """Emit ``more`` blocks as the one from ``start`` to the frame, and leave the state as they would."""

@@ -101,8 +101,9 @@ def _behind_fills(s: State, index: int) -> bool:
     """Whether a step must wait for DDR to DDR copies that waited for nothing: the weights of the next one are then
     issued first (conv_c1024_256_h14_k1s1, conv_c512_512_h14_k3s1, dwconv2d_c384_h14 on 4000 and 5010: 6 of 6)."""
     number = s.given.residency.steps[index].plan
-    sources = [group for operand in s.pending[index] for group in s.sources(number, operand)]
-    return len(s.given.plans[number].slices) == 1 and any(group in s.fills for group in sources)
+    if len(s.given.plans[number].slices) != 1:
+        return False
+    return any(s.awaits_fill(number, operand) for operand in s.pending[index])
 
 
 def _compute_waits(s: State, index: int) -> tuple[int, ...]:

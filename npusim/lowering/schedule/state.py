@@ -122,6 +122,10 @@ class State:
     writes: Annotated[list[Write], Settled("a record")] = field(default_factory=list)
     written: Annotated[dict[int, list[int]], Settled("of the writes")] = field(default_factory=dict)
     """Home storage -> the groups that wrote it."""
+    unread: Annotated[dict[int, list[int]], Settled("of the writes and who has seen them")] = field(
+        default_factory=dict
+    )
+    """Home storage -> those of them that some queue of reads from DDR has not waited for."""
     writers: Annotated[dict[int, int], Settled("of the writes")] = field(default_factory=dict)
     """Home storage -> how many plans have still to write it."""
     filled: Annotated[dict[int, set[int]], Settled("constant from the first step on")] = field(
@@ -174,31 +178,50 @@ class State:
     def write(self, number: int, group: int | None, last: bool) -> None:
         """A plan has written (a part of) its output."""
         self.writes.append(Write(number, group, last))
-        home = self.given.home(self.given.plans[number].output.storage)
         if group is not None:
-            self.written.setdefault(home, []).append(group)
+            self.wrote(number, group)
         if last:
-            self.writers[home] -= 1
+            self.writers[self.given.home(self.given.plans[number].output.storage)] -= 1
+
+    def wrote(self, number: int, group: int) -> None:
+        """A group of tasks writes (a part of) the output of a plan to DDR."""
+        home = self.given.home(self.given.plans[number].output.storage)
+        self.written.setdefault(home, []).append(group)
+        self.unread.setdefault(home, []).append(group)
 
     def waits_for_data(self, plan: Plan, operand: int) -> bool:
         """Whether an operand is still to be written to DDR."""
         value = plan.inputs[operand]
         return not value.constant and self.writers.get(self.given.home(value.storage), 0) > 0
 
-    def fence(self, number: int) -> tuple[int, ...]:
-        """Groups that end the function before that of a plan; nothing of the plan starts earlier."""
+    def fence(self, number: int) -> int | None:
+        """The home of what ends the function before that of a plan; nothing of the plan starts before it is written."""
         last = self.given.ended[number]
-        if last < 0:
-            return ()
-        return tuple(self.written.get(self.given.home(self.given.plans[last].output.storage), ()))
+        return None if last < 0 else self.given.home(self.given.plans[last].output.storage)
+
+    def _awaited(self, number: int, operand: int) -> list[int]:
+        """The homes that must be written before an operand of a plan can be read from DDR."""
+        plan, fence = self.given.plans[number], self.fence(number)
+        own = operand != CONSTANT and not plan.inputs[operand].constant
+        homes = [self.given.home(plan.inputs[operand].storage)] if own else []
+        return homes if fence is None or fence in homes else [*homes, fence]
 
     def sources(self, number: int, operand: int) -> tuple[int, ...]:
-        """Groups that must end before an operand of a plan can be read from DDR."""
-        plan, fence = self.given.plans[number], self.fence(number)
-        if operand == CONSTANT or plan.inputs[operand].constant:
-            return fence
-        written = self.written.get(self.given.home(plan.inputs[operand].storage), ())
-        return tuple(dict.fromkeys((*written, *fence))) if fence else tuple(written)
+        """Groups that must end before an operand of a plan can be read from DDR, without those that every queue of such
+        reads has waited for: to wait for thousands of slices again for each of thousands would change nothing, and take
+        long."""
+        seen, every = self.out.seen, (1 << self.out.engines) - 1
+        groups: list[int] = []
+        for home in self._awaited(number, operand):
+            unread = self.unread.get(home)
+            if unread:
+                self.unread[home] = unread = [group for group in unread if seen[group] & every != every]
+                groups.extend(unread)
+        return tuple(groups)
+
+    def awaits_fill(self, number: int, operand: int) -> bool:
+        """Whether an operand of a plan lies where copies that wait for nothing were written, which come first."""
+        return any(self.written.get(home, (-1,))[0] in self.fills for home in self._awaited(number, operand))
 
 
 def _own_loads(given: Given) -> list[dict[int, list[Load]]]:

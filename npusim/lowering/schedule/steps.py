@@ -152,11 +152,16 @@ def _plan_steps(number: int, plan: Plan, tiles: int) -> tuple[list[Step], list[i
         for load in part.loads:
             if load.key:
                 uses[load.key].append(i)
-    shared = [(uses[k][0], uses[k][-1], x) for k, x in _once(plan) if len(uses[k]) > 1]
+    begins: dict[int, list[Load]] = defaultdict(list)
+    for key, load in _once(plan):
+        if len(uses[key]) > 1:
+            begins[uses[key][0]].append(load)
     last = len(plan.slices) - 1
     steps, keeps = [], []
+    held: list[Load] = []
     for i, part in enumerate(plan.slices):
-        kept = booked_bytes([x for begin, end, x in shared if begin <= i <= end], tiles)
+        held = [*(load for load in held if uses[load.key][-1] >= i), *begins[i]]
+        kept = booked_bytes(held, tiles)
         own = [x for x in part.loads if len(uses[x.key]) < 2]
         demand = kept + booked_bytes(own, tiles) + max(part.out_bytes, default=0)
         steps.append(Step(number, part, i, i == last, demand))
