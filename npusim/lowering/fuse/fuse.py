@@ -53,9 +53,6 @@ _HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
     "GroupNormalization": other.group_norm,
     "ConvolutionBackpropData": other.backprop,
     "GroupConvolutionBackpropData": other.backprop,
-    **dict.fromkeys(
-        ("GRUCell", "GRUSequence", "LSTMCell", "LSTMSequence", "RNNCell", "RNNSequence"), other.recurrent
-    ),
     "Einsum": einsum.einsum,
     SPLIT_BATCH: views.split_batch,
     JOIN_BATCH: views.join_batch,
@@ -66,6 +63,7 @@ _BY_OPERANDS: dict[Reads, Callable[[Fuser, Op], None]] = {
     Reads.ONE: eltwise.unary,
     Reads.BROADCAST: eltwise.eltwise,
     Reads.WHOLE: kernels.kernel,
+    Reads.GATES: other.recurrent,
 }
 
 #: By Match.kind; all others are groups that one kernel runs.

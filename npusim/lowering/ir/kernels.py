@@ -24,6 +24,7 @@ class Reads(Enum):
     ONE = "one activation; what else there is are constants that the kernel is compiled with"
     BROADCAST = "several, which broadcast"
     WHOLE = "all of them as they are"
+    GATES = "the products of a recurrent cell's inputs and of its state with their weights"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +110,7 @@ _PRODUCT = replace(
 _TEST = replace(_PAIR, fuses="always", dense=True)
 _EXTREME = replace(_TEST, aligned=True, slices_first=True, flat_operands=True)
 _ALL = ShaveKernel(reads=Reads.WHOLE)
+_GATES = ShaveKernel(reads=Reads.GATES)
 
 
 def _row(*ops: str, like: ShaveKernel = _PLAIN, name: str = "", **more: Any) -> ShaveKernel:
@@ -200,12 +202,12 @@ ROWS: tuple[ShaveKernel, ...] = (
     _row("FloorMod", like=_PAIR),
     _row("Mod", like=_PAIR),
     # The gates of recurrent cells.
-    _row("GRUCell", like=_ALL),
-    _row("GRUSequence", like=_ALL, name="gru"),
-    _row("LSTMCell", like=_ALL),
-    _row("LSTMSequence", like=_ALL, name="lstm"),
-    _row("RNNCell", like=_ALL),
-    _row("RNNSequence", like=_ALL, name="rnn"),
+    _row("GRUCell", like=_GATES),
+    _row("GRUSequence", like=_GATES, name="gru"),
+    _row("LSTMCell", like=_GATES),
+    _row("LSTMSequence", like=_GATES, name="lstm"),
+    _row("RNNCell", like=_GATES),
+    _row("RNNSequence", like=_GATES, name="rnn"),
     # Those of which only the cost is known.
     _row(name="maxpool", like=_ALL),  # of which the places of the largest elements are read
     *(
