@@ -23,7 +23,7 @@ _BINARY = (
 )  # fmt: skip
 _REDUCE = ("reduce_sum", "reduce_mean", "reduce_max", "reduce_min", "reduce_prod", "reduce_l1", "reduce_l2")
 _SIZES = (1, 2, 3, 5, 7, 13, 16, 17, 24, 31, 32, 48, 64, 97, 100, 128, 251, 257, 512)
-_MOST_ELEMENTS = 1 << 21
+_MOST_ELEMENTS = 1 << 18
 MACHINES = (
     "arrowlake", "lunarlake", "lunarlake-2025", "lunarlake-vpunn", "meteorlake", "meteorlake-vpunn",
     "pantherlake", "pantherlake-vpunn",

@@ -12,6 +12,7 @@ import base64
 import html
 import json
 import re
+import zlib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -65,9 +66,15 @@ def plot_text(text: str) -> str:
 
 
 def column(values: npt.NDArray[Any], kind: str) -> dict[str, str]:
-    """A numeric column as base64 of little-endian ``kind`` (``f8``, ``f4``, ``i4``, ``u4``, ``u2``, ``u1``)."""
-    data = np.ascontiguousarray(values, dtype=np.dtype("<" + kind)).tobytes()
-    return {"type": kind, "data": base64.b64encode(data).decode("ascii")}
+    """A numeric column of little-endian ``kind`` (``f8``, ``f4``, ``i4``, ``u4``, ``u2``, ``u1``), packed as base64.
+
+    What is packed are the differences of one value's bits to the next one's, all first bytes before all second ones:
+    a million tasks of many like layers are a megabyte. core.js unpacks them.
+    """
+    bits = np.ascontiguousarray(values, dtype=np.dtype("<" + kind)).view("<u" + kind[1])
+    steps = np.diff(bits, prepend=bits.dtype.type(0))
+    planes = np.ascontiguousarray(steps.view(np.uint8).reshape(len(bits), bits.itemsize).T)
+    return {"type": kind, "data": base64.b64encode(zlib.compress(planes.tobytes())).decode("ascii")}
 
 
 @cache

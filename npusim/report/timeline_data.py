@@ -76,6 +76,7 @@ def timeline_data(result: Result, types: list[str]) -> dict[str, Any]:
             "source": column(result.prices.provenance, "u1"),
             "work": column(work_text_of[program.tasks.work], "u4"),
             "detail": column(program.tasks.detail, "u4"),
+            "path": column(critical_path(timeline, result.prices).tasks, "u4"),
         },
         "works": [printable(text) for text in works],
         "details": [printable(text) for text in program.tasks.details],
@@ -90,7 +91,6 @@ def timeline_data(result: Result, types: list[str]) -> dict[str, Any]:
         "types": [printable(kind) for kind in types],
         "reasons": list(WAIT_REASONS),
         "provenance": list(PROVENANCE),
-        "path": critical_path(timeline, result.prices).tasks.tolist(),
     }
 
 

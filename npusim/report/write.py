@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 from npusim.api import Result
@@ -10,6 +11,9 @@ from npusim.report.document import document_text, run_document
 from npusim.report.subject import Subject
 from npusim.report.tables import ops_csv
 from npusim.report.trace import trace_text
+
+#: Characters of a trace that any editor opens; a longer one is packed.
+_MOST_PLAIN = 32 << 20
 
 
 def write_page(folder: Path, page: str) -> Path:
@@ -29,6 +33,8 @@ def write_report(
 ) -> Path:
     """Write report.html, run.json, ops.csv and trace.json of ``result`` to ``folder``, all or none, and return it.
 
+    A trace of many tasks is gzipped, as trace.json.gz, which Perfetto and npusim read as well.
+
     ``subject`` says what was run, for people; ``html=False`` leaves the page out. Raises UserError where the folder
     cannot be written.
     """
@@ -44,6 +50,11 @@ def write_report(
             from npusim.report.run_page import run_page
 
             files["report.html"] = run_page(result, subject)
+        packed = len(files["trace.json"]) > _MOST_PLAIN
+        if packed:
+            text = files.pop("trace.json")
+            (workshop / "trace.json.gz").write_bytes(gzip.compress(text.encode(), compresslevel=6, mtime=0))
         for name, text in files.items():
             (workshop / name).write_text(text, encoding="utf-8", newline="\n")
+    (folder / ("trace.json" if packed else "trace.json.gz")).unlink(missing_ok=True)  # of an earlier run
     return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 from itertools import pairwise
@@ -143,3 +144,12 @@ def test_a_file_in_the_way_is_the_users_mistake(tmp_path: Path, below: str) -> N
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="cannot write to"), all_or_nothing(tmp_path / "file" / below):
         pass
+
+
+def test_a_long_trace_is_packed(result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_report(result, tmp_path, html=False)
+    plain = (tmp_path / "trace.json").read_bytes()
+    monkeypatch.setattr("npusim.report.write._MOST_PLAIN", 1000)
+    write_report(result, tmp_path, html=False)
+    assert gzip.decompress((tmp_path / "trace.json.gz").read_bytes()) == plain
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ops.csv", "run.json", "trace.json.gz"]

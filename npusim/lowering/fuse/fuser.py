@@ -87,7 +87,7 @@ class Fuser:
 
     def axes(self, id: int, rank: int) -> tuple[int, ...]:
         """The axes that a constant tensor names, ascending and not negative."""
-        return tuple(sorted(int(a) % rank for a in self.constant(id).reshape(-1)))
+        return tuple(sorted(int(a) % rank for a in self.constant(id).reshape(-1) if rank))
 
     def sole_reader(self, id: int) -> bool:
         """Whether a tensor is read once."""

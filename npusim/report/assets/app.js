@@ -1,6 +1,7 @@
 "use strict";
 /* Puts the page together: tabs, their blocks, the theme. A tab's plots are drawn when it is first shown, or printed. */
-(() => {
+(async () => {
+  await npusim.unpack();
   const { el, payload } = npusim;
   const list = document.getElementById("tabs"), panels = document.getElementById("panels");
   const tabs = payload.tabs.map((tab) => {

@@ -42,13 +42,21 @@ npusim.colour = (name) =>
   name.startsWith("var:") ? getComputedStyle(document.documentElement).getPropertyValue("--" + name.slice(4)).trim() : name;
 npusim.css = (name) => (name.startsWith("var:") ? `var(--${name.slice(4)})` : name);
 
-npusim.column = ({ type, data }) => {
-  const text = atob(data);
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+/* A column that Python packed (page.py): planes of bytes, of differences of bits. */
+npusim.column = async ({ type, data }) => {
+  const packed = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const planes = new Uint8Array(await new Response(stream).arrayBuffer());
+  const size = Number(type[1]), count = planes.length / size, bytes = new Uint8Array(planes.length);
+  for (let plane = 0; plane < size; plane++) for (let i = 0; i < count; i++) bytes[i * size + plane] = planes[plane * count + i];
+  const bits = new { 8: BigUint64Array, 4: Uint32Array, 2: Uint16Array, 1: Uint8Array }[size](bytes.buffer);
+  for (let i = 1; i < count; i++) bits[i] += bits[i - 1];
   const kinds = { f8: Float64Array, f4: Float32Array, i4: Int32Array, u4: Uint32Array, u2: Uint16Array, u1: Uint8Array };
   return new kinds[type](bytes.buffer);
 };
+/* All columns of all blocks, unpacked in their places. */
+npusim.unpack = () => Promise.all(npusim.payload.tabs.flatMap((tab) => tab.blocks).filter((block) => block.data?.columns)
+  .flatMap(({ data: { columns } }) => Object.entries(columns).map(async ([name, column]) => (columns[name] = await npusim.column(column)))));
 
 npusim.download = (name, text) => {
   const link = npusim.el("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: name });

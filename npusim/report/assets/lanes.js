@@ -5,8 +5,7 @@
 (() => {
   class Tasks {
     constructor(data) {
-      Object.assign(this, data);
-      for (const [name, column] of Object.entries(data.columns)) this[name] = npusim.column(column);
+      Object.assign(this, data, data.columns);
       this.count = this.start.length;
       this.byLane = data.lanes.map(() => []);
       for (let i = 0; i < this.count; i++) this.byLane[this.lane[i]].push(i);
