@@ -15,6 +15,7 @@ from npusim.lowering.passes import Module, Pass, run_passes
 from npusim.lowering.place.replicate import place_all
 from npusim.lowering.rewrite.attention import share_heads
 from npusim.lowering.rewrite.debatch import debatch
+from npusim.lowering.rewrite.long_rows import turn_long_rows
 from npusim.lowering.rewrite.long_sums import split_sums
 from npusim.lowering.rewrite.ones import fold_ones
 from npusim.lowering.rewrite.projections import split_projections
@@ -70,8 +71,8 @@ def _ones(module: Module, hw: Hardware) -> Module:
 
 
 def _windows(module: Module, hw: Hardware) -> Module:
-    """Cut convolutions whose windows or strides are larger than the DPU's."""
-    return replace(module, graph=split_windows(module.graph))
+    """Cut convolutions whose windows or strides are larger than the DPU's, and turn rows that are."""
+    return replace(module, graph=split_windows(turn_long_rows(module.graph)))
 
 
 def _slices(module: Module, hw: Hardware) -> Module:
