@@ -17,6 +17,7 @@ from npusim.errors import UserError
 from npusim.files import exists, read_bytes
 from npusim.graph.frontend import from_openvino
 from npusim.graph.ir import Graph
+from npusim.graph.states import fill_states, open_states
 
 _SUFFIXES = (".xml", ".onnx", ".pb", ".pbtxt", ".tflite", ".pdmodel", ".json")
 _DATA = re.compile(rb"<data [^>]*>")
@@ -135,8 +136,10 @@ def read_model(
     except Exception as error:  # of whatever type a library has for it
         hint = "" if path.suffix in _SUFFIXES else f" (known endings: {', '.join(_SUFFIXES)})"
         raise UserError(f"{path}: not a model that OpenVINO reads: {_what_helps(error)}{hint}") from error
+    opened = open_states(model)
     if shapes:
         _reshape(model, shapes)
+    notes += fill_states(model, opened)
     if path.suffix != ".xml":
         try:
             _as_ir(model)

@@ -19,9 +19,11 @@ from npusim.lowering.rewrite.long_rows import turn_long_rows
 from npusim.lowering.rewrite.long_sums import split_sums
 from npusim.lowering.rewrite.ones import fold_ones
 from npusim.lowering.rewrite.projections import split_projections
+from npusim.lowering.rewrite.recurrent import write_out_cells
 from npusim.lowering.rewrite.slices import raise_slices
 from npusim.lowering.rewrite.tables import fold_tables
 from npusim.lowering.rewrite.types import settle
+from npusim.lowering.rewrite.volumes import slice_volumes
 from npusim.lowering.rewrite.weights import decode_weights, join_grouped
 from npusim.lowering.rewrite.windows import split_windows
 from npusim.lowering.rewrite.written_out import join_written_out
@@ -70,9 +72,14 @@ def _ones(module: Module, hw: Hardware) -> Module:
     return replace(module, graph=fold_ones(module.graph)) if folds else module
 
 
+def _cells(module: Module, hw: Hardware) -> Module:
+    """Write out the gates of recurrent cells for which there is no kernel."""
+    return replace(module, graph=write_out_cells(module.graph))
+
+
 def _windows(module: Module, hw: Hardware) -> Module:
-    """Cut convolutions whose windows or strides are larger than the DPU's, and turn rows that are."""
-    return replace(module, graph=split_windows(turn_long_rows(module.graph)))
+    """Cut convolutions of volumes, and those whose windows or strides are larger than the DPU's; turn rows that are."""
+    return replace(module, graph=split_windows(turn_long_rows(slice_volumes(module.graph))))
 
 
 def _slices(module: Module, hw: Hardware) -> Module:
@@ -147,6 +154,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("share heads", _attention, requires=_GRAPH),
     Pass("fold tables", _tables, requires=_GRAPH),
     Pass("fold ones", _ones, requires=_GRAPH),
+    Pass("write out cells", _cells, requires=_GRAPH),
     Pass("split windows", _windows, requires=_GRAPH),
     Pass("raise slices", _slices, requires=_GRAPH),
     Pass("split projections", _projections, requires=_GRAPH),

@@ -50,9 +50,8 @@ def shave_tiles(program: Program, kernel: str) -> dict[str, int]:
 
 @pytest.mark.parametrize("hw", SILICON)
 def test_every_kernel_has_a_price(hw: str) -> None:
-    """But for Fourier transforms, of which nothing is known."""
     known = load_hardware(f"{hw}.yaml").shave.kernels
-    assert KERNELS.keys() - known.keys() == {"dft", "idft", "irdft", "rdft"}
+    assert KERNELS.keys() <= known.keys()
 
 
 @pytest.mark.parametrize("hw", SILICON)

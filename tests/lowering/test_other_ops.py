@@ -98,9 +98,9 @@ def test_einsum_is_a_batched_matmul(tmp_path: Path) -> None:
     assert macs >= 8 * 16 * 24 * 64
 
 
-def test_three_dimensions_are_refused(tmp_path: Path) -> None:
+def test_poolings_of_three_dimensions_are_refused(tmp_path: Path) -> None:
     x = _x(1, 8, 8, 16, 16)
-    node = op.convolution(x, _c(16, 8, 3, 3, 3), [1] * 3, [1] * 3, [1] * 3, [1] * 3)
+    node = op.max_pool(x, [2] * 3, [1] * 3, [0] * 3, [0] * 3, [2] * 3)
     path = tmp_path / "m.xml"
     ov.save_model(ov.Model([node], [x], "m"), path)
     with pytest.raises(UserError, match="3 spatial dimensions"):

@@ -116,6 +116,12 @@ def convert(fuser: Fuser, op: Op) -> None:
         fuser.values[op.outputs[0]] = value
 
 
+def convert_both(fuser: Fuser, op: Op) -> None:
+    """Two values brought to one type."""
+    for source, made in zip(op.inputs, op.outputs, strict=True):
+        convert(fuser, replace(op, inputs=(source,), outputs=(made,)))
+
+
 def fake_quantize(fuser: Fuser, op: Op) -> None:
     """FakeQuantize, or FakeConvert to an 8-bit float: the DPU op before writes 8 bits, or a DPU pass of its own does
     (SHAVE kernels work on floats: C26 fuse_quantized_ops.cpp), which also brings an image to channels last."""

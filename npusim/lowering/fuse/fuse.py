@@ -9,8 +9,9 @@ from dataclasses import replace
 from npusim.errors import UserError
 from npusim.graph.ir import BITS, Graph, Op
 from npusim.hardware.schema import Software
-from npusim.lowering.fuse import einsum, eltwise, kernels, matmul, other, reduce, views
+from npusim.lowering.fuse import einsum, eltwise, kernels, matmul, other, recurrent, reduce, views
 from npusim.lowering.fuse.fuser import Fuser
+from npusim.lowering.fuse.refused import REFUSED
 from npusim.lowering.ir.kernels import KERNEL_OF, Reads
 from npusim.lowering.ir.nodes import Eltwise, Node, Scale, Unary
 from npusim.lowering.ir.optypes import RESHAPES
@@ -25,6 +26,8 @@ _HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
     **dict.fromkeys((*RESHAPES, "Identity", "ReadValue", "Assign"), views.view),
     **dict.fromkeys(reduce.REDUCE_OPS, reduce.reduce),
     "Convert": eltwise.convert,
+    "ConvertLike": eltwise.convert,
+    "ConvertPromoteTypes": eltwise.convert_both,
     "Select": eltwise.select,
     "FakeConvert": eltwise.fake_quantize,
     "FakeQuantize": eltwise.fake_quantize,
@@ -63,7 +66,7 @@ _BY_OPERANDS: dict[Reads, Callable[[Fuser, Op], None]] = {
     Reads.ONE: eltwise.unary,
     Reads.BROADCAST: eltwise.eltwise,
     Reads.WHOLE: kernels.kernel,
-    Reads.GATES: other.recurrent,
+    Reads.GATES: recurrent.lstm,
 }
 
 #: By Match.kind; all others are groups that one kernel runs.
@@ -84,9 +87,8 @@ def _run(fuser: Fuser) -> None:
             kernel = KERNEL_OF.get(op.type)
             handler = _HANDLERS.get(op.type) or (_BY_OPERANDS[kernel.reads] if kernel is not None else None)
             if handler is None:
-                raise UserError(
-                    f"op '{op.name}' has the type {op.type}, which npusim does not know how to lower"
-                )
+                why = REFUSED.get(op.type, "npusim does not know how to lower this type")
+                raise UserError(f"op '{op.name}' ({op.type}) cannot be run: {why}")
             first = len(fuser.made)
             handler(fuser, op)
             if recording():

@@ -29,16 +29,16 @@ def matmul(fuser: Fuser, op: Op) -> None:
     out = fuser.fresh(op)
     shape = out.shape
     if len(b.shape) == 1:
-        b, tb, out = replace(b, shape=(*b.shape, 1)), False, replace(out, shape=(*out.shape, 1))
+        b, tb, out = replace(b, shape=(*b.shape, 1), order=()), False, replace(out, shape=(*out.shape, 1))
     if len(a.shape) == 1:
-        a, ta = replace(a, shape=(1, *a.shape)), False
+        a, ta = replace(a, shape=(1, *a.shape), order=()), False
         out = replace(out, shape=(*out.shape[:-1], 1, *out.shape[-1:]))
-    _product(fuser, op, a, b, ta, tb, out)
+    product(fuser, op, a, b, ta, tb, out)
     if out.shape != shape:
         fuser.values[op.outputs[0]] = replace(out, shape=shape)
 
 
-def _product(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: Value) -> None:
+def product(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: Value) -> None:
     """MatMul of two matrices, or batches of them."""
     if b.constant and not a.constant and prod(b.shape[:-2]) == 1:
         k = a.shape[-2] if ta else a.shape[-1]

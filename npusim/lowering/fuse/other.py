@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
-from npusim.errors import UserError
 from npusim.graph.ir import Op
 from npusim.lowering.fuse import matmul
 from npusim.lowering.fuse.fuser import Fuser
-from npusim.lowering.ir.kernels import KERNEL_OF
-from npusim.lowering.ir.nodes import Concat, Conv, Depthwise, Scale, Unary, Window
+from npusim.lowering.ir.nodes import Conv, Depthwise, Scale, Unary, Window
 from npusim.lowering.ir.values import Value
 
 
@@ -103,47 +101,3 @@ def backprop(fuser: Fuser, op: Op) -> None:
     turned = replace(w, shape=(n, w.elements // (n * prod(kernel)), *kernel))
     made = Conv(op.name, op.type, (x, turned), out, m=out.elements // n, k=x.shape[1], n=n, window=window)
     fuser.emit(op, made)
-
-
-def recurrent(fuser: Fuser, op: Op) -> None:
-    """GRU, LSTM and RNN cells and sequences: the MatMul of all inputs, then for every step the MatMul of the state and
-    one kernel for the gates (named after the op)."""
-    cell = op.type.endswith("Cell")
-    weights = [
-        i for i in op.inputs if fuser.graph.tensors[i].constant and len(fuser.graph.tensors[i].shape) >= 2
-    ]
-    if len(weights) < 2:
-        raise UserError(
-            f"op '{op.name}' ({op.type}) has weights that are not constant, which npusim does not lower"
-        )
-    x, state = fuser.plain(fuser.values[op.inputs[0]], op), fuser.plain(fuser.values[op.inputs[1]], op)
-    w, r = (fuser.values[i] for i in weights[:2])
-    gates, width = w.shape[-2], w.shape[-1]
-    directions = 1 if cell else w.shape[0]
-    batch, steps = x.shape[0], 1 if cell else x.shape[1]
-    hidden = r.shape[-1]
-    made = Value(fuser.storage(), (batch * steps, directions * gates), x.bits, x.bits)
-    matrix = replace(w, shape=(directions * gates, width))
-    read = replace(x, shape=(batch * steps, width))
-    fuser.emit(
-        op, Conv(op.name, op.type, (read, matrix), made, bias=True, m=batch * steps, k=width, n=made.shape[1])
-    )
-    results: list[Value] = []
-    for _ in range(steps * directions):
-        past = Value(fuser.storage(), (batch, gates), x.bits, x.bits)
-        previous = replace(results[-1] if results else state, shape=(batch, hidden), partial=not results)
-        own = (previous, replace(r, shape=(gates, hidden)))
-        fuser.emit(op, Conv(op.name, op.type, own, past, bias=True, m=batch, k=hidden, n=gates))
-        result = Value(fuser.storage(), (batch, hidden), x.bits, x.bits)
-        now = replace(made, shape=(batch, gates), partial=steps * directions > 1)
-        kernel = KERNEL_OF[op.type].name
-        fuser.emit(op, Unary(op.name, op.type, (past, now), result, kernel=kernel))
-        results.append(result)
-    for output in op.outputs:
-        shape = fuser.graph.tensors[output].shape
-        if prod(shape) == results[-1].elements:
-            fuser.values[output] = replace(results[-1], shape=shape)
-        else:
-            whole = Value(fuser.storage(), shape, x.bits, x.bits)
-            fuser.emit(op, Concat(op.name, op.type, tuple(results), whole, axis=0))
-            fuser.values[output] = whole

@@ -150,7 +150,12 @@ ROWS: tuple[ShaveKernel, ...] = (
     _row("Ceiling", dense=True),
     _row("Convert", axes=CHW, fuses="always", aligned=True, dense=True, small_elements=2048),
     _row("Cosh"),
+    _row("BitwiseNot"),
     _row("Elu"),
+    _row("ErfInv"),
+    _row("IsFinite"),
+    _row("IsInf"),
+    _row("IsNaN"),
     _row("Log", agnostic=True, aligned=True),
     _row("LogicalNot"),
     _row("Round", agnostic=True, fuses="always"),
@@ -169,6 +174,8 @@ ROWS: tuple[ShaveKernel, ...] = (
     _row("ReduceL1", like=_ALONG_AXIS),
     _row("ReduceL2", like=_ALONG_AXIS),
     _row("ReduceProd", like=_ALONG_AXIS),
+    _row("ReduceLogicalAnd", like=_ALONG_AXIS),
+    _row("ReduceLogicalOr", like=_ALONG_AXIS),
     _row(name="reducesum", whole="axis"),
     _row(name="rms", whole="last", lines=True, dense=True),
     _row("SoftMax", "Softmax", like=_SOFTMAX, granules=True, slices="equal"),
@@ -199,26 +206,33 @@ ROWS: tuple[ShaveKernel, ...] = (
     _row("LogicalAnd", like=_TEST),
     _row("LogicalOr", like=_TEST),
     _row("LogicalXor", like=_TEST),
+    *(
+        _row(f"Bitwise{how}", like=_PAIR)
+        for how in ("And", "Or", "Xor", "LeftShift", "RightShift")
+    ),
     _row("FloorMod", like=_PAIR),
     _row("Mod", like=_PAIR),
-    # The gates of recurrent cells.
-    _row("GRUCell", like=_GATES),
-    _row("GRUSequence", like=_GATES, name="gru"),
+    # The gates of recurrent cells, of which the others are written out (``rewrite.recurrent``).
     _row("LSTMCell", like=_GATES),
     _row("LSTMSequence", like=_GATES, name="lstm"),
-    _row("RNNCell", like=_GATES),
-    _row("RNNSequence", like=_GATES, name="rnn"),
     # Those of which only the cost is known.
     _row(name="maxpool", like=_ALL),  # of which the places of the largest elements are read
     *(
         _row(op, like=_ALL)
         for op in (
             "AdaptiveAvgPool", "AdaptiveMaxPool", "BatchToSpace", "Bucketize", "CTCGreedyDecoder",
-            "CTCGreedyDecoderSeqLen", "DFT", "DeformableConvolution", "ExtractImagePatches", "GRN", "GatherElements",
-            "GatherND", "GridSample", "IDFT", "IRDFT", "LRN", "MatrixNms", "MulticlassNms", "NonMaxSuppression",
-            "NonZero", "OneHot", "PSROIPooling", "PriorBox", "PriorBoxClustered", "Proposal", "RDFT", "ROIAlign",
-            "ROIPooling", "Range", "RegionYolo", "ReorgYolo", "Reverse", "ReverseSequence", "Roll",
-            "ScatterElementsUpdate", "ScatterNDUpdate", "ScatterUpdate", "SpaceToBatch", "TopK",
+            "CTCGreedyDecoderSeqLen", "Col2Im", "DFT", "DeformableConvolution", "DeformablePSROIPooling",
+            "EmbeddingBagOffsets", "EmbeddingBagOffsetsSum", "EmbeddingBagPacked", "EmbeddingBagPackedSum",
+            "EmbeddingSegmentsSum", "ExperimentalDetectronDetectionOutput",
+            "ExperimentalDetectronGenerateProposalsSingleImage", "ExperimentalDetectronPriorGridGenerator",
+            "ExperimentalDetectronROIFeatureExtractor", "ExperimentalDetectronTopKROIs", "ExtractImagePatches", "Eye",
+            "GRN", "GatherElements", "GatherND", "GatherTree", "GenerateProposals", "GridSample", "I420toBGR",
+            "I420toRGB", "IDFT", "IRDFT", "ISTFT", "Inverse", "LRN", "MatrixNms", "MulticlassNms", "Multinomial",
+            "NMSRotated", "NV12toBGR", "NV12toRGB", "NonMaxSuppression", "NonZero", "OneHot", "PSROIPooling",
+            "PriorBox", "PriorBoxClustered", "Proposal", "RDFT", "ROIAlign", "ROIAlignRotated", "ROIPooling",
+            "RandomUniform", "Range", "RegionYolo", "ReorgYolo", "Reverse", "ReverseSequence", "Roll", "STFT",
+            "ScatterElementsUpdate", "ScatterNDUpdate", "ScatterUpdate", "SearchSorted", "SegmentMax", "SliceScatter",
+            "SpaceToBatch", "TopK", "Unique",
         )
     ),
 )  # fmt: skip

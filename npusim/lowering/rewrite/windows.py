@@ -15,6 +15,7 @@ from math import prod
 from npusim.graph.ir import Graph, Op, Tensor
 from npusim.lowering.ir.shapes import MAX_KERNEL, MAX_STRIDE
 from npusim.lowering.ir.values import ceil_div, even
+from npusim.lowering.rewrite.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +50,11 @@ def _too_large(graph: Graph, op: Op) -> bool:
     return _spatial(op) < 3 and (max(_extents(graph.tensors, op)) > MAX_KERNEL or longest > MAX_STRIDE)
 
 
-class _Windows:
+class _Windows(Writer):
     """Writes a Graph anew."""
 
     def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.tensors: list[Tensor] = list(graph.tensors)
-        self.ops: list[Op] = []
+        super().__init__(graph)
         self.readers: dict[int, list[Op]] = {}
         for op in graph.ops:
             for id in op.inputs:
@@ -74,7 +73,7 @@ class _Windows:
             if bias is not None:
                 biased.add(id(bias))
             self._convolution(op, bias)
-        return replace(self.graph, tensors=tuple(self.tensors), ops=tuple(self.ops))
+        return self.written()
 
     def _bias(self, op: Op) -> Op | None:
         """The sum with a constant that alone reads a convolution: a part of it to the compiler."""
@@ -83,27 +82,6 @@ class _Windows:
             return None
         others = [self.tensors[i] for i in readers[0].inputs if i != op.outputs[0]]
         return readers[0] if len(others) == 1 and others[0].constant else None
-
-    # -- ops of the new Graph -----------------------------------------------------------------------------------
-
-    def _tensor(self, like: Tensor, shape: Sequence[int]) -> int:
-        self.tensors.append(replace(like, id=len(self.tensors), shape=tuple(shape), value=None))
-        return len(self.tensors) - 1
-
-    def _emit(
-        self, name: str, type: str, inputs: tuple[int, ...], shape: Sequence[int], **attrs: object
-    ) -> int:
-        made = self._tensor(self.tensors[inputs[0]], shape)
-        self.ops.append(Op(name, type, inputs, (made,), attrs))
-        return made
-
-    def _part(self, name: str, data: int, axis: int, begin: int, end: int) -> int:
-        """Elements ``begin`` to ``end`` of a tensor along an axis."""
-        shape = list(self.tensors[data].shape)
-        if (begin, end) == (0, shape[axis]):
-            return data
-        shape[axis] = end - begin
-        return self._emit(name, "Slice", (data,), shape, axis=axis, begin=begin, end=end)
 
     # -- one convolution ----------------------------------------------------------------------------------------
 
@@ -128,15 +106,10 @@ class _Windows:
             last = number == len(pieces) - 1
             if total < 0 and bias is not None:
                 inputs = tuple(made if i == op.outputs[0] else i for i in bias.inputs)
-                made = self._emit(bias.name, bias.type, inputs, self.tensors[bias.outputs[0]].shape)
-            total = made if total < 0 else self._emit(op.name, "Add", (total, made), self.tensors[made].shape)
+                made = self.emit(bias.name, bias.type, inputs, self.tensors[bias.outputs[0]].shape)
+            total = made if total < 0 else self.emit(op.name, "Add", (total, made), self.tensors[made].shape)
             if last:
-                self._name(total, (bias or op).outputs[0])
-
-    def _name(self, made: int, wanted: int) -> None:
-        """Let the op that makes ``made``, the last one, make ``wanted`` instead."""
-        last = self.ops[-1]
-        self.ops[-1] = replace(last, outputs=tuple(wanted if i == made else i for i in last.outputs))
+                self.makes(total, (bias or op).outputs[0])
 
     def _pieces(self, op: Op) -> list[tuple[_Piece, ...]]:
         kernel = self.tensors[op.inputs[1]].shape[-_spatial(op) :]
@@ -160,7 +133,7 @@ class _Windows:
             low, high = max(0, begin), min(size, end)
             if low >= high:
                 return None
-            data = self._part(op.name, data, 2 + i, low, high)
+            data = self.part(op.name, data, 2 + i, low, high)
             before.append(low - begin)
             behind.append(end - high)
             strides.append(stride)
@@ -175,7 +148,7 @@ class _Windows:
         if 0 in short:
             return self._by_position(op, data, weights, pieces, before, behind)
         counts = [(n - 1) * (s // t) + 1 for n, s, t in zip(out[2:], strides, short, strict=True)]
-        made = self._emit(
+        made = self.emit(
             op.name, op.type, (data, weights), (*out[:2], *counts),
             **{**op.attrs, "strides": short, "pads_begin": before, "pads_end": behind, "dilations": dilations},
         )  # fmt: skip
@@ -184,12 +157,12 @@ class _Windows:
     def _weights(self, op: Op, taps: tuple[int, ...]) -> int:
         whole = self.tensors[op.inputs[1]]
         shape = (*whole.shape[: -len(taps)], *taps)
-        return op.inputs[1] if shape == whole.shape else self._tensor(whole, shape)
+        return op.inputs[1] if shape == whole.shape else self.tensor(whole, shape)
 
     def _padded(self, name: str, data: int, before: Sequence[int], behind: Sequence[int]) -> int:
         shape = self.tensors[data].shape
         grown = [size + a + b for size, a, b in zip(shape[2:], before, behind, strict=True)]
-        return self._emit(name, "Pad", (data,), (*shape[:2], *grown))
+        return self.emit(name, "Pad", (data,), (*shape[:2], *grown))
 
     def _thinned(self, name: str, made: int, steps: Sequence[int], out: Sequence[int]) -> int:
         """Every so many-th result along each axis, by poolings of one element."""
@@ -199,7 +172,7 @@ class _Windows:
             rest = [s // n for s, n in zip(rest, now, strict=True)]
             counts = [(n - 1) * r + 1 for n, r in zip(out[2:], rest, strict=True)]
             ones, none = [1] * len(now), [0] * len(now)
-            made = self._emit(
+            made = self.emit(
                 name, "MaxPool", (made,), (*out[:2], *counts),
                 strides=now, kernel=ones, pads_begin=none, pads_end=none,
             )  # fmt: skip
@@ -224,30 +197,30 @@ class _Windows:
             part = data
             for i, at in enumerate(place):
                 begin = at * int(op.attrs["strides"][i])
-                part = self._part(op.name, part, 2 + i, begin, begin + pieces[i].extent)
+                part = self.part(op.name, part, 2 + i, begin, begin + pieces[i].extent)
             none = [0] * len(place)
             attrs = {"pads_begin": none, "pads_end": none, "dilations": op.attrs["dilations"]}
             found.append(
-                self._emit(op.name, op.type, (part, weights), (*out[:2], *ones), strides=ones, **attrs)
+                self.emit(op.name, op.type, (part, weights), (*out[:2], *ones), strides=ones, **attrs)
             )
         line = (*out[:2], prod(out[2:]), *ones[1:])
-        joined = self._emit(op.name, "Concat", tuple(found), line, axis=2)
-        return self._emit(op.name, "Reshape", (joined,), out)
+        joined = self.emit(op.name, "Concat", tuple(found), line, axis=2)
+        return self.emit(op.name, "Reshape", (joined,), out)
 
     def _group_by_group(self, op: Op) -> None:
         """A convolution of groups of several channels as one convolution a group."""
         data, weights, out = (self.tensors[i] for i in (*op.inputs[:2], op.outputs[0]))
         groups = weights.shape[0]
         part = (data.shape[0], data.shape[1] // groups, *data.shape[2:])
-        parts = tuple(self._tensor(data, part) for _ in range(groups))
+        parts = tuple(self.tensor(data, part) for _ in range(groups))
         self.ops.append(Op(op.name, "Split", op.inputs[:1], parts))
         made = []
         for data_part in parts:
-            result = self._tensor(out, (out.shape[0], out.shape[1] // groups, *out.shape[2:]))
+            result = self.tensor(out, (out.shape[0], out.shape[1] // groups, *out.shape[2:]))
             one = replace(
                 op,
                 type="Convolution",
-                inputs=(data_part, self._tensor(weights, weights.shape[1:])),
+                inputs=(data_part, self.tensor(weights, weights.shape[1:])),
                 outputs=(result,),
             )
             self._convolution(one, None)
@@ -261,7 +234,7 @@ class _Windows:
         channels, _, _, *kernel = weights.shape
         if max(kernel) <= MAX_KERNEL:
             return op
-        dense = self._tensor(weights, (channels, channels, *kernel))
+        dense = self.tensor(weights, (channels, channels, *kernel))
         attrs = {**op.attrs, "zeros": 1 - 1 / channels}
         return replace(op, type="Convolution", inputs=(op.inputs[0], dense), attrs=attrs)
 
@@ -281,16 +254,16 @@ class _Windows:
         if stride == 1 or kernel <= MAX_KERNEL or taps > MAX_KERNEL:
             return False
         needed, before = (count - 1 + taps) * stride, int(op.attrs["pads_begin"][0])
-        source = self._part(op.name, op.inputs[0], 2, 0, min(data.shape[2], needed - before))
+        source = self.part(op.name, op.inputs[0], 2, 0, min(data.shape[2], needed - before))
         if before or self.tensors[source].shape[2] < needed:
             source = self._padded(
                 op.name, source, [before], [needed - before - self.tensors[source].shape[2]]
             )
-        rows = self._emit(op.name, "Reshape", (source,), (data.shape[0], needed // stride, stride))
-        turned = self._emit(
+        rows = self.emit(op.name, "Reshape", (source,), (data.shape[0], needed // stride, stride))
+        turned = self.emit(
             op.name, "Transpose", (rows, self._order()), (data.shape[0], stride, needed // stride)
         )
-        matrix = self._tensor(weights, (weights.shape[0], stride, taps))
+        matrix = self.tensor(weights, (weights.shape[0], stride, taps))
         attrs = {"strides": [1], "pads_begin": [0], "pads_end": [0], "dilations": [1]}
         self.ops.append(replace(op, inputs=(turned, matrix), attrs=attrs))
         if bias is not None:
