@@ -18,14 +18,20 @@ from npusim.lowering.ir.values import ADDED_CONSTANT, Value, ceil_div, even
 from npusim.lowering.plans.dpu.images import Image, depthwise_tasks
 from npusim.program.work import DmaWork, ShaveWork, Work
 
+#: Rows up to which a product that tiles and slices cut by output channels carries its kernel along where nothing reads
+#: that (128 are; 197 are not).
+LAST_ROWS = 128
 
-def joins(node: Unary, hw: Hardware, producer: Plan, sole: bool) -> bool:
+
+def joins(node: Unary, hw: Hardware, producer: Plan, sole: bool, feeds: bool) -> bool:
     """Whether an elementwise kernel runs slice by slice behind the plan that makes its operand.
 
     A convolution whose tiles or slices are rows carries its kernel along (chain_ffn256, chain_4matmul_swish); one that
-    both tiles and slices cut by output channels only if its rows are few (``software.joined_rows``), but not one.
+    both tiles and slices cut by output channels only if its rows are few (``software.joined_rows``), but not one: more
+    of them where nothing reads the result (``feeds``), with which the kernel could overlap instead.
     """
-    few = isinstance(producer.node, Product) and 1 < producer.node.m <= hw.software.joined_rows
+    most = hw.software.joined_rows if feeds else max(LAST_ROWS, hw.software.joined_rows)
+    few = isinstance(producer.node, Product) and 1 < producer.node.m <= most
     rows = bool(producer.in_dists) and producer.in_dists[0] is not None and not producer.in_dists[0].whole
     keys = [{x.key for x in part.loads if x.operand == 0} for part in producer.slices]
     rows = few or rows or any(a != b for a, b in pairwise(keys))

@@ -96,6 +96,7 @@ def _conv(node: Conv, near: Neighbours, fresh: Fresh) -> Steps:
         source.storage in near.sliced,
         wanted,
         near.follower(node, wanted),
+        any(near.read_by(reader.output) for reader in near.read_by(node.output)),
         reordered,
         behind,
     )
@@ -175,7 +176,7 @@ def _on_shave(node: Unary, near: Neighbours) -> Plan:
     producer = near.sliced.get(value.storage)
     alone = producer is near.latest and near.sole_reader(value) is not None
     spread = kernel not in hw.software.single_tile_kernels
-    if producer is not None and spread and joins(node, hw, producer, alone):
+    if producer is not None and spread and joins(node, hw, producer, alone, bool(near.read_by(node.output))):
         return plan_joined(node, hw, kernel, producer)
     return plan_shave(node, hw, kernel, near.hint(value) or near.channel_cut(value))
 

@@ -54,7 +54,8 @@ class Surroundings:
 
     ``hint`` is how its activation lies in CMX, ``sliced_producer`` that the op before is sliced, ``wanted`` how the
     readers want the result.
-    ``followed``: the elementwise kernel that is the only reader, which can be cut together with the convolution.
+    ``followed``: the elementwise kernel that is the only reader, which can be cut together with the convolution;
+    ``feeds``: something reads what that makes.
     ``reordered``: its activation has just been brought to channels last for it. ``behind``: the op that makes it.
     """
 
@@ -62,6 +63,7 @@ class Surroundings:
     sliced_producer: bool = False
     wanted: Wanted = Wanted.ANY
     followed: str = ""
+    feeds: bool = False
     reordered: bool = False
     behind: Behind = NOTHING
 
@@ -136,7 +138,8 @@ class Builder:
 
     def _overlaps(self, kernel: str) -> bool:
         """Whether both this convolution and the kernel behind it last long enough to be cut in two for overlap."""
-        if self.split == "repeated" or self.height < 2 * self.hw.tiles:
+        possible = self.split == "rows" or (self.split == "channels" and self.around.feeds)
+        if not possible or self.height < 2 * self.hw.tiles:
             return False
         share = ceil_div(self.out.elements, self.hw.tiles * self.hw.shave.per_tile)
         size = share * self.out.bits // 8
