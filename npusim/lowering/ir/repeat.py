@@ -7,17 +7,22 @@ of these correspond, one by one, therefore come out alike; they are lowered once
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
 
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.plan import Plan
+from npusim.lowering.ir.values import Value
 
 #: What differs between nodes, and plans, that are alike: names, and values by their storages.
 _NAMES = frozenset({"name", "fused", "inputs", "output"})
 _NAMED = frozenset({"node", "inputs", "output", "chain", "op"})
+_STORAGE = frozenset({"storage"})
 #: Fewest blocks that are worth looking at: the first are lowered one by one until two in a row come out alike.
 _FEWEST = 4
 #: Periods that are tried, those that could cover most of the network first.
@@ -59,20 +64,30 @@ def find_repeat(nodes: Sequence[Node], outputs: set[int]) -> Repeat | None:
 def decisions(plan: Plan) -> tuple[object, ...]:
     """All of a plan but names, values and the number of its chain."""
     node, constant = plan.node, [value.constant for value in plan.inputs]
-    of_node = [getattr(node, field.name) for field in fields(node) if field.name not in _NAMES]
-    of_plan = [getattr(plan, field.name) for field in fields(plan) if field.name not in _NAMED]
-    return type(node), of_node, of_plan, plan.chain >= 0, constant
+    kind: Any = type(node)
+    return kind, _but(kind, _NAMES)(node), _but(Plan, _NAMED)(plan), plan.chain >= 0, constant
 
 
-def _key(node: Node, outputs: set[int]) -> str:
+def looks(value: Value) -> tuple[object, ...]:
+    """All of a value but its storage."""
+    return _but(Value, _STORAGE)(value)
+
+
+def _key(node: Node, outputs: set[int]) -> tuple[object, ...]:
     """All of a node but names and storages."""
-    values = [replace(value, storage=0) for value in (*node.inputs, node.output)]
-    one = replace(node, name="", inputs=tuple(values[:-1]), output=values[-1], fused=())
-    return repr((one, node.output.storage in outputs))
+    kind: Any = type(node)
+    returned = node.output.storage in outputs
+    return kind, _but(kind, _NAMES)(node), *map(looks, node.inputs), looks(node.output), returned
 
 
-def _numbers(keys: list[str]) -> list[int]:
-    known: dict[str, int] = {}
+@cache
+def _but(kind: type[Any], left_out: frozenset[str]) -> Callable[[Any], tuple[object, ...]]:
+    """What gives all fields of a dataclass but some."""
+    return attrgetter(*(field.name for field in fields(kind) if field.name not in left_out))
+
+
+def _numbers(keys: list[tuple[object, ...]]) -> list[int]:
+    known: dict[tuple[object, ...], int] = {}
     return [known.setdefault(key, len(known)) for key in keys]
 
 

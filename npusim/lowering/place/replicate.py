@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.plan import Plan
-from npusim.lowering.ir.repeat import Repeat, decisions, find_repeat
+from npusim.lowering.ir.repeat import Repeat, decisions, find_repeat, looks
 from npusim.lowering.ir.values import Value
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.placer import MADE, Placer
@@ -65,7 +66,7 @@ def _alike(one: Sequence[_Placed], other: Sequence[_Placed]) -> bool:
 
 def _content(plan: Plan) -> tuple[object, ...]:
     """All of a plan but names, storages and the number of its chain."""
-    return decisions(plan), [replace(value, storage=0) for value in (*plan.inputs, plan.output)]
+    return decisions(plan), [*map(looks, plan.inputs)], looks(plan.output)
 
 
 def _copies(placer: Placer, placed: Sequence[_Placed], pairs: Sequence[tuple[Node, Node]]) -> Iterator[Plan]:
@@ -77,6 +78,7 @@ def _copies(placer: Placer, placed: Sequence[_Placed], pairs: Sequence[tuple[Nod
     }
     instead = {id(mine): theirs for mine, theirs in pairs}
 
+    @cache
     def moved(value: Value) -> Value:
         if value.storage not in storages:
             storages[value.storage] = placer.fresh(value).storage if value.storage >= MADE else value.storage
@@ -86,7 +88,7 @@ def _copies(placer: Placer, placed: Sequence[_Placed], pairs: Sequence[tuple[Nod
         own = instead[id(node)]
         copy = replace(
             plan,
-            node=replace(plan.node, name=own.name, fused=own.fused),
+            node=own if plan.node is node else replace(plan.node, name=own.name, fused=own.fused),
             inputs=[moved(value) for value in plan.inputs],
             output=moved(plan.output),
             chain=storages.get(plan.chain, plan.chain),

@@ -65,8 +65,9 @@ def _longest_row(plan: Plan) -> int:
 def refit(plan: Plan, hw: Hardware) -> Plan:
     """The plan, or one whose slices that exceed CMX are cut into as many parts as fit."""
     capacity = cmx_capacity(hw)
-    fits = all(_demand(s, hw.tiles, plan.in_place) <= capacity for s in plan.slices)
-    if fits or isinstance(plan.node, Product):
+    if isinstance(plan.node, Product):
+        return plan
+    if all(_demand(s, hw.tiles, plan.in_place) <= capacity for s in plan.slices):
         return plan
     most = min(_MOST_PARTS, max(1, plan.output.elements // _longest_row(plan)))
     slices: list[Slice] = []
