@@ -155,8 +155,11 @@ class Software(Section):
     """The convolution that gives one plane 16 channels runs in slices together with the poolings that reduce it."""
     broadcast_by_planes: bool = False
     """A broadcast along the innermost axis expands every plane by a transfer of its own; else all in one."""
-    dma_split_bytes: Count = 77_000
-    """A lone transfer above this size is cut in two, one an engine."""
+    dma_split_bytes: Count = 80_295
+    """A lone transfer between DDR and CMX that is charged for so many bytes is cut in two, one an engine: those that
+    take 6,000 cycles of the compiler's estimate (evidence/lowering.md#3.1)."""
+    dma_split_ddr_bytes: Count = 115_808
+    """The same of a transfer within DDR."""
     tiling: Tiling = Tiling()
     """How slices of a MatMul are estimated."""
     pipeline_share: Annotated[float, Field(ge=1e-6, le=1)] = 0.85

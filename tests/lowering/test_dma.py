@@ -10,7 +10,7 @@ import openvino as ov
 import pytest
 from openvino import opset13 as op
 
-from npusim.costs.price import price
+from npusim.costs.price import price, work_us
 from npusim.engine.event import simulate
 from npusim.graph import load_model
 from npusim.hardware import load_hardware
@@ -102,3 +102,16 @@ def test_one_engine_has_one_fifo_on_3720(tmp_path: Path) -> None:
         "meteorlake-vpunn.yaml",
     )
     assert [q.name for q in program.queues if q.engine == "dma"] == ["DMA 0", "DMA 1"]
+
+
+@pytest.mark.parametrize("file", ["lunarlake", "pantherlake"])
+@pytest.mark.parametrize(("src", "dst"), [("ddr", "cmx"), ("cmx", "ddr"), ("ddr", "ddr")])
+def test_a_lone_transfer_is_halved_from_6000_cycles_of_the_compilers_estimate(file: str, src, dst) -> None:
+    """The silicon's files, whose costs are not those that the compiler decides by, have its numbers of bytes."""
+    estimate, rules = load_hardware(f"{file}-vpunn.yaml"), load_hardware(f"{file}.yaml").software
+    least = rules.dma_split_ddr_bytes if src == dst else rules.dma_split_bytes
+
+    def cycles(size: int) -> float:
+        return work_us(DmaWork(src, dst, size, size), estimate) * estimate.clocks.dpu_mhz
+
+    assert cycles(least - 1) < 6000 <= cycles(least)

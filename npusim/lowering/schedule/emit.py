@@ -218,7 +218,9 @@ class Emitter:
         """Whether a lone transfer is cut over the engines."""
         if self.engines == 1 or work.kind not in ("copy", "convert"):
             return False
-        if work.src == work.dst == "cmx" or work.bytes <= self.hw.software.dma_split_bytes:
+        rules = self.hw.software
+        least = rules.dma_split_ddr_bytes if work.src == work.dst else rules.dma_split_bytes
+        if work.src == work.dst == "cmx" or work.counted_bytes < least:
             return False
         return max(starts) - min(starts) < self.costs[self.number(work)] / 2
 
