@@ -55,8 +55,9 @@ source; in short:
 What other assumptions give for CumBA, ReduBA and both:"""
 
 _FOLLOWS = """\
-Since then Intel's compiler has taken up both ideas: it contracts broadcast products, and has a pass that makes
-MatMuls with triangles of CumSums of up to 256 elements (`convert-cumsum-to-matmul`, off unless asked for)."""
+Since then Intel's compiler has taken up both ideas: it contracts broadcast products of which each factor lacks one
+axis, if there are as many of them as tiles, and has a pass that makes MatMuls with triangles of CumSums of up to 256
+elements (`convert-cumsum-to-matmul`, off unless asked for)."""
 
 _ACTIBA = """\
 ## ActiBA
@@ -100,8 +101,8 @@ was simulated on the whole model; it is faster than the best of them in {faster}
 _LAYER = f"""\
 ## One layer
 
-One layer over {PROMPT} tokens on `{MACHINES[0]}`, µs. Today's compiler contracts broadcast products by itself;
-ReduBA takes that from it, as it matches a ReduceSum only, and then the product is made. Mamba has no sums to
+One layer over {PROMPT} tokens on `{MACHINES[0]}`, µs. Today's compiler contracts most of its broadcast products by
+itself; ReduBA takes that from it, as it matches a ReduceSum only, and then the product is made. Mamba has no sums to
 rewrite there: its layers run token by token."""
 
 
