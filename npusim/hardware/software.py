@@ -135,6 +135,9 @@ class Software(Section):
     """A matrix that the DPU permutes has its rows as height, over the tiles; else as width (3720)."""
     debatch: bool = True
     """A small batch is run image by image, each as a call of one function (``lowering.rewrite.debatch``)."""
+    norms_by_planes: bool = True
+    """An image is normalised plane by plane, and written as planes for it, whatever its channels; else one whose
+    channels are enough for all tiles stays channels last, of which each tile has its own."""
     row_fold: Count = 4
     """Width that MatMul rows are folded to where it divides them."""
     dma_gather: bool = True

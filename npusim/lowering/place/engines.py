@@ -158,7 +158,7 @@ def _unary(node: Unary, near: Neighbours, fresh: Fresh) -> Steps:
     if node.runs("negative"):
         yield from plan_scale(node, hw, fresh)
     elif node.runs("relu", "leakyrelu") or (node.runs("clamp") and fused):
-        yield from plan_activation(node, hw, fresh)
+        yield from plan_activation(node, hw, fresh, near.hint(value))
     elif node.runs("clamp") and value.plain and prod(canonical4(value.shape)[:2]) > 1:
         yield from decompose.clamp_planes(node, near, fresh)
     else:

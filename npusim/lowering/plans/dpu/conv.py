@@ -177,10 +177,14 @@ class Builder:
     def _out_dist(self) -> Dist:
         if self.whole:
             return WHOLE
+        planes = self.window is not None and self.out.plain and self.width > 1
+        if self.split == "rows" and planes:
+            return Dist(self.n, tuple(rows * self.width for rows in even(self.height, self.hw.tiles)))
         if self.split == "rows":
             return row_dist(self.out, self.height, self.hw.tiles)
         cuts = even(self.n16, self.hw.tiles, CHANNELS)
-        return Dist(self.height * self.width, (*cuts[:-1], cuts[-1] - (self.n16 - self.n)))
+        cuts, pixels = (*cuts[:-1], cuts[-1] - (self.n16 - self.n)), self.height * self.width
+        return Dist(1, tuple(c * pixels for c in cuts)) if planes else Dist(pixels, cuts)
 
     def _slice(self, r: int, c: int) -> Slice:
         """Slice ``r`` of rows and ``c`` of channels."""

@@ -9,7 +9,7 @@ from npusim.lowering.ir.convolution import fold_rows, geometry
 from npusim.lowering.ir.nodes import Depthwise, Node, Pool, axis_of
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, transfer
 from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
-from npusim.lowering.ir.values import canonical4, round_up
+from npusim.lowering.ir.values import Dist, canonical4, round_up
 from npusim.lowering.plans.dpu.channels_last import channels_last, columns_to_channels
 from npusim.lowering.plans.dpu.channelwise import (
     Kind,
@@ -17,7 +17,7 @@ from npusim.lowering.plans.dpu.channelwise import (
     _over_channels,
     plan_channelwise,
 )
-from npusim.lowering.plans.dpu.images import Image, borrow_channels, refold
+from npusim.lowering.plans.dpu.images import Image, borrow_channels, refold, row_split
 from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
 
 
@@ -88,11 +88,13 @@ def plan_scale(node: Node, hw: Hardware, fresh: Fresh, any_order: bool = False) 
     return plan_planes(node, hw, "dwconv", fresh)
 
 
-def plan_activation(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
+def plan_activation(node: Node, hw: Hardware, fresh: Fresh, hint: Dist | None = None) -> list[Plan]:
     """An activation that the PPE applies, alone: behind an identity average pooling (evidence/lowering.md#1.2.21;
-    relu_*, clamp_*)."""
+    relu_*, clamp_*). Planes that lie over the tiles (``hint``) are taken as they are, their columns as channels."""
     value, out = node.inputs[0], node.output
     n, c, h, w = canonical4(out.physical)
+    if value.plain and w % CHANNELS == 0 and hint is not None and hint == row_split(value, n * c, hw.tiles):
+        return [plan_channelwise(node, hw, value, out, refold(out.physical), "avgpool")]
     if not value.plain:
         return [plan_channelwise(node, hw, value, out, Image(n * c, h, w), "avgpool")]
     if n * c == 1 or n * c > MAX_DIMENSION:

@@ -43,8 +43,11 @@ def plan_add(node: Node, hw: Hardware, hint: Dist | None = None, operands: int =
             yield DpuWork("eltwise", height, columns, image.channels, in_bits=inputs[0].bits, out_bits=out.bits,
                           mpe_mode="8x16", fp8=inputs[0].fp8, planes=planes)  # fmt: skip
 
+    made = dist
+    if planes and not dist.whole:
+        made = Dist(image.channels, tuple(ceil_div(cut, image.channels) for cut in dist.cuts))
     strategy = "eltwise " + ("repeated" if dist.whole else "split") + f" on {tiles} tiles"
-    return assemble(node, hw, inputs, [dist] * len(inputs), out, dist, slices, works, strategy, in_place=True)
+    return assemble(node, hw, inputs, [dist] * len(inputs), out, made, slices, works, strategy, in_place=True)
 
 
 def plan_quantize(node: Node, hw: Hardware, hint: Dist | None) -> Plan:
