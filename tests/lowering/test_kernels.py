@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import openvino as ov
 import pytest
@@ -9,7 +11,7 @@ from openvino import opset15 as op
 
 import npusim
 from npusim.errors import UserError
-from npusim.graph import from_openvino
+from npusim.graph import Graph, from_openvino
 from npusim.hardware import load_hardware
 from npusim.lowering.ir.kernels import KERNEL_OF, KERNELS, ROWS, Reads, ShaveKernel
 from npusim.program.work import ShaveWork
@@ -18,25 +20,26 @@ from npusim.program.work import ShaveWork
 COST = "{startup_cycles: 100, per_cycle: 8}"
 
 
-def models() -> dict[str, tuple[ov.Model, ShaveKernel]]:
-    x, y = (op.parameter([1, 64, 32, 32], np.float16, name=name) for name in "xy")
-    a, b = (op.parameter(shape, np.int32) for shape in ([1, 64, 32, 32], [1, 1, 32, 1]))
-    return {
-        "one": (
-            ov.Model([op.result(op.is_nan(op.add(x, y)))], [x, y], "one"),
-            ShaveKernel(name="isnan", ops=("IsNaN",)),
-        ),
-        "broadcast": (
-            ov.Model([op.result(op.bitwise_xor(a, b))], [a, b], "broadcast"),
-            ShaveKernel(name="bitwisexor", ops=("BitwiseXor",), reads=Reads.BROADCAST, dense=True),
-        ),
+def graphs() -> dict[str, tuple[Graph, ShaveKernel]]:
+    """Graphs of one op of a type that no row has, and its row."""
+    x, y = (op.parameter([1, 64, 32, 32], np.float16) for _ in "xy")
+    small = op.parameter([1, 1, 32, 1], np.float16)
+    rows = {
+        "one": ShaveKernel(name="logit", ops=("Logit",)),
+        "broadcast": ShaveKernel(name="atan2", ops=("Atan2",), reads=Reads.BROADCAST, dense=True),
     }
+    made = {"one": (op.log(x), [x]), "broadcast": (op.mod(y, small), [y, small])}
+    return {name: (_renamed(*made[name], rows[name].ops[0]), rows[name]) for name in rows}
+
+
+def _renamed(result: ov.Node, inputs: list[ov.Node], type: str) -> Graph:
+    graph = from_openvino(ov.Model([op.result(result)], inputs, type))
+    return replace(graph, ops=tuple(replace(one, type=type) for one in graph.ops))
 
 
 @pytest.mark.parametrize("name", ["one", "broadcast"])
 def test_an_elementwise_op_is_added_in_one_place(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, row = models()[name]
-    graph = from_openvino(model)
+    graph, row = graphs()[name]
     hw = load_hardware("lunarlake.yaml", [f"shave.kernels.{row.name}={COST}"])
     with pytest.raises(UserError, match=row.ops[0]):
         npusim.lower(graph, hw)

@@ -180,6 +180,7 @@ ROWS: tuple[ShaveKernel, ...] = (
     _row(name="rms", whole="last", lines=True, dense=True),
     _row("SoftMax", "Softmax", like=_SOFTMAX, granules=True, slices="equal"),
     # Arithmetic, comparison and logic of operands that broadcast.
+    _row("RoPE", like=_PAIR, whole="last"),
     _row("Add", like=_SUM, on_dpu=True),
     _row("Subtract", like=_SUM),
     _row("Multiply", like=_PRODUCT, constant="scale", slices_first=True),

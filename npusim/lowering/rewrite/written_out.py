@@ -14,6 +14,7 @@ from dataclasses import replace
 from npusim.graph.ir import Graph, Op
 from npusim.lowering.rewrite.activations import clamp, gated, gelu_erf, gelu_tanh, hard_swish, softplus
 from npusim.lowering.rewrite.finder import Finder, Found
+from npusim.lowering.rewrite.rotary import rotary
 
 
 def join_written_out(graph: Graph) -> Graph:
@@ -118,6 +119,7 @@ _FORMS: Mapping[str, tuple[Callable[[Finder, Op], Found | None], ...]] = {
     "Divide": (_softmax, _layer_norm, _l2_norm, hard_swish),
     "Multiply": (gelu_erf, gelu_tanh, gated, hard_swish),
     "Log": (softplus,),
+    "Add": (rotary,),
     "Maximum": (clamp,),
     "Minimum": (clamp,),
 }
