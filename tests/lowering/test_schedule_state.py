@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
+import openvino as ov
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openvino import opset15 as op
 
+from npusim.graph import from_openvino
+from npusim.hardware import load_hardware
+from npusim.lowering import lower
 from npusim.lowering.schedule import forms
 from npusim.lowering.schedule.emit import Emitter
 from npusim.lowering.schedule.forms import Each, Frame, Groups, Mark, Move, Row, Settled, Table, forms_of
 from npusim.lowering.schedule.memory import Booking, Pool
 from npusim.lowering.schedule.state import State
 from npusim.lowering.schedule.steps import Residency
+from npusim.program.work import Work
 
 
 @pytest.mark.parametrize("kind", [State, Emitter, Pool, Residency])
@@ -92,3 +99,24 @@ def test_groups_correspond_by_what_makes_them(kind: str, number: int, blocks: in
 def test_fixed_groups_stay(group: int, blocks: int) -> None:
     here = frame(2, frozenset({group}))
     assert forms.GROUP.moved(group, Move(here, BY.times(blocks))) == group
+
+
+def test_loads_do_not_wait_again_for_each_of_many_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked of the queues grows with the slices, not with their square: a MatMul of 576 matrices reads
+    what one before it has made in as many slices, on tiles of 64 KiB."""
+    asked: list[int] = []
+    put = Emitter.put
+
+    def counted(
+        self: Emitter, queue: int, number: int, work: Work, waits: tuple[int, ...], *rest: Any
+    ) -> None:
+        asked.append(len(waits))
+        put(self, queue, number, work, waits, *rest)
+
+    monkeypatch.setattr(Emitter, "put", counted)
+    start = op.parameter([12, 48, 7, 1], np.float16)
+    wide = op.matmul(op.tanh(start), np.ones((24, 1), np.float16), False, True)
+    model = ov.Model([op.result(op.matmul(wide, np.ones((24, 24), np.float16), False, True))], [start], "m")
+    program = lower(from_openvino(model), load_hardware("lunarlake.yaml", ["tiles=2", "cmx.kib_per_tile=64"]))
+    assert len(program.tasks) > 10_000
+    assert sum(asked) < 8 * len(asked)
