@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from npusim.graph.ir import Graph
 from npusim.hardware.schema import Hardware
-from npusim.lowering import laws
+from npusim.lowering import conservation, laws
 from npusim.lowering.fuse.fuse import fuse
 from npusim.lowering.ir.nodes import Copy
 from npusim.lowering.layout.in_place import write_in_place
@@ -159,13 +159,25 @@ PASSES: tuple[Pass, ...] = (
     Pass("raise slices", _slices, requires=_GRAPH),
     Pass("split projections", _projections, requires=_GRAPH),
     Pass("split sums", _sums, requires=_GRAPH, ensures=(laws.SUMS_SHORT,)),
-    Pass("fuse", _fuse, requires=(*_GRAPH, laws.TYPES_SETTLED, laws.SUMS_SHORT), ensures=_NODES),
+    Pass(
+        "fuse",
+        _fuse,
+        requires=(*_GRAPH, laws.TYPES_SETTLED, laws.SUMS_SHORT),
+        ensures=(*_NODES, conservation.PRODUCTS_KEPT),
+    ),
     Pass("hoist kernels", _hoist, requires=_NODES),
     Pass("write in place", _in_place, requires=_NODES),
     Pass("write as read", _orders, requires=_NODES),
     Pass("place", _place, requires=_NODES, ensures=(laws.NODES_PLANNED,)),
-    Pass("refit", _refit, requires=(laws.NODES_PLANNED,), ensures=(laws.SLICES_FIT,)),
-    Pass("schedule", _schedule, requires=(laws.NODES_PLANNED, laws.SLICES_FIT), ensures=(laws.EXECUTABLE,)),
+    Pass(
+        "refit", _refit, requires=(laws.NODES_PLANNED,), ensures=(laws.SLICES_FIT, conservation.WORK_PLANNED)
+    ),
+    Pass(
+        "schedule",
+        _schedule,
+        requires=(laws.NODES_PLANNED, laws.SLICES_FIT),
+        ensures=(laws.EXECUTABLE, conservation.RESULTS_MOVED),
+    ),
 )
 
 
