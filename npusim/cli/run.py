@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -76,7 +76,7 @@ def run_command(
     folder = out or (None if no_report else default_folder(source.name, hw))
     with progress() as step:
         step("reading the hardware")
-        from npusim.hardware import load_hardware
+        from npusim.hardware import doubts, load_hardware
         from npusim.hints import compiled_for, seen
 
         machine = load_hardware(hw, overrides or ())
@@ -89,6 +89,7 @@ def run_command(
         from npusim.report.subject import Subject
 
         graph = graph_for(source, xamba or "", hardware)
+        graph = replace(graph, notes=(*graph.notes, *doubts(hw, overrides or ())))
         step("lowering")
         program, entries = (
             api.lower_explained(graph, hardware) if explain else (api.lower(graph, hardware), ())

@@ -184,6 +184,16 @@ def load_model_bytes(xml: bytes, weights: bytes | None, name: str) -> Graph:
     return graph_of(model, name, name, notes)
 
 
+def _static(shape: Any) -> str:
+    """A static shape that fits a dynamic one, as an example."""
+    dims = (
+        [(1 if i == 0 else 256) if d.is_dynamic else d.get_length() for i, d in enumerate(shape)]
+        if shape.rank.is_static
+        else [1, 256]
+    )
+    return str(dims).replace(" ", "")
+
+
 def graph_of(model: Any, name: str, label: str, notes: tuple[str, ...] = ()) -> Graph:
     """The Graph of an openvino.Model with static shapes; ``label`` names it in errors, ``notes`` join the Graph's own.
 
@@ -195,7 +205,7 @@ def graph_of(model: Any, name: str, label: str, notes: tuple[str, ...] = ()) -> 
         tensor = next(iter(sorted(port.get_names())), port.get_node().get_friendly_name())
         raise UserError(
             f"{label}: input '{tensor}' has the dynamic shape {port.get_partial_shape()}: "
-            f"give it a static one with --shape {tensor}=[1,256]"
+            f"give it a static one with --shape {tensor}={_static(port.get_partial_shape())}"
         )
     graph = from_openvino(model, name=name)
     return replace(graph, notes=notes + graph.notes)

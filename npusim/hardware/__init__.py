@@ -1,6 +1,6 @@
 """Hardware files: their schema, and how they are found, read, checked and printed."""
 
-from npusim.hardware.check import check
+from npusim.hardware.check import check, doubts
 from npusim.hardware.dump import dump, json_schema
 from npusim.hardware.errors import HardwareError
 from npusim.hardware.files import shipped
@@ -12,6 +12,7 @@ __all__ = [
     "Hardware",
     "HardwareError",
     "check",
+    "doubts",
     "dump",
     "file_of",
     "files_of",

@@ -23,6 +23,15 @@ def check(path_or_name: str | Path, overrides: Sequence[str] = ()) -> list[str]:
     return [f"{_place(tree, path)}: {path}: {words}" for path, words in _warnings(validate(tree))]
 
 
+def doubts(path_or_name: str | Path, overrides: Sequence[str]) -> tuple[str, ...]:
+    """The warnings that ``overrides`` bring, and the file has not by itself."""
+    if not overrides:
+        return ()
+    before = dict(_warnings(validate(resolve(path_or_name))))
+    after = _warnings(validate(resolve(path_or_name, overrides)))
+    return tuple(f"--set: {path}: {words}" for path, words in after if before.get(path) != words)
+
+
 def _place(tree: Node, path: str) -> str:
     node = tree
     for key in path.split("."):
@@ -47,7 +56,8 @@ def _clocks(hw: Hardware) -> Iterator[tuple[str, str]]:
     if not low <= dpu <= high:
         yield (
             "clocks.dpu_mhz",
-            f"{dpu:g} MHz is outside {low:g} to {high:g}, where platform {hw.platform} runs",
+            f"{dpu:g} MHz is outside {low:g} to {high:g}, where platform {hw.platform} runs"
+            + (f" ({dpu:g} GHz would be {dpu * 1000:g})" if low <= dpu * 1000 <= high else ""),
         )
     one_clock = vpu == dpu and not hw.ddr.contention  # as Intel's estimator counts all its cycles
     if abs(vpu / dpu - ratio) > _RATIO_TOLERANCE and not one_clock:
