@@ -101,3 +101,29 @@ def test_what_is_no_attention_stays_as_it_is() -> None:
     soft = op.softmax(op.matmul(a, b, False, True), 1)  # over the heads, not the keys
     graph = from_openvino(ov.Model([op.result(op.matmul(soft, b, False, False))], [a, b], "other"))
     assert share_heads(graph) is graph
+
+
+@pytest.mark.parametrize("file", ["lunarlake-vpunn.yaml", "meteorlake-vpunn.yaml", "pantherlake-vpunn.yaml"])
+def test_a_cache_and_a_new_token_are_loaded_side_by_side(file: str) -> None:
+    """Keys of a cache joined with the new one are read once where they are needed, and never written."""
+    q = op.parameter([1, 8, 1, DEPTH], np.float16, name="q")
+    past, new = (op.parameter([1, 8, n, DEPTH], np.float16, name=f"k{n}") for n in (511, 1))
+    scores = op.matmul(q, op.concat([past, new], 2), False, True)
+    graph = from_openvino(ov.Model([op.result(scores)], [q, past, new], "cache"))
+    moves = [work for work in _works(graph, load_hardware(file)) if isinstance(work, DmaWork)]
+    assert not [work for work in moves if work.src == work.dst == "ddr" and work.bytes]
+    read = sum(work.bytes for work in moves if work.src == "ddr")
+    written = sum(work.bytes for work in moves if work.dst == "ddr")
+    keys = 8 * 512 * DEPTH * 2
+    assert keys <= read <= 1.25 * keys  # and Q, weight tables, task descriptors
+    assert written < keys / 4
+
+
+def test_a_cache_that_the_model_returns_is_written(hw: Hardware) -> None:
+    q = op.parameter([1, 8, 1, DEPTH], np.float16, name="q")
+    past, new = (op.parameter([1, 8, n, DEPTH], np.float16, name=f"k{n}") for n in (511, 1))
+    keys = op.concat([past, new], 2)
+    scores = op.matmul(q, keys, False, True)
+    graph = from_openvino(ov.Model([op.result(scores), op.result(keys)], [q, past, new], "cache"))
+    moves = [work for work in _works(graph, hw) if isinstance(work, DmaWork)]
+    assert sum(work.bytes for work in moves if work.dst == "ddr") >= 8 * 512 * DEPTH * 2

@@ -38,6 +38,7 @@ from npusim.lowering.place import decompose
 from npusim.lowering.place.chain import joins, plan_joined
 from npusim.lowering.place.factors import channel_factor, divides_by_smaller, has_row_factor, is_row_product
 from npusim.lowering.place.neighbours import Neighbours
+from npusim.lowering.place.pieces import stays_apart
 from npusim.lowering.place.scales import scale, scale_by_activation, scale_rows
 from npusim.lowering.place.settle import apart
 from npusim.lowering.place.spread import plan_spread, spread_factor
@@ -233,6 +234,8 @@ def _product(node: Eltwise, near: Neighbours, fresh: Fresh) -> Steps:
 
 def _concat(node: Concat, near: Neighbours, fresh: Fresh) -> Steps:
     written = [v.storage for v in node.inputs if near.homes.get(v.storage) == node.output.storage]
+    if stays_apart(node, near):
+        written = [v.storage for v in node.inputs]
     dist = joined([near.hint(value) for value in node.inputs], node)
     yield replace(plan_copy(node, near.hw, written), out_dist=dist)
 

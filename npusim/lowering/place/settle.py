@@ -8,11 +8,12 @@ from dataclasses import replace
 from npusim.lowering.ir.nodes import Conv, Depthwise, Pool
 from npusim.lowering.ir.plan import Plan, portion
 from npusim.lowering.place.neighbours import Neighbours
+from npusim.lowering.place.pieces import in_pieces
 
 
 def settled(plan: Plan, near: Neighbours) -> Plan:
     """A plan as its neighbours need it."""
-    return _trim(overlapped(plan, near), near)
+    return in_pieces(_trim(overlapped(plan, near), near), near)
 
 
 def overlapped(plan: Plan, near: Neighbours) -> Plan:
