@@ -18,7 +18,7 @@ def stays(found: Residency, source: int, reader: int, operand: int) -> bool:
         return True
     if _converted_by_slice(made, plan) and not value.partial:
         return _slices_stay(found, source, reader)
-    if not _lies_as_read(made, plan, operand):
+    if why_apart(made, plan, operand):
         return False
     size = found.output_bytes(made, source, made.slices[0])
     if made.in_place or made.gathered:
@@ -47,18 +47,25 @@ def stays(found: Residency, source: int, reader: int, operand: int) -> bool:
     return True
 
 
-def _lies_as_read(made: Plan, plan: Plan, operand: int) -> bool:
-    """Whether a plan can read what another has made as it lies in CMX."""
+def why_apart(made: Plan, plan: Plan, operand: int) -> str:
+    """Why a plan can't read what another has made as it lies in CMX; empty where it can."""
     value = plan.inputs[operand]
-    if value.partial or not made.resident_output or plan.in_dists[operand] != made.out_dist:
-        return False
+    if value.partial:
+        return "only a part of it is read"
+    if not made.resident_output:
+        return "it is never whole in CMX"
+    if plan.in_dists[operand] != made.out_dist:
+        return "the tiles share it otherwise than they make it"
     if made.refolded and not plan.node.runs("convert"):
-        return False
-    if made.function != plan.function or (_permutes(plan) and on_shave(made)):
-        return False
+        return "it was made in other dimensions"
+    if made.function != plan.function:
+        return "it belongs to another function of the model"
+    if _permutes(plan) and on_shave(made):
+        return "a permuting pool reads what a SHAVE kernel made from DDR"
     loads = [x for part in plan.slices for x in part.loads if x.operand == operand]
-    whole = len(plan.slices) == 1 or (bool(plan.slices) and all(x.key for x in loads))
-    return whole and made.output.elements == value.elements
+    if not plan.slices or (len(plan.slices) > 1 and not all(x.key for x in loads)):
+        return "it is read in slices"
+    return "" if made.output.elements == value.elements else "it is read in another size"
 
 
 def _permutes(plan: Plan) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 
 from npusim.lowering.ir.plan import Plan
-from npusim.lowering.schedule.edges import stays
+from npusim.lowering.schedule.edges import stays, why_apart
 from npusim.lowering.schedule.joined import join
 from npusim.lowering.schedule.parts import is_copied, keep_copies
 from npusim.lowering.schedule.sharing import Sharing
 from npusim.lowering.schedule.steps import Residency
+from npusim.program.journal import note, recording
 
 
 def decide(plans: list[Plan], outputs: set[int], tiles: int, capacity: int) -> Residency:
@@ -41,6 +42,8 @@ def decide(plans: list[Plan], outputs: set[int], tiles: int, capacity: int) -> R
             elif not stays(found, source, index, operand):
                 through_ddr.add(source)
                 sharing.share(index, operand)
+            if recording():
+                _enter(found, source, index, operand)
         maker[plan.output.storage] = index
     for source, (reader, operand) in copied.items():
         if readers[source] == 1 and plans[source].output.storage not in outputs:
@@ -51,6 +54,18 @@ def decide(plans: list[Plan], outputs: set[int], tiles: int, capacity: int) -> R
         if plan.output.storage in outputs or index in through_ddr or not readers[index]:
             found.stored[index] = None
     return found
+
+
+def _enter(found: Residency, source: int, reader: int, operand: int) -> None:
+    """Enter in the journal where a plan finds one of its operands."""
+    made, plan = found.plans[source], found.plans[reader]
+    if (reader, operand) in found.resident:
+        what = "found in CMX"
+    else:
+        what = (
+            f"read from DDR: {why_apart(made, plan, operand) or 'there is no room for it in CMX meanwhile'}"
+        )
+    note("residency", plan.node.name, f"operand {operand}, made by {made.node.name}: {what}")
 
 
 def _run_in_step(found: Residency) -> None:
