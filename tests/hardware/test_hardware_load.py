@@ -35,9 +35,9 @@ def test_shipped_platforms(folder: Path) -> None:
 
 def test_loading_is_fast(folder: Path) -> None:
     def once() -> float:
-        start = time.perf_counter()
+        start = time.process_time()
         load_hardware("lunarlake-vpunn")
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     assert min(once() for _ in range(5)) < 0.06
 
