@@ -12,27 +12,20 @@ from npusim.lowering.fuse.fuser import Fuser, is_outer, padded
 from npusim.lowering.fuse.matmul import outer_product
 from npusim.lowering.fuse.outer import CHANNELS_LAST, channels_last_product, heads_last_order, settle_layout
 from npusim.lowering.fuse.products import folded, summed_order
-from npusim.lowering.ir.kernels import KERNEL_OF, KERNELS, Reads
+from npusim.lowering.ir.kernels import KERNEL_OF, Reads
 from npusim.lowering.ir.nodes import (
     Bmm,
     Broadcast,
     Conv,
-    Convert,
     Depthwise,
     Eltwise,
-    Kernel,
     Node,
-    Pool,
     Scale,
     Unary,
 )
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value
 from npusim.lowering.rewrite.patterns import Match
-
-#: Channels that an image of fewer gets where it is quantised and brought to channels last (resnet50_int8: 3 to 4).
-QUANTISED_CHANNELS = 4
-
 
 # -- one activation ---------------------------------------------------------------------------------------------------
 
@@ -118,56 +111,6 @@ def group(fuser: Fuser, match: Match) -> Node:
     values = tuple(fuser.values[i] for i in match.inputs)
     op, out = match.root, replace(fuser.fresh(match.root), order=values[0].order)
     return fuser.emit(op, Unary(op.name, op.type, values, out, kernel=match.kind))
-
-
-def convert(fuser: Fuser, op: Op) -> None:
-    """A change of type: free between floating types inside the model (it is part of a load or store), a copy where
-    an input becomes an output, a SHAVE kernel between others (evidence/lowering.md#1.2.32, #1.4)."""
-    value = fuser.values[op.inputs[0]]
-    out = replace(fuser.fresh(op), order=value.order)
-    if value.bits != out.bits:
-        fuser.emit(op, Unary(op.name, op.type, (value,), out, kernel="convert"))
-    elif (
-        value.stored_bits != value.bits
-        and fuser.index.readers[op.outputs[0]]
-        and op.outputs[0] in fuser.graph.outputs
-    ):
-        fuser.emit(op, Convert(op.name, op.type, (value,), out))
-    else:
-        fuser.values[op.outputs[0]] = value
-
-
-def convert_both(fuser: Fuser, op: Op) -> None:
-    """Two values brought to one type."""
-    for source, made in zip(op.inputs, op.outputs, strict=True):
-        convert(fuser, replace(op, inputs=(source,), outputs=(made,)))
-
-
-def fake_quantize(fuser: Fuser, op: Op) -> None:
-    """FakeQuantize, or FakeConvert to an 8-bit float: the DPU op before writes 8 bits, or a DPU pass of its own does
-    (SHAVE kernels work on floats: C26 fuse_quantized_ops.cpp), which also brings an image to channels last."""
-    fp8 = op.type == "FakeConvert"
-    source = op.inputs[0]
-    value = fuser.values[source]
-    node = fuser.producer(source)
-    if node is not None and _writes_8_bits(node):
-        output = replace(value, bits=8, stored_bits=8, fp8=fp8)
-        fuser.values[op.outputs[0]] = fuser.amend(node, fused=(*node.fused, op.name), output=output).output
-        return
-    out = replace(fuser.fresh(op), bits=8, stored_bits=8, order=value.order, fp8=fp8)
-    batch, *rest = value.shape or (1,)
-    readers = fuser.readers.get(op.outputs[0], [])
-    image = len(rest) == 3 and batch == 1 and value.plain and rest[0] <= QUANTISED_CHANNELS
-    if image and readers and all(r.type == "Convolution" for r in readers):
-        out = replace(out, shape=(batch, QUANTISED_CHANNELS, *rest[1:]), order=CHANNELS_LAST)
-    fuser.emit(op, Convert(op.name, op.type, (value,), out, quantize=True))
-
-
-def _writes_8_bits(node: Node) -> bool:
-    """Whether a node runs on the DPU, whose results leave it in any type."""
-    if isinstance(node, Kernel):
-        return KERNELS[node.kernel].on_dpu
-    return isinstance(node, Conv | Depthwise | Scale | Bmm | Pool)
 
 
 # -- several activations ----------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from dataclasses import replace
 from npusim.errors import UserError
 from npusim.graph.ir import BITS, Graph, Op
 from npusim.hardware.schema import Software
-from npusim.lowering.fuse import einsum, eltwise, kernels, matmul, other, recurrent, reduce, views
+from npusim.lowering.fuse import einsum, eltwise, kernels, matmul, other, recurrent, reduce, types, views
 from npusim.lowering.fuse.fuser import Fuser
 from npusim.lowering.fuse.refused import REFUSED
 from npusim.lowering.ir.kernels import KERNEL_OF, Reads
@@ -25,12 +25,12 @@ from npusim.program.journal import note, recording
 _HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
     **dict.fromkeys((*RESHAPES, "Identity", "ReadValue", "Assign"), views.view),
     **dict.fromkeys(reduce.REDUCE_OPS, reduce.reduce),
-    "Convert": eltwise.convert,
-    "ConvertLike": eltwise.convert,
-    "ConvertPromoteTypes": eltwise.convert_both,
+    "Convert": types.convert,
+    "ConvertLike": types.convert,
+    "ConvertPromoteTypes": types.convert_both,
     "Select": eltwise.select,
-    "FakeConvert": eltwise.fake_quantize,
-    "FakeQuantize": eltwise.fake_quantize,
+    "FakeConvert": types.fake_quantize,
+    "FakeQuantize": types.fake_quantize,
     "Transpose": views.transpose,
     "Slice": views.slice,
     "StridedSlice": views.strided_slice,
