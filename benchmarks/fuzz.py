@@ -69,6 +69,7 @@ def chunks(inputs: int, first_seed: int, kinds: Sequence[str]) -> list[Chunk]:
 def run_chunk(chunk: Chunk, log: Path) -> list[str]:
     """Try the inputs of a chunk in this process, each noted in ``log`` before; lines of what was found."""
     found: dict[str, str] = {}
+    documents.warm()
 
     @seed(chunk.seed)
     @settings(

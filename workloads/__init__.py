@@ -32,6 +32,7 @@ __all__ = [
     "UnknownWorkload",
     "build",
     "describe",
+    "layer_count",
     "names",
     "parameters",
 ]
@@ -52,6 +53,11 @@ class UnknownWorkload(ValueError):
 def names() -> list[str]:
     """Names that `build` takes: Mamba-2, Mamba, smallest first, then the measured networks and operators."""
     return [*PUBLISHED, *nets.names()]
+
+
+def layer_count(name: str) -> int | None:
+    """Equal layers of a workload; None of a network that has none. Raises UnknownWorkload."""
+    return None if name in nets.names() else _config(name).layers
 
 
 def describe(name: str) -> str:

@@ -73,6 +73,14 @@ def _files() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
+def warm() -> None:
+    """Have what the first command of a process waits for: libraries, and the machine code of the fast engine."""
+    import npusim
+
+    hw = npusim.load_hardware("lunarlake")
+    npusim.simulate(npusim.lower(npusim.load_model(_saved()[0]), hw), hw, engine="fast")
+
+
 @cache
 def _saved() -> tuple[Path, bytes, bytes]:
     """A small IR: its path, its .xml and its .bin."""

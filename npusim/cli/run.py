@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from npusim.cli.estimate import warn_of_size
 from npusim.cli.options import (
     GuessOption,
     HwOption,
@@ -88,6 +89,7 @@ def run_command(
         from npusim.report import write_report
         from npusim.report.subject import Subject
 
+        warn_of_size(source, hardware)
         graph = graph_for(source, xamba or "", hardware)
         graph = replace(graph, notes=(*graph.notes, *doubts(hw, overrides or ())))
         step("lowering")
