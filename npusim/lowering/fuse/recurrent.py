@@ -1,4 +1,4 @@
-"""Fusion of LSTM cells and sequences: the product of all inputs, and one kernel for the gates and states."""
+"""Fusion of LSTM cells and sequences: products of inputs and states with their weights, and a kernel for the gates."""
 
 from __future__ import annotations
 
@@ -14,31 +14,39 @@ from npusim.lowering.ir.values import Value
 
 
 def lstm(fuser: Fuser, op: Op) -> None:
-    """The gates of all steps from the inputs by one MatMul; what the states add to them is the kernel's in a sequence,
-    and another MatMul in a cell. Weights may be inputs of the model."""
+    """The gates of all steps from the inputs by one MatMul; what the states add to them is the kernel's in a sequence
+    of several steps, and another MatMul where there is one. Weights may be inputs of the model."""
     cell = op.type.endswith("Cell")
     x, state, memory = (fuser.plain(fuser.values[i], op) for i in op.inputs[:3])
     w, r = (fuser.values[i] for i in (op.inputs[3:5] if cell else op.inputs[4:6]))
     rows, gates = prod(x.shape[:-1]), prod(w.shape[:-1])
-    made = _product(
-        fuser,
-        op,
-        replace(x, shape=(rows, x.shape[-1]), order=()),
-        replace(w, shape=(gates, w.shape[-1]), order=()),
-    )
-    past = _product(fuser, op, state, r) if cell else r
-    operands = (made, past, memory) if cell else (made, past, memory, state)
-    results = [i for i in op.outputs if fuser.index.readers[i]] or [*op.outputs[:1]]
-    for id in results:
-        shape = fuser.graph.tensors[id].shape
-        output = Value(fuser.storage(), shape, x.bits, x.bits)
-        if id == results[0]:
-            fuser.add(Unary(op.name, op.type, operands, output, kernel=KERNEL_OF[op.type].name))
-            whole = output
-        fuser.values[id] = output if id == results[0] else replace(whole, shape=shape, partial=True)
+    data = replace(x, shape=(rows, x.shape[-1]), order=())
+    made = _product(fuser, op, data, replace(w, shape=(gates, w.shape[-1]), order=()))
+    if cell or prod(fuser.shape(op)[1:3]) == 1:
+        batch, hidden = x.shape[0], r.shape[-1]
+        past = replace(state, shape=(batch, hidden), order=())
+        matrix = replace(r, shape=(gates, hidden), order=())
+        operands: tuple[Value, ...] = (made, _product(fuser, op, past, matrix), memory)
+    else:
+        operands = (made, r, memory, state)
+    _returned(fuser, op, _gates(fuser, op, operands, x, fuser.shape(op)))
 
 
 def _product(fuser: Fuser, op: Op, data: Value, weights: Value) -> Value:
     made = Value(fuser.storage(), (data.shape[0], weights.shape[0]), data.bits, data.bits)
     matmul.product(fuser, op, data, weights, False, True, made)
     return made
+
+
+def _gates(fuser: Fuser, op: Op, operands: tuple[Value, ...], x: Value, shape: tuple[int, ...]) -> Value:
+    output = Value(fuser.storage(), shape, x.bits, x.bits)
+    fuser.add(Unary(op.name, op.type, operands, output, kernel=KERNEL_OF[op.type].name))
+    return output
+
+
+def _returned(fuser: Fuser, op: Op, whole: Value) -> None:
+    """Every output of the op as what the kernel wrote, or a part of it."""
+    for id in op.outputs:
+        shape = fuser.graph.tensors[id].shape
+        part = prod(shape) < whole.elements
+        fuser.values[id] = replace(whole, shape=shape, order=(), partial=part)
