@@ -29,7 +29,7 @@ def _inputs(path: Path, model: Any) -> Inputs:
             arrays = {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise UserError(f"{path}: no such file of calibration inputs") from None
-    except (OSError, ValueError, AttributeError, TypeError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, AttributeError, TypeError, zipfile.BadZipFile):
         raise UserError(
             f"{path}: not an .npz file of arrays by input name (numpy.savez writes one)"
         ) from None

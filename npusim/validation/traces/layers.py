@@ -56,9 +56,9 @@ def from_counters_csv(text: str, label: str) -> OpProfile:
             if missing:
                 raise UserError(f"{label}: line {number}: no column '{missing[0]}'")
         elif columns and any(cells[1:]) and cells[0] != "Total":
-            if len(cells) < len(_CSV_COLUMNS):
+            if len(cells) < len(columns):
                 raise UserError(
-                    f"{label}: line {number}: {len(cells)} columns where {len(_CSV_COLUMNS)} are needed"
+                    f"{label}: line {number}: {len(cells)} columns where {len(columns)} are needed"
                 )
             rows.append(_csv_row(dict(zip(columns, cells, strict=False)), f"{label}: line {number}"))
     return _profile(rows, blocks, label, "benchmark_app counters")
