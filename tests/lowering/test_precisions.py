@@ -29,7 +29,9 @@ def weights(kind: str) -> ov.Node:
     if kind == "f16":
         return op.convert(op.constant(np.zeros((OUT, WIDTH), np.float16)), "f32")
     element = {"i8": Type.i8, "i4": Type.i4, "u4": Type.u4, "nf4": Type.nf4, "f8": Type.f8e4m3}[kind]
-    stored = ov.op.Constant(ov.Tensor(element, ov.Shape([OUT, WIDTH])))
+    tensor = ov.Tensor(element, ov.Shape([OUT, WIDTH]))
+    tensor.data.reshape(-1).view(np.uint8)[:] = 0x35  # not zero: those are stored sparse
+    stored = ov.op.Constant(tensor)
     return op.multiply(op.convert(stored, "f32"), op.constant(np.ones((OUT, 1), np.float32)))
 
 

@@ -37,11 +37,10 @@ def done(model: ov.Model, machine: str = "pantherlake.yaml") -> tuple[int, float
 
 @pytest.mark.parametrize("machine", ["meteorlake.yaml", "lunarlake.yaml", "pantherlake.yaml"])
 def test_what_moves_is_what_is_stored(machine: str) -> None:
+    """The scales of INT4 weights are of groups, which the compiler decodes to FP16 for 64 rows."""
     fp16, int8, int4 = (done(layers(p), machine)[0] for p in ("fp16", "int8-weights", "int4"))
-    assert fp16 - int8 == pytest.approx(
-        2 * K * N, rel=0.15
-    )  # not exactly: fewer slices read activations less often
-    assert int8 - int4 == pytest.approx(K * N, rel=0.15)
+    assert fp16 - int8 == pytest.approx(2 * K * N, rel=0.15)  # fewer slices read activations less often
+    assert int4 == fp16
 
 
 def test_compressed_weights_compute_in_fp16() -> None:
