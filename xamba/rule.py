@@ -105,7 +105,7 @@ def static_axes(value: Output, rank: int) -> list[int]:
     axes = constant_integers(value)
     if axes is None:
         raise Skip("the axis is not a constant")
-    return sorted({axis % rank for axis in axes})
+    return sorted({axis % rank for axis in axes if rank})
 
 
 def lengths(value: Output) -> tuple[int, ...]:
