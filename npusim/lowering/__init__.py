@@ -19,6 +19,7 @@ from npusim.lowering.rewrite.long_rows import turn_long_rows
 from npusim.lowering.rewrite.long_sums import split_sums
 from npusim.lowering.rewrite.ones import fold_ones
 from npusim.lowering.rewrite.projections import split_projections
+from npusim.lowering.rewrite.quantisers import merge_quantisers
 from npusim.lowering.rewrite.recurrent import write_out_cells
 from npusim.lowering.rewrite.slices import raise_slices
 from npusim.lowering.rewrite.tables import fold_tables
@@ -43,6 +44,11 @@ def _debatch(module: Module, hw: Hardware) -> Module:
 def _weights(module: Module, hw: Hardware) -> Module:
     """Store weights as FP16 that the DPU can not read as they are."""
     return replace(module, graph=decode_weights(module.graph))
+
+
+def _quantisers(module: Module, hw: Hardware) -> Module:
+    """Change a tensor to 8 bits once for all who read it so."""
+    return replace(module, graph=merge_quantisers(module.graph))
 
 
 def _settle(module: Module, hw: Hardware) -> Module:
@@ -149,6 +155,7 @@ _GRAPH, _NODES = (laws.OPS_IN_ORDER,), (laws.NODES_IN_ORDER, laws.OUTPUTS_MADE)
 PASSES: tuple[Pass, ...] = (
     Pass("debatch", _debatch, ensures=_GRAPH),
     Pass("decode weights", _weights, requires=_GRAPH),
+    Pass("merge quantisers", _quantisers, requires=_GRAPH, ensures=_GRAPH),
     Pass("settle types", _settle, ensures=(laws.OPS_IN_ORDER, laws.TYPES_SETTLED)),
     Pass("join written out", _written, requires=_GRAPH),
     Pass("share heads", _attention, requires=_GRAPH),

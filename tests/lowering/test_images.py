@@ -55,7 +55,9 @@ def test_an_image_of_three_channels_is_not_widened_in_ddr(bits: int) -> None:
 def test_a_kernel_writes_floats_and_the_dpu_quantises_them() -> None:
     x = op.parameter([1, 32, 80, 80], np.float16)
     conv = op.convolution(quantised(x), np.ones((32, 32, 3, 3), np.float16), [1, 1], [1, 1], [1, 1], [1, 1])
-    program = made(quantised(op.swish(conv, op.constant(np.float16(1.0)))), x)
+    swish = quantised(op.swish(conv, op.constant(np.float16(1.0))))
+    weights = quantised(op.constant(np.ones((32, 32, 1, 1), np.float16)))
+    program = made(op.convolution(swish, weights, [1, 1], [0, 0], [0, 0], [1, 1]), x)
     works = [task.work for task in program.tasks]
     passes = [w for w in works if isinstance(w, DpuWork) and w.kind == "eltwise"]
     assert any(isinstance(w, ShaveWork) and w.kernel == "swish" for w in works)

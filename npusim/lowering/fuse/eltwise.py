@@ -9,9 +9,11 @@ import numpy as np
 
 from npusim.graph.ir import Op
 from npusim.lowering.fuse.fuser import Fuser, is_outer, padded
+from npusim.lowering.fuse.images import alike
 from npusim.lowering.fuse.matmul import outer_product
-from npusim.lowering.fuse.outer import CHANNELS_LAST, channels_last_product, heads_last_order, settle_layout
+from npusim.lowering.fuse.outer import channels_last_product, heads_last_order, settle_layout
 from npusim.lowering.fuse.products import folded, summed_order
+from npusim.lowering.ir.images import CHANNELS_LAST
 from npusim.lowering.ir.kernels import KERNEL_OF, Reads
 from npusim.lowering.ir.nodes import (
     Bmm,
@@ -118,7 +120,7 @@ def group(fuser: Fuser, match: Match) -> Node:
 
 def eltwise(fuser: Fuser, op: Op) -> None:
     """Arithmetic, comparison or logic of operands that broadcast; all are moved to the memory order of a full one."""
-    inputs = fuser.operands(op)
+    inputs = alike(fuser, op)
     shape = fuser.shape(op)
     kernel = KERNEL_OF[op.type]
     if kernel.constant and _with_constant(fuser, op, shape):

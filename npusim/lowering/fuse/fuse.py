@@ -143,5 +143,6 @@ def fuse(graph: Graph, software: Software, tiles: int) -> tuple[list[Node], list
     for id in graph.outputs:
         op = fuser.index.maker.get(id) or Op(graph.tensors[id].name, "Result", (), ())
         fuser.write_planes(id)
+        fuser.work_on_planes(id)
         outputs.append(_result(fuser, id, fuser.plain(fuser.values[id], op)))
     return list(fuser.made.values()), outputs

@@ -10,7 +10,8 @@ import numpy as np
 from npusim.errors import UserError
 from npusim.graph.ir import BITS, Graph, Op
 from npusim.hardware.schema import Software
-from npusim.lowering.ir.nodes import Conv, Convert, Depthwise, Eltwise, Kernel, Node, Pool, Transpose
+from npusim.lowering.ir.images import is_image, readers_channels_last
+from npusim.lowering.ir.nodes import Conv, Convert, Depthwise, Eltwise, Kernel, Node, Pool, Transpose, Unary
 from npusim.lowering.ir.values import Value
 from npusim.lowering.rewrite.patterns import find
 
@@ -33,6 +34,8 @@ class Fuser:
         self.values: dict[int, Value] = {}
         self.made: dict[int, Node] = {}
         self.region = ""  # of the op at hand: nodes that it makes are scheduled apart from those of others
+        self.channels_last = readers_channels_last(graph)
+        self.turned: dict[int, Value] = {}  # images channels last, by the storage of their planes
         self._storages = 0
         self._moved: dict[
             tuple[int, tuple[int, ...], tuple[int, ...]], tuple[int, list[tuple[int, ...]]]
@@ -148,6 +151,26 @@ class Fuser:
         alike = all(v.elements == value.elements and same_order(v, value.order) for v in node.inputs)
         if isinstance(node, Conv | Depthwise | Pool) or (images and alike):
             self.values[id] = self.amend(node, output=replace(value, order=())).output
+
+    def work_on_planes(self, id: int) -> None:
+        """Let an activation work on planes where what makes its operand can write them: the split of the tiles over
+        rows is the same, and nothing is left to be permuted."""
+        value, node, op = self.values[id], self.producer(id), self.index.maker.get(id)
+        alone = isinstance(node, Unary) and node.axis is None and len(node.inputs) == 1
+        if op is None or node is None or not alone or not is_image(value.shape) or value.plain:
+            return
+        if op.type == "FakeQuantize":  # of a result, which stays as it is
+            op = self.index.maker[op.inputs[0]]
+        source = op.inputs[0]
+        if (
+            self.values.get(source) == node.inputs[0]
+            and node.output == value
+            and self.sole_reader(op.outputs[0])
+        ):
+            self.write_planes(source)
+            if self.values[source].plain:
+                planes = replace(value, order=())
+                self.values[id] = self.amend(node, inputs=(self.values[source],), output=planes).output
 
     def plain(self, value: Value, op: Op) -> Value:
         """The value in row-major order, moved there by a transpose where it is not."""

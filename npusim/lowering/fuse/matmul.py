@@ -10,6 +10,7 @@ from npusim.graph.ir import Op
 from npusim.lowering.fuse import kernels
 from npusim.lowering.fuse.attention import PerHead, projections
 from npusim.lowering.fuse.fuser import Fuser, full_order, padded, same_order
+from npusim.lowering.fuse.images import read_image
 from npusim.lowering.ir.nodes import Bmm, Concat, Conv, Depthwise, Pool, Unary, Window
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value, round_up
@@ -164,7 +165,7 @@ def _head_by_head(fuser: Fuser, op: Op, operands: tuple[Value, Value, Value], ou
 
 def convolution(fuser: Fuser, op: Op) -> None:
     """Convolution and GroupConvolution, written channels last; depth-wise where each channel is a group."""
-    x, w = fuser.operands(op)[:2]
+    x, w = read_image(fuser, op), fuser.values[op.inputs[1]]
     grouped = op.type == "GroupConvolution"
     strides = tuple(int(s) for s in op.attrs["strides"])
     taps = w.shape[3:] if grouped else w.shape[2:]
@@ -197,7 +198,7 @@ def pool(fuser: Fuser, op: Op) -> None:
     if any(fuser.index.readers[id] for id in op.outputs[1:]):
         kernels.kernel(fuser, op)
         return
-    x = fuser.values[op.inputs[0]]
+    x = read_image(fuser, op)
     kernel, strides = (tuple(int(v) for v in op.attrs[k]) for k in ("kernel", "strides"))
     flat(op, len(kernel))
     out = channels_last(fuser.fresh(op), len(x.shape) - 2)

@@ -15,8 +15,6 @@ from npusim.lowering.ir.nodes import Concat, Kernel
 from npusim.lowering.ir.optypes import RESHAPES
 from npusim.lowering.ir.values import Value
 
-#: [N, C, H, W] with C innermost in memory.
-CHANNELS_LAST = (0, 2, 3, 1)
 #: Ops that pass a part or another shape of their operand on.
 _VIEWS = RESHAPES | {"Gather", "Slice", "Split", "StridedSlice", "VariadicSplit"}
 

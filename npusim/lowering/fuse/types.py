@@ -6,9 +6,11 @@ from dataclasses import replace
 
 from npusim.graph.ir import Op
 from npusim.lowering.fuse.fuser import Fuser
-from npusim.lowering.fuse.outer import CHANNELS_LAST
+from npusim.lowering.fuse.images import turned
+from npusim.lowering.ir.images import CHANNELS_LAST, is_image
 from npusim.lowering.ir.kernels import KERNELS
 from npusim.lowering.ir.nodes import Bmm, Conv, Convert, Depthwise, Kernel, Node, Pool, Scale, Unary
+from npusim.lowering.ir.values import Value
 
 #: Channels that an image of fewer gets where it is quantised and brought to channels last (resnet50_int8: 3 to 4).
 QUANTISED_CHANNELS = 4
@@ -39,21 +41,28 @@ def convert_both(fuser: Fuser, op: Op) -> None:
 
 def fake_quantize(fuser: Fuser, op: Op) -> None:
     """FakeQuantize, or FakeConvert to an 8-bit float: the DPU op before writes 8 bits, or a DPU pass of its own does
-    (SHAVE kernels work on floats: C26 fuse_quantized_ops.cpp), which also brings an image to channels last."""
+    (SHAVE kernels work on floats: C26 fuse_quantized_ops.cpp), which also brings an image to channels last. A
+    result of the model stays as it is."""
     fp8 = op.type == "FakeConvert"
     source = op.inputs[0]
     value = fuser.values[source]
+    if not fuser.readers.get(op.outputs[0]):
+        fuser.values[op.outputs[0]] = value
+        return
     node = fuser.producer(source)
     if node is not None and _writes_8_bits(node):
         output = replace(value, bits=8, stored_bits=8, fp8=fp8)
         fuser.values[op.outputs[0]] = fuser.amend(node, fused=(*node.fused, op.name), output=output).output
         return
-    out = replace(fuser.fresh(op), bits=8, stored_bits=8, order=value.order, fp8=fp8)
     batch, *rest = value.shape or (1,)
     readers = fuser.readers.get(op.outputs[0], [])
     image = len(rest) == 3 and batch == 1 and value.plain and rest[0] <= QUANTISED_CHANNELS
     if image and readers and all(r.type == "Convolution" for r in readers):
+        out = replace(fuser.fresh(op), bits=8, stored_bits=8, fp8=fp8)
         out = replace(out, shape=(batch, QUANTISED_CHANNELS, *rest[1:]), order=CHANNELS_LAST)
+    else:
+        value = _read(fuser, op)
+        out = replace(fuser.fresh(op), bits=8, stored_bits=8, order=value.order, fp8=fp8)
     fuser.emit(op, Convert(op.name, op.type, (value,), out, quantize=True))
 
 
@@ -62,3 +71,10 @@ def _writes_8_bits(node: Node) -> bool:
     if isinstance(node, Kernel):
         return KERNELS[node.kernel].on_dpu
     return isinstance(node, Conv | Depthwise | Scale | Bmm | Pool)
+
+
+def _read(fuser: Fuser, op: Op) -> Value:
+    """The value that a FakeQuantize reads: an image channels last already where its result is read so."""
+    value = fuser.values[op.inputs[0]]
+    image = is_image(value.shape) and not value.constant and value.plain
+    return turned(fuser, op, value) if image and fuser.channels_last[op.outputs[0]] else value

@@ -8,6 +8,7 @@ from math import prod
 from npusim.graph.ir import Op
 from npusim.lowering.fuse.eltwise import broadcasts, by_scalar
 from npusim.lowering.fuse.fuser import Fuser, padded
+from npusim.lowering.fuse.images import alike
 from npusim.lowering.ir.nodes import Broadcast, Concat, Convert, Copy, Gather
 from npusim.lowering.ir.values import Value
 
@@ -107,7 +108,7 @@ def gather(fuser: Fuser, op: Op) -> None:
 
 def concat(fuser: Fuser, op: Op) -> None:
     """Concat: row-major pieces side by side; images that all lie alike (channels last) stay so."""
-    parts = fuser.operands(op)
+    parts = alike(fuser, op)
     axis = int(op.attrs["axis"]) % len(parts[0].shape)
     orders = {value.memory_order for value in parts}
     if len(orders) == 1 and len(parts[0].shape) == 4 and not parts[0].plain:

@@ -179,6 +179,11 @@ class Transpose(Node):
     copies: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class ChannelsLast(Node):
+    """An image of planes written with its channels innermost, for several readers."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concat(Node):
     """Pieces written side by side: Concat, Pad."""

@@ -13,10 +13,12 @@ from typing import Any
 
 from npusim.lowering.fuse.reduce import WORTH_CONVOLVING
 from npusim.lowering.ir.convolution import flattened, folded, is_stem
+from npusim.lowering.ir.images import CHANNELS_LAST
 from npusim.lowering.ir.nodes import (
     POINT,
     Bmm,
     Broadcast,
+    ChannelsLast,
     Concat,
     Conv,
     Convert,
@@ -61,7 +63,7 @@ from npusim.lowering.plans.dpu.eltwise import (
     plan_quantize,
     plan_runtime_scale,
 )
-from npusim.lowering.plans.dpu.images import image_split, is_refolded
+from npusim.lowering.plans.dpu.images import image_split, is_refolded, row_split
 from npusim.lowering.plans.dpu.permute import is_two_pass, plan_permute, plan_two_passes
 from npusim.lowering.plans.dpu.reduce import plan_reduce
 from npusim.lowering.plans.dpu.reduce_conv import plan_one_term, plan_reduce_conv
@@ -88,7 +90,8 @@ def _conv(node: Conv, near: Neighbours, fresh: Fresh) -> Steps:
         if before:
             yield from before
             node = replace(node, inputs=(source, *node.inputs[1:]), k=max(node.k, source.shape[1]))
-        node, reordered = flattened(node, window, hw.tiles), bool(before)
+        reordered = bool(before) or near.is_turned(source)
+        node = flattened(node, window, hw.tiles)
     source = node.inputs[0]
     behind = near.behind(source) if node.window is None and node.inputs[1].constant else NOTHING
     wanted = near.wanted(node, behind)
@@ -114,7 +117,7 @@ def _depthwise(node: Depthwise, near: Neighbours, fresh: Fresh) -> Steps:
         product = replace(node, inputs=(value, factors))
         yield plan_shave(product, near.hw, "multiply", near.hint(value))
         return
-    *before, plan = plan_depthwise(node, near.hw, fresh)
+    *before, plan = plan_depthwise(node, near.hw, fresh, near.is_turned(value))
     convolved = any(isinstance(n, Conv | Depthwise) for n in near.read_by(node.output))
     if convolved and depthwise_split(node, near.hw) == "channels":
         plan = multicast(plan, near.hw)
@@ -126,7 +129,7 @@ def _bmm(node: Bmm, near: Neighbours, fresh: Fresh) -> Steps:
 
 
 def _pool(node: Pool, near: Neighbours, fresh: Fresh) -> Steps:
-    yield from plan_pool(node, near.hw, fresh)
+    yield from plan_pool(node, near.hw, fresh, near.is_turned(node.inputs[0]))
 
 
 def _transpose(node: Transpose, near: Neighbours, fresh: Fresh) -> Steps:
@@ -134,6 +137,18 @@ def _transpose(node: Transpose, near: Neighbours, fresh: Fresh) -> Steps:
         yield from plan_two_passes(node, near.hw, fresh)
     else:
         yield apart(plan_permute(node, near.hw, near.hint(node.inputs[0])), near)
+
+
+def _channels_last(node: ChannelsLast, near: Neighbours, fresh: Fresh) -> Steps:
+    value, rules = node.inputs[0], near.hw.software
+    readers = near.read_by(node.output)
+    windows = [n.window for n in readers if isinstance(n, Conv | Depthwise | Pool) and n.window is not None]
+    halo = rules.halo_copies and any(w.kernel[0] > w.stride[0] for w in windows)
+    _, channels, height, width = value.shape
+    planes = (channels, height, width)
+    yield from plan_reorder(
+        node, near.hw, value, node.output, planes, fresh, reader="halo" if halo else "rows"
+    )
 
 
 def _reduce(node: Reduce, near: Neighbours, fresh: Fresh) -> Steps:
@@ -268,7 +283,8 @@ def _convert(node: Convert, near: Neighbours, fresh: Fresh) -> Steps:
         _, channels, height, width = value.shape
         yield from plan_reorder(node, hw, value, out, (channels, height, width), fresh)
     elif node.quantize:
-        yield plan_quantize(node, hw, near.hint(value))
+        rows = row_split(value, value.shape[2], hw.tiles) if value.order == CHANNELS_LAST else None
+        yield plan_quantize(node, hw, near.hint(value) or rows)
     elif hw.software.dma_convert:
         yield plan_convert(node, hw)
     else:
@@ -283,6 +299,7 @@ ENGINES: dict[type[Node], Callable[[Any, Neighbours, Fresh], Steps]] = {
     Bmm: _bmm,
     Pool: _pool,
     Transpose: _transpose,
+    ChannelsLast: _channels_last,
     Reduce: _reduce,
     Unary: _unary,
     Eltwise: _eltwise,

@@ -8,7 +8,9 @@ from copy import copy
 from npusim.costs.price import work_us
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import fold_rows
+from npusim.lowering.ir.images import is_image
 from npusim.lowering.ir.nodes import (
+    ChannelsLast,
     Concat,
     Conv,
     Convert,
@@ -95,13 +97,22 @@ class Neighbours:
     def sum_hint(self, node: Node) -> Dist | None:
         """How the first operand of a sum lies in CMX; whole on every tile only if the others lie so too (the residual
         sums of ResNet's last stages stay, that of bert's attention with an operand in DDR is split). On 5010 a sum is
-        cut by itself where an operand lies so (the new states of Mamba and Mamba-2)."""
+        cut by itself where an operand lies so (the new states of Mamba and Mamba-2), as is one of planes that lie cut
+        over their rows."""
         hints = [self.hint(v) for v in node.inputs]
         first = hints[0]
+        if first is not None and first.outer > 1 and self._written_as_planes(node.inputs[0]):
+            return None
         natural = row_split(node.output, refold(node.output.physical).height, self.hw.tiles)
         if self.hw.software.refold_in_cmx and natural in hints:
             return None
         return None if first is not None and first.whole and any(h != first for h in hints) else first
+
+    def _written_as_planes(self, value: Value) -> bool:
+        """Whether a convolution or pooling writes an image as planes."""
+        maker = self.makers.get(value.storage)
+        slides = isinstance(maker, Conv | Depthwise | Pool) and maker.window is not None
+        return slides and value.plain and is_image(value.shape)
 
     def outer_hint(self, node: Node) -> Dist | None:
         """A channels-last product [1, C, H, W] is cut over channels as the MatMul and the kernel before it are, in
@@ -149,6 +160,10 @@ class Neighbours:
             (load_bytes(part.loads, self.hw.tiles) + max(part.out_bytes) for part in plan.slices), default=0
         )
         return Behind(us, held)
+
+    def is_turned(self, value: Value) -> bool:
+        """Whether an image has been brought to channels last for several readers."""
+        return isinstance(self.makers.get(value.storage), ChannelsLast)
 
     # -- who reads it ---------------------------------------------------------------------------------------------
 

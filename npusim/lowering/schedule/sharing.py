@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from npusim.lowering.ir.images import is_image
 from npusim.lowering.ir.nodes import Conv
 from npusim.lowering.ir.values import Dist
 from npusim.lowering.schedule.steps import Residency
 
 
 class Sharing:
-    """Lets a convolution find an activation where one before it has loaded it in the same parts: to the compiler the
-    copies are one (the 36 projections per head of bert on 6 tiles load their input once)."""
+    """Lets a convolution or sum of images find an activation where a convolution before it has loaded it in the same
+    parts: to the compiler the copies are one (the 36 projections per head of bert on 6 tiles load their input once)."""
 
     def __init__(self, found: Residency) -> None:
         """Nothing loaded yet."""
@@ -20,7 +21,8 @@ class Sharing:
         """An operand that a plan reads from DDR: share what is loaded, or note that it is from here on."""
         found, plan = self.found, self.found.plans[reader]
         value, dist = plan.inputs[operand], plan.in_dists[operand]
-        if not isinstance(plan.node, Conv) or dist is None or value.partial or len(plan.slices) != 1:
+        reads = isinstance(plan.node, Conv) or (plan.node.runs("add") and is_image(value.shape))
+        if not reads or dist is None or value.partial or len(plan.slices) != 1:
             return
         key = value.storage, dist
         first = self.loaded.get(key)
@@ -32,4 +34,5 @@ class Sharing:
                 found.shared[reader, operand] = first
                 found.shared_until[first] = end
                 return
-        self.loaded[key] = reader, operand
+        if isinstance(plan.node, Conv):
+            self.loaded[key] = reader, operand

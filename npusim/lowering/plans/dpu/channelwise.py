@@ -120,8 +120,8 @@ def plan_channelwise(
     halo = overlap * (act.elements // source_rows) if not whole else 0
     if whole:
         out_dist = WHOLE
-    elif planes:
-        out_dist = Dist(planes, tuple(r * image.width for r in rows))
+    elif turned:
+        out_dist = Dist(planes or out.shape[1], tuple(r * image.width for r in rows))
     else:
         out_dist = row_split(out, image.height, tiles)
     fixed = channels * (taps * 2 + TABLE_BYTES) if weighted else 0

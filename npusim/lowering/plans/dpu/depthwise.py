@@ -21,8 +21,8 @@ from npusim.lowering.plans.dpu.images import Image, borrow_channels, refold, row
 from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
 
 
-def plan_depthwise(node: Depthwise, hw: Hardware, fresh: Fresh) -> list[Plan]:
-    """Depth-wise convolution; what brings its input to channels last comes first."""
+def plan_depthwise(node: Depthwise, hw: Hardware, fresh: Fresh, turned: bool = False) -> list[Plan]:
+    """Depth-wise convolution; what brings its input to channels last comes first, if it has not been ``turned``."""
     act, weights, out = node.inputs[0], node.inputs[1], node.output
     height, width = geometry(node, hw)
     channels, window, kernel = out.shape[1], node.window, node.window.kernel
@@ -30,7 +30,9 @@ def plan_depthwise(node: Depthwise, hw: Hardware, fresh: Fresh) -> list[Plan]:
     in_rows = act.shape[2] if len(act.shape) > 2 else height
     before, last = channels_last(node, hw, act, window, fresh)
     over_channels = _over_channels(hw, image, kernel, act, out)
-    if (before and width > 1) or (kernel != (1, 1) and width == 1 and hw.software.broadcast_output):
+    if ((before or turned) and width > 1) or (
+        kernel != (1, 1) and width == 1 and hw.software.broadcast_output
+    ):
         over_channels = _channels_are_cheaper(hw, image, "dwconv", window, last, out)
     act = last
     rows = [p - kernel[0] // 2 for p in (window.top, window.bottom) if p > kernel[0] // 2]
@@ -123,15 +125,18 @@ def plan_planes(node: Node, hw: Hardware, kind: Kind, fresh: Fresh) -> list[Plan
     return [*before, plan_channelwise(node, hw, target, out, image, kind, planes=c)]
 
 
-def plan_pool(node: Pool, hw: Hardware, fresh: Fresh) -> list[Plan]:
-    """Max or average pooling, over rows."""
+def plan_pool(node: Pool, hw: Hardware, fresh: Fresh, turned: bool = False) -> list[Plan]:
+    """Max or average pooling, over rows; what brings its input to channels last comes first, if it has not been
+    ``turned``."""
     act, out = node.inputs[0], node.output
     height, width = geometry(node, hw)
     channels = out.shape[1]
     window, kind = node.window, _pooling(node)
     before, act = channels_last(node, hw, act, window, fresh)
     image = Image(height, width, round_up(channels, CHANNELS))
-    over_channels = bool(before) and width > 1 and _channels_are_cheaper(hw, image, kind, window, act, out)
+    over_channels = (
+        (turned or bool(before)) and width > 1 and _channels_are_cheaper(hw, image, kind, window, act, out)
+    )
     plan = plan_channelwise(
         node, hw, act, out, image, kind, window, in_rows=act.shape[2], over_channels=over_channels
     )

@@ -1,0 +1,45 @@
+"""Images that several ops read: in one order for all of them, which ``ir.images`` says."""
+
+from __future__ import annotations
+
+from npusim.graph.ir import Op
+from npusim.lowering.fuse.fuser import Fuser, same_order
+from npusim.lowering.ir.images import CHANNELS_LAST, JOINING, is_image
+from npusim.lowering.ir.nodes import ChannelsLast
+from npusim.lowering.ir.values import Value
+
+
+def read_image(fuser: Fuser, op: Op) -> Value:
+    """The image that a convolution or pooling reads; channels last already where another reader takes it so too, since
+    one change of layout serves both."""
+    id = op.inputs[0]
+    value = fuser.values[id]
+    shared = fuser.channels_last[id] > 1 and is_image(value.shape) and value.plain
+    return turned(fuser, op, value) if shared else value
+
+
+def alike(fuser: Fuser, op: Op) -> list[Value]:
+    """The operands of an op. Images that a sum or join reads lie alike: channels last for its own readers, else as
+    planes, which what makes them writes where it can."""
+    values = fuser.operands(op)
+    images = [k for k, v in enumerate(values) if is_image(v.shape) and not v.constant]
+    if op.type not in JOINING or len({values[k].plain for k in images}) < 2:
+        return values
+    if not all(values[k].plain or same_order(values[k], CHANNELS_LAST) for k in images):
+        return values
+    if fuser.channels_last[op.outputs[0]]:
+        return [turned(fuser, op, v) if k in images and v.plain else v for k, v in enumerate(values)]
+    for k in images:
+        fuser.write_planes(op.inputs[k])
+    return fuser.operands(op)
+
+
+def turned(fuser: Fuser, op: Op, value: Value) -> Value:
+    """An image of planes with its channels last, changed once for all who ask."""
+    known = fuser.turned.get(value.storage)
+    if known is None or value.partial:
+        out = Value(fuser.storage(), value.shape, value.bits, value.bits, order=CHANNELS_LAST)
+        known = fuser.add(ChannelsLast(op.name, op.type, (value,), out)).output
+        if not value.partial:
+            fuser.turned[value.storage] = known
+    return known
