@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
-import secrets
+from pathlib import Path
 
 import pytest
 
@@ -21,8 +22,14 @@ ALIASES = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
 )
 
 
+def seed_of_the_code() -> int:
+    """A seed that every change of the product draws anew, and that is the same on every machine."""
+    sources = sorted((Path(__file__).parents[2] / "npusim").rglob("*.py"))
+    return int.from_bytes(hashlib.sha256(b"".join(path.read_bytes() for path in sources)).digest()[:3])
+
+
 def test_fresh_inputs_find_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    seed = secrets.randbelow(1 << 31)
+    seed = seed_of_the_code()
     with capsys.disabled():
         print(f"\nfuzz: --inputs 500 --seed {seed}")
     assert fuzz(500, seed, list(KINDS)) == []

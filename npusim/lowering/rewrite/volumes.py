@@ -47,10 +47,10 @@ class _Volumes(Writer):
         made = []
         for d in range(out.shape[2]):
             places = ((d * step - before + tap * gap, tap) for tap in range(taps))
-            parts = [
+            inside = [(at, tap) for at, tap in places if 0 <= at < depth]
+            parts = [  # a plane of padding alone costs what one of a single tap does
                 self.emit(op.name, "Convolution", (slices[at], kernels[tap]), plane, **flat)
-                for at, tap in places
-                if 0 <= at < depth
+                for at, tap in inside or [(0, 0)]
             ]
             total = parts[0]
             for part in parts[1:]:
