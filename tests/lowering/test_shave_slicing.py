@@ -23,4 +23,6 @@ def test_a_flat_product_with_a_large_operand_that_is_read_whole(hardware: str, h
         from_openvino(ov.Model([op.result(op.multiply(a, b))], [a, b], "flat")), load_hardware(hardware)
     )
     check_barriers(program)
-    assert 0 < len(program.tasks) < 30 * heads  # so many loads, calls and stores a head, whatever its elements
+    assert (
+        0 < len(program.tasks) < 30 * heads
+    )  # so many loads, calls and stores a head, whatever its elements
