@@ -85,6 +85,7 @@ CASES: dict[str, tuple[Build, tuple[int, int, int], int, float]] = {
         26.5,
     ),
     "planes behind a kernel": (lambda x, y: op.sigmoid(conv(x, 128, 1)), (64, 28, 28), 4, 29.4),
+    "a kernel's rows for a window": (lambda x, y: conv(op.mish(conv(x, 64, 1)), 64), (64, 32, 32), 4, 63.9),
     "8 bits": (int8, (64, 32, 32), 4, 16.2),
     "a result is not quantised": (lambda x, y: quantised(op.mish(x)), (64, 32, 32), 0, 44.8),
 }

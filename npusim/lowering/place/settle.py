@@ -18,13 +18,18 @@ def settled(plan: Plan, near: Neighbours) -> Plan:
 
 def overlapped(plan: Plan, near: Neighbours) -> Plan:
     """An image cut into rows feeds a reader that needs other rows too: the producer writes those to both tiles
-    (resnet50: 14 rows computed, 15 or 16 written; mobilenet-v2 on 6 tiles: strides)."""
-    image = isinstance(plan.node, Conv | Depthwise | Pool) and plan.node.window is not None
-    if not image or len(plan.inputs) != 1:
+    (resnet50: 14 rows computed, 15 or 16 written; mobilenet-v2 on 6 tiles: strides). A SHAVE kernel can not: what it
+    makes goes through DDR to a window that reaches over a tile's rows."""
+    window = plan.node.window if isinstance(plan.node, Conv | Depthwise | Pool) else None
+    if window is None or len(plan.inputs) != 1:
         return plan
-    hint, wanted = near.hint(plan.inputs[0]), plan.in_dists[0]
+    value, wanted = plan.inputs[0], plan.in_dists[0]
+    hint = near.hint(value)
     if hint is None or wanted is None or not hint.outer == wanted.outer == 1:
         return plan
+    reaches = near.hw.software.halo_copies and window.kernel[0] > window.stride[0] and len(wanted.cuts) > 1
+    if reaches and value.storage not in near.on_dpu:
+        return replace(plan, in_dists=[None])
     return replace(plan, in_dists=[hint]) if len(hint.cuts) == len(wanted.cuts) > 1 else plan
 
 
