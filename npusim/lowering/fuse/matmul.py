@@ -71,7 +71,8 @@ def batched(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: V
         b = fuser.written(b, right, op) or fuser.move(b, right, op)
     if fuser.software.grouped_matmul and batch >= fuser.tiles and not (a.constant or b.constant):
         b = _widened(fuser, op, b, batch, n, k)
-    fuser.emit(op, Bmm(op.name, op.type, (a, b), out, batch=batch, m=m, n=n, k=k))
+    again = bool(op.attrs.get("regrouped"))
+    fuser.emit(op, Bmm(op.name, op.type, (a, b), out, batch=batch, m=m, n=n, k=k, regrouped=again))
 
 
 def outer_product(fuser: Fuser, op: Op) -> bool:

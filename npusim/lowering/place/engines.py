@@ -125,7 +125,8 @@ def _depthwise(node: Depthwise, near: Neighbours, fresh: Fresh) -> Steps:
 
 
 def _bmm(node: Bmm, near: Neighbours, fresh: Fresh) -> Steps:
-    yield plan_dot(node, near.hw) if node.on == "shave" else plan_bmm(node, near.hw)
+    plan = plan_dot(node, near.hw) if node.on == "shave" else plan_bmm(node, near.hw)
+    yield replace(plan, out_dist=None) if node.regrouped else plan
 
 
 def _pool(node: Pool, near: Neighbours, fresh: Fresh) -> Steps:

@@ -167,9 +167,8 @@ class _Maker:
         given = one.mask if one.mask is None else self.tensors[one.mask]
         mask = None if given is None else self._mask(f"{name}/mask_add/broadcast", given, (*apart, columns))
         query = self._seen(f"{name}/fold", query, (*folded, depth))
-        made = self._op(
-            f"{name}/qk_matmul", "MatMul", (query.id, key.id), query, (*folded, columns), TRANSPOSED
-        )
+        attrs = TRANSPOSED | {"regrouped": 1 < one.group < heads}
+        made = self._op(f"{name}/qk_matmul", "MatMul", (query.id, key.id), query, (*folded, columns), attrs)
         made = self._seen(f"{name}/scores", made, (*apart, columns))
         if mask is not None:
             made = self._op(f"{name}/mask_add", "Add", (made.id, mask), made)
