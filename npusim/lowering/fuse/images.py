@@ -31,7 +31,7 @@ def alike(fuser: Fuser, op: Op) -> list[Value]:
         return [turned(fuser, op, v) if k in images and v.plain else v for k, v in enumerate(values)]
     for k in images:
         fuser.write_planes(op.inputs[k])
-    return fuser.operands(op)
+    return [fuser.plain(v, op) if k in images else v for k, v in enumerate(fuser.operands(op))]
 
 
 def turned(fuser: Fuser, op: Op, value: Value) -> Value:

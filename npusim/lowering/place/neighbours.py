@@ -8,7 +8,7 @@ from copy import copy
 from npusim.costs.price import work_us
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import fold_rows
-from npusim.lowering.ir.images import is_image
+from npusim.lowering.ir.images import CHANNELS_LAST, is_image
 from npusim.lowering.ir.nodes import (
     ChannelsLast,
     Concat,
@@ -19,6 +19,7 @@ from npusim.lowering.ir.nodes import (
     Node,
     Pool,
     Reduce,
+    Transpose,
     Unary,
     axis_of,
 )
@@ -109,10 +110,11 @@ class Neighbours:
         return None if first is not None and first.whole and any(h != first for h in hints) else first
 
     def _written_as_planes(self, value: Value) -> bool:
-        """Whether a convolution or pooling writes an image as planes."""
+        """Whether a convolution or pooling writes an image as planes, or an image is turned to them."""
         maker = self.makers.get(value.storage)
         slides = isinstance(maker, Conv | Depthwise | Pool) and maker.window is not None
-        return slides and value.plain and is_image(value.shape)
+        turned = isinstance(maker, Transpose) and maker.inputs[0].order == CHANNELS_LAST
+        return (slides or turned) and value.plain and is_image(value.shape)
 
     def outer_hint(self, node: Node) -> Dist | None:
         """A channels-last product [1, C, H, W] is cut over channels as the MatMul and the kernel before it are, in

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from npusim.lowering.ir.images import CHANNELS_LAST, is_image
 from npusim.lowering.ir.nodes import Eltwise, Transpose
 from npusim.lowering.ir.plan import Plan, held, on_shave
 from npusim.lowering.ir.values import WHOLE
@@ -71,8 +72,10 @@ def why_apart(made: Plan, plan: Plan, operand: int) -> str:
 def _permutes(plan: Plan) -> bool:
     """Whether a plan is a permuting pool, which reads what a SHAVE kernel has made from DDR (evidence/lowering.md#4.2;
     Mul_1 and Mul_7 of Mamba-2, 21 of 21 on 4000 and 5010). A channels-last product is found in CMX by the change of its
-    layout."""
-    return isinstance(plan.node, Transpose) and not plan.node.reorder
+    layout, and so is an image that is turned to planes."""
+    node = plan.node
+    image = is_image(node.output.shape) and node.inputs[0].order == CHANNELS_LAST and node.output.plain
+    return isinstance(node, Transpose) and not node.reorder and not image
 
 
 def _host(found: Residency, number: int, size: int) -> int | None:
