@@ -23,7 +23,10 @@ def warning_of_size(source: ModelSource, hardware: Hardware) -> str:
     of a model of equal layers."""
     import workloads
 
-    layers = source.layers or workloads.layer_count(source.workload)
+    try:
+        layers = source.layers or workloads.layer_count(source.workload)
+    except workloads.UnknownWorkload:  # building it says so
+        return ""
     tokens = source.batch * (source.tokens or DEFAULT_TOKENS)
     if source.file is not None or source.phase != "prefill" or layers is None or tokens <= _PROBED:
         return ""

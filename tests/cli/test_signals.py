@@ -24,6 +24,12 @@ LONG = {
 }  # fmt: skip
 
 
+def answer_signals() -> None:
+    """Signals do to the command what they do at a terminal, also where the tests run in the background."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(folder: Path, command: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", CODE, *LONG[command]],
@@ -32,6 +38,7 @@ def start(folder: Path, command: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=answer_signals,
     )
 
 

@@ -31,10 +31,10 @@ def shuffled(value: Any, order: random.Random) -> Any:
 
 
 @settings(max_examples=12, deadline=None)
-@given(name=st.sampled_from(shipped()), order=st.randoms(use_true_random=False))
-def test_order_of_keys_changes_nothing(mutant: Path, name: str, order: random.Random) -> None:
+@given(name=st.sampled_from(shipped()), seed=st.integers(0, 1 << 30))
+def test_order_of_keys_changes_nothing(mutant: Path, name: str, seed: int) -> None:
     plain = resolve(hwconfigs.FOLDER / name).plain()
-    mutant.write_text(json.dumps(shuffled(plain, order)))
+    mutant.write_text(json.dumps(shuffled(plain, random.Random(seed))))
     assert load_hardware(mutant) == load_hardware(hwconfigs.FOLDER / name)
 
 
