@@ -12,7 +12,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CODE = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from npusim.cli.main import main; main()"
+#: The command, which Ctrl-C interrupts also where the tests run in the background, which starts with it ignored.
+CODE = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    f"sys.path.insert(0, {str(ROOT)!r}); from npusim.cli.main import main; main()"
+)
 ANSWER_S = 1.0
 #: What a machine at full load may take longer.
 PATIENCE_S = 2.0
@@ -24,12 +28,6 @@ LONG = {
 }  # fmt: skip
 
 
-def answer_signals() -> None:
-    """Signals do to the command what they do at a terminal, also where the tests run in the background."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-
-
 def start(folder: Path, command: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", CODE, *LONG[command]],
@@ -38,7 +36,6 @@ def start(folder: Path, command: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=answer_signals,
     )
 
 

@@ -50,7 +50,7 @@ def test_depth_is_bounded(text: str) -> None:
 def test_endless_numbers_are_floats() -> None:
     assert parse_json("[12345678901234567890]", "x", "y") == [12345678901234567890]
     assert parse_json(f"[{'9' * 40}, -{'9' * 40}]", "x", "y") == [1e40, -1e40]
-    with pytest.raises(UserError, match="x: is not y: -9{19} is no number that can be counted with"):
+    with pytest.raises(UserError, match=r"x: is not y: -9{19} is no number that can be counted with"):
         parse_json(f"[-{'9' * 5000}]", "x", "y")
 
 
