@@ -116,13 +116,14 @@ def test_a_factor_that_lacks_two_dimensions_is_expanded(factor: list[int], expan
     assert sum(w.out_elements for w in kernels) == 24 * 2 * 64 * 128
 
 
-def test_a_pool_that_permutes_reads_a_kernels_result_from_ddr() -> None:
-    """Mul_7 of mamba2, and Exp before a Transpose: stored and loaded although both lie alike over the tiles."""
+@pytest.mark.parametrize(("kernel", "stored"), [(op.sqrt, 0), (op.exp, 256 * 32 * 128 * 2)])
+def test_a_pool_finds_a_kernels_result_where_both_share_it_alike(kernel, stored: int) -> None:
+    """An image that is turned to planes: Sqrt lies over the tiles as the pool reads it, Exp does not (276 and 342 µs,
+    OpenVINO 2026.4.1)."""
     value = op.parameter([1, 256, 32, 128], np.float16, name="value")
-    turned = op.transpose(op.sqrt(value), np.array([0, 3, 1, 2]))
+    turned = op.transpose(kernel(value), np.array([0, 3, 1, 2]))
     made = program([turned.output(0)], [value], "lunarlake-vpunn.yaml", 4)
-    size = 256 * 32 * 128 * 2
-    assert sum(w.bytes for w in moved(made, "cmx", "ddr", "Sqrt")) == size
+    assert sum(w.bytes for w in moved(made, "cmx", "ddr", kernel.__name__.capitalize())) == stored
 
 
 def test_one_transpose_serves_two_contractions_and_is_stored_for_each() -> None:
