@@ -6,8 +6,9 @@ import gc
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import active_children, connection, parent_process
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
@@ -29,19 +30,41 @@ class Here(Executor):
         return future
 
 
+#: Held while a process starts: until it has read what it is to do, it cannot end without a traceback.
+_STARTING = threading.Lock()
+_ENDS = (signal.SIGINT, signal.SIGTERM)
+
+
 class _Worker(SpawnProcess):
     """A process to which Ctrl-C is nothing, from its first moment on: that is its parent's to answer."""
 
     def start(self) -> None:
-        """Start it with the signal blocked, which it inherits."""
-        if not hasattr(signal, "pthread_sigmask"):
+        """Start it with the signal blocked, which it inherits; one that comes meanwhile is answered afterwards."""
+        with _put_off(), _STARTING:
             super().start()
-            return
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            super().start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _put_off() -> Iterator[None]:
+    """Signals that end a process wait until the block has ended. A mask alone does not do: it is a thread's own, and
+    where a library's thread takes the signal, Python answers in its main thread all the same."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    came: list[int] = []
+    main = threading.current_thread() is threading.main_thread()
+    handlers = (
+        {number: signal.signal(number, lambda n, _: came.append(n)) for number in _ENDS} if main else {}
+    )
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 class _Context(SpawnContext):
@@ -59,9 +82,10 @@ def processes(workers: int, fresh: bool) -> Executor:
 
 def kill_workers() -> None:
     """End all processes of `processes`, whatever they are at."""
-    for child in active_children():
-        if isinstance(child, _Worker):
-            child.kill()
+    with _STARTING:
+        for child in active_children():
+            if isinstance(child, _Worker):
+                child.kill()
 
 
 def _begin() -> None:
