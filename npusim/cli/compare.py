@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from npusim.cli.folders import asked_of_hardware, asked_of_model, default_folder, free_folder, point_latest
 from npusim.cli.options import (
     GuessOption,
     ModelOptions,
     NoReportOption,
     SetOption,
     command_line,
-    default_folder,
 )
 from npusim.cli.progress import progress
 from npusim.cli.terminal import console, print_json_text
@@ -46,7 +46,7 @@ def compare_command(
     allow_guess: GuessOption = False,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Report folder.  [default: npusim-out/compare-<workload>-<hw>]"),
+        typer.Option(metavar="DIR", help="Report folder.  [default: npusim-out/compare-<what was asked>]"),
     ] = None,
     no_report: NoReportOption = False,
     as_json: Annotated[
@@ -57,7 +57,6 @@ def compare_command(
     began = time.perf_counter()
     source = asked.source()
     pairs = _pairs(hw, xamba or [NONE])
-    folder = out or (None if no_report else default_folder(f"compare-{Path(source.name).stem}", hw[0]))
     labels = _labels(pairs)
     with progress() as step:
         step("reading the hardware")
@@ -98,6 +97,11 @@ def compare_command(
         document = compare_document(
             comparison, results, subjects, [passes for _, passes in pairs], time.perf_counter() - began
         )
+        folder = out
+        if out is None and not no_report:
+            asked_parts = (*asked_of_model(source), *hw, *asked_of_hardware(overrides or ()), *(xamba or ()))
+            plain = default_folder("compare", source.name, *asked_parts)
+            folder = free_folder(plain, "compare.json", document)
         if folder is not None:
             step("writing the report")
             page = None
@@ -106,6 +110,7 @@ def compare_command(
 
                 page = compare_page(comparison, results, source.name, " · ".join(labels), command)
             write_comparison(folder, document, page)
+            point_latest(folder)
     if as_json:
         from npusim.report.document import document_text
 

@@ -180,15 +180,3 @@ def command_line(command: str, options: Iterable[tuple[str, object]]) -> str:
             elif each not in (None, False):
                 words += [option, str(each)]
     return shlex.join(words)
-
-
-def default_folder(subject: str, hardware: str) -> Path:
-    """``npusim-out/SUBJECT-HARDWARE``, from a workload's name or a model's path and a hardware file."""
-    parts = [
-        re.sub(r"[^\w.+-]+", "_", Path(part).stem if part.endswith(_KNOWN) else part)
-        for part in (subject, hardware)
-    ]
-    return Path("npusim-out") / "-".join(parts)
-
-
-_KNOWN = (".yaml", ".yml", ".xml", ".onnx", ".pb", ".tflite", ".pdmodel")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from npusim.cli.estimate import warn_of_size
+from npusim.cli.folders import asked_of_hardware, asked_of_model, default_folder, free_folder, point_latest
 from npusim.cli.options import (
     GuessOption,
     HwOption,
@@ -20,14 +20,9 @@ from npusim.cli.options import (
     RulesOption,
     SetOption,
     command_line,
-    default_folder,
 )
 from npusim.cli.progress import progress
 from npusim.cli.terminal import print_json_text
-
-if TYPE_CHECKING:
-    from npusim.api import Result
-    from npusim.report.subject import Subject
 
 
 class Engine(StrEnum):
@@ -59,7 +54,8 @@ def run_command(
     ] = None,
     allow_guess: GuessOption = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Report folder.  [default: npusim-out/<workload>-<hw>]")
+        Path | None,
+        typer.Option(metavar="DIR", help="Report folder.  [default: npusim-out/<what was asked>]"),
     ] = None,
     no_report: NoReportOption = False,
     explain: Annotated[
@@ -74,7 +70,6 @@ def run_command(
     """Simulate a model on an NPU and report where the time goes."""
     began = time.perf_counter()
     source = asked.source()
-    folder = out or (None if no_report else default_folder(source.name, hw))
     with progress() as step:
         step("reading the hardware")
         from npusim.hardware import doubts, load_hardware
@@ -87,6 +82,7 @@ def run_command(
         from npusim.analysis.explain import explain as explained
         from npusim.explore.rewrites import graph_for
         from npusim.report import write_report
+        from npusim.report.document import document_text, run_document
         from npusim.report.subject import Subject
 
         warn_of_size(source, hardware)
@@ -115,13 +111,21 @@ def run_command(
                 ],
             ),
         )  # fmt: skip
+        document = run_document(result, subject, time.perf_counter() - began)
+        folder = out
+        if out is None and not no_report:
+            asked_parts = (*asked_of_hardware(overrides or ()), xamba or "", hint or "")
+            plain = default_folder(source.name, *asked_of_model(source), hw, *asked_parts)
+            folder = free_folder(plain, "run.json", document)
         if folder is not None:
             step("writing the report")
-            wall_s = time.perf_counter() - began
-            write_report(result, folder, subject, html=not no_report, wall_s=wall_s)
+            write_report(result, folder, subject, html=not no_report, wall_s=document["wall_s"])
+            point_latest(folder)
     wall_s = time.perf_counter() - began
     if as_json:
-        _print_document(result, subject, wall_s, {"seen": from_outside, "explanation": explanation})
+        more = {"seen": from_outside, "explanation": explanation}
+        document |= {key: asdict(value) for key, value in more.items() if value is not None}
+        print_json_text(document_text({**document, "wall_s": round(wall_s, 3)}))
         return
     from npusim.cli.summary import print_summary
 
@@ -134,12 +138,3 @@ def run_command(
         from npusim.cli.explanation import print_explanation
 
         print_explanation(explanation, result)
-
-
-def _print_document(result: Result, subject: Subject, wall_s: float, more: Mapping[str, Any]) -> None:
-    """Print run.json, with what else was asked for: dataclasses, or None."""
-    from npusim.report.document import document_text, run_document
-
-    document = run_document(result, subject, wall_s)
-    document.update({key: asdict(value) for key, value in more.items() if value is not None})
-    print_json_text(document_text(document))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from npusim.cli.folders import default_folder, point_latest
 from npusim.cli.options import (
     GuessOption,
     HwOption,
@@ -16,7 +17,6 @@ from npusim.cli.options import (
     ModelOptions,
     SetOption,
     command_line,
-    default_folder,
 )
 from npusim.cli.progress import progress_bar
 from npusim.cli.space import MOST_POINTS, MOST_SEED, SpaceOptions
@@ -91,6 +91,7 @@ def write_explored(space: Space, found: Explored, folder: Path, command: str) ->
 
     title = f"{space.model.name}: {len(found.table):,} points"
     write_page(folder, explore_page(found, title, f"around {space.hardware.name}", command))
+    point_latest(folder)
 
 
 def folder_of(space: Space, hw: str, what: str, how: Sequence[object] = ()) -> Path:
@@ -98,5 +99,4 @@ def folder_of(space: Space, hw: str, what: str, how: Sequence[object] = ()) -> P
     another one does not collide."""
     from npusim.explore.space import digest
 
-    plain = default_folder(space.model.name, hw)
-    return plain.with_name(f"{plain.name}-{what}-{digest([space.identity(), *how])[:8]}")
+    return default_folder(space.model.name, hw, what, digest([space.identity(), *how])[:8])

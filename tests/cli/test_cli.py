@@ -38,10 +38,10 @@ def test_run_prints_a_summary_and_writes_the_folder(tmp_path: Path) -> None:
         "costliest ops",
         "bound by",
         "idle",
-        "npusim-out/mamba2-130m-lunarlake/",
+        "npusim-out/mamba2-130m-4tokens-1layers-lunarlake/",
     ):
         assert word in done.stdout
-    folder = tmp_path / "npusim-out" / "mamba2-130m-lunarlake"
+    folder = tmp_path / "npusim-out" / "mamba2-130m-4tokens-1layers-lunarlake"
     assert sorted(p.name for p in folder.iterdir()) == ["ops.csv", "report.html", "run.json", "trace.json"]
     assert "npusim run --hw lunarlake.yaml" in (folder / "report.html").read_text()
 
@@ -132,7 +132,7 @@ def test_a_model_file(tmp_path: Path) -> None:
     assert "--shape data=" in dynamic.stderr
     done = npusim(*arguments, "--shape", "data=[16,64]", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert (tmp_path / "npusim-out" / "net-meteorlake" / "report.html").exists()
+    assert (tmp_path / "npusim-out" / "net-16x64-meteorlake" / "report.html").exists()
     (tmp_path / "net.bin").unlink()
     again = npusim(*arguments, "--shape", "data=[16,64]", "--no-report", cwd=tmp_path)
     assert again.returncode == 0

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from npusim.cli.options import command_line, default_folder, parse_shapes
+from npusim.cli.options import command_line, parse_shapes
 from npusim.errors import UserError
 from npusim.text import printable
 
@@ -46,11 +44,6 @@ def test_command_line_quotes_and_leaves_out() -> None:
         ("--yes", True),
     ]
     assert command_line("run", options) == "npusim run --hw 'my file.yaml' --set a=1 --set b=2 --yes"
-
-
-def test_default_folder() -> None:
-    assert default_folder("mamba2-1.3b", "lunarlake.yaml") == Path("npusim-out/mamba2-1.3b-lunarlake")
-    assert default_folder("/some where/model.onnx", "../hw/mine.yaml") == Path("npusim-out/model-mine")
 
 
 def test_terminal_text_has_no_control_characters() -> None:
