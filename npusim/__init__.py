@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from npusim.api import Result, build_workload, load_hardware, load_model, lower, simulate
     from npusim.errors import UserError
+    from npusim.llm.static import make_static
     from npusim.report import write_report
 
 __version__ = "0.1.0"
@@ -22,11 +23,12 @@ __all__ = [
     "load_hardware",
     "load_model",
     "lower",
+    "make_static",
     "simulate",
     "write_report",
 ]
 
-_HOME = {"UserError": "npusim.errors", "write_report": "npusim.report"}
+_HOME = {"UserError": "npusim.errors", "make_static": "npusim.llm.static", "write_report": "npusim.report"}
 
 
 def __getattr__(name: str) -> object:
