@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -54,8 +53,8 @@ def explain(timeline: Timeline, entries: Iterable[Entry], asked: str) -> Explana
     about = {name, home}
     decisions = tuple(entry for entry in kept if entry.op in about)
     index = next((i for i, op in enumerate(program.ops) if op.name == home), None)
-    waits = () if index is None else waits_of(timeline, index)
-    return Explanation(name, kinds.get(name, ""), home, decisions, waits)
+    waited = () if index is None else waits(timeline)[index]
+    return Explanation(name, kinds.get(name, ""), home, decisions, waited)
 
 
 def _meant(asked: str, names: Sequence[str]) -> str:
@@ -73,23 +72,23 @@ def _meant(asked: str, names: Sequence[str]) -> str:
     )
 
 
-def waits_of(timeline: Timeline, op: int) -> tuple[Wait, ...]:
-    """What the queues of an op (its index in Program.ops) stood still for before its tasks, the longest first."""
-    program = timeline.program
-    tasks = program.tasks
-    waited: dict[tuple[int, int], float] = defaultdict(float)
-    for queue in np.unique(tasks.queue[tasks.op == op]):
+def waits(timeline: Timeline) -> list[tuple[Wait, ...]]:
+    """What the queues of every op of the Program stood still for before its tasks, the longest first."""
+    program, tasks = timeline.program, timeline.program.tasks
+    gaps = np.zeros(len(tasks))
+    for queue in range(len(program.queues)):
         own = np.flatnonzero(tasks.queue == queue)
-        before = np.concatenate(([0.0], np.maximum.accumulate(timeline.end_us[own])[:-1]))
-        gaps = timeline.start_us[own] - before
-        for task, gap in zip(own, gaps, strict=True):
-            cause = int(timeline.wait_for[task])
-            if tasks.op[task] == op and gap > 0 and cause >= 0 and _stood(timeline, int(task)):
-                waited[int(tasks.op[cause]), int(program.engine[cause])] += float(gap)
-    longest = sorted(waited.items(), key=lambda item: (-item[1], item[0]))[:MOST_WAITS]
-    return tuple(Wait(program.ops[other].name, ENGINES[engine], us) for (other, engine), us in longest)
-
-
-def _stood(timeline: Timeline, task: int) -> bool:
-    """Whether a task waited at the head of its queue for others to end."""
-    return WAIT_REASONS[timeline.wait_reason[task]] == "barrier"
+        ended = np.maximum.accumulate(timeline.end_us[own])
+        gaps[own] = timeline.start_us[own] - np.concatenate(([0.0], ended[:-1]))[: len(own)]
+    at_head = timeline.wait_reason == WAIT_REASONS.index("barrier")
+    stood = np.flatnonzero((gaps > 0) & (timeline.wait_for >= 0) & at_head)
+    causes = timeline.wait_for[stood]
+    pairs = np.stack((tasks.op[stood], tasks.op[causes], program.engine[causes]))
+    kinds, kind_of = np.unique(pairs, axis=1, return_inverse=True)
+    sums = np.bincount(kind_of, gaps[stood], kinds.shape[1])
+    found: list[list[Wait]] = [[] for _ in program.ops]
+    for number in np.lexsort((*kinds[:0:-1], -sums)):
+        op, other, engine = kinds[:, number]
+        if len(found[op]) < MOST_WAITS:
+            found[op].append(Wait(program.ops[other].name, ENGINES[engine], float(sums[number])))
+    return [tuple(some) for some in found]

@@ -89,9 +89,7 @@ def run_command(
         graph = graph_for(source, xamba or "", hardware)
         graph = replace(graph, notes=(*graph.notes, *doubts(hw, overrides or ())))
         step("lowering")
-        program, entries = (
-            api.lower_explained(graph, hardware) if explain else (api.lower(graph, hardware), ())
-        )
+        program, entries = api.lower_explained(graph, hardware)
         step("simulating")
         result = api.simulate(program, hardware, engine=engine.value, allow_guess=allow_guess)
         explanation = explained(result.timeline, entries, explain) if explain else None
@@ -119,7 +117,8 @@ def run_command(
             folder = free_folder(plain, "run.json", document)
         if folder is not None:
             step("writing the report")
-            write_report(result, folder, subject, html=not no_report, wall_s=document["wall_s"])
+            wall_s = document["wall_s"]
+            write_report(result, folder, subject, html=not no_report, wall_s=wall_s, entries=entries)
             point_latest(folder)
     wall_s = time.perf_counter() - began
     if as_json:

@@ -52,6 +52,12 @@ def note(stage: str, op: str, what: str, costs_us: Mapping[str, float] | None = 
         journal.entries[Entry(stage, op, what, tuple((costs_us or {}).items()))] = None
 
 
+def entered() -> list[Entry]:
+    """What has been entered so far; nothing, if nobody keeps a journal."""
+    journal = _CURRENT.get()
+    return [] if journal is None else list(journal.entries)
+
+
 @contextmanager
 def journal() -> Iterator[Journal]:
     """Keep a journal of what is lowered inside the block, in this thread."""

@@ -33,6 +33,7 @@ _SCRIPTS = (
     "parallel.js",
     "explore.js",
     "lanes.js",
+    "decisions.js",
     "timeline.js",
     "app.js",
 )
@@ -74,7 +75,17 @@ def column(values: npt.NDArray[Any], kind: str) -> dict[str, str]:
     bits = np.ascontiguousarray(values, dtype=np.dtype("<" + kind)).view("<u" + kind[1])
     steps = np.diff(bits, prepend=bits.dtype.type(0))
     planes = np.ascontiguousarray(steps.view(np.uint8).reshape(len(bits), bits.itemsize).T)
-    return {"type": kind, "data": base64.b64encode(zlib.compress(planes.tobytes())).decode("ascii")}
+    return {"type": kind, "data": _squeezed(planes.tobytes())}
+
+
+def packed(value: object) -> dict[str, str]:
+    """A value as compressed JSON, for what is shown only when it is asked for; core.js unpacks it."""
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return {"type": "json", "data": _squeezed(text.encode("ascii"))}
+
+
+def _squeezed(raw: bytes) -> str:
+    return base64.b64encode(zlib.compress(raw, 9)).decode("ascii")
 
 
 @cache

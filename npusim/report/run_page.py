@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from npusim.analysis.sensitivity import Sensitivity
 from npusim.api import Result
+from npusim.program.journal import Entry
 from npusim.report.blocks import Block, plot, tab
+from npusim.report.decisions import decisions
 from npusim.report.figures import lanes_figure, over_time_figure, roofline_figure
 from npusim.report.looks import ENGINE_NAMES, KINDS, PALETTE
 from npusim.report.ops_table import ops_block, ops_table
@@ -35,8 +37,11 @@ _OVER = (
 )
 
 
-def run_page(result: Result, subject: Subject, what_if: Sequence[Sensitivity] = ()) -> str:
-    """The page as HTML text; with ``what_if``, a tab of what would change the latency."""
+def run_page(
+    result: Result, subject: Subject, what_if: Sequence[Sensitivity] = (), entries: Iterable[Entry] = ()
+) -> str:
+    """The page as HTML text; with ``what_if``, a tab of what would change the latency. ``entries`` are the journal of
+    the lowering, which the timeline shows of the chosen op."""
     hw, metrics = result.hardware, result.metrics
     work = op_work(result.program)
     software = f"software {hw.software.name}" if not imported(result) else "hardware assumed"
@@ -46,7 +51,7 @@ def run_page(result: Result, subject: Subject, what_if: Sequence[Sensitivity] = 
     over = plot("Bandwidth, engines and scratchpad over the run", over_time_figure(result), _OVER)
     tabs = [
         tab("summary", "Summary", *summary_tab(result, subject, work)),
-        tab("timeline", "Timeline", timeline_block(result)),
+        tab("timeline", "Timeline", timeline_block(result, entries)),
         tab("time", "Where the time goes", *_where(result)),
         tab("roofline", "Roofline", roofs),
         tab("overtime", "Over time", over),
@@ -60,12 +65,14 @@ def run_page(result: Result, subject: Subject, what_if: Sequence[Sensitivity] = 
     return render(f"{subject.workload}{phase}", subtitle, {"tabs": tabs, "tables": tables})
 
 
-def timeline_block(result: Result) -> Block:
-    """The timeline of one run."""
+def timeline_block(result: Result, entries: Iterable[Entry] = ()) -> Block:
+    """The timeline of one run, with what lowering decided, if ``entries`` of its journal say so."""
+    kept = tuple(entries)
     return {
         "kind": "timeline",
         "title": "Every task on its queue",
         "data": timeline_data(result, _types_by_time(result)),
+        "decisions": decisions(result, kept) if kept else None,
     }
 
 

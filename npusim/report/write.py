@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterable
 from pathlib import Path
 
 from npusim.api import Result
 from npusim.files import all_or_nothing
+from npusim.program.journal import Entry
 from npusim.report.document import document_text, run_document
 from npusim.report.subject import Subject
 from npusim.report.tables import ops_csv
@@ -30,13 +32,15 @@ def write_report(
     *,
     html: bool = True,
     wall_s: float = 0.0,
+    entries: Iterable[Entry] = (),
 ) -> Path:
     """Write report.html, run.json, ops.csv and trace.json of ``result`` to ``folder``, all or none, and return it.
 
     A trace of many tasks is gzipped, as trace.json.gz, which Perfetto and npusim read as well.
 
-    ``subject`` says what was run, for people; ``html=False`` leaves the page out. Raises UserError where the folder
-    cannot be written.
+    ``subject`` says what was run, for people; ``entries`` are the journal of the lowering (`api.lower_explained`),
+    which the page shows op by op; ``html=False`` leaves the page out. Raises UserError where the folder cannot be
+    written.
     """
     folder = Path(folder)
     subject = subject or Subject.of(result)
@@ -49,7 +53,7 @@ def write_report(
         if html:
             from npusim.report.run_page import run_page
 
-            files["report.html"] = run_page(result, subject)
+            files["report.html"] = run_page(result, subject, entries=entries)
         packed = len(files["trace.json"]) > _MOST_PLAIN
         if packed:
             text = files.pop("trace.json")

@@ -8,6 +8,7 @@ import npusim
 from npusim import api
 from npusim.analysis.explain import explain
 from npusim.lowering import lower
+from npusim.lowering.place import replicate
 from npusim.program.journal import Entry
 
 
@@ -30,6 +31,14 @@ def run(graph, hw) -> tuple[api.Result, list[Entry]]:
 def test_a_journal_changes_nothing(graph, hw, run) -> None:
     assert run[0].program == lower(graph, hw)
     assert len(set(run[1])) == len(run[1])
+
+
+def test_copied_layers_are_explained_as_those_that_they_copy(hw, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = npusim.build_workload("mamba2-130m", phase="decode", layers=10)
+    _, entries = api.lower_explained(graph, hw)
+    monkeypatch.setattr(replicate, "find_repeat", lambda nodes, outputs: None)
+    _, one_by_one = api.lower_explained(graph, hw)
+    assert set(entries) == set(one_by_one)
 
 
 def test_every_op_of_the_model_is_explained(graph, run) -> None:

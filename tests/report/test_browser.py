@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from npusim.program.journal import Entry
 from npusim.report import write_report
 from npusim.report.run_page import run_page
 from npusim.report.subject import Subject
-from tests.report.synthetic import HOSTILE, synthetic_result
+from npusim.text import printable
+from tests.report.synthetic import HOSTILE, HOSTILE_MARKUP, synthetic_result
 from tests.report.watched import Watched
 
 if TYPE_CHECKING:
@@ -20,6 +23,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 LAYERS = 120  # 240 ops: more than one page of the table
+DECIDED = (
+    Entry("split", "layers.9/in_proj", "channels", (("channels", 12.5), (HOSTILE_MARKUP, inf))),
+    Entry("residency", "layers.9/in_proj", f"operand 0, made by {HOSTILE}: found in CMX"),
+    Entry("fuse", "bias", "done by its MatMul"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subject = Subject(
         f"model {HOSTILE}", "lunarlake.yaml", (), "prefill", 256, "npusim run --hw lunarlake.yaml"
     )
-    return write_report(result, tmp_path_factory.mktemp("report"), subject)
+    return write_report(result, tmp_path_factory.mktemp("report"), subject, entries=DECIDED)
 
 
 @pytest.fixture(params=["light", "dark"])
@@ -140,6 +148,23 @@ def test_from_an_op_to_its_tasks(watched: Watched) -> None:
     assert (
         page.evaluate("npusim.lanes.to - npusim.lanes.from") < page.evaluate("npusim.lanes.tasks.latency") / 2
     )
+
+
+def test_an_op_says_what_was_decided_about_it(watched: Watched) -> None:
+    page = watched.page
+    watched.tab("ops")
+    page.fill("#panel-ops input[type=search]", "layers.9/in_proj")
+    page.locator("#panel-ops tbody .link").first.click()
+    record = page.locator("#panel-timeline .decisions")
+    record.locator("h3").first.wait_for(state="visible")
+    split, residency = (record.locator(f"dt:has-text('{stage}') + dd") for stage in ("split", "residency"))
+    cells = split.locator("td").all_text_contents()
+    assert cells == ["channels", "12.50 µs", printable(HOSTILE_MARKUP), "does not fit"]
+    assert residency.text_content() == printable(DECIDED[1].what)
+    assert record.locator("h3").all_text_contents()[:2] == ["layers.9/in_proj", "bias"]
+    assert record.locator("script, a, b").count() == 0
+    page.locator("canvas.lanes").press("Escape")
+    assert record.count() == 0
 
 
 def test_the_critical_path_is_a_row_without_gaps(watched: Watched) -> None:

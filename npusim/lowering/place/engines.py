@@ -72,9 +72,14 @@ from npusim.lowering.plans.shave.dot import plan_dot
 from npusim.lowering.plans.shave.kernel import plan_shave
 from npusim.lowering.split.dpu import depthwise_split
 from npusim.lowering.tile.matmul_estimate import NOTHING
+from npusim.program.journal import note
 
 #: Plans of a node, and nodes that are placed in its stead.
 Steps = Iterator[Plan | Node]
+
+
+def _because(node: Node, why: str) -> None:
+    note("engine", node.name, why)
 
 
 # -- DPU ----------------------------------------------------------------------------------------------------------
@@ -115,6 +120,7 @@ def _depthwise(node: Depthwise, near: Neighbours, fresh: Fresh) -> Steps:
         # One pixel meets one tap: a product of channels (dwconv1d_*_t1: 5 of 5 on 3720, 4000 and 5010).
         factors = replace(weights, shape=node.output.shape, order=())
         product = replace(node, inputs=(value, factors))
+        _because(node, "SHAVE: one tap of one pixel is a product of channels")
         yield plan_shave(product, near.hw, "multiply", near.hint(value))
         return
     *before, plan = plan_depthwise(node, near.hw, fresh, near.is_turned(value))
@@ -125,7 +131,9 @@ def _depthwise(node: Depthwise, near: Neighbours, fresh: Fresh) -> Steps:
 
 
 def _bmm(node: Bmm, near: Neighbours, fresh: Fresh) -> Steps:
-    plan = plan_dot(node, near.hw) if node.on == "shave" else plan_bmm(node, near.hw)
+    shave = node.on == "shave"
+    _because(node, "SHAVE: this compiler contracts there" if shave else "DPU: a product of two activations")
+    plan = plan_dot(node, near.hw) if shave else plan_bmm(node, near.hw)
     yield replace(plan, out_dist=None) if node.regrouped else plan
 
 
@@ -157,6 +165,7 @@ def _reduce(node: Reduce, near: Neighbours, fresh: Fresh) -> Steps:
     if not node.axes:
         yield from plan_one_term(node, hw, fresh)
     elif node.by == "sum" and hw.software.reduce_sum_engine == "shave":
+        _because(node, "SHAVE: this compiler sums there")
         yield decompose.sum_on_shave(node, near)
     elif node.by == "min":
         yield from decompose.least(node, near, fresh)
@@ -173,12 +182,16 @@ def _unary(node: Unary, near: Neighbours, fresh: Fresh) -> Steps:
     hw, value = near.hw, node.inputs[0]
     fused = node.low == 0.0 or "ClampAny" in hw.software.fused_activations
     if node.runs("negative"):
+        _because(node, "DPU: a scale by -1")
         yield from plan_scale(node, hw, fresh)
     elif node.runs("relu", "leakyrelu") or (node.runs("clamp") and fused):
+        _because(node, "DPU: it has this activation itself")
         yield from plan_activation(node, hw, fresh, near.hint(value))
     elif node.runs("clamp") and value.plain and prod(canonical4(value.shape)[:2]) > 1:
+        _because(node, "DPU for the planes, SHAVE for what it cannot clamp")
         yield from decompose.clamp_planes(node, near, fresh)
     else:
+        _because(node, f"SHAVE: the DPU has no {node.kernel}")
         yield _on_shave(node, near)
 
 
@@ -209,37 +222,52 @@ def _eltwise(node: Eltwise, near: Neighbours, fresh: Fresh) -> Steps:
     hw = near.hw
     same = all(v.elements == node.output.elements for v in node.inputs)
     if node.runs("add") and same:
+        _because(node, "DPU: a sum of operands of one size")
         plan = plan_add(node, hw, WHOLE if is_row(node.output) else near.sum_hint(node))
         if hw.software.broadcast_output and near.wanted_whole(node):
             plan = multicast(plan, hw)
         shared = len(near.read_by(node.output)) > 1 and is_refolded(node.output)
         yield replace(plan, refolded=shared and not hw.software.shared_refolds_in_cmx)
     elif node.runs("subtract") and same:
+        _because(node, "DPU: a sum with what is negated before")
         yield from decompose.difference(node, near, fresh)
     elif node.runs("add"):
+        _because(
+            node, "by how the smaller operand lies: SHAVE if it adds it as it is, else expanded for the DPU"
+        )
         yield from decompose.broadcast_add(node, near, fresh)
     elif node.runs("divide") and divides_by_smaller(node, hw):
+        _because(node, "a product with the reciprocal of the smaller operand, which costs less")
         yield from decompose.reciprocal(node, fresh)
     elif node.runs("multiply", "square"):
         yield from _product(node, near, fresh)
     else:
+        _because(node, f"SHAVE: the DPU has no {node.kernel} of these operands")
         yield plan_shave(node, hw, node.kernel, near.common_hint(node))
 
 
 def _product(node: Eltwise, near: Neighbours, fresh: Fresh) -> Steps:
     hw, axis, small = near.hw, channel_factor(node, near.hw), spread_factor(node)
     if near.is_dpu_product(node):
+        _because(node, "DPU: a product of what two MatMuls make")
         first, *others = [near.hint(v) for v in node.inputs]
         yield plan_add(node, hw, first if all(h == first for h in others) else None)
     elif is_runtime_scale(node) or is_row_product(node):
+        _because(node, "DPU: a scale that is computed, of channels")
         yield plan_runtime_scale(node, hw)
     elif axis is not None:
+        _because(node, "DPU: one factor varies over one axis alone, the channels of a scale")
         yield from scale_by_activation(node, axis, near, fresh)
     elif has_row_factor(node, hw):
+        _because(node, "DPU: one factor is the same for a whole row, which is a channel")
         yield from scale_rows(node, near, fresh)
     elif small is not None:
+        _because(
+            node, "SHAVE, whose kernel broadcasts one dimension: the rest of the factor is expanded first"
+        )
         yield from plan_spread(node, hw, node.kernel, small, fresh, near.granule(node))
     else:
+        _because(node, "SHAVE: the DPU does not multiply these operands")
         hint = near.outer_hint(node) if node.outer else near.common_hint(node)
         granule = 1 if node.outer or len(node.output.shape) > 4 else near.granule(node)
         yield apart(plan_shave(node, hw, node.kernel, hint, granule), near)

@@ -15,7 +15,7 @@ from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.placer import MADE, Placer
 from npusim.lowering.place.settle import linked
 from npusim.lowering.rewrite.debatch import JOIN_BATCH
-from npusim.program.journal import recording
+from npusim.program.journal import Entry, entered, note
 
 #: A node and one of its plans.
 _Placed = tuple[Node, Plan]
@@ -39,21 +39,28 @@ def place_all(
             readers.setdefault(value.storage, []).append(node)
     makers = {node.output.storage: node for node in nodes}
     placer = Placer(Neighbours(hw, readers, makers, outputs, homes))
-    repeat = None if recording() else find_repeat(nodes, outputs)
+    repeat = find_repeat(nodes, outputs)
     if repeat is None:
         return linked([plan for node in nodes for plan in placer.place(node)]), None
     plans = [plan for node in nodes[: repeat.start] for plan in placer.place(node)]
     previous: list[_Placed] = []
+    decided: list[Entry] = []
     done, steady = 0, False
     while done < repeat.count and not steady:
+        before = len(entered())
         block = [(nodes[i], plan) for i in repeat.block(done) for plan in placer.place(nodes[i])]
         steady = bool(previous) and _alike(previous, block)
         plans.extend(plan for _, plan in block)
+        decided = entered()[before:]
         previous, done = block, done + 1
     first = len(plans) - 2 * len(previous) if steady else 0
     for number in range(done, repeat.count):
-        pairs = zip(repeat.block(done - 1), repeat.block(number), strict=True)
-        plans.extend(_copies(placer, previous, [(nodes[i], nodes[j]) for i, j in pairs]))
+        blocks = zip(repeat.block(done - 1), repeat.block(number), strict=True)
+        pairs = [(nodes[i], nodes[j]) for i, j in blocks]
+        plans.extend(_copies(placer, previous, pairs))
+        names = {mine.name: theirs.name for mine, theirs in pairs}
+        for entry in decided:
+            note(entry.stage, names[entry.op], entry.what, dict(entry.costs_us))
     rest = nodes[repeat.block(repeat.count).start :]
     plans.extend(plan for node in rest for plan in placer.place(node))
     return linked(plans), Repeat(first, len(previous), 2 + repeat.count - done) if steady else None

@@ -57,7 +57,7 @@ def decide(plans: list[Plan], outputs: set[int], tiles: int, capacity: int) -> R
 
 
 def _enter(found: Residency, source: int, reader: int, operand: int) -> None:
-    """Enter in the journal where a plan finds one of its operands."""
+    """Enter in the journal, for both plans, where one finds what the other has made."""
     made, plan = found.plans[source], found.plans[reader]
     if (reader, operand) in found.resident:
         what = "found in CMX"
@@ -66,6 +66,7 @@ def _enter(found: Residency, source: int, reader: int, operand: int) -> None:
             f"read from DDR: {why_apart(made, plan, operand) or 'there is no room for it in CMX meanwhile'}"
         )
     note("residency", plan.node.name, f"operand {operand}, made by {made.node.name}: {what}")
+    note("residency", made.node.name, f"the result, for {plan.node.name}: {what}")
 
 
 def _run_in_step(found: Residency) -> None:

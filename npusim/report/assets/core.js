@@ -42,11 +42,16 @@ npusim.colour = (name) =>
   name.startsWith("var:") ? getComputedStyle(document.documentElement).getPropertyValue("--" + name.slice(4)).trim() : name;
 npusim.css = (name) => (name.startsWith("var:") ? `var(--${name.slice(4)})` : name);
 
+const inflated = (data) => {
+  const packed = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+  return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate")));
+};
+/* A value that Python packed as JSON. */
+npusim.unpacked = ({ data }) => inflated(data).json();
+
 /* A column that Python packed (page.py): planes of bytes, of differences of bits. */
 npusim.column = async ({ type, data }) => {
-  const packed = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const planes = new Uint8Array(await new Response(stream).arrayBuffer());
+  const planes = new Uint8Array(await inflated(data).arrayBuffer());
   const size = Number(type[1]), count = planes.length / size, bytes = new Uint8Array(planes.length);
   for (let plane = 0; plane < size; plane++) for (let i = 0; i < count; i++) bytes[i * size + plane] = planes[plane * count + i];
   const bits = new { 8: BigUint64Array, 4: Uint32Array, 2: Uint16Array, 1: Uint8Array }[size](bytes.buffer);

@@ -8,7 +8,8 @@
     return { names, colours };
   };
 
-  blocks.timeline = ({ data }, tab) => {
+  blocks.timeline = (block, tab) => {
+    const { data } = block;
     const tasks = new npusim.Tasks(data);
     const canvas = el("canvas", { class: "lanes", tabindex: 0, role: "application",
       "aria-label": `Timeline of ${tasks.count} tasks on ${tasks.lanes.length} lanes. Arrow keys pan, plus and minus zoom, n and p step through the tasks of a row.` });
@@ -93,7 +94,8 @@
           el("div", { class: "tools" },
             el("button", { type: "button", class: "quiet", on: { click: () => zoomTo(task) } }, "Zoom to it"),
             cause < 0 ? null : el("button", { type: "button", class: "quiet", on: { click: () => { choose(cause); reveal(cause); } } }, "Go to what it waited for"),
-            el("button", { type: "button", class: "quiet", on: { click: () => { filter.value = data.ops.name[op]; repaint(new Set([op])); } } }, "Highlight its op")));
+            el("button", { type: "button", class: "quiet", on: { click: () => { filter.value = data.ops.name[op]; repaint(new Set([op])); } } }, "Highlight its op")),
+          npusim.decisions(block, op));
       }
       draw();
     };
@@ -182,6 +184,7 @@
       }
       if (to <= from) return;
       filter.value = data.ops.name[op];
+      choose(tasks.op.indexOf(op));
       repaint(new Set([op]));
       const margin = (to - from) * 0.1;
       show(from - margin, to + margin);
