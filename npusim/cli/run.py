@@ -117,8 +117,9 @@ def run_command(
             folder = free_folder(plain, "run.json", document)
         if folder is not None:
             step("writing the report")
-            wall_s = document["wall_s"]
-            write_report(result, folder, subject, html=not no_report, wall_s=wall_s, entries=entries)
+            write_report(
+                result, folder, subject, html=not no_report, wall_s=document["wall_s"], entries=entries
+            )
             point_latest(folder)
     wall_s = time.perf_counter() - began
     if as_json:
