@@ -40,7 +40,8 @@ class OpRow:
     ``barrier/dependency`` where for the larger part of the span no task of it runs. (The kinds of a hidden op share
     the time in which it runs in proportion to what its tasks spend on them.)
 
-    ``provenance`` is that of its least certain task that takes time.
+    ``provenance`` is where the costs of the largest part of its exposed time come from (of a hidden op: of its busy
+    time), and ``guess_us`` the part of its exposed time that is guessed: over all rows the guessed part of the latency.
     """
 
     name: str
@@ -54,6 +55,7 @@ class OpRow:
     bound: str
     provenance: str
     exposed_us: float
+    guess_us: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +151,16 @@ def _op_rows(timeline: Timeline, prices: Prices, engine: Indices, path: Critical
     first = np.minimum(first, last)
     by_engine = grouped_union_length(start, end, op * len(ENGINES) + engine, count * len(ENGINES))
     by_engine = by_engine.reshape(count, len(ENGINES))
-    worst = np.zeros(count, np.int64)
-    np.maximum.at(worst, op, np.where(end > start, prices.provenance, 0))
 
+    known = np.zeros((count, len(PROVENANCE)))
+    source = prices.provenance.astype(np.int64)
+    np.add.at(known, (op[path.tasks], source[path.tasks]), path.kind_us.sum(axis=1))
+    guess_us = known[:, PROVENANCE.index("guess")].copy()
+    busy = np.zeros_like(known)
+    np.add.at(busy, (op, source), end - start)
+    hidden = known.sum(axis=1) <= 0
+    known[hidden] = busy[hidden]
+    mostly = known.argmax(axis=1)
     exposed = path.by_op()
     bound = np.where(
         exposed.sum(axis=1) > 0, binding_kind(exposed), _hidden_bound(timeline, prices, op, last - first)
@@ -169,8 +178,9 @@ def _op_rows(timeline: Timeline, prices: Prices, engine: Indices, path: Critical
             dpu_us=float(by_engine[i, 1]),
             shave_us=float(by_engine[i, 2]),
             bound=KINDS[bound[i]],
-            provenance=PROVENANCE[worst[i]],
+            provenance=PROVENANCE[mostly[i]],
             exposed_us=float(exposed[i].sum()),
+            guess_us=float(guess_us[i]),
         )
         for i in range(count)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -70,71 +70,52 @@ def run_command(
     """Simulate a model on an NPU and report where the time goes."""
     began = time.perf_counter()
     source = asked.source()
+    command = command_line(
+        "run",
+        [
+            ("--hw", hw), *source.options(), ("--set", overrides), ("--xamba", xamba),
+            ("--engine", None if engine == Engine.EVENT else engine), ("--hint", hint), ("--allow-guess", allow_guess),
+        ],
+    )  # fmt: skip
     with progress() as step:
         step("reading the hardware")
-        from npusim.hardware import doubts, load_hardware
-        from npusim.hints import compiled_for, seen
-
-        machine = load_hardware(hw, overrides or ())
-        hardware = compiled_for(machine, hint.value) if hint else machine
-        step("reading the model" if asked.model else "building the model")
-        from npusim import api
-        from npusim.analysis.explain import explain as explained
-        from npusim.explore.rewrites import graph_for
+        from npusim.jobs.machine import machine_of
+        from npusim.jobs.run import simulate_model
         from npusim.report import write_report
         from npusim.report.document import document_text, run_document
-        from npusim.report.subject import Subject
 
-        warn_of_size(source, hardware)
-        graph = graph_for(source, xamba or "", hardware)
-        graph = replace(graph, notes=(*graph.notes, *doubts(hw, overrides or ())))
-        step("lowering")
-        program, entries = api.lower_explained(graph, hardware)
-        step("simulating")
-        result = api.simulate(program, hardware, engine=engine.value, allow_guess=allow_guess)
-        explanation = explained(result.timeline, entries, explain) if explain else None
-        from_outside = seen(graph, machine, hint.value, allow_guess) if hint else None
-        subject = Subject(
-            workload=source.name,
-            hardware_file=hw,
-            overrides=tuple(overrides or ()),
-            phase=source.phase if source.file is None else "",
-            tokens=source.tokens_per_inference,
-            command=command_line(
-                "run",
-                [
-                    ("--hw", hw), *source.options(), ("--set", overrides), ("--xamba", xamba),
-                    ("--engine", None if engine == Engine.EVENT else engine), ("--hint", hint),
-                    ("--allow-guess", allow_guess),
-                ],
-            ),
+        machine = machine_of(hw, overrides or ())
+        warn_of_size(source, machine.hardware)
+        run = simulate_model(
+            source, machine, passes=xamba or "", engine=engine.value, hint=hint.value if hint else None,
+            allow_guess=allow_guess, explain=explain, command=command, step=step,
         )  # fmt: skip
-        document = run_document(result, subject, time.perf_counter() - began)
+        document = run_document(run.result, run.subject, time.perf_counter() - began)
         folder = out
         if out is None and not no_report:
-            asked_parts = (*asked_of_hardware(overrides or ()), xamba or "", hint or "")
-            plain = default_folder(source.name, *asked_of_model(source), hw, *asked_parts)
+            more = (*asked_of_hardware(overrides or ()), xamba or "", hint or "")
+            plain = default_folder(source.name, *asked_of_model(source), hw, *more)
             folder = free_folder(plain, "run.json", document)
         if folder is not None:
             step("writing the report")
             write_report(
-                result, folder, subject, html=not no_report, wall_s=document["wall_s"], entries=entries
+                run.result,
+                folder,
+                run.subject,
+                html=not no_report,
+                wall_s=document["wall_s"],
+                entries=run.entries,
             )
             point_latest(folder)
     wall_s = time.perf_counter() - began
     if as_json:
-        more = {"seen": from_outside, "explanation": explanation}
-        document |= {key: asdict(value) for key, value in more.items() if value is not None}
-        print_json_text(document_text({**document, "wall_s": round(wall_s, 3)}))
+        found = {"explanation": asdict(run.explanation)} if run.explanation else {}
+        print_json_text(document_text({**document, **found, "wall_s": round(wall_s, 3)}))
         return
     from npusim.cli.summary import print_summary
 
-    print_summary(result, subject, folder, wall_s)
-    if from_outside is not None:
-        what = "wall time of an inference" if hint == Hint.LATENCY else "time between results"
-        tiles = f"{from_outside.streams} at a time on {from_outside.tiles} tiles each"
-        print(f"Seen from outside with the hint {hint}: {what} {from_outside.us:,.1f} µs ({tiles}).")
-    if explanation is not None:
+    print_summary(run.result, run.subject, folder, wall_s)
+    if run.explanation is not None:
         from npusim.cli.explanation import print_explanation
 
-        print_explanation(explanation, result)
+        print_explanation(run.explanation, run.result)

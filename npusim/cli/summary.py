@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Table
@@ -12,39 +11,52 @@ from rich.text import Text
 
 from npusim.analysis.metrics import OpRow
 from npusim.api import Result
+from npusim.cli.tables import Column, fitted, folded, width_of_output
 from npusim.cli.terminal import console
+from npusim.report.model_facts import latency_facts, memory_text, model_text, slow_paths, under_hint
 from npusim.report.subject import Subject
 from npusim.report.units import bytes_text, energy_text, time_text
 from npusim.text import printable
 
 TOP = 10
-_MINIMUM_WIDTH = 100
 _NUMBER = re.compile(r"\d+")
+_ENGINES = (
+    Column("engine"), Column("busy", "right"), Column("of latency", "right"), Column("use of servers", "right", 2),
+    Column("tasks", "right", 3), Column("critical path", "right", 1),
+)  # fmt: skip
+_OPS = (
+    Column("costliest ops"), Column("type", rank=1, most=16), Column("engine", rank=2), Column("of latency", "right"),
+    Column("time", "right"), Column("bound by", rank=4), Column("cost is", rank=3),
+)  # fmt: skip
 
 
 def print_summary(result: Result, subject: Subject, folder: Path | None, wall_s: float) -> None:
     """Latency, what the engines did, the costliest ops, provenance and notes, on stdout."""
-    columns = shutil.get_terminal_size((_MINIMUM_WIDTH, 25)).columns
-    width = columns if sys.stdout.isatty() else max(columns, _MINIMUM_WIDTH)
+    width = width_of_output()
     screen = console(width=width)
     metrics, hw = result.metrics, result.hardware
-    screen.print(Text.assemble((printable(subject.workload), "bold"), " on ", (printable(hw.name), "bold")))
+    screen.print(Text.assemble((printable(subject.title), "bold"), " on ", (printable(hw.name), "bold")))
     facts = (
         f"platform {hw.platform}", f"{hw.tiles} tiles", f"DPU {hw.clocks.dpu_mhz:g} MHz", printable(hw.software.name),
         f"{result.timeline.engine} engine",
     )  # fmt: skip
-    screen.print(" · ".join(facts), soft_wrap=True)
+    screen.print(Text(folded(facts, width)))
     screen.print()
-    screen.print(_headline(result, subject))
+    screen.print(_headline(result, subject, width))
     screen.print()
-    screen.print(_engines(result))
+    for label, text in _about(result, subject):
+        screen.print(Text(folded(text.split(" · "), width, f"{label:<10}")))
     screen.print()
-    screen.print(_costliest(result))
+    screen.print(_engines(result, width))
+    screen.print()
+    screen.print(_costliest(result, width))
     screen.print()
     shares = [f"{share:.1%} {name}" for name, share in metrics.provenance_share.items() if share > 0]
-    screen.print("Costs of the latency are " + (", ".join(shares) or "none") + ".")
+    screen.print(Text("Costs of the latency are " + (", ".join(shares) or "none") + "."))
     if metrics.provenance_share.get("guess", 0) > 0:
-        screen.print(Text("Part of this latency is a guess; see the provenance column of ops.csv.", "yellow"))
+        screen.print(
+            Text("Part of this latency is a guess: ops.csv has each op's part as guess_us.", "yellow")
+        )
     for note in result.program.notes:
         screen.print(Text(f"note: {printable(note)}", "yellow"), soft_wrap=True)
     if folder is not None:
@@ -53,61 +65,65 @@ def print_summary(result: Result, subject: Subject, folder: Path | None, wall_s:
         )
 
 
-def _headline(result: Result, subject: Subject) -> Table:
+def _headline(result: Result, subject: Subject, width: int) -> Table:
     metrics = result.metrics
-    grid = Table.grid(padding=(0, 4))
-    facts = [("latency", time_text(metrics.latency_us))]
-    rate = subject.tokens_per_s(metrics.latency_us)
-    if rate is not None:
-        facts.append(("tokens/s", f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"))
-    traffic = metrics.ddr_bytes["read"] + metrics.ddr_bytes["write"]
+    facts = latency_facts(result, subject)
     facts += [
         ("energy", energy_text(metrics.energy_uj)),
-        ("DDR traffic", bytes_text(traffic)),
+        ("DDR traffic", bytes_text(sum(metrics.ddr_bytes.values()))),
         ("tasks", f"{sum(metrics.tasks.values()):,}"),
     ]
+    while len(facts) > 2 and sum(4 + max(map(len, fact)) for fact in facts) > width + 4:
+        facts.pop()
+    grid = Table.grid(padding=(0, 4))
     grid.add_row(*(Text(label, "dim") for label, _ in facts))
     grid.add_row(*(Text(value, "bold") for _, value in facts))
     return grid
 
 
-def _engines(result: Result) -> Table:
+def _about(result: Result, subject: Subject) -> list[tuple[str, str]]:
+    lines = [("hint", under_hint(subject.seen))] if subject.seen else []
+    lines += [("model", model_text(subject.model))] if subject.model else []
+    lines.append(("memory", memory_text(result, subject)))
+    slow = ", ".join(f"{kind} {share:.0%}" for kind, share in slow_paths(result))
+    return [*lines, *([("on SHAVE", f"{slow} of the latency")] if slow else [])]
+
+
+def _engines(result: Result, width: int) -> Table:
     metrics, stats = result.metrics, result.metrics.statistics
-    table = _table(("engine", "left"), ("busy", "right"), ("of latency", "right"), ("use of servers", "right"),
-                   ("tasks", "right"), ("on the critical path", "right"))  # fmt: skip
     on_path = {"dma": ("start-up", "dma", "ddr"), "dpu": ("dpu",), "shave": ("shave",)}
     total = metrics.latency_us or 1.0
+    rows: list[Sequence[str]] = []
     for engine, kinds in on_path.items():
         busy = stats[f"{engine}_us"]
         exposed = sum(metrics.exposed_us.get(kind, 0.0) for kind in kinds)
-        table.add_row(
+        rows.append((
             engine.upper(), time_text(busy), f"{busy / total:.1%}", f"{metrics.utilisation[engine]:.1%}",
             f"{metrics.tasks[engine]:,}", f"{exposed / total:.1%}",
-        )  # fmt: skip
+        ))  # fmt: skip
     overlaps = (("DMA ∩ DPU", "dma_dpu_overlap_us"), ("DMA ∩ SHAVE", "dma_shave_overlap_us"),
                 ("SHAVE ∩ DPU", "shave_dpu_overlap_us"), ("idle", "idle_us"))  # fmt: skip
-    for label, key in overlaps:
-        table.add_row(Text(label, "dim"), time_text(stats[key]), f"{stats[key] / total:.1%}", "", "", "")
-    return table
+    rows += [
+        (label, time_text(stats[key]), f"{stats[key] / total:.1%}", "", "", "") for label, key in overlaps
+    ]
+    return fitted(_ENGINES, rows, width)
 
 
-def _costliest(result: Result) -> Table:
-    table = _table(("costliest ops", "left"), ("type", "left"), ("engine", "left"), ("of latency", "right"),
-                   ("time", "right"), ("bound by", "left"), ("cost is", "left"))  # fmt: skip
+def _costliest(result: Result, width: int) -> Table:
     total = result.metrics.latency_us or 1.0
-    for name, alike in _across_layers(result)[:TOP]:
+    rows = []
+    for name, alike in across_layers(result)[:TOP]:
         op = max(alike, key=lambda row: row.exposed_us)
         exposed = sum(row.exposed_us for row in alike)
         count = f" ×{len(alike)}" if len(alike) > 1 else ""
-        table.add_row(
-            Text.assemble(printable(name), (count, "dim")), printable(op.type), op.engine.upper(),
-            f"{exposed / total:.1%}",
-            time_text(exposed), op.bound, op.provenance,
-        )  # fmt: skip
-    return table
+        rows.append((
+            f"{name}{count}", op.type, op.engine.upper(), f"{exposed / total:.1%}", time_text(exposed), op.bound,
+            op.provenance,
+        ))  # fmt: skip
+    return fitted(_OPS, rows, width)
 
 
-def _across_layers(result: Result) -> list[tuple[str, list[OpRow]]]:
+def across_layers(result: Result) -> list[tuple[str, list[OpRow]]]:
     """Ops that cost latency, the costliest first; those that differ in the number of their layer stand together."""
     alike: dict[tuple[str, str, str], list[OpRow]] = {}
     for op, row in zip(result.program.ops, result.metrics.ops, strict=True):
@@ -118,13 +134,3 @@ def _across_layers(result: Result) -> list[tuple[str, list[OpRow]]]:
         ((name, rows) for (name, _, _), rows in alike.items()),
         key=lambda item: -sum(row.exposed_us for row in item[1]),
     )
-
-
-def _table(*columns: tuple[str, str]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for number, (name, justify) in enumerate(columns):
-        table.add_column(
-            name, justify="right" if justify == "right" else "left", no_wrap=True,
-            overflow="ellipsis" if number == 0 else "fold", min_width=12 if number == 0 else None,
-        )  # fmt: skip
-    return table

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from npusim import __version__
 from npusim.api import Result
+from npusim.report.model_facts import model_document
 from npusim.report.subject import Subject
 
 #: Name and version of the document; the number grows when a key changes its meaning or goes.
@@ -37,6 +39,7 @@ def run_document(result: Result, subject: Subject, wall_s: float) -> dict[str, A
                 "dpu_us": _us(op.dpu_us),
                 "shave_us": _us(op.shave_us),
                 "exposed_us": _us(op.exposed_us),
+                "guess_us": _us(op.guess_us),
                 "bound": op.bound,
                 "provenance": op.provenance,
                 "shape": list(made.shape),
@@ -46,6 +49,7 @@ def run_document(result: Result, subject: Subject, wall_s: float) -> dict[str, A
         ],
         "ddr_bytes": dict(metrics.ddr_bytes),
         "energy_uj": round(metrics.energy_uj, 6),
+        "inferences_per_s": round(1e6 / metrics.latency_us, 6) if metrics.latency_us else None,
         "tokens_per_s": None if tokens_per_s is None else round(tokens_per_s, 6),
         "utilisation": {name: round(share, 9) for name, share in metrics.utilisation.items()},
         "exposed_us": {kind: _us(value) for kind, value in metrics.exposed_us.items()},
@@ -61,6 +65,8 @@ def run_document(result: Result, subject: Subject, wall_s: float) -> dict[str, A
             "phase": subject.phase,
             "tokens": subject.tokens,
         },
+        **({"model": model_document(subject.model, result)} if subject.model else {}),
+        **({"seen": asdict(subject.seen)} if subject.seen else {}),
         "notes": list(result.program.notes),
         "wall_s": round(wall_s, 3),
     }

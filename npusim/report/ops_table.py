@@ -50,6 +50,7 @@ def ops_table(result: Result, work: OpWork) -> dict[str, Any]:
         number("mmac", "MACs", "M", (work.macs / 1e6).tolist(), 2),
         number("read", "DDR read", "KiB", (work.ddr_read_bytes / 1024).tolist(), 1),
         number("write", "DDR written", "KiB", (work.ddr_write_bytes / 1024).tolist(), 1),
+        number("guess_us", "Guessed", "µs", [row.guess_us for row in rows], 2),
         text_column("provenance", "Cost is", [row.provenance for row in rows]),
         text_column("shape", "Output", ["×".join(map(str, op.shape)) for op in ops]),
         text_column("strategy", "Split", [op.strategy for op in ops]),

@@ -11,6 +11,7 @@ from npusim.report.blocks import Block, plot, tab
 from npusim.report.decisions import decisions
 from npusim.report.figures import lanes_figure, over_time_figure, roofline_figure
 from npusim.report.looks import ENGINE_NAMES, KINDS, PALETTE
+from npusim.report.model_facts import latency_facts
 from npusim.report.ops_table import ops_block, ops_table
 from npusim.report.opwork import op_work
 from npusim.report.page import render
@@ -18,7 +19,6 @@ from npusim.report.run_summary import summary_tab
 from npusim.report.sensitivity_page import sensitivity_blocks, sensitivity_table
 from npusim.report.subject import Subject, imported
 from npusim.report.timeline_data import timeline_data
-from npusim.report.units import time_text
 
 _WAITS = (
     "A lane waits for an engine where the task at its head stands at a barrier that a task of that engine "
@@ -42,7 +42,7 @@ def run_page(
 ) -> str:
     """The page as HTML text; with ``what_if``, a tab of what would change the latency. ``entries`` are the journal of
     the lowering, which the timeline shows of the chosen op."""
-    hw, metrics = result.hardware, result.metrics
+    hw = result.hardware
     work = op_work(result.program)
     software = f"software {hw.software.name}" if not imported(result) else "hardware assumed"
     machine = f"{hw.name} · {hw.tiles} tiles at {hw.clocks.dpu_mhz:g} MHz"
@@ -61,8 +61,10 @@ def run_page(
     if what_if:
         tabs.insert(-1, tab("sensitivity", "What would change that", *sensitivity_blocks(what_if)))
         tables["sensitivity"] = sensitivity_table(what_if)
-    subtitle = f"{time_text(metrics.latency_us)} on {machine} · {software}"
-    return render(f"{subject.workload}{phase}", subtitle, {"tabs": tabs, "tables": tables})
+    (what, latency), *_ = latency_facts(result, subject)
+    asked = latency if what == "latency" else f"{what} {latency}"
+    subtitle = f"{asked} on {machine} · {software}"
+    return render(f"{subject.title}{phase}", subtitle, {"tabs": tabs, "tables": tables})
 
 
 def timeline_block(result: Result, entries: Iterable[Entry] = ()) -> Block:

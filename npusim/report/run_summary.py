@@ -12,10 +12,11 @@ from npusim.program.work import DpuWork
 from npusim.report.blocks import Block, card, command, facts, notes
 from npusim.report.figures import ddr_peak_gbps
 from npusim.report.looks import ENGINE_NAMES, KINDS, PROVENANCE
+from npusim.report.model_facts import latency_facts, memory_text, rate_text, slow_paths, under_hint
 from npusim.report.opwork import OpWork
 from npusim.report.queues import engine_partition
 from npusim.report.subject import Subject, imported
-from npusim.report.units import bytes_text, energy_text, time_text
+from npusim.report.units import bytes_text, count_text, energy_text, time_text
 
 _PLURAL = {"measured": "measured", "fitted": "fitted", "roofline": "rooflines", "guess": "guesses"}
 #: What a trace does not say, and import_trace therefore infers or leaves out.
@@ -65,6 +66,7 @@ def summary_tab(result: Result, subject: Subject, work: OpWork) -> list[Block]:
             ],
         },
         *command(subject.command),
+        facts("Model", _model_facts(result, subject)),
         facts("Hardware, assumed" if imported(result) else "Hardware", _hardware_facts(result, subject)),
         facts("Run", _run_facts(result, subject)),
         *notes([*result.program.notes, *([_IMPORTED] if imported(result) else [])]),
@@ -74,21 +76,13 @@ def summary_tab(result: Result, subject: Subject, work: OpWork) -> list[Block]:
 def _cards(result: Result, subject: Subject, work: OpWork) -> list[dict[str, Any]]:
     hw, metrics = result.hardware, result.metrics
     latency = metrics.latency_us or 1.0
-    cards = [
-        card("Latency", time_text(metrics.latency_us), f"{sum(metrics.tasks.values()):,} tasks", tone="main")
-    ]
-    rate = subject.tokens_per_s(metrics.latency_us)
-    if rate is not None:
-        value = f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
-        cards.append(
-            card(
-                "Throughput",
-                f"{value} tokens/s",
-                f"{subject.tokens:,} tokens an inference"
-                if subject.tokens != 1
-                else "one token an inference",
-            )
-        )
+    tasks = f"{sum(metrics.tasks.values()):,} tasks"
+    (what, asked), *others = latency_facts(result, subject)
+    cards = [card(_capital(what), asked, under_hint(subject.seen) if subject.seen else tasks, tone="main")]
+    cards += [card(_capital(label), text, tasks) for label, text in others if label == "inside the NPU"]
+    if not imported(result):
+        rate, unit = subject.rate(metrics.latency_us)
+        cards.append(card("Throughput", f"{rate_text(rate)} {unit}", _per_inference(subject.tokens)))
     exposed = metrics.exposed_us
     groups = {"SHAVE": ("shave",), "DPU": ("dpu",), "DMA": ("start-up", "dma", "ddr")}
     shares = {name: sum(exposed.get(kind, 0.0) for kind in kinds) / latency for name, kinds in groups.items()}
@@ -119,9 +113,24 @@ def _cards(result: Result, subject: Subject, work: OpWork) -> list[dict[str, Any
     guessed = metrics.provenance_share.get("guess", 0.0)
     if guessed > 0:
         cards.append(
-            card("Guessed", f"{guessed * 100:.1f} %", "of the latency; see the Ops tab", tone="warn")
+            card(
+                "Guessed",
+                f"{guessed * 100:.1f} %",
+                "of the latency: column Guessed of the Ops tab",
+                tone="warn",
+            )
         )
     return cards
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _per_inference(tokens: int | None) -> str:
+    if not tokens:
+        return "one after another"
+    return "one token an inference" if tokens == 1 else f"{tokens:,} tokens an inference"
 
 
 def _mac_roof_us(result: Result) -> float:
@@ -158,12 +167,26 @@ def _hardware_facts(result: Result, subject: Subject) -> list[tuple[str, str]]:
     ]
 
 
+def _model_facts(result: Result, subject: Subject) -> list[tuple[str, str]]:
+    model = subject.model
+    slow = ", ".join(f"{kind} {share:.0%}" for kind, share in slow_paths(result))
+    known = [] if model is None else [
+        ("Parameters", f"{count_text(model.parameters)}, {bytes_text(model.weight_bytes)} as the NPU stores them"),
+        ("Work", f"{count_text(model.macs, 'MAC')}, costed as {model.precision_text}"),
+    ]  # fmt: skip
+    return [
+        ("Model", subject.workload),
+        *known,
+        ("Memory", memory_text(result, subject)),
+        ("On SHAVE", f"{slow} of the latency" if slow else "nothing that costs 2 % of the latency"),
+    ]
+
+
 def _run_facts(result: Result, subject: Subject) -> list[tuple[str, str]]:
     metrics = result.metrics
     stretched = "unknown" if imported(result) else f"{time_text(metrics.contended_us)} in all, by sharing DDR"
     tasks = ", ".join(f"{count:,} {ENGINE_NAMES[engine]}" for engine, count in metrics.tasks.items())
     return [
-        ("Workload", subject.workload),
         ("Ops", f"{len(result.program.ops):,} {'in the trace' if imported(result) else 'after fusion'}"),
         ("Tasks", tasks),
         (

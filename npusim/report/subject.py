@@ -1,18 +1,25 @@
-"""What a report is about, apart from the numbers: enough to run it again."""
+"""What a report is about, apart from the simulation: the model, what was asked, and enough to run it again."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from npusim.analysis.footprint import Footprint
 from npusim.api import Result
+from npusim.hints import Seen
+
+_ENDINGS = (".xml", ".onnx", ".pb", ".pbtxt", ".tflite", ".pdmodel", ".json", ".gz")
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
     """The run behind a Result, for people.
 
-    ``tokens`` is how many tokens one inference takes in or makes (all sequences of the batch together), None for a
-    model that has none; ``command`` is the shell command that gives the same result.
+    ``workload`` is a name, or the path of a model file or trace. ``tokens`` is how many tokens one inference takes in
+    or makes (all sequences of the batch together), None for a model that has none; ``command`` is the shell command
+    that gives the same result. ``model`` says what the model is, ``seen`` what is seen of it from outside under the
+    hint that was asked for; None where that is not known.
     """
 
     workload: str
@@ -21,11 +28,27 @@ class Subject:
     phase: str = ""
     tokens: int | None = None
     command: str = ""
+    model: Footprint | None = None
+    seen: Seen | None = None
 
     @classmethod
     def of(cls, result: Result) -> Subject:
         """What can be said of a Result alone."""
         return cls(workload=result.program.name)
+
+    @property
+    def title(self) -> str:
+        """What people call it: the workload, or a file's name without folder and ending."""
+        is_path = "/" in self.workload or "\\" in self.workload or Path(self.workload).suffix in _ENDINGS
+        return Path(self.workload).stem if is_path else self.workload
+
+    def rate(self, latency_us: float) -> tuple[float, str]:
+        """Tokens a second, or inferences where there are no tokens, with its unit: one after another without a gap, or
+        as seen from outside under the hint."""
+        us = self.seen.us if self.seen is not None else latency_us
+        return (
+            (self.tokens or 1) / us * 1e6 if us > 0 else 0.0
+        ), "tokens/s" if self.tokens else "inferences/s"
 
     def tokens_per_s(self, latency_us: float) -> float | None:
         """Tokens a second if inferences follow one another without a gap; None where there are no tokens."""

@@ -12,6 +12,7 @@ from npusim.report.opwork import op_work
 COLUMNS = (
     "name", "type", "layer", "shape", "fused", "strategy", "engine", "start_us", "end_us", "dma_us", "dpu_us",
     "shave_us", "exposed_us", "bound", "provenance", "tasks", "macs", "elements", "ddr_read_bytes", "ddr_write_bytes",
+    "guess_us",
 )  # fmt: skip
 
 
@@ -32,5 +33,6 @@ def ops_csv(result: Result) -> str:
             )
             + (start, end, dma, dpu, shave, exposed, row.bound, row.provenance)
             + tuple(int(column[number]) for column in work.columns())
+            + (f"{row.guess_us:.6f}",)
         )
     return text.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+_COUNTS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _TIMES = ((1e6, "s"), (1e3, "ms"), (1.0, "µs"))
 
 
@@ -32,3 +33,10 @@ def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:
     scaled = value / scale
     digits = 0 if abs(scaled) >= 1000 else 1 if abs(scaled) >= 100 else 2
     return f"{scaled:,.{digits}f} {unit}"
+
+
+def count_text(count: float, unit: str = "") -> str:
+    """A large number with three digits and a decimal prefix: ``129 M``, ``33.0 GMAC``."""
+    scale, prefix = next((each for each in _COUNTS if count >= each[0]), (1.0, ""))
+    digits = f"{count / scale:#.3g}".rstrip(".") if prefix else f"{count:.0f}"
+    return f"{digits} {prefix}{unit}".strip()

@@ -123,6 +123,7 @@ def test_provenance() -> None:
         {"measured": 3 / 17, "fitted": 4 / 17, "roofline": 10 / 17, "guess": 0}
     )
     assert [row.provenance for row in result.ops] == ["fitted", "guess", "roofline"]
+    assert [row.guess_us for row in result.ops] == [0, 0, 0]
 
 
 def test_empty_program() -> None:
@@ -146,6 +147,8 @@ def test_sums(case: Case) -> None:
     assert sum(path.by_engine().values()) == latency
     if timeline.latency_us > 0:
         assert sum(result.provenance_share.values()) == pytest.approx(1)
+        guessed = sum(row.guess_us for row in result.ops)
+        assert guessed == pytest.approx(result.provenance_share["guess"] * result.latency_us)
     ends, starts = timeline.end_us[path.tasks], timeline.start_us[path.tasks]
     np.testing.assert_array_equal(starts[1:], ends[:-1])
 

@@ -1,0 +1,45 @@
+"""The machine that a job is about, however it is given: a shipped file's name, a path, a Hardware; with overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from npusim.hardware import Hardware, doubts, dump, load_hardware
+from npusim.hardware.load import validate
+from npusim.hardware.nodes import parse
+from npusim.hardware.override import apply
+
+#: Overrides: ``{"clocks.dpu_mhz": 1700}``, or texts such as ``clocks.dpu_mhz=1700``.
+Overrides = Mapping[str, object] | Iterable[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A Hardware, and how it was asked for: ``file`` and ``overrides`` (texts). ``doubts`` are warnings about these."""
+
+    hardware: Hardware
+    file: str
+    overrides: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+def machine_of(hw: str | Path | Hardware | Machine, overrides: Overrides = ()) -> Machine:
+    """The Machine that is meant. Raises UserError for a file or a value that cannot be."""
+    texts = override_texts(overrides)
+    if isinstance(hw, Machine):
+        if not texts:
+            return hw
+        hw = hw.hardware
+    if isinstance(hw, Hardware):
+        changed = validate(apply(parse(dump(hw), hw.name), texts)) if texts else hw
+        return Machine(changed, hw.name, texts)
+    return Machine(load_hardware(hw, texts), str(hw), texts, doubts(hw, texts))
+
+
+def override_texts(overrides: Overrides) -> tuple[str, ...]:
+    """Overrides as the command line has them."""
+    if isinstance(overrides, Mapping):
+        return tuple(f"{path}={value}" for path, value in overrides.items())
+    return tuple(overrides)
