@@ -36,7 +36,7 @@ def test_run_prints_a_summary_and_writes_the_folder(tmp_path: Path) -> None:
         "Lunar Lake",
         "tokens/s",
         "costliest ops",
-        "bound by",
+        "critical path",
         "idle",
         "npusim-out/mamba2-130m-4tokens-1layers-lunarlake/",
     ):
