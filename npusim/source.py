@@ -25,9 +25,9 @@ NONE = "none"
 class ModelSource:
     """A model that can be built again: everything but the hardware and the rewrites.
 
-    Either ``file``, with ``shapes`` for its inputs by name, or ``workload`` with a ``phase`` (``prefill`` or
-    ``decode``), ``tokens`` of the prompt (None: 256 for language models), ``layers`` (None: all), ``batch`` and
-    Mamba-2's ``chunk`` length (None: 256).
+    Either ``file``, with ``shapes`` for its inputs by name and ``dims`` for dynamic dimensions by theirs, or
+    ``workload`` with a ``phase`` (``prefill`` or ``decode``), ``tokens`` of the prompt (None: 256 for language models),
+    ``layers`` (None: all), ``batch`` and Mamba-2's ``chunk`` length (None: 256).
     """
 
     workload: str = DEFAULT_WORKLOAD
@@ -38,6 +38,7 @@ class ModelSource:
     chunk: int | None = None
     file: Path | None = None
     shapes: dict[str, list[int]] = field(default_factory=dict)
+    dims: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what no machine has room for. Raises UserError."""
@@ -67,7 +68,8 @@ class ModelSource:
         """The options of the command line that ask for this model; those at their defaults are None."""
         if self.file is not None:
             shapes = [f"{name}={list(shape)}".replace(" ", "") for name, shape in self.shapes.items()]
-            return [("--model", self.file), ("--shape", shapes)]
+            dims = [f"{name}={size}" for name, size in self.dims.items()]
+            return [("--model", self.file), ("--shape", shapes), ("--dim", dims)]
         return [
             ("--workload", self.workload),
             ("--phase", self.phase if self.phase != "prefill" else None),
@@ -85,7 +87,7 @@ class ModelSource:
         if self.file is not None:
             from npusim.graph import read_model
 
-            return read_model(self.file, self.shapes)
+            return read_model(self.file, self.shapes, self.dims)
         import workloads
 
         try:

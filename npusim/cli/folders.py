@@ -47,6 +47,7 @@ def asked_of_model(source: ModelSource) -> list[str]:
         *(f"{number}{name}" for name, number in counts.items() if number is not None),
         f"batch{source.batch}" if source.batch != 1 else "",
         *shapes,
+        *(f"{name}{size}" for name, size in source.dims.items()),
     ]
 
 

@@ -70,6 +70,14 @@ class ModelOptions:
         list[str] | None,
         typer.Option("--shape", metavar="NAME=[1,256]", help="Static shape of an input; may be repeated."),
     ] = None
+    dim: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dim",
+            metavar="NAME=128",
+            help="Size of a dynamic dimension, wherever it occurs; may be repeated.",
+        ),
+    ] = None
     phase: Annotated[
         Phase | None,
         typer.Option("--phase", help="Prefill of a prompt, or one step of decoding.  [default: prefill]"),
@@ -105,13 +113,14 @@ class ModelOptions:
 
     def source(self) -> ModelSource:
         """The model that is asked for. Raises UserError where two of the options contradict each other."""
-        shapes = parse_shapes(self.shape or ())
+        shapes, dims = parse_shapes(self.shape or ()), parse_dims(self.dim or ())
         if self.model is not None:
             refuse_together("--model", self.given())
-            return ModelSource(file=self.model, shapes=shapes)
-        if shapes:
+            return ModelSource(file=self.model, shapes=shapes, dims=dims)
+        if shapes or dims:
+            option = "--shape" if shapes else "--dim"
             raise UserError(
-                "--shape needs --model; a workload is shaped by --tokens, --batch, --layers and --chunk"
+                f"{option} needs --model; a workload is shaped by --tokens, --batch, --layers and --chunk"
             )
         return ModelSource(
             self.workload or DEFAULT_WORKLOAD,
@@ -161,6 +170,21 @@ def parse_shapes(texts: Iterable[str]) -> dict[str, list[int]]:
         if len(shapes[name]) > MOST_RANK:
             raise UserError(f"--shape {text}: more than {MOST_RANK} dimensions")
     return shapes
+
+
+def parse_dims(texts: Iterable[str]) -> dict[str, int]:
+    """``sequence=128`` to ``{"sequence": 128}``. Raises UserError for any other form."""
+    dims: dict[str, int] = {}
+    for text in texts:
+        name, _, size = text.rpartition("=")
+        if not (name and size.isascii() and size.isdecimal()):
+            raise UserError(f"--dim {text}: must have the form NAME=128")
+        if name in dims:
+            raise UserError(f"--dim {text}: '{name}' is given twice")
+        dims[name] = int(size) if len(size) <= _MOST_DIGITS else MOST_DIMENSION + 1
+        if not 1 <= dims[name] <= MOST_DIMENSION:
+            raise UserError(f"--dim {text}: a size must be at least 1 and at most {MOST_DIMENSION:,}")
+    return dims
 
 
 def refuse_together(first: str, others: dict[str, object]) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from npusim.errors import UserError
 from npusim.files import exists, read_bytes
+from npusim.graph.dynamic import Input, dynamic_inputs, give_sizes, missing_sizes
 from npusim.graph.frontend import from_openvino
 from npusim.graph.ir import Graph
 from npusim.graph.states import fill_states, open_states
@@ -109,9 +110,10 @@ def _reshape(model: Any, shapes: Mapping[str, Sequence[int]]) -> None:
 
 
 def read_model(
-    path: str | Path, shapes: Mapping[str, Sequence[int]] | None = None
+    path: str | Path, shapes: Mapping[str, Sequence[int]] | None = None, dims: Mapping[str, int] | None = None
 ) -> tuple[Any, tuple[str, ...]]:
-    """The openvino.Model of a file, with static shapes given to inputs by name, and remarks for the user.
+    """The openvino.Model of a file, with static shapes given to inputs by name and sizes to dynamic dimensions by
+    theirs, and remarks for the user.
 
     An IR whose .bin is missing or short is read for its structure alone, and a remark says so. Raises UserError: no
     such file, not a model, shapes that do not fit.
@@ -139,6 +141,8 @@ def read_model(
     opened = open_states(model)
     if shapes:
         _reshape(model, shapes)
+    if dims:
+        give_sizes(model, dims, path)
     notes += fill_states(model, opened)
     if path.suffix != ".xml":
         try:
@@ -184,14 +188,8 @@ def load_model_bytes(xml: bytes, weights: bytes | None, name: str) -> Graph:
     return graph_of(model, name, name, notes)
 
 
-def _static(shape: Any) -> str:
-    """A static shape that fits a dynamic one, as an example."""
-    dims = (
-        [(1 if i == 0 else 256) if d.is_dynamic else d.get_length() for i, d in enumerate(shape)]
-        if shape.rank.is_static
-        else [1, 256]
-    )
-    return str(dims).replace(" ", "")
+def _shown(each: Input) -> str:
+    return "of unknown rank" if each.dims is None else f"[{','.join(map(str, each.dims))}]"
 
 
 def graph_of(model: Any, name: str, label: str, notes: tuple[str, ...] = ()) -> Graph:
@@ -199,13 +197,11 @@ def graph_of(model: Any, name: str, label: str, notes: tuple[str, ...] = ()) -> 
 
     Raises UserError for an input whose shape is dynamic.
     """
-    dynamic = [port for port in model.inputs if not port.get_partial_shape().is_static]
+    dynamic = dynamic_inputs(model, Path(label))
     if dynamic:
-        port = dynamic[0]
-        tensor = next(iter(sorted(port.get_names())), port.get_node().get_friendly_name())
-        raise UserError(
-            f"{label}: input '{tensor}' has the dynamic shape {port.get_partial_shape()}: "
-            f"give it a static one with --shape {tensor}={_static(port.get_partial_shape())}"
-        )
+        first = dynamic[0]
+        one = f"input '{first.name}' has the dynamic shape {_shown(first)}"
+        which = one if len(dynamic) == 1 else f"{len(dynamic)} inputs have dynamic shapes"
+        raise UserError(f"{label}: {which}: give {missing_sizes(dynamic)}")
     graph = from_openvino(model, name=name)
     return replace(graph, notes=notes + graph.notes)

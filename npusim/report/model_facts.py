@@ -43,10 +43,10 @@ def under_hint(seen: Seen) -> str:
 
 def model_text(model: Footprint) -> str:
     """One line about the model: parameters, weights, products, element types."""
-    parts = (
-        f"{count_text(model.parameters)} parameters", f"{bytes_text(model.weight_bytes)} of weights",
-        count_text(model.macs, "MAC"), f"costed as {model.precision_text}",
-    )  # fmt: skip
+    parts = [count_text(model.macs, "MAC"), f"costed as {model.precision_text}"]
+    if model.parameters:
+        weights = f"{bytes_text(model.weight_bytes)} of weights"
+        parts = [f"{count_text(model.parameters)} parameters", weights, *parts]
     return " · ".join(parts)
 
 

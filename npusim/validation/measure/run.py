@@ -238,6 +238,8 @@ def _model_facts(source: ModelSource, model: Any, out: Path) -> ModelFacts:
         file = os.path.relpath(source.file, out.parent)
     except ValueError:  # another drive
         file = str(source.file.absolute())
+    resolved = {name: list(port.get_shape()) for name, port in zip(inputs, model.inputs, strict=True)}
+    shapes = resolved if source.dims else source.shapes
     return ModelFacts(
-        name=source.file.stem, file=Path(file).as_posix(), sha256=digest, shapes=source.shapes, inputs=inputs
+        name=source.file.stem, file=Path(file).as_posix(), sha256=digest, shapes=shapes, inputs=inputs
     )
