@@ -7,6 +7,8 @@ import openvino as ov
 import pytest
 from openvino import opset15 as op
 
+from npusim.costs.price import price
+from npusim.engine.event import simulate
 from npusim.graph.load import graph_of
 from npusim.hardware import load_hardware
 from npusim.lowering import lower
@@ -66,3 +68,38 @@ def test_weights_are_read_once_and_tables_for_each() -> None:
     sizes = [t.work.bytes for t in result.tasks if isinstance(t.work, DmaWork) and t.work.src == "ddr"]
     assert sizes.count(128 // 4 * 128 * 9 * 2) == 4
     assert sizes.count(128 // 4 * 16) == 4 * 8
+
+
+#: Pools and depth-wise convolutions of kernel and stride, and what the compiler (2026.4.1) estimates of them, µs.
+#: Images whose rows are no multiples of 16 pixels are turned before the first is computed (56, 40), others one by one
+#: (112, 48); a batch of 3720 lies in rows, where one image is cut over its channels; what a tile turns is not what it
+#: reads (54).
+COMPILED = [
+    ("meteorlake", "pool", (2, 64, 56, 56), 2, 2, 32.5),
+    ("meteorlake", "pool", (1, 64, 56, 56), 2, 2, 46.1),
+    ("meteorlake", "pool", (3, 96, 40, 40), 2, 2, 36.0),
+    ("meteorlake", "pool", (2, 64, 48, 48), 2, 2, 22.1),
+    ("meteorlake", "pool", (2, 32, 112, 112), 3, 2, 60.7),
+    ("meteorlake", "depthwise", (2, 64, 56, 56), 3, 2, 38.5),
+    ("lunarlake", "pool", (3, 64, 56, 56), 2, 2, 39.7),
+    ("lunarlake", "pool", (3, 32, 112, 112), 3, 2, 57.2),
+    ("lunarlake", "pool", (1, 64, 56, 56), 2, 2, 17.9),
+    ("lunarlake", "pool", (1, 128, 54, 54), 2, 2, 68.1),
+    ("lunarlake", "pool", (1, 64, 40, 40), 2, 2, 21.3),
+    ("lunarlake", "pool", (1, 64, 48, 48), 3, 3, 14.3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("platform", "kind", "shape", "kernel", "stride", "us"), COMPILED)
+def test_images_take_as_long_as_the_compiler_says(
+    platform: str, kind: str, shape: tuple[int, ...], kernel: int, stride: int, us: float
+) -> None:
+    x, pads = op.parameter(list(shape), np.float16), [(kernel - 1) // 2 * (kernel > stride)] * 2
+    if kind == "pool":
+        y = op.max_pool(x, [stride] * 2, [1, 1], pads, pads, [kernel] * 2, "floor").output(0)
+    else:
+        weights = np.ones((shape[1], 1, 1, kernel, kernel), np.float16)
+        y = op.group_convolution(x, weights, [stride] * 2, pads, pads, [1, 1])
+    hw = load_hardware(f"{platform}-vpunn")
+    made = lower(graph_of(ov.Model([y], [x], "m"), "m", "m"), hw)
+    assert simulate(made, price(made, hw)).latency_us == pytest.approx(us, rel=0.09)

@@ -70,6 +70,8 @@ class Plan:
     in_place: bool = False
     refolded: bool = False
     """Only a conversion of its result may find it in CMX; the readers that see other dimensions load it."""
+    images: int = 1
+    """How many images its slices are, one each."""
     gathered: bool = False
     """The results of its slices may lie side by side in CMX (resnet50: a sliced convolution, then an Add)."""
     ahead: int = 0

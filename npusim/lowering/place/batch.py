@@ -62,6 +62,7 @@ def all_images(plan: Plan, count: int) -> Plan:
         output=_times(plan.output, count),
         slices=slices,
         strategy=f"{plan.strategy}, {count} images",
+        images=count if len(plan.slices) == 1 else 1,
         ddr_moves=[(operand, _repeated(work, count)) for operand, work in plan.ddr_moves],
     )
 
@@ -112,3 +113,12 @@ def in_step(before: Plan, plan: Plan, hw: Hardware) -> bool:
     loads = [load for part in parts for load in part.loads if load.operand != 0 or part is parts[0]]
     held = load_bytes(loads, hw.tiles) + 2 * sum(max(part.out_bytes) for part in parts)
     return not before.in_place and not plan.inputs[0].partial and held <= cmx_capacity(hw)
+
+
+def at_once(before: Plan, plan: Plan, hw: Hardware) -> bool:
+    """Whether all images are brought to channels last before the first of them is computed: those whose rows are no
+    multiples of 16 pixels, between which and their reader a change of shape stands, as far as CMX takes them."""
+    turned, computed = before.slices[0], plan.slices[0]
+    held = before.images * max(turned.out_bytes) + load_bytes(turned.loads, hw.tiles)
+    folded = before.node is plan.node and before.inputs[0].shape[-1] % CHANNELS > 0
+    return folded and held + 2 * max(computed.out_bytes) <= cmx_capacity(hw)

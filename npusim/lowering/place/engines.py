@@ -123,7 +123,7 @@ def _depthwise(node: Depthwise, near: Neighbours, fresh: Fresh) -> Steps:
         _because(node, "SHAVE: one tap of one pixel is a product of channels")
         yield plan_shave(product, near.hw, "multiply", near.hint(value))
         return
-    *before, plan = plan_depthwise(node, near.hw, fresh, near.is_turned(value))
+    *before, plan = plan_depthwise(node, near.hw, fresh, near.is_turned(value), near.by_rows)
     convolved = any(isinstance(n, Conv | Depthwise) for n in near.read_by(node.output))
     if convolved and depthwise_split(node, near.hw) == "channels":
         plan = multicast(plan, near.hw)
@@ -138,7 +138,7 @@ def _bmm(node: Bmm, near: Neighbours, fresh: Fresh) -> Steps:
 
 
 def _pool(node: Pool, near: Neighbours, fresh: Fresh) -> Steps:
-    yield from plan_pool(node, near.hw, fresh, near.is_turned(node.inputs[0]))
+    yield from plan_pool(node, near.hw, fresh, near.is_turned(node.inputs[0]), near.by_rows)
 
 
 def _transpose(node: Transpose, near: Neighbours, fresh: Fresh) -> Steps:

@@ -42,7 +42,8 @@ class Neighbours:
     ``readers`` are the nodes that read a storage, ``makers`` those that make one, ``outputs`` the storages that the
     model returns, ``homes`` those that are written into others. ``hints`` are the Dists in which values lie in CMX,
     ``image_hints`` those of one image of a batch, ``sliced`` the plans with several slices, and ``on_dpu`` what the DPU
-    made, all by storage; ``latest`` is the plan just made.
+    made, all by storage; ``latest`` is the plan just made. ``by_rows``: depth-wise images and pools are split over
+    rows.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Neighbours:
         self.sliced: dict[int, Plan] = {}
         self.on_dpu: set[int] = set()
         self.latest: Plan | None = None
+        self.by_rows = False
 
     def remember(self, plan: Plan) -> None:
         """Take note of what the nodes behind a plan may ask of it, which hangs on the plan alone."""
@@ -78,6 +80,7 @@ class Neighbours:
         """The same for one image of a batch: what lies in CMX are the values of an image."""
         one = copy(self)
         one.hints = self.image_hints
+        one.by_rows = self.hw.software.images_by_rows
         return one
 
     # -- who makes it ---------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import replace
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.plan import Plan
 from npusim.lowering.ir.values import Value
-from npusim.lowering.place.batch import all_images, images, in_step, one_image
+from npusim.lowering.place.batch import all_images, at_once, images, in_step, one_image
 from npusim.lowering.place.engines import ENGINES, Steps
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.settle import overlapped, settled
@@ -68,7 +68,11 @@ class Placer:
             one.remember(of_one[-1])
         before = self.near.latest
         for plan in (all_images(plan, count) for plan in of_one):
-            alike = before is not None and len(plan.slices) == len(before.slices) == count
-            chained = before is not None and alike and in_step(before, plan, self.near.hw)
-            before = replace(plan, chain=before.chain_number) if before is not None and chained else plan
+            in_turn = before is not None and self._one_by_one(before, plan, count)
+            before = replace(plan, chain=before.chain_number) if before is not None and in_turn else plan
             yield before
+
+    def _one_by_one(self, before: Plan, plan: Plan, count: int) -> bool:
+        """Whether each of so many images passes through both plans before the next one does."""
+        hw, alike = self.near.hw, len(plan.slices) == len(before.slices) == count
+        return alike and in_step(before, plan, hw) and not at_once(before, plan, hw)

@@ -17,7 +17,7 @@ def stays(found: Residency, source: int, reader: int, operand: int) -> bool:
     value = plan.inputs[operand]
     if (reader, operand) in found.resident:
         return True
-    if _converted_by_slice(made, plan) and not value.partial:
+    if (_converted_by_slice(made, plan) or _images_alike(made, plan, operand)) and not value.partial:
         return _slices_stay(found, source, reader)
     if why_apart(made, plan, operand):
         return False
@@ -99,6 +99,12 @@ def _converted_by_slice(made: Plan, plan: Plan) -> bool:
         return False
     stored = [sorted((x.tile, x.work.bytes) for x in part.stores) for part in made.slices]
     return stored == [sorted((x.tile, x.work.bytes) for x in part.loads) for part in plan.slices]
+
+
+def _images_alike(made: Plan, plan: Plan, operand: int) -> bool:
+    """Whether each slice of both plans is an image, which lies over the tiles as it is made."""
+    images = made.images == plan.images > 1 and made.function == plan.function
+    return images and operand == 0 and made.out_dist is not None and plan.in_dists[0] == made.out_dist
 
 
 def _slices_stay(found: Residency, source: int, reader: int) -> bool:

@@ -8,7 +8,7 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Node, Window
 from npusim.lowering.ir.plan import Plan, output_stores
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import Value, round_up
+from npusim.lowering.ir.values import Value, even, round_up
 from npusim.lowering.plans.dma.permute import plan_permute_dma
 from npusim.lowering.plans.dpu.images import row_split
 from npusim.lowering.plans.dpu.reduce_conv import plan_widen
@@ -34,8 +34,17 @@ def channels_last(
     wide = channels if window.width else round_up(channels, CHANNELS)
     target = moved if wide == channels else replace(moved, shape=(shape[0], wide, *shape[2:]))
     planes = (channels, 1, height) if width == 1 else (channels, height, width)
-    halo = hw.software.halo_copies and window.kernel[0] > window.stride[0]
-    return plan_reorder(node, hw, act, target, planes, fresh, reader="halo" if halo else "rows"), target
+    other = reads_other_rows(window, height, node.output.shape[2], hw)
+    return plan_reorder(node, hw, act, target, planes, fresh, reader="halo" if other else "rows"), target
+
+
+def reads_other_rows(window: Window, height: int, out_height: int, hw: Hardware) -> bool:
+    """Whether a tile needs rows of an image besides its even share: halo, or those of one more row of the result."""
+    stride = window.stride[0]
+    if hw.software.halo_copies and window.kernel[0] > stride:
+        return True
+    needed = [stride * rows for rows in even(out_height, hw.tiles)]
+    return out_height >= hw.tiles and stride > 1 and needed != list(even(stride * out_height, hw.tiles))
 
 
 def columns_to_channels(

@@ -27,6 +27,10 @@ from npusim.program.work import Work
 #: Share of the time of reading an activation, at the bandwidth of DDR, that counts where splits are compared
 #: (dwconv1d_*: up to 0.44 on 4000 and 0.52 on 5010 leave rows, 0.73 and 0.84 and more do not).
 READ_SHARE = 0.62
+#: Taps a pixel up to which a pool whose windows do not overlap is split over channels for a clear gain alone, and the
+#: share of the time of rows that is one: its result, which such a split multicasts, is large beside what it computes
+#: (2x2; 3x3 take the shorter split).
+FEW_TAPS, CLEAR_GAIN = 4, 0.75
 #: What a channel-wise op computes: a depth-wise convolution, or a pooling.
 Kind = Literal["dwconv", "avgpool", "maxpool"]
 
@@ -91,7 +95,9 @@ def _channels_are_cheaper(
 
     by_channels = time(image.height, even(image.channels, tiles, CHANNELS)[0]) + read
     by_rows = time(even(image.height, tiles)[0], image.channels) + read / hw.dma.engines
-    return by_channels < hw.software.channel_patience * by_rows
+    few = kind != "dwconv" and kernel == window.stride and kernel[0] * kernel[1] <= FEW_TAPS
+    plain = few and hw.software.broadcast_output
+    return by_channels < (CLEAR_GAIN if plain else hw.software.channel_patience) * by_rows
 
 
 def plan_channelwise(

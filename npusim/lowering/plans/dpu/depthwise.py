@@ -21,8 +21,11 @@ from npusim.lowering.plans.dpu.images import Image, borrow_channels, refold, row
 from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
 
 
-def plan_depthwise(node: Depthwise, hw: Hardware, fresh: Fresh, turned: bool = False) -> list[Plan]:
-    """Depth-wise convolution; what brings its input to channels last comes first, if it has not been ``turned``."""
+def plan_depthwise(
+    node: Depthwise, hw: Hardware, fresh: Fresh, turned: bool = False, by_rows: bool = False
+) -> list[Plan]:
+    """Depth-wise convolution; what brings its input to channels last comes first, if it has not been ``turned``.
+    ``by_rows``: what is brought so is split over rows."""
     act, weights, out = node.inputs[0], node.inputs[1], node.output
     height, width = geometry(node, hw)
     channels, window, kernel = out.shape[1], node.window, node.window.kernel
@@ -34,6 +37,8 @@ def plan_depthwise(node: Depthwise, hw: Hardware, fresh: Fresh, turned: bool = F
         kernel != (1, 1) and width == 1 and hw.software.broadcast_output
     ):
         over_channels = _channels_are_cheaper(hw, image, "dwconv", window, last, out)
+    if before and by_rows and height >= hw.tiles:
+        over_channels = False
     act = last
     rows = [p - kernel[0] // 2 for p in (window.top, window.bottom) if p > kernel[0] // 2]
     if rows and not over_channels:
@@ -125,9 +130,11 @@ def plan_planes(node: Node, hw: Hardware, kind: Kind, fresh: Fresh) -> list[Plan
     return [*before, plan_channelwise(node, hw, target, out, image, kind, planes=c)]
 
 
-def plan_pool(node: Pool, hw: Hardware, fresh: Fresh, turned: bool = False) -> list[Plan]:
+def plan_pool(
+    node: Pool, hw: Hardware, fresh: Fresh, turned: bool = False, by_rows: bool = False
+) -> list[Plan]:
     """Max or average pooling, over rows; what brings its input to channels last comes first, if it has not been
-    ``turned``."""
+    ``turned``. ``by_rows``: not over channels even where that takes less long."""
     act, out = node.inputs[0], node.output
     height, width = geometry(node, hw)
     channels = out.shape[1]
@@ -135,7 +142,10 @@ def plan_pool(node: Pool, hw: Hardware, fresh: Fresh, turned: bool = False) -> l
     before, act = channels_last(node, hw, act, window, fresh)
     image = Image(height, width, round_up(channels, CHANNELS))
     over_channels = (
-        (turned or bool(before)) and width > 1 and _channels_are_cheaper(hw, image, kind, window, act, out)
+        (turned or bool(before))
+        and width > 1
+        and not (by_rows and height >= hw.tiles)
+        and _channels_are_cheaper(hw, image, kind, window, act, out)
     )
     plan = plan_channelwise(
         node, hw, act, out, image, kind, window, in_rows=act.shape[2], over_channels=over_channels
