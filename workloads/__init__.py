@@ -35,6 +35,7 @@ __all__ = [
     "layer_count",
     "names",
     "parameters",
+    "variants",
 ]
 
 
@@ -53,6 +54,11 @@ class UnknownWorkload(ValueError):
 def names() -> list[str]:
     """Names that `build` takes: Mamba-2, Mamba, smallest first, then the measured networks and operators."""
     return [*PUBLISHED, *nets.names()]
+
+
+def variants() -> dict[str, tuple[str, ...]]:
+    """What `names` lists, by workload in FP16: the other precisions that it comes in, as its name ends in them."""
+    return {**dict.fromkeys(PUBLISHED, ()), **nets.variants()}
 
 
 def layer_count(name: str) -> int | None:

@@ -25,7 +25,6 @@ from npusim.cli.validate import validate_command
 from npusim.cli.verify import verify_command
 
 app = typer.Typer(
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -16,6 +16,7 @@ from npusim.cli.options import (
     NoReportOption,
     SetOption,
     command_line,
+    hardware_files,
 )
 from npusim.cli.progress import progress
 from npusim.cli.terminal import console, print_json_text
@@ -32,7 +33,12 @@ _SHOWN = 8
 def compare_command(
     hw: Annotated[
         list[str],
-        typer.Option("--hw", metavar="FILE", help="Hardware file, yours or a shipped one; may be repeated."),
+        typer.Option(
+            "--hw",
+            metavar="FILE",
+            help="Hardware file, yours or a shipped one; may be repeated.",
+            autocompletion=hardware_files,
+        ),
     ],
     asked: ModelOptions,
     xamba: Annotated[

@@ -32,7 +32,26 @@ class Phase(StrEnum):
     DECODE = "decode"
 
 
-HwOption = Annotated[str, typer.Option("--hw", metavar="FILE", help="Hardware file, yours or a shipped one.")]
+def hardware_files(incomplete: str) -> list[str]:
+    """Shipped hardware files, for completion in a shell."""
+    from npusim.hardware import shipped
+
+    return [name for name in shipped() if name.startswith(incomplete)]
+
+
+def workload_names(incomplete: str) -> list[str]:
+    """Built-in workloads, for completion in a shell."""
+    import workloads
+
+    return [name for name in workloads.names() if name.startswith(incomplete)]
+
+
+HwOption = Annotated[
+    str,
+    typer.Option(
+        "--hw", metavar="FILE", help="Hardware file, yours or a shipped one.", autocompletion=hardware_files
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the hardware; may be repeated."),
@@ -58,7 +77,12 @@ class ModelOptions:
 
     workload: Annotated[
         str | None,
-        typer.Option("--workload", metavar="NAME", help=f"Built-in workload.  [default: {DEFAULT_WORKLOAD}]"),
+        typer.Option(
+            "--workload",
+            metavar="NAME",
+            help=f"Built-in workload.  [default: {DEFAULT_WORKLOAD}]",
+            autocompletion=workload_names,
+        ),
     ] = None
     model: Annotated[
         Path | None,

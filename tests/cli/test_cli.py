@@ -148,6 +148,43 @@ def test_list_names_what_is_built_in(tmp_path: Path) -> None:
     assert {"hardware", "workloads"} == document.keys()
 
 
+def test_list_is_one_short_line_a_workload_and_can_be_filtered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = npusim("list", cwd=tmp_path).stdout.splitlines()
+    assert len(lines) < 70
+    assert max(map(len, lines)) <= 80
+    assert "  resnet-50 *" in "\n".join(lines)
+    found = npusim("list", "yolo11n", cwd=tmp_path).stdout
+    assert "yolo11n-int8-weights" in found
+    assert "resnet" not in found
+    nothing = npusim("list", "alexnet", cwd=tmp_path)
+    assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("npusim run --hw lunarlake-v", "lunarlake-vpunn.yaml"),
+        ("npusim run --workload mamba2-1", "mamba2-1.3b"),
+        ("npusim sens", "sensitivity"),
+    ],
+)
+def test_a_shell_completes_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, offered: str
+) -> None:
+    for name, value in (("_NPUSIM_COMPLETE", "complete_bash"), ("COMP_WORDS", words)):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    assert offered in npusim(cwd=tmp_path).stdout.split()
+
+
+def test_no_colour_in_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert "\x1b" not in npusim("run", "--hw", "lunarlake.yaml", *SMALL, "--no-report", cwd=tmp_path).stdout
+
+
 def test_hw_show_check_schema(tmp_path: Path) -> None:
     shown = npusim("hw", "show", "lunarlake.yaml", "--set", "clocks.dpu_mhz=1700", cwd=tmp_path)
     assert "dpu_mhz: 1700" in shown.stdout

@@ -127,6 +127,12 @@ def names() -> list[str]:
     ]
 
 
+def variants() -> dict[str, tuple[Precision, ...]]:
+    """By network in FP16 the other precisions that it comes in."""
+    others: tuple[Precision, ...] = tuple(precision for precision in PRECISIONS if precision != "fp16")
+    return {name: others if net.quantised else () for name, net in NETS.items()}
+
+
 def describe(name: str) -> str:
     """One line about a network."""
     net, precision = find(name)
