@@ -142,6 +142,7 @@ class Comparison:
 def compare(cases: Sequence[Case]) -> Comparison:
     """The Comparison of at least one simulation with the first of them."""
     base = cases[0]
+    cases = [base, *(with_names_of(base, case) for case in cases[1:])]
     types = [_types(case.metrics.ops) for case in cases]
     return Comparison(
         tuple(
@@ -156,6 +157,43 @@ def compare(cases: Sequence[Case]) -> Comparison:
             for case, mine in zip(cases, types, strict=True)
         )
     )
+
+
+def with_names_of(base: Case, case: Case) -> Case:
+    """``case`` with the baseline's names for ops whose own are counters (``MatMul_812``): of those that only one side
+    has, the first of a type, shape and name but for numbers is the baseline's first, the second its second. So are
+    those that are fused into ops of one name."""
+    meant = _pairs(
+        [(op.name, _likeness(op)) for op in base.ops], [(op.name, _likeness(op)) for op in case.ops]
+    )
+    fused = {op.name: op.fused for op in base.ops}
+    ops = []
+    for op in case.ops:
+        name = meant.get(op.name, op.name)
+        inner = _pairs(
+            *([(one, _unnumbered(one)) for one in side] for side in (fused.get(name, ()), op.fused))
+        )
+        ops.append(replace(op, name=name, fused=tuple(inner.get(one, one) for one in op.fused)))
+    return replace(case, ops=ops)
+
+
+def _pairs(theirs: Sequence[tuple[str, object]], mine: Sequence[tuple[str, object]]) -> dict[str, str]:
+    """Of names with what they are like: by each of mine that they have not, theirs that is like it and not in mine."""
+    waiting: dict[object, list[str]] = {}
+    known = {name for name, _ in mine}
+    for name, like in theirs:
+        if name not in known:
+            waiting.setdefault(like, []).append(name)
+    taken = {name for name, _ in theirs}
+    return {name: waiting[like].pop(0) for name, like in mine if name not in taken and waiting.get(like)}
+
+
+def _likeness(op: ProgramOp) -> tuple[object, ...]:
+    return _unnumbered(op.name), op.type, op.shape
+
+
+def _unnumbered(name: str) -> str:
+    return _NUMBER.sub("*", name)
 
 
 def _types(rows: Iterable[OpRow]) -> tuple[TypeTime, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -19,15 +19,9 @@ from npusim.cli.options import (
     hardware_files,
 )
 from npusim.cli.progress import progress
-from npusim.cli.terminal import console, print_json_text
+from npusim.cli.terminal import print_json_text
 from npusim.errors import UserError
 from npusim.source import NONE
-
-if TYPE_CHECKING:
-    from npusim.analysis.compare import Comparison
-
-#: Changed ops that the terminal shows of each run; the rest is in the report and in --json.
-_SHOWN = 8
 
 
 def compare_command(
@@ -100,6 +94,7 @@ def compare_command(
             )
             for file, _ in pairs
         ]
+        named = " and ".join(dict.fromkeys(machine.name for machine in machines.values()))
         document = compare_document(
             comparison, results, subjects, [passes for _, passes in pairs], time.perf_counter() - began
         )
@@ -114,7 +109,9 @@ def compare_command(
             if not no_report:
                 from npusim.report.compare_page import compare_page
 
-                page = compare_page(comparison, results, source.name, " · ".join(labels), command)
+                page = compare_page(
+                    comparison, results, subjects[0].title, f"{named} · {' · '.join(labels)}", command
+                )
             write_comparison(folder, document, page)
             point_latest(folder)
     if as_json:
@@ -122,7 +119,9 @@ def compare_command(
 
         print_json_text(document_text(document))
     else:
-        _print(comparison, source.name, folder)
+        from npusim.cli.compare_tables import print_comparison
+
+        print_comparison(comparison, subjects[0].title, named, folder)
 
 
 def _pairs(hw: Sequence[str], xamba: Sequence[str]) -> list[tuple[str, str]]:
@@ -145,65 +144,3 @@ def _labels(pairs: Sequence[tuple[str, str]]) -> list[str]:
     if len(files) == 1:
         return [passes for _, passes in pairs]
     return [file if len(pipelines) == 1 else f"{file} {passes}" for file, passes in pairs]
-
-
-def _print(comparison: Comparison, subject: str, folder: Path | None) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from npusim.report.units import bytes_text, energy_text, time_text
-    from npusim.text import printable
-
-    screen = console(wide=120)
-
-    def table(*columns: str) -> Table:
-        made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-        for number, name in enumerate(columns):
-            made.add_column(name, justify="right" if number else "left", no_wrap=True, overflow="ellipsis")
-        return made
-
-    screen.print(Text(printable(subject), "bold"))
-    sides = table(
-        "", "latency", "speed-up", "DMA busy", "DPU busy", "SHAVE busy", "DDR traffic", "energy", "tasks"
-    )
-    for run in comparison.runs:
-        stats, metrics = run.metrics.statistics, run.metrics
-        sides.add_row(
-            Text(printable(run.label), "bold" if run is comparison.best else ""), time_text(run.latency_us),
-            f"{run.speedup:.2f} ×", *(time_text(stats[f"{engine}_us"]) for engine in ("dma", "dpu", "shave")),
-            bytes_text(sum(metrics.ddr_bytes.values())), energy_text(metrics.energy_uj),
-            f"{sum(metrics.tasks.values()):,}",
-        )  # fmt: skip
-    screen.print(sides)
-    for run in comparison.runs[1:]:
-        changed = [change for change in run.changes if change.kind != "same" and change.delta_us]
-        screen.print()
-        difference = run.latency_us - comparison.baseline.latency_us
-        screen.print(
-            f"{printable(run.label)}: {_signed(difference)} on {printable(comparison.baseline.label)}, by op type"
-        )
-        steps = [f"{printable(s.type)} {_signed(s.delta_us)}" for s in run.steps[:_SHOWN] if s.delta_us]
-        rest = sum(s.delta_us for s in run.steps[_SHOWN:])
-        screen.print(
-            "  " + ", ".join([*steps, f"others {_signed(rest)}"] if rest else steps or ["no difference"])
-        )
-        ops = table("  ops that changed", "", "before", "after", "difference")
-        for change in changed[:_SHOWN]:
-            sides_of = (f"{p.type} {p.engine.upper()}" if p else "-" for p in (change.before, change.after))
-            count = f" ×{change.count}" if change.count > 1 else ""
-            ops.add_row(
-                f"  {printable(change.name)}{count}",
-                change.kind,
-                *map(printable, sides_of),
-                _signed(change.delta_us),
-            )
-        if changed:
-            screen.print(ops)
-    if folder is not None:
-        screen.print(Text.assemble("Report in ", (f"{folder}/", "bold")), soft_wrap=True)
-
-
-def _signed(value_us: float) -> str:
-    from npusim.report.units import time_text
-
-    return f"{'-' if value_us < 0 else '+'}{time_text(abs(value_us))}"

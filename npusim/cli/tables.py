@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PIPED = 100
 _GAP = 2
 #: What the first column, the name, is never narrower than.
-_LEAST_NAME = 24
+_LEAST_NAME = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,14 @@ def clipped(text: str, width: int) -> str:
     return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}" if width > 3 else text[:width]
 
 
-def folded(parts: Sequence[str], width: int, label: str = "") -> str:
-    """``parts`` joined with dots, behind a label; a line ends between parts, and the next begins below the first."""
+def folded(parts: Sequence[str], width: int, label: str = "", between: str = " · ") -> str:
+    """``parts`` in one text behind a label; a line ends between parts, and the next begins below the first."""
     lines, indent = [label + parts[0]], " " * len(label)
     for part in parts[1:]:
-        if len(lines[-1]) + len(part) + 3 <= width:
-            lines[-1] += f" · {part}"
+        if len(lines[-1]) + len(between) + len(part) <= width:
+            lines[-1] += between + part
         else:
+            lines[-1] += between.strip(" ·")
             lines.append(indent + part)
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ from typing import Any
 from npusim.analysis.compare import Comparison, OpChange, Place, Run
 from npusim.api import Result
 from npusim.report.blocks import Block, card, command, number_column, plot, tab, text_column
+from npusim.report.blocks import notes as note_block
 from npusim.report.looks import ENGINE_COLOUR, ENGINE_NAMES, KINDS
 from npusim.report.page import plot_text, render
 from npusim.report.run_page import timeline_block
@@ -36,11 +37,31 @@ def compare_page(
         tab("steps", "From one to the other", *(_waterfall(comparison.baseline, run) for run in runs[1:])),
         tab("changes", "Ops that changed", *_changes(runs[1:])),
     ]  # fmt: skip
-    if sum(len(result.program.tasks) for result in results) <= _MOST_TASKS:
-        for number, (run, result) in enumerate(zip(runs, results, strict=True)):
+    shown = _with_timelines(results)
+    for number, (run, result) in enumerate(zip(runs, results, strict=True)):
+        if number in shown:
             block = {**timeline_block(result), "title": f"{run.label}: every task on its queue"}
             tabs.append(tab(f"timeline{number}", f"Timeline: {run.label}", block))
+    left_out = [_no_timeline(runs[n], len(r.program.tasks)) for n, r in enumerate(results) if n not in shown]
+    tabs[0]["blocks"] += note_block(left_out)
     return render(title, subtitle, {"tabs": tabs, "tables": tables})
+
+
+def _with_timelines(results: Sequence[Result]) -> set[int]:
+    """The runs whose timelines the page has room for: those of the fewest tasks."""
+    room, shown = _MOST_TASKS, set()
+    for number in sorted(range(len(results)), key=lambda n: len(results[n].program.tasks)):
+        room -= len(results[number].program.tasks)
+        if room >= 0:
+            shown.add(number)
+    return shown
+
+
+def _no_timeline(run: Run, tasks: int) -> str:
+    return (
+        f"{run.label}: its {tasks:,} tasks would make this page too large, so its timeline is not here; "
+        "npusim run with the same options shows it"
+    )
 
 
 def _cards(comparison: Comparison) -> list[dict[str, str]]:

@@ -44,6 +44,22 @@ def test_machines_side_by_side_in_the_terminal(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_rewrite_that_does_not_pay_says_why_and_fits_80_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = ("--xamba", "none", "--xamba", "cumba,reduba")
+    done = npusim("compare", "--hw", "lunarlake.yaml", "--layers", "1", "--tokens", "64", *rows, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for word in (
+        "mamba2-130m on Lunar Lake NPU",
+        "slower: ops that none does not run as such",
+        "ops that changed",
+    ):
+        assert word in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines() if "Report in" not in line) <= 80
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

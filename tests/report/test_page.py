@@ -8,6 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+from npusim.analysis.compare import Case, compare
+from npusim.report.compare_page import compare_page
 from npusim.report.page import embedded_json, plot_text, render
 from npusim.report.run_page import run_page
 from npusim.report.subject import Subject
@@ -96,3 +98,16 @@ def test_same_bytes_again(page: str) -> None:
         synthetic_result(), Subject(f"model {HOSTILE}", "lunarlake.yaml", (), "prefill", 256, "npusim run")
     )
     assert again == page
+
+
+def test_a_comparison_says_why_a_timeline_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = synthetic_result(kernels=2), synthetic_result(kernels=8)
+    assert len(small.program.tasks) < len(large.program.tasks)
+    monkeypatch.setattr("npusim.report.compare_page._MOST_TASKS", len(small.program.tasks))
+    cases = [Case(label, one.program.ops, one.metrics) for label, one in (("many", large), ("few", small))]
+    payload = json.loads(parsed(compare_page(compare(cases), [large, small], "m", "")).texts[0])
+    tabs = {tab["title"]: tab for tab in payload["tabs"]}
+    assert "Timeline: few" in tabs
+    assert "Timeline: many" not in tabs
+    (notes,) = [block["items"] for block in tabs["Summary"]["blocks"] if block["kind"] == "notes"]
+    assert notes[0].startswith(f"many: its {len(large.program.tasks):,} tasks")
