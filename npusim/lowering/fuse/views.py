@@ -139,7 +139,7 @@ def broadcast(fuser: Fuser, op: Op) -> None:
     if prod(shape) == value.elements:
         view(fuser, op)
         return
-    readers = [o for o in fuser.graph.ops if op.outputs[0] in o.inputs] if op.type == "Broadcast" else []
+    readers = fuser.readers.get(op.outputs[0], ()) if op.type == "Broadcast" else ()
     if readers and all(broadcasts(o) and not by_scalar(fuser, o) for o in readers):
         fuser.values[op.outputs[0]] = padded(value, len(shape))
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TypeVar
 
 from npusim.hardware.schema import Hardware
@@ -81,7 +82,6 @@ class Plan:
     evidence/lowering.md#4.3)."""
     ddr_moves: Sequence[tuple[int, DmaWork]] = ()
     """DDR to DDR copies: (operand, transfer)."""
-    op: int = -1
 
     @property
     def function(self) -> str:
@@ -132,7 +132,11 @@ def transfer(
     size = counted(elements, bits, hw)
     if kind == "convert" and hw.dma.counting == "elements":
         size = elements * hw.dma.convert_bytes
-    return DmaWork(src, dst, ceil_div(elements * bits, 8), size, kind)
+    return _transfer(src, dst, ceil_div(elements * bits, 8), size, kind)
+
+
+#: Equal transfers are one object: a large model has tens of thousands, of a few hundred kinds.
+_transfer = lru_cache(maxsize=4096)(DmaWork)
 
 
 def load_value(value: Value, elements: int, hw: Hardware) -> DmaWork:

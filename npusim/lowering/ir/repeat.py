@@ -21,7 +21,7 @@ from npusim.lowering.ir.values import Value
 
 #: What differs between nodes, and plans, that are alike: names, and values by their storages.
 _NAMES = frozenset({"name", "fused", "inputs", "output"})
-_NAMED = frozenset({"node", "inputs", "output", "chain", "op"})
+_NAMED = frozenset({"node", "inputs", "output", "chain"})
 _STORAGE = frozenset({"storage"})
 #: Fewest blocks that are worth looking at: the first are lowered one by one until two in a row come out alike.
 _FEWEST = 4

@@ -46,12 +46,11 @@ class Blocks:
     def _alike(self, number: int) -> bool:
         one, other = self.repeat.block(number), self.repeat.block(number + 1)
         plans, pairs = self.given.plans, list(zip(one, other, strict=True))
-        ops = [plans[self.repeat.block(n).start].op for n in (0, 1, number, number + 1)]
+        op_of = self.given.accounts
+        ops = [op_of[self.repeat.block(n).start] for n in (0, 1, number, number + 1)]
         return (
             ops[1] - ops[0] == ops[3] - ops[2]
-            and all(
-                plans[a].op - plans[one.start].op == plans[b].op - plans[other.start].op for a, b in pairs
-            )
+            and all(op_of[a] - op_of[one.start] == op_of[b] - op_of[other.start] for a, b in pairs)
             and self._levels(number) == self._levels(number + 1)
             and all(decisions(plans[a]) == decisions(plans[b]) and self._linked_alike(a, b) for a, b in pairs)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -75,13 +76,12 @@ def _known(owner: Indices, barrier: Indices, count: int) -> Lists:
 def _buffers(bookings: Sequence[Booking], drafts: Drafts, position: Indices) -> tuple[CmxBuffer, ...]:
     """Bookings in terms of the final task numbers."""
     members = grouped(drafts.group, np.arange(len(drafts.group), dtype=np.int32), 0)
-    place, at, of_group = position.tolist(), members.at.tolist(), members.values.tolist()
+    of_group = members.tuples()
+    used = [booking for booking in bookings if booking.bytes and booking.writers]
+    written = Lists.of([booking.writers for booking in used])
     buffers = []
-    for booking in bookings:
-        if booking.bytes and booking.writers:
-            writers = tuple([place[i] for i in booking.writers])
-            readers = sorted(
-                {i for g in booking.release if g + 1 < len(at) for i in of_group[at[g] : at[g + 1]]}
-            )
-            buffers.append(CmxBuffer(booking.bytes, writers, tuple(readers)))
+    for booking, writers in zip(used, Lists(position[written.values], written.at).tuples(), strict=True):
+        using = [of_group[group] for group in booking.release if group < len(of_group)]
+        readers = using[0] if len(using) == 1 else tuple(sorted(chain.from_iterable(using)))
+        buffers.append(CmxBuffer(booking.bytes, writers, readers))
     return tuple(buffers)

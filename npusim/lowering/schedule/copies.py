@@ -45,7 +45,7 @@ def spill(s: State, index: int) -> None:
 def _transfers(s: State, copy: Copy, to: Memory, waits: tuple[int, ...], group: int) -> list[Transfer]:
     """The transfers of a copy, out of CMX."""
     reader = s.given.residency.steps[copy.step]
-    op, detail = s.given.plans[reader.plan].op, reader.slice.detail
+    op, detail = s.given.accounts[reader.plan], reader.slice.detail
     works = [load.work for load in reader.slice.loads if load.operand == copy.operand]
     moves = [DmaWork("cmx", to, work.bytes, work.counted_bytes) for work in works]
     return [Transfer(work, op, waits, group, detail) for work in moves]

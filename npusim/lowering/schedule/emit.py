@@ -148,9 +148,10 @@ class Emitter:
             self.groups[i - self.first] = group
 
     def put(
-        self, queue: int, op: int, work: Work, waits: tuple[int, ...], group: int, detail: str = ""
+        self, queue: int, op: int, work: int, waits: tuple[int, ...], group: int, detail: str = ""
     ) -> None:
-        """Append one task to a queue; it need not wait again for what those before it in the queue have waited for."""
+        """Append one task (``work``: the number of what it does) to a queue; it need not wait again for what those
+        before it in the queue have waited for."""
         servers, ends, seen, bit = self.free[queue], self.ends, self.seen, 1 << queue
         server = 0 if len(servers) == 1 else servers.index(min(servers))
         start = max(servers[server], self.started[queue])
@@ -160,13 +161,12 @@ class Emitter:
             if ends[wait] > start:  # noqa: PLR1730 - max() takes twice as long, and this is done for every task
                 start = ends[wait]
         self.started[queue] = start
-        number = self.number(work)
-        end = start + self.costs[number]
+        end = start + self.costs[work]
         servers[server] = end
         ends[group] = max(ends[group], end)
         self.queue.append(queue)
         self.op.append(op)
-        self.work.append(number)
+        self.work.append(work)
         self.waits.append(tuple(new))
         self.groups.append(group)
         self.detail.append(self.details.setdefault(detail, len(self.details)))
@@ -179,7 +179,7 @@ class Emitter:
             self.dma([Transfer(work, op, waits, group, detail)])
         else:
             first = self.first_dpu if isinstance(work, DpuWork) else self.first_shave
-            self.put(first + tile, op, work, waits, group, detail)
+            self.put(first + tile, op, self.number(work), waits, group, detail)
 
     def dma(self, batch: list[Transfer]) -> None:
         """Append transfers: each on its engine, or the one that can start it first. One is cut over the engines where
@@ -188,25 +188,28 @@ class Emitter:
         tables: matmul 784 x 1280 x 256)."""
         known: tuple[int, ...] | None = None
         ready = 0.0
-        behind = sum(self.costs[self.number(item.work)] for item in batch)
-        for work, op, waits, group, detail, booking, engine in batch:
+        numbers = [self.number(item.work) for item in batch]
+        behind = sum([self.costs[number] for number in numbers])
+        for (work, op, waits, group, detail, booking, engine), number in zip(batch, numbers, strict=True):
             first = self.count
             base = 0 if work.src == "ddr" else self.first_dpu - self.engines
             if waits is not known:
                 known, ready = waits, self.ready(waits)
             starts = [max(self.free[base + e][0], ready) for e in range(self.engines)]
-            behind -= self.costs[self.number(work)]
+            cost = self.costs[number]
+            behind -= cost
             if engine >= 0:
-                self.put(base + engine, op, work, waits, group, detail)
-            elif behind < self.costs[self.number(work)] / 2 and self.splits(work, starts):
+                self.put(base + engine, op, number, waits, group, detail)
+            elif behind < cost / 2 and self.splits(work, cost, starts):
                 n = self.engines
                 half = DmaWork(
                     work.src, work.dst, -(-work.bytes // n), -(-work.counted_bytes // n), work.kind
                 )
+                halves = self.number(half)
                 for e in range(n):
-                    self.put(base + e, op, half, waits, group, detail)
+                    self.put(base + e, op, halves, waits, group, detail)
             else:
-                self.put(base + starts.index(min(starts)), op, work, waits, group, detail)
+                self.put(base + starts.index(min(starts)), op, number, waits, group, detail)
             if booking is not None:
                 booking.writers.extend(range(first, self.count))
 
@@ -214,7 +217,7 @@ class Emitter:
         """Whether a transfer is on the queue of loads from DDR."""
         return work.src == "ddr" or self.hw.dma.channels == 1
 
-    def splits(self, work: DmaWork, starts: list[float]) -> bool:
+    def splits(self, work: DmaWork, cost_us: float, starts: list[float]) -> bool:
         """Whether a lone transfer is cut over the engines."""
         if self.engines == 1 or work.kind not in ("copy", "convert"):
             return False
@@ -222,7 +225,7 @@ class Emitter:
         least = rules.dma_split_ddr_bytes if work.src == work.dst else rules.dma_split_bytes
         if work.src == work.dst == "cmx" or work.counted_bytes < least:
             return False
-        return max(starts) - min(starts) < self.costs[self.number(work)] / 2
+        return max(starts) - min(starts) < cost_us / 2
 
 
 def queues(hw: Hardware) -> tuple[Queue, ...]:

@@ -88,7 +88,7 @@ def _load(s: State, index: int, loads: list[Load], waits: tuple[int, ...]) -> li
         s.expiring.setdefault(last, []).append((booking, (group,)))
         booked.extend((load, booking) for load in together)
     s.has_loads[index] = True
-    engines, op, detail = _engines(s, loads), s.given.plans[step.plan].op, step.slice.detail
+    engines, op, detail = _engines(s, loads), s.given.accounts[step.plan], step.slice.detail
     return [Transfer(x.work, op, waits, group, detail, b, engines.get(id(x), -1)) for x, b in booked]
 
 

@@ -15,7 +15,7 @@ def fill_all(s: State) -> None:
             group = s.out.group()
             s.fills[group] = number
             s.filled[number] = {k for k, _ in free}
-            s.out.dma([Transfer(work, plan.op, (), group) for _, work in free])
+            s.out.dma([Transfer(work, s.given.accounts[number], (), group) for _, work in free])
             s.wrote(number, group)
     s.first_free = len(s.out.ends)
 
@@ -39,5 +39,6 @@ def _move(s: State, number: int) -> None:
     moves = [(k, work) for k, work in plan.ddr_moves if k not in filled]
     group = s.out.group() if moves else None
     if group is not None:
-        s.out.dma([Transfer(work, plan.op, s.sources(number, k), group) for k, work in moves])
+        op = s.given.accounts[number]
+        s.out.dma([Transfer(work, op, s.sources(number, k), group) for k, work in moves])
     s.write(number, group, last=not plan.slices)

@@ -95,7 +95,7 @@ class Replay:
     def _copy(self, start: Mark, frame: Frame, more: int) -> None:
         """Emit ``more`` blocks as the one from ``start`` to the frame, and leave the state as they would."""
         s, end, by = self.s, frame.mark, frame.mark.minus(start)
-        op = s.given.plans[end.plan].op - s.given.plans[start.plan].op
+        op = s.given.accounts[end.plan] - s.given.accounts[start.plan]
         s.out.repeat(by, op, more, frame.groups)
         s.pool.repeat(start, end, more, frame.groups)
         writes = s.writes[start.write : end.write]

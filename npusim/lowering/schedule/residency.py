@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 from npusim.lowering.ir.plan import Plan
 from npusim.lowering.schedule.edges import stays, why_apart
@@ -13,7 +14,7 @@ from npusim.lowering.schedule.steps import Residency
 from npusim.program.journal import note, recording
 
 
-def decide(plans: list[Plan], outputs: set[int], tiles: int, capacity: int) -> Residency:
+def decide(plans: Sequence[Plan], outputs: set[int], tiles: int, capacity: int) -> Residency:
     """What stays in CMX. ``outputs`` are the storages that the model returns."""
     found = Residency(plans, tiles, capacity)
     _run_in_step(found)

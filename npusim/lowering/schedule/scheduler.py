@@ -8,11 +8,13 @@ and 5010; weights are not held back: matmul_m1_k768_n3352 on 5010).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.plan import Plan, cmx_capacity
 from npusim.lowering.ir.repeat import Repeat
+from npusim.lowering.schedule.accounts import open_accounts
 from npusim.lowering.schedule.assemble import finish
 from npusim.lowering.schedule.copies import copy_result, spill
 from npusim.lowering.schedule.emit import Transfer
@@ -22,13 +24,12 @@ from npusim.lowering.schedule.moves import fill_all, move_before
 from npusim.lowering.schedule.replay import Replay
 from npusim.lowering.schedule.residency import decide
 from npusim.lowering.schedule.state import Given, State
-from npusim.program import Program, ProgramOp
+from npusim.program import Program
 from npusim.program.work import DmaWork
 
 
 def schedule(
-    plans: list[Plan],
-    ops: list[ProgramOp],
+    plans: Sequence[Plan],
     outputs: set[int],
     homes: dict[int, int],
     name: str,
@@ -40,7 +41,8 @@ def schedule(
     of a piece to that of the Concat it is written into; ``repeat`` says which plans are blocks that are alike: of those
     that would come out alike all but the first are copied. Raises UserError where a slice does not fit CMX."""
     residency = decide(plans, outputs, hw.tiles, cmx_capacity(hw))
-    s = State.start(Given(plans, residency, homes, hw))
+    accounts, ops = open_accounts(plans)
+    s = State.start(Given(plans, accounts, residency, homes, hw))
     fill_all(s)
     replay = Replay(s, repeat) if repeat else None
     index = 0
@@ -84,7 +86,7 @@ def _store(s: State, index: int) -> tuple[int, ...]:
     step = s.given.residency.steps[index]
     if step.plan not in s.given.residency.stored:
         return ()
-    group, op = s.out.group(), s.given.plans[step.plan].op
+    group, op = s.out.group(), s.given.accounts[step.plan]
     waits: tuple[int, ...] = (s.computed(index),)
     if not step.last and s.has_loads[index + 1] and not s.pending[index + 1]:
         waits = (*waits, s.loaded(index + 1))
@@ -139,7 +141,7 @@ def _compute(s: State, index: int, waits: tuple[int, ...]) -> list[int]:
     prefetch no limit.
     """
     step = s.given.residency.steps[index]
-    op, group = s.given.plans[step.plan].op, s.computed(index)
+    op, group = s.given.accounts[step.plan], s.computed(index)
     made: list[int] = []
     prefetched = False
     moved = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, NamedTuple
@@ -36,9 +37,11 @@ _Use = tuple[Booking, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Given:
-    """What is decided before scheduling. ``homes`` maps the storage of a piece to that of the Concat which holds it."""
+    """What is decided before scheduling: the op that each plan's tasks belong to is its ``accounts``, and ``homes``
+    maps the storage of a piece to that of the Concat which holds it."""
 
-    plans: list[Plan]
+    plans: Sequence[Plan]
+    accounts: Sequence[int]
     residency: Residency
     homes: dict[int, int]
     hw: Hardware

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
@@ -43,7 +43,7 @@ OPERAND = Row((PLAN, PLAIN))
 class Residency:
     """What stays in CMX of the results of ``plans``; ``capacity`` is that of each of the ``tiles``, bytes."""
 
-    plans: Annotated[list[Plan], Settled("constant")]
+    plans: Annotated[Sequence[Plan], Settled("constant")]
     tiles: Annotated[int, Settled("constant")]
     capacity: Annotated[int, Settled("constant")]
     steps: Annotated[list[Step], Settled("of the plans")] = field(init=False)
@@ -112,19 +112,23 @@ class Residency:
         return self.keep_until.get(step.plan, -1) if reader is None else self.steps_of[reader][step.index]
 
 
-def _once(plan: Plan) -> list[tuple[tuple[int, ...], Load]]:
+def _once(slices: Sequence[Slice]) -> list[tuple[tuple[int, ...], Load]]:
     """Loads with a key, each key once."""
-    return list({x.key: x for part in plan.slices for x in part.loads if x.key}.items())
+    return list({x.key: x for part in slices for x in part.loads if x.key}.items())
 
 
-def make_steps(plans: list[Plan], tiles: int) -> tuple[list[Step], list[list[int]]]:
+def make_steps(plans: Sequence[Plan], tiles: int) -> tuple[list[Step], list[list[int]]]:
     """The steps of all plans in order, with their demand, and the numbers of each plan's steps.
 
     The plans of a chain alternate, the third a slice behind, so that the first, which runs on the same engine, need not
     wait for the second (conv 0, Gelu 0, conv 1, Gelu 1, scale 0 ...: bert-base INT8 on 3720). What a plan loads once
     and keeps (equal keys) counts from its first use to its last.
     """
-    made = [_plan_steps(number, plan, tiles) for number, plan in enumerate(plans)]
+    needs: dict[int, list[tuple[int, int]]] = {}  # by the slices, which plans that are copies share
+    for plan in plans:
+        if id(plan.slices) not in needs:
+            needs[id(plan.slices)] = _needs(plan.slices, tiles)
+    made = [_plan_steps(number, plan, needs[id(plan.slices)]) for number, plan in enumerate(plans)]
     steps: list[Step] = []
     steps_of: list[list[int]] = [[] for _ in plans]
     done = 0
@@ -132,7 +136,7 @@ def make_steps(plans: list[Plan], tiles: int) -> tuple[list[Step], list[list[int
         end = done + 1
         while end < len(plans) and plans[end].chain >= 0 and plans[end].chain == plans[done].chain:
             end += 1
-        chain = [list(zip(*own, strict=True)) for own in made[done:end]]
+        chain = made[done:end]
         for slot in range(len(chain[0]) + (len(chain) - 1) // 2):
             places = [(own, slot - position // 2) for position, own in enumerate(chain)]
             together = [own[i] for own, i in places if 0 <= i < len(own)]
@@ -145,25 +149,29 @@ def make_steps(plans: list[Plan], tiles: int) -> tuple[list[Step], list[list[int
     return steps, steps_of
 
 
-def _plan_steps(number: int, plan: Plan, tiles: int) -> tuple[list[Step], list[int]]:
-    """The steps of one plan, and the bytes that it keeps at each for others of its steps."""
+def _plan_steps(number: int, plan: Plan, needs: Sequence[tuple[int, int]]) -> list[tuple[Step, int]]:
+    """The steps of one plan, each with the bytes that the plan keeps meanwhile for others of them."""
+    last = len(plan.slices) - 1
+    numbered = enumerate(zip(plan.slices, needs, strict=True))
+    return [(Step(number, part, i, i == last, demand), kept) for i, (part, (demand, kept)) in numbered]
+
+
+def _needs(slices: Sequence[Slice], tiles: int) -> list[tuple[int, int]]:
+    """The demand of every slice of a plan, and how much of it is kept for others of them, bytes."""
     uses: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for i, part in enumerate(plan.slices):
+    for i, part in enumerate(slices):
         for load in part.loads:
             if load.key:
                 uses[load.key].append(i)
     begins: dict[int, list[Load]] = defaultdict(list)
-    for key, load in _once(plan):
+    for key, load in _once(slices):
         if len(uses[key]) > 1:
             begins[uses[key][0]].append(load)
-    last = len(plan.slices) - 1
-    steps, keeps = [], []
+    needs = []
     held: list[Load] = []
-    for i, part in enumerate(plan.slices):
+    for i, part in enumerate(slices):
         held = [*(load for load in held if uses[load.key][-1] >= i), *begins[i]]
         kept = booked_bytes(held, tiles)
         own = [x for x in part.loads if len(uses[x.key]) < 2]
-        demand = kept + booked_bytes(own, tiles) + max(part.out_bytes, default=0)
-        steps.append(Step(number, part, i, i == last, demand))
-        keeps.append(kept)
-    return steps, keeps
+        needs.append((kept + booked_bytes(own, tiles) + max(part.out_bytes, default=0), kept))
+    return needs

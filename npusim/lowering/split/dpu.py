@@ -108,7 +108,7 @@ def slices(
 ) -> Cut:
     """The slices of a convolution under a split (``slicing.cut``)."""
     if node.window is None and split != "repeated" and not followed:
-        return Tiler(node, hw, whole_output, behind).cut(split)
+        return Tiler.of(node, hw, whole_output, behind).cut(split)
     by_channels = split == "channels"
     return cut(demand(node, hw, split, whole_output), hw, by_channels, sliced_producer, followed)
 
@@ -130,7 +130,7 @@ def choose(
     if height < hw.tiles:
         return "repeated" if granules < hw.tiles else "channels"
     if node.window is None and not node.shared:
-        return Tiler(node, hw, behind=behind).choose()
+        return Tiler.of(node, hw, behind=behind).choose()
     if _sparse_rows(node, hw):
         return "rows"
     kernel = (node.window or POINT).kernel
@@ -163,7 +163,7 @@ def weighed(node: Product, hw: Hardware, behind: Behind = NOTHING) -> dict[str, 
     """The splits that a convolution or MatMul could take, in words, and what the compiler's estimate says of each, µs:
     of MatMuls with transfers, of images computing alone."""
     if node.window is None:
-        return Tiler(node, hw, behind=behind).weighed()
+        return Tiler.of(node, hw, behind=behind).weighed()
     height, width = geometry(node, hw)
     n16, k16 = round_up(node.n, CHANNELS), round_up(node.k, CHANNELS)
     mode = choose_mode(height, width, n16, hw)

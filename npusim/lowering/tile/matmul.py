@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from math import inf
 from typing import Literal
 
@@ -30,6 +30,19 @@ MORE_SLICES, MORE_FOR_LARGE, MORE_FOR_RESULTS = 3, 2, 10
 WIDE_ROWS, WIDE_CHANNELS = 8, 64
 
 
+class _Itself:
+    """A machine as the key of a cache: equal to itself alone, since comparing all its figures takes long."""
+
+    def __init__(self, hw: Hardware) -> None:
+        self.hw = hw
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and other.hw is self.hw
+
+    def __hash__(self) -> int:
+        return id(self.hw)
+
+
 class Tiler:
     """The choices for one MatMul, costs in µs."""
 
@@ -38,6 +51,16 @@ class Tiler:
         self.hw, self.rules = hw, hw.software.tiling
         self.fit = Fit(node, hw, whole)
         self.estimate = Estimate(node, hw, self.fit, behind)
+        self._found: dict[Axis, Cut | None] = {}
+
+    @classmethod
+    def of(cls, node: Product, hw: Hardware, whole: bool = True, behind: Behind = NOTHING) -> Tiler:
+        """The same, one for all that ask for equal MatMuls: each is asked for by its neighbours too, and there are as
+        many as layers."""
+        inputs = tuple(replace(value, storage=0) for value in node.inputs)
+        output = replace(node.output, storage=0)
+        alike = replace(node, name="", type="", fused=(), inputs=inputs, output=output)
+        return _tiler(alike, _Itself(hw), whole, behind)
 
     def choose(self) -> Axis:
         """The split over tiles that is estimated to take less: rows if it is about the same."""
@@ -84,8 +107,10 @@ class Tiler:
     # -- candidates ---------------------------------------------------------------------------------------------
 
     def _best(self, split: Axis) -> Cut | None:
-        found = list(dict.fromkeys(self._candidates(split)))
-        return min(found, key=lambda cut: self.estimate.cost(split, cut), default=None)
+        if split not in self._found:
+            found = dict.fromkeys(self._candidates(split))
+            self._found[split] = min(found, key=lambda cut: self.estimate.cost(split, cut), default=None)
+        return self._found[split]
 
     def _candidates(self, split: Axis) -> Iterator[Cut]:
         axes: tuple[Axis, ...] = ("channels", "rows")
@@ -209,4 +234,7 @@ class Tiler:
                 return more
         return cut
 
-    # -- costs --------------------------------------------------------------------------------------------------
+
+@lru_cache(maxsize=64)
+def _tiler(node: Product, machine: _Itself, whole: bool, behind: Behind) -> Tiler:
+    return Tiler(node, machine.hw, whole, behind)

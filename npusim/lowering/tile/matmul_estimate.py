@@ -40,16 +40,23 @@ class Estimate:
         self.rules = hw.software.tiling
         padded = fit.height * fit.width != node.m
         self.fed = padded or (node.inputs[0].constant and hw.software.matmul_ties == "channels")
-        self._computed: dict[tuple[Axis, int, int], float] = {}
+        self._costs: dict[tuple[Axis, Cut], float] = {}
 
     def cost(self, split: Axis, cut: Cut) -> float:
         """Computing, and what of the transfers is not hidden behind it, as the compiler adds it up, µs."""
+        key = split, cut
+        if key not in self._costs:
+            self._costs[key] = self._cost(split, cut)
+        return self._costs[key]
+
+    def _cost(self, split: Axis, cut: Cut) -> float:
         slices = self.fit.slices(cut)
-        computes = [self._computes(split, *one) for one in slices]
+        alike = {one: (self._computes(split, *one), self._transfers(split, *one)) for one in set(slices)}
+        computes = [alike[one][0] for one in slices]
         tall = max(self.fit.height, self.fit.width) * CHANNELS_TO_SIDE > self.fit.channels / self.hw.tiles
         if split == "channels" and len(slices) > 1 and tall:
             computes = [self.rules.channels_penalty * us for us in computes]
-        acts, weights, outs = zip(*(self._transfers(split, *one) for one in slices), strict=True)
+        acts, weights, outs = zip(*(alike[one][1] for one in slices), strict=True)
         hidden = self.fit.overlaps(split, cut)
         total = sum(computes) - self._hidden_before(weights[0], self.fit.bytes(split, *slices[0])[1])
         if cut.rows > 1 and cut.channels > 1 and not self.fit.rows_first(cut):
@@ -70,19 +77,17 @@ class Estimate:
         return min(transfer_us, self.behind.us) if size + self.behind.bytes <= self.fit.capacity else 0.0
 
     def _computes(self, split: Axis, rows: int, channels: int) -> float:
-        key = (split, rows, channels)
-        if key not in self._computed:
-            tiles = self.hw.tiles
-            shared = channels
-            if split == "rows":
-                rows = ceil_div(rows, tiles)
-            else:
-                channels = ceil_div(channels // CHANNELS, tiles) * CHANNELS
-                shared = shared if self.fit.whole and self.hw.software.broadcast_output else channels
-            mode = choose_mode(rows, self.fit.width, shared, self.hw)
-            work = conv_work(rows, self.fit.width, channels, self.fit.reduced, self.node, mode, self.hw)
-            self._computed[key] = cycles(work, self.hw) / self.hw.clocks.dpu_mhz
-        return self._computed[key]
+        """How long the tiles compute a slice, µs."""
+        tiles = self.hw.tiles
+        shared = channels
+        if split == "rows":
+            rows = ceil_div(rows, tiles)
+        else:
+            channels = ceil_div(channels // CHANNELS, tiles) * CHANNELS
+            shared = shared if self.fit.whole and self.hw.software.broadcast_output else channels
+        mode = choose_mode(rows, self.fit.width, shared, self.hw)
+        work = conv_work(rows, self.fit.width, channels, self.fit.reduced, self.node, mode, self.hw)
+        return cycles(work, self.hw) / self.hw.clocks.dpu_mhz
 
     def _transfers(self, split: Axis, rows: int, channels: int) -> tuple[float, float, float]:
         """How long the transfers of activation, weights and result of a slice take, µs."""
