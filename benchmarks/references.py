@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from math import isclose
 from pathlib import Path
 
-from npusim.cli.options import command_line
+from npusim.jobs.commands import command_line
 from npusim.validation.schedules.page import validation_page
 from npusim.validation.schedules.predict import Prediction, predict
 from npusim.validation.schedules.references import KEY, Reference, Row, open_reference

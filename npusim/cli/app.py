@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from npusim import __version__
+from npusim.cli.advise import advise_command
 from npusim.cli.calibrate import calibrate_command
 from npusim.cli.catalog import list_command
 from npusim.cli.compare import compare_command
@@ -48,6 +49,7 @@ def root(
 
 
 app.command("run")(grouped(run_command))
+app.command("advise")(grouped(advise_command))
 app.command("compare")(grouped(compare_command))
 app.command("sweep")(grouped(sweep_command))
 app.command("optimize")(grouped(optimize_command))

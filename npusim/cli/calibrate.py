@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from npusim.cli.options import HwOption, JsonOption, SetOption, command_line
+from npusim.cli.options import HwOption, JsonOption, SetOption
 from npusim.cli.progress import progress
 from npusim.cli.terminal import console, print_json
 from npusim.errors import UserError
+from npusim.jobs.commands import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

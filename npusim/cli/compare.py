@@ -10,17 +10,11 @@ from typing import Annotated
 import typer
 
 from npusim.cli.folders import asked_of_hardware, asked_of_model, default_folder, free_folder, point_latest
-from npusim.cli.options import (
-    GuessOption,
-    ModelOptions,
-    NoReportOption,
-    SetOption,
-    command_line,
-    hardware_files,
-)
+from npusim.cli.options import GuessOption, ModelOptions, NoReportOption, SetOption, hardware_files
 from npusim.cli.progress import progress
 from npusim.cli.terminal import print_json_text
 from npusim.errors import UserError
+from npusim.jobs.commands import command_line
 from npusim.source import NONE
 
 

@@ -9,11 +9,12 @@ from typing import Annotated
 
 import typer
 
-from npusim.cli.options import GuessOption, HwOption, JsonOption, ModelOptions, SetOption, command_line
+from npusim.cli.options import GuessOption, HwOption, JsonOption, ModelOptions, SetOption
 from npusim.cli.progress import progress_bar
 from npusim.cli.space import MOST_POINTS, MOST_SEED, SpaceOptions
 from npusim.cli.sweep import folder_of, write_explored
 from npusim.cli.terminal import print_json
+from npusim.jobs.commands import command_line
 
 
 class Sampler(StrEnum):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -216,15 +215,3 @@ def refuse_together(first: str, others: dict[str, object]) -> None:
     given = [option for option, value in others.items() if value is not None and value != []]
     if given:
         raise UserError(f"{first} and {given[0]} contradict each other: leave one out")
-
-
-def command_line(command: str, options: Iterable[tuple[str, object]]) -> str:
-    """The shell command that asks for the same run: options that are None or empty are left out."""
-    words = ["npusim", command]
-    for option, value in options:
-        for each in value if isinstance(value, list) else [value]:
-            if each is True:
-                words.append(option)
-            elif each not in (None, False):
-                words += [option, str(each)]
-    return shlex.join(words)

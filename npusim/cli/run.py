@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,17 +12,10 @@ import typer
 
 from npusim.cli.estimate import warn_of_size
 from npusim.cli.folders import asked_of_hardware, asked_of_model, default_folder, free_folder, point_latest
-from npusim.cli.options import (
-    GuessOption,
-    HwOption,
-    ModelOptions,
-    NoReportOption,
-    RulesOption,
-    SetOption,
-    command_line,
-)
+from npusim.cli.options import GuessOption, HwOption, ModelOptions, NoReportOption, RulesOption, SetOption
 from npusim.cli.progress import progress
 from npusim.cli.terminal import print_json_text
+from npusim.jobs.commands import command_line
 
 
 class Engine(StrEnum):
@@ -65,6 +58,7 @@ def run_command(
             help="Say of one op how it was fused, split, cut and placed, why, and what it waited for.",
         ),
     ] = None,
+    advise: Annotated[bool, typer.Option("--advise", help="Look for what would help, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print run.json instead of the summary.")] = False,
 ) -> None:
     """Simulate a model on an NPU and report where the time goes."""
@@ -90,6 +84,12 @@ def run_command(
             source, machine, passes=xamba or "", engine=engine.value, hint=hint.value if hint else None,
             allow_guess=allow_guess, explain=explain, command=command, step=step,
         )  # fmt: skip
+        advised = None
+        if advise:
+            from npusim.jobs.advise import advise_model, rows_of
+
+            advised = advise_model(source, machine, allow_guess=allow_guess, step=step)
+            run = replace(run, subject=replace(run.subject, advice=rows_of(advised)))
         document = run_document(run.result, run.subject, time.perf_counter() - began)
         folder = out
         if out is None and not no_report:
@@ -109,12 +109,18 @@ def run_command(
             point_latest(folder)
     wall_s = time.perf_counter() - began
     if as_json:
-        found = {"explanation": asdict(run.explanation)} if run.explanation else {}
+        found: dict[str, object] = {"explanation": asdict(run.explanation)} if run.explanation else {}
+        found |= {"advice": advised.document()["advice"]} if advised else {}
         print_json_text(document_text({**document, **found, "wall_s": round(wall_s, 3)}))
         return
     from npusim.cli.summary import print_summary
 
     print_summary(run.result, run.subject, folder, wall_s)
+    if advised is not None:
+        from npusim.cli.advise import print_advice
+
+        print()
+        print_advice(advised)
     if run.explanation is not None:
         from npusim.cli.explanation import print_explanation
 

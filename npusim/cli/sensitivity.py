@@ -8,17 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from npusim.cli.options import (
-    GuessOption,
-    HwOption,
-    JsonOption,
-    ModelOptions,
-    RulesOption,
-    SetOption,
-    command_line,
-)
+from npusim.cli.options import GuessOption, HwOption, JsonOption, ModelOptions, RulesOption, SetOption
 from npusim.cli.progress import progress
 from npusim.cli.terminal import console, print_json
+from npusim.jobs.commands import command_line
 
 if TYPE_CHECKING:
     from npusim.analysis.sensitivity import Sensitivity

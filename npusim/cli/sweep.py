@@ -10,18 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from npusim.cli.folders import default_folder, point_latest
-from npusim.cli.options import (
-    GuessOption,
-    HwOption,
-    JsonOption,
-    ModelOptions,
-    SetOption,
-    command_line,
-)
+from npusim.cli.options import GuessOption, HwOption, JsonOption, ModelOptions, SetOption
 from npusim.cli.progress import progress_bar
 from npusim.cli.space import MOST_POINTS, MOST_SEED, SpaceOptions
 from npusim.cli.terminal import print_json
 from npusim.errors import UserError
+from npusim.jobs.commands import command_line
 
 if TYPE_CHECKING:
     from npusim.explore.results import Explored

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from npusim.cli.options import command_line
 from npusim.cli.progress import progress
 from npusim.cli.terminal import print_json_text
+from npusim.jobs.commands import command_line
 
 trace_app = typer.Typer(help="Read schedules and profiles in Chrome's trace format.", rich_markup_mode=None)
 

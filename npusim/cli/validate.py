@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from npusim.cli.options import JsonOption, command_line, refuse_together
+from npusim.cli.options import JsonOption, refuse_together
 from npusim.cli.progress import progress
 from npusim.cli.space import MOST_WORKERS
 from npusim.cli.terminal import print_json
+from npusim.jobs.commands import command_line
 
 if TYPE_CHECKING:
     from npusim.validation.schedules.references import Reference, Row

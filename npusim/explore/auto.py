@@ -132,6 +132,17 @@ def best_rewrites(model: Any, hw: Hardware, *, approximate: bool = False, name: 
     )
 
 
+def fixed_rewrites(model: Any, hw: Hardware, name: str) -> list[tuple[str, float]]:
+    """Pipelines that take every site they can, with the latency of ``model`` after each, µs, the fastest first.
+
+    Raises UserError, with ``name`` for the model, where it cannot be simulated as it stands.
+    """
+    bench = _Bench(model, hw, name)
+    bench.latency_us({}, must=True)
+    options = _options(model, STEPS, hw)
+    return [(passes, bench.latency_us(plan)) for passes, plan in _fixed(bench, options)]
+
+
 @dataclass(slots=True)
 class _Bench:
     """Simulates plans for one model, each distinct result of them once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from npusim.program.names import layer_of
@@ -17,15 +18,30 @@ def probe_of(model: Any) -> Any:
     Layers are of a kind if their ops are the same but for the layer's number: names, types and shapes. What a layer
     reads of other parts becomes an input, what others read of it an output.
     """
+    first = _first_of_kind(_layers(model))
+    return _cut(model, set(first.values())) if first else model
+
+
+def layers_per_kind(model: Any) -> float:
+    """How many layers a kind has, on average; 1 where no layers are found."""
+    layers = _layers(model)
+    return len(layers) / len(_first_of_kind(layers)) if layers else 1.0
+
+
+def _layers(model: Any) -> dict[str, list[Any]]:
     layers: dict[str, list[Any]] = {}
     for node in model.get_ordered_ops():
         if node.get_type_name() not in ("Constant", "Parameter", "Result"):
             layers.setdefault(layer_of(node.get_friendly_name()), []).append(node)
     layers.pop("", None)
+    return layers
+
+
+def _first_of_kind(layers: Mapping[str, list[Any]]) -> dict[object, str]:
     first: dict[object, str] = {}
     for layer, nodes in layers.items():
         first.setdefault(tuple(sorted(map(_kind, nodes))), layer)
-    return _cut(model, set(first.values())) if first else model
+    return first
 
 
 def without_number(name: str) -> str:
@@ -45,7 +61,7 @@ def _cut(model: Any, layers: set[str]) -> Any:
     from openvino import opset15 as op
 
     copy = model.clone()
-    constants = _constants(copy)
+    constants = constants_of(copy)
     inside = [
         node
         for node in copy.get_ordered_ops()
@@ -75,7 +91,7 @@ def _cut(model: Any, layers: set[str]) -> Any:
     return Model(outputs, list(inputs.values()), "probe")
 
 
-def _constants(model: Any) -> set[str]:
+def constants_of(model: Any) -> set[str]:
     """Names of constants and of what is computed from them alone."""
     found: set[str] = set()
     for node in model.get_ordered_ops():

@@ -13,6 +13,7 @@ from npusim.analysis.footprint import footprint
 from npusim.api import Engine, Result
 from npusim.explore.rewrites import graph_for
 from npusim.hints import HintName, compiled_for, seen
+from npusim.jobs.commands import command_line
 from npusim.jobs.machine import Machine
 from npusim.program.journal import Entry
 from npusim.report.subject import Subject
@@ -65,6 +66,9 @@ def simulate_model(
         command=command,
         model=footprint(graph, program),
         seen=seen(graph, machine.hardware, hint, allow_guess) if hint else None,
+        ask_advice=command_line(
+            "advise", [("--hw", machine.file), *source.options(), ("--set", [*machine.overrides])]
+        ),
     )
     explanation = explained(result.timeline, entries, explain) if explain else None
     return Run(result, subject, time.perf_counter() - began, tuple(entries), explanation)

@@ -32,13 +32,9 @@ def facts(title: str, items: Iterable[tuple[str, str]], width: str = "half") -> 
     return {"kind": "facts", "width": width, "title": title, "items": shown}
 
 
-def command(text: str, width: str = "half") -> list[Block]:
-    """The command that gives the same numbers, to copy; nothing where there is none."""
-    return (
-        [{"kind": "command", "width": width, "title": "The same again", "text": printable(text)}]
-        if text
-        else []
-    )
+def command(text: str, width: str = "half", title: str = "The same again") -> list[Block]:
+    """A command to copy, by default the one that gives the same numbers; nothing where there is none."""
+    return [{"kind": "command", "width": width, "title": title, "text": printable(text)}] if text else []
 
 
 def notes(items: Sequence[str], title: str = "Notes") -> list[Block]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from npusim.analysis.sensitivity import Sensitivity
 from npusim.api import Result
 from npusim.program.journal import Entry
+from npusim.report.advice import advice_table
 from npusim.report.blocks import Block, plot, tab
 from npusim.report.decisions import decisions
 from npusim.report.figures import lanes_figure, over_time_figure, roofline_figure
@@ -58,6 +59,8 @@ def run_page(
         tab("ops", "Ops", ops_block()),
     ]
     tables = {"ops": ops_table(result, work)}
+    if subject.advice:
+        tables["advice"] = advice_table(subject)
     if what_if:
         tabs.insert(-1, tab("sensitivity", "What would change that", *sensitivity_blocks(what_if)))
         tables["sensitivity"] = sensitivity_table(what_if)

@@ -9,6 +9,7 @@ from typing import Any
 from npusim import __version__
 from npusim.api import Result
 from npusim.program.work import DpuWork
+from npusim.report.advice import advice_blocks
 from npusim.report.blocks import Block, card, command, facts, notes
 from npusim.report.figures import ddr_peak_gbps
 from npusim.report.looks import ENGINE_NAMES, KINDS, PROVENANCE
@@ -65,6 +66,7 @@ def summary_tab(result: Result, subject: Subject, work: OpWork) -> list[Block]:
                 for name, share in result.metrics.provenance_share.items()
             ],
         },
+        *advice_blocks(subject),
         *command(subject.command),
         facts("Model", _model_facts(result, subject)),
         facts("Hardware, assumed" if imported(result) else "Hardware", _hardware_facts(result, subject)),

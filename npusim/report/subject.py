@@ -13,13 +13,28 @@ _ENDINGS = (".xml", ".onnx", ".pb", ".pbtxt", ".tflite", ".pdmodel", ".json", ".
 
 
 @dataclass(frozen=True, slots=True)
+class AdviceRow:
+    """A change that would make the model faster, as `explore.advise` found it, with the command that asks for it."""
+
+    what: str
+    gain: float
+    measure: str
+    before_us: float
+    after_us: float
+    how: str
+    command: str
+    rests_on: str
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
     """The run behind a Result, for people.
 
     ``workload`` is a name, or the path of a model file or trace. ``tokens`` is how many tokens one inference takes in
     or makes (all sequences of the batch together), None for a model that has none; ``command`` is the shell command
     that gives the same result. ``model`` says what the model is, ``seen`` what is seen of it from outside under the
-    hint that was asked for; None where that is not known.
+    hint that was asked for; None where that is not known. ``ask_advice`` is the command that looks for what would help,
+    ``advice`` what it found, if it was asked for.
     """
 
     workload: str
@@ -30,6 +45,8 @@ class Subject:
     command: str = ""
     model: Footprint | None = None
     seen: Seen | None = None
+    ask_advice: str = ""
+    advice: tuple[AdviceRow, ...] = ()
 
     @classmethod
     def of(cls, result: Result) -> Subject:

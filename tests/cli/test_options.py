@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from npusim.cli.options import command_line, parse_shapes
+from npusim.cli.options import parse_shapes
 from npusim.errors import UserError
+from npusim.jobs.commands import command_line
 from npusim.text import printable
 
 
