@@ -2,45 +2,92 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
+import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isclose
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from benchmarks.references import KEPT, MOVED, PREDICTIONS, ROUNDING_US, key, read_table, references
+from benchmarks.references import KEPT, MOVED, PREDICTIONS, ROOT, ROUNDING_US, key, read_table, references
+from npusim import api
 from npusim.errors import UserError
 from npusim.graph import Graph
-from npusim.validation.schedules.predict import simulate_row
+from npusim.program import Program
+from npusim.validation.schedules.predict import hardware_of, simulate_row
 from npusim.validation.schedules.references import Row
+
+LOWERING = ROOT / "npusim/lowering"
+#: Seconds after which a row counts as predicted otherwise.
+HANGS = 20
 
 
 @dataclass(frozen=True)
 class Case:
-    """A row that is predicted, with what the committed table says of it (``wanted``) and how long predicting it took,
-    s."""
+    """A row that is predicted, with what is said of it so far (``wanted``), how long predicting it took, s, and a
+    digest of its Program, where equal Programs are known to be predicted equally."""
 
     row: Row
     graph: Graph
     wanted: Mapping[str, float]
     seconds: float = 0.0
+    program: int | None = None
 
     def latency_us(self) -> float:
         """npusim's prediction as it is now."""
         return simulate_row(self.graph, self.row).latency_us
 
     def moved(self) -> bool:
-        """Whether it is predicted otherwise now than the table says, beyond rounding."""
-        found = simulate_row(self.graph, self.row).metrics.statistics
+        """Whether it is predicted otherwise now than before, beyond rounding. Failing, or taking HANGS s, is so too."""
+        try:
+            with limited(HANGS):
+                return self._moved()
+        except (Exception, Hangs):
+            return True
+
+    def _moved(self) -> bool:
+        hw = hardware_of(self.row.platform, self.row.tiles, self.row.dma_engines)
+        program = api.lower(self.graph, hw)
+        if self.program is not None and digest(program) == self.program:
+            return False
+        found = api.simulate(program, hw, engine="fast", allow_guess=True).metrics.statistics
         return any(
             not isclose(found[name], self.wanted[name], rel_tol=MOVED, abs_tol=ROUNDING_US) for name in KEPT
         )
+
+
+class Hangs(BaseException):
+    """Something takes too long."""
+
+
+@contextlib.contextmanager
+def limited(seconds: int) -> Iterator[None]:
+    """Raise Hangs in the block where it takes longer."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Hangs
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def digest(program: Program) -> int:
+    """A hash of all that the times of a Program's tasks hang on."""
+    tasks = program.tasks
+    columns = (tasks.queue, tasks.op, tasks.work, *tasks.waits, *tasks.updates)
+    return hash((tasks.works, *(column.tobytes() for column in columns)))
 
 
 def cases(only: Iterable[tuple[str, ...]] | None = None) -> list[Case]:
@@ -63,7 +110,8 @@ def cases(only: Iterable[tuple[str, ...]] | None = None) -> list[Case]:
 
 def executed(some: Sequence[Case], folder: Path) -> tuple[list[Case], dict[CodeType, list[int]]]:
     """The cases with their times and what is predicted now, and which of them call each function of the files below
-    ``folder``. Cases that fail are left out."""
+    ``folder``. Cases that fail are left out. Where that is lowering, equal Programs are predicted equally, whatever is
+    changed there."""
     callers: dict[CodeType, list[int]] = defaultdict(list)
     timed = []
     for case in some:
@@ -76,12 +124,14 @@ def executed(some: Sequence[Case], folder: Path) -> tuple[list[Case], dict[CodeT
         began = time.perf_counter()
         sys.setprofile(watch)
         try:
-            found = simulate_row(case.graph, case.row).metrics.statistics
+            found = simulate_row(case.graph, case.row)
         except UserError:
             continue
         finally:
             sys.setprofile(None)
-        timed.append(replace(case, wanted=found, seconds=time.perf_counter() - began))
+        seconds = time.perf_counter() - began
+        program = digest(found.program) if LOWERING in (folder, *folder.parents) else None
+        timed.append(replace(case, wanted=found.metrics.statistics, seconds=seconds, program=program))
         for code in seen:
             if code.co_filename.startswith(str(folder)):
                 callers[code].append(len(timed) - 1)
@@ -90,6 +140,11 @@ def executed(some: Sequence[Case], folder: Path) -> tuple[list[Case], dict[CodeT
 
 def forget() -> None:
     """Empty every cache of a function, which may hold what a changed one would not return."""
-    for thing in gc.get_objects():
-        if isinstance(thing, functools._lru_cache_wrapper):
-            thing.cache_clear()
+    for one in _caches():
+        one.cache_clear()
+
+
+@functools.cache
+def _caches() -> list[functools._lru_cache_wrapper[Any]]:
+    found = [thing for thing in gc.get_objects() if isinstance(thing, functools._lru_cache_wrapper)]
+    return [one for one in found if str(getattr(one, "__module__", "")).startswith("npusim.lowering")]

@@ -1,10 +1,11 @@
-"""What the evidence allows each threshold of lowering: python -m benchmarks.thresholds [--only NAME ...]
+"""What the evidence allows each threshold of lowering: python -m benchmarks.thresholds [--only NAME ... | --stale]
 
-For every number that npusim/lowering names, looks for the smallest and the largest value with which no reference row is
-predicted otherwise, up to four times away, and the row that first is. Writes docs/evidence/thresholds.csv, a line each:
-the constant, its value, the interval, and on each side the row that refutes what lies beyond it, with the error of its
-latency at the value and beyond. A side that no row refutes is empty. tests/references/test_thresholds.py proves every
-line again, and that no threshold is missing. Half an hour on a quiet machine; --only renews single lines.
+For every number that npusim/lowering names, looks for the smallest and the largest value, up to four times away, with
+which no reference row is predicted otherwise, and the row that is just beyond. Writes docs/evidence/thresholds.csv, a
+line each: the constant, its value, and for each side the end of the interval, the value tried beyond it, the row that
+moves there and the error of its latency before and then. A side that no row refutes is empty.
+tests/references/test_thresholds.py proves every line again, and that no threshold is missing. An hour on a busy
+machine; --only renews single lines, --stale those that the test refuses.
 """
 
 from __future__ import annotations
@@ -17,23 +18,24 @@ import gc
 import importlib
 import io
 import os
+import random
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType, FunctionType
 
-from benchmarks.references import ROOT, key
-from benchmarks.rows import Case, cases, executed, forget
+from benchmarks.references import ROOT, Key, key
+from benchmarks.rows import LOWERING, Case, cases, executed, forget
 
 TABLE = ROOT / "docs/evidence/thresholds.csv"
-LOWERING = ROOT / "npusim/lowering"
-#: How far from its value a threshold is tried, as factors.
-TRIED = (1.1, 1.5, 2.0, 4.0)
-#: An interval is found to this share of its end.
+#: How far from its value a threshold is tried, as a factor.
+FURTHEST = 4
+#: An interval is found to this share of the value.
 EXACT = 0.02
+SIDES = ("below", "above")
 COLUMNS = (
-    "constant", "value", "lowest", "refuted_below_by", "error_percent", "error_below_percent",
-    "highest", "refuted_above_by", "error_percent_there", "error_above_percent",
+    "constant", "value",
+    *(f"{side}_{what}" for side in SIDES for what in ("until", "refuted_at", "by_row", "error_percent", "error_then")),
 )  # fmt: skip
 
 
@@ -53,14 +55,14 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Side:
-    """One end of the interval: ``end`` is the furthest value tried that moves no row, ``beyond`` the nearest that moves
-    ``row``, whose error of the latency is ``before`` and ``after``, percent."""
+    """One end of the interval: ``until`` is the furthest value known to move no row, ``beyond`` the nearest known to
+    move ``row``, whose error of the latency is ``before`` at the value and ``then`` beyond, percent."""
 
-    end: float
+    until: float
     beyond: float
-    row: str
+    row: Key
     before: float
-    after: float
+    then: float
 
 
 def thresholds() -> list[Threshold]:
@@ -103,16 +105,10 @@ def changed(one: Threshold, value: float) -> Iterator[None]:
         forget()
 
 
-def first_moved(one: Threshold, value: float, some: Iterable[Case]) -> Case | None:
-    """The first of some cases that is predicted otherwise with another value of a threshold (or fails)."""
+def moved(one: Threshold, value: float, case: Case) -> bool:
+    """Whether a case is predicted otherwise with another value of a threshold."""
     with changed(one, value):
-        for case in some:
-            try:
-                if case.moved():
-                    return case
-            except Exception:
-                return case
-    return None
+        return case.moved()
 
 
 def error_percent(case: Case) -> float:
@@ -125,42 +121,47 @@ def error_percent(case: Case) -> float:
 
 
 def side(one: Threshold, some: Sequence[Case], up: bool) -> Side | None:
-    """How far the value may go up or down before a case comes out otherwise, or None where it may go all the way."""
-    end = one.value
-    for factor in TRIED:
-        beyond = _at(one, factor if up else 1 / factor)
-        moved = first_moved(one, beyond, some) if beyond != end else None
-        if moved is not None:
-            break
-        end = beyond
-    else:
+    """How far the value may go up or down before a case comes out otherwise; None where no case does up to FURTHEST.
+
+    A case that is as it was at the furthest value is taken to be so on the way there. Of the others, each is looked at
+    just nearer than what is known to move a case; only one that moves there too is followed to where it begins to.
+    """
+    with changed(one, _rounded(one, one.value * (FURTHEST if up else 1 / FURTHEST))):
+        movers = [case for case in some if case.moved()]
+    random.Random(0).shuffle(movers)
+    until, beyond, first = one.value, _rounded(one, one.value * (FURTHEST if up else 1 / FURTHEST)), None
+    for case in movers:
+        nearer = beyond if first is None else until
+        if first is None or (nearer != one.value and moved(one, nearer, case)):
+            until, beyond = _begins(one, case, nearer)
+            first = case
+    if first is None:
         return None
-    while abs(beyond - end) > max(EXACT * one.value, 1 if isinstance(one.value, int) else 0):
-        middle = _rounded(one, (beyond + end) / 2)
-        if middle in (beyond, end):
-            break
-        nearer = first_moved(one, middle, [moved, *some])
-        if nearer is None:
-            end = middle
-        else:
-            beyond, moved = middle, nearer
-    before = error_percent(moved)
+    before = error_percent(first)
     with changed(one, beyond):
-        after = error_percent(moved)
-    return Side(end, beyond, " ".join(key(moved.row)), before, after)
+        return Side(until, beyond, key(first.row), before, error_percent(first))
 
 
-def _at(one: Threshold, factor: float) -> float:
-    value = _rounded(one, one.value * factor)
-    return value if value != one.value else one.value + (1 if factor > 1 else -1)
+def _begins(one: Threshold, case: Case, beyond: float) -> tuple[float, float]:
+    """Between which values a case begins to move, which it does at ``beyond``."""
+    until = one.value
+    while abs(beyond - until) > max(EXACT * one.value, 1 if isinstance(one.value, int) else 0):
+        middle = _rounded(one, (beyond + until) / 2)
+        if middle in (beyond, until):
+            break
+        if moved(one, middle, case):
+            beyond = middle
+        else:
+            until = middle
+    return until, beyond
 
 
 def _rounded(one: Threshold, value: float) -> float:
-    return round(value) if isinstance(one.value, int) else float(f"{value:.4g}")
+    return round(value) if isinstance(one.value, int) else float(f"{value:.6g}")
 
 
 def readers(
-    one: Threshold, functions: Sequence[FunctionType], callers: dict[CodeType, list[int]]
+    one: Threshold, functions: Sequence[FunctionType], callers: Mapping[CodeType, Sequence[int]]
 ) -> list[int]:
     """The cases that call a function that reads a threshold."""
     codes = {f.__code__ for f in functions if one.name in _names(f.__code__)}
@@ -172,20 +173,19 @@ def _names(code: CodeType) -> set[str]:
     return {*code.co_names}.union(*(_names(one) for one in inner))
 
 
+# -- the table ----------------------------------------------------------------------------------------------------
+
+
 def line(one: Threshold, below: Side | None, above: Side | None) -> dict[str, str]:
     """A line of the table."""
 
     def told(found: Side | None) -> tuple[str, ...]:
         if found is None:
-            return "", "", "", ""
-        return (
-            f"{found.end:g}",
-            f"{found.row} at {found.beyond:g}",
-            f"{found.before:.1f}",
-            f"{found.after:.1f}",
-        )
+            return ("",) * 5
+        errors = f"{found.before:.1f}", f"{found.then:.1f}"
+        return f"{found.until:.10g}", f"{found.beyond:.10g}", " ".join(found.row), *errors
 
-    return dict(zip(COLUMNS, (one.label, f"{one.value:g}", *told(below), *told(above)), strict=True))
+    return dict(zip(COLUMNS, (one.label, f"{one.value:.10g}", *told(below), *told(above)), strict=True))
 
 
 def read_table() -> dict[str, dict[str, str]]:
@@ -195,34 +195,69 @@ def read_table() -> dict[str, dict[str, str]]:
     return {row["constant"]: row for row in csv.DictReader(TABLE.read_text().splitlines())}
 
 
+def stale(table: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """The constants whose lines are missing or not what npusim is now, and why."""
+    found = dict.fromkeys(table, "there is no such constant")
+    by_key = {" ".join(key(case.row)): case for case in cases(_rows(table))}
+    for one in thresholds():
+        found.pop(one.label, None)
+        row = table.get(one.label)
+        if row is None:
+            found[one.label] = "it has no line"
+        elif row["value"] != f"{one.value:.10g}":
+            found[one.label] = f"its value is {one.value:.10g}, not {row['value']}"
+        else:
+            for name in SIDES:
+                case = by_key.get(row[f"{name}_by_row"])
+                if row[f"{name}_by_row"] and (
+                    case is None or not _refutes(one, float(row[f"{name}_refuted_at"]), case)
+                ):
+                    found[one.label] = f"{row[f'{name}_by_row']} does not move at {row[f'{name}_refuted_at']}"
+    return found
+
+
+def _refutes(one: Threshold, value: float, case: Case) -> bool:
+    """Whether a case is predicted otherwise with a value than it is now."""
+    now = executed([case], LOWERING)[0]
+    return bool(now) and moved(one, value, now[0])
+
+
+def _rows(table: Mapping[str, Mapping[str, str]]) -> list[Key]:
+    named = (row[f"{name}_by_row"] for row in table.values() for name in SIDES)
+    return [tuple(name.split(" ")) for name in dict.fromkeys(filter(None, named))]
+
+
 def main() -> None:
     """Write the table anew, or some lines of it."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", nargs="*", default=[], help="constants, as split.dpu.TIE; default: all")
+    parser.add_argument("--stale", action="store_true", help="only those whose lines the test refuses")
     parser.add_argument(
         "--seconds", type=float, default=0.3, help="leave out rows that take longer (default 0.3)"
     )
     asked = parser.parse_args()
+    table = read_table()
+    everything = thresholds()
+    table = {one.label: table[one.label] for one in everything if one.label in table}
+    wanted = stale(table) if asked.stale else asked.only or [one.label for one in everything]
     known, callers = executed(cases(), LOWERING)
     functions = [
         f for f in gc.get_objects()
         if isinstance(f, FunctionType) and f.__code__.co_filename.startswith(str(LOWERING))
     ]  # fmt: skip
-    rows = read_table()
-    everything = thresholds()
+    gc.freeze()
     for one in everything:
-        if asked.only and one.label not in asked.only:
-            continue
-        some = [known[number] for number in readers(one, functions, callers)]
-        some = sorted((case for case in some if case.seconds < asked.seconds), key=lambda case: case.seconds)
-        rows[one.label] = line(one, side(one, some, False), side(one, some, True))
-        print(" ".join(rows[one.label].values()), flush=True)
-        _write([rows[each.label] for each in everything if each.label in rows])
+        if one.label in wanted:
+            some = [known[number] for number in readers(one, functions, callers)]
+            some = [case for case in some if case.seconds < asked.seconds]
+            table[one.label] = line(one, side(one, some, False), side(one, some, True))
+            print(len(some), *table[one.label].values(), flush=True)
+            _write([table[each.label] for each in everything if each.label in table])
 
 
-def _write(rows: Iterable[dict[str, str]]) -> None:
+def _write(rows: Iterable[Mapping[str, str]]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,4 +72,23 @@ def test_nothing_points_out_of_the_project() -> None:
     """``facts``, ``/reference`` and ``/shared`` are folders of those who build npusim, which users do not have."""
     away = re.compile(r"\bfacts/|\bfacts \d|/work/|shared/(?:facts|reference)|(?<!\w)/reference/")
     found = [str(path.relative_to(ROOT)) for path in CITING if away.search(path.read_text())]
+    assert not found
+
+
+def test_prose_counts_no_cases() -> None:
+    """A count such as "22 of 22" in a docstring is one that nothing counts again: the reference rows are counted by
+    tests/references, and what a threshold rests on stands in docs/evidence/thresholds.csv."""
+    tally = re.compile(r"\b\d[\d,]* of (?:the )?\d[\d,]*\b|\b\d+/\d+\b|\b[Ii]n all cases\b")
+    found = []
+    for folder in ("lowering", "costs", "hardware", "engine", "program", "graph"):
+        for path in sorted((ROOT / "npusim" / folder).rglob("*.py")):
+            with tokenize.open(path) as file:
+                tokens = list(tokenize.generate_tokens(file.readline))
+            for token in tokens:
+                prose = token.type == tokenize.COMMENT or token.string.startswith('"""')
+                text = re.sub(r"\s*\n[\s#:]*", " ", token.string)
+                found += [
+                    f"{path.relative_to(ROOT)}:{token.start[0]}: {count}"
+                    for count in (tally.findall(text) if prose else ())
+                ]
     assert not found

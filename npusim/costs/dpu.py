@@ -31,7 +31,7 @@ LONG_STRIDE = 8
 #: to 20 with 25).
 WINDOW_TAPS = 9
 #: Reduced channels (times taps) from which MACs count as deep (``ConvCost.c_deep``): FP16 and INT8 workloads 4 wide in
-#: mode 16x16 are priced right up to 1,536 and 9 to 18 % low from 2,048 on (4000: 11 of 15 points).
+#: mode 16x16 are priced right up to 1,536 and 9 to 18 % low from 2,048 on.
 DEEP = 2048
 
 Row = TypeVar("Row", ConvCost, CellCost)

@@ -79,7 +79,7 @@ class Tiling(Section):
     rows_preference: Positive = 1.08
     """A split over rows is taken up to this multiple of the estimate for one over channels, whose result goes to every
     tile (where both could be: rows at 1.065 at most and channels at 1.086 at least on 4000, 1.024 and 1.026 on 3720,
-    1.056 and 1.060 on 5010; 10 of 367 are beyond)."""
+    1.056 and 1.060 on 5010)."""
     finer_tolerance: Positive = 1.05
     """Slices of which results overlap, too, are taken up to this multiple of the estimate without them, for ours of
     small slices is high (of 140 MatMuls as many have the compiler's slices: 133, 132 and 134 on 4000, 3720 and
@@ -120,7 +120,7 @@ class Software(Section):
     slice, and one a head before an attention."""
     joined_rows: Annotated[int, Field(ge=0, le=1 << 40)] = 64
     """Rows of a MatMul up to which an elementwise kernel runs slice by slice behind it although tiles and slices cut
-    its output channels (4000: Mamba's gates of 4 and 64 tokens do, 10 of 10, bert's Gelu of 128 does not, 48 of 48)."""
+    its output channels (4000: those of 64 rows do, those of 128 do not)."""
     outlined_attention: bool = False
     """An attention of floats that is cut per head is a function of its own: nothing is prefetched into it or out of it,
     and what it reads and returns goes through DDR."""
@@ -182,8 +182,7 @@ class Software(Section):
     """Share of the multiply-accumulates that the weights of a first convolution save, which are stored sparse, but in
     its first 16 output channels."""
     compressed_saving: Annotated[float, Field(ge=0, lt=1)] = 0.35
-    """The same where the first convolution is of 8 bits, whose few input channels are compressed instead
-    (resnet50_int8: 33 of 44 µs on 4000, 89 of 125 on 3720)."""
+    """The same where the first convolution is of 8 bits, whose few input channels are compressed instead."""
     ones_saving: Annotated[float, Field(ge=0, lt=1)] = 0.33
     """The same for the convolution with ones that ReduceSum becomes, of whose 16 output channels 15 are zero (14 unique
     variants on 3720 and 4000: 0.28 to 0.38 with 128 channels and more, 0.4 to 0.55 with 16)."""
@@ -191,12 +190,14 @@ class Software(Section):
     """Rows that two tiles need are copied to both; else a tile reads them from its neighbour's CMX."""
     padding_copies: bool = True
     """Rows that are padded to a multiple of 16 elements are copied so in DDR; else the padding is loaded by itself."""
+    halo_rows: Count = 8
+    """Rows a tile from which a convolution alone whose kernel has halo rows is split over rows."""
     rows_tolerance: Positive = 1.175
     """A split over rows is chosen up to this multiple of the DPU time of one over channels (rows at 1.17 at most,
     channels at 1.18 at least in the schedules of 2026; resnet50_int8 on 6 tiles)."""
     neighbour_tolerance: Positive = 1.4
     """The same for a convolution beside one whose tiles are rows, where channels would mean multicasting or spilling
-    (resnet50, mobilenet-v2 on 6 tiles: rows at 1.31 to 1.48; channels from there to 3.0, 29 of 29)."""
+    (rows were seen up to 1.48 times as long, channels from there on)."""
     matmul_ties: Literal["rows", "channels"] = "rows"
     """How the tiles share a MatMul whose DPU time is the same for a split over rows and over output channels, and a
     depth-wise convolution alone whose channels they can only share unevenly."""

@@ -96,11 +96,8 @@ def _axis(fuser: Fuser, op: Op) -> int | None:
 
 
 def _fusable(fuser: Fuser, op: Op, node: Node) -> bool:
-    """Whether the PPE applies this activation behind this node: one, or a Clamp behind what is linear on both sides of
-    zero."""
-    if not isinstance(node, Conv | Depthwise | Scale | Bmm | Eltwise):
-        return False
-    if node.post and not (op.type == "Clamp" and node.post in ("relu", "leakyrelu")):
+    """Whether the PPE applies this activation behind this node."""
+    if node.post or not isinstance(node, Conv | Depthwise | Scale | Bmm | Eltwise):
         return False
     if isinstance(node, Eltwise) and node.type != "Add" and not node.scaled:
         return False
@@ -284,14 +281,14 @@ def _with_constant(fuser: Fuser, op: Op, shape: tuple[int, ...]) -> bool:
 
 def _is_shift_of(node: Node, varying: list[int]) -> bool:
     """Whether a sum with a constant is the shift of the scale before it, one DPU op to the compiler (batch norms behind
-    a Concat: densenet121, 61 of 61; HSwish by parts)."""
+    a Concat, HSwish by parts)."""
     if not isinstance(node, Scale) or node.post or node.additive or node.bias:
         return False
     return not varying or varying == [node.axis]
 
 
 def _before_broadcast(fuser: Fuser, op: Op, node: Node, factor: Value) -> None:
-    """Arithmetic with one number behind a Broadcast is done before it, on the small value (bcast_* 3/3)."""
+    """Arithmetic with one number behind a Broadcast is done before it, on the small value."""
     value = node.inputs[0]
     small = Value(fuser.storage(), value.shape, value.bits, value.bits, order=value.order)
     del fuser.made[node.output.storage]

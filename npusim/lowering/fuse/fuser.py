@@ -143,7 +143,7 @@ class Fuser:
 
     def write_planes(self, id: int) -> None:
         """Let the convolution, pooling or sum of images that makes a result write it as planes itself (the output data
-        unit permutes): conv_*, dwconv_*: 12 of 12 cases have no task for it."""
+        unit permutes), without a task for it."""
         value, node = self.values[id], self.producer(id)
         if node is None or node.output != value or value.plain:
             return
@@ -199,8 +199,8 @@ class Fuser:
 
     def written(self, value: Value, order: tuple[int, ...], op: Op) -> Value | None:
         """The value with its dimensions in memory as ``order`` says, if an outer product makes it, which can write it
-        so for its only reader ``op`` (Mul_2, Mul_3 and Mul_4 of Mamba's single token, Where_1 of Mamba-2 before CumBA,
-        9 of 9; with two chunks, which are a fourth dimension, it is moved)."""
+        so for its only reader ``op`` (Mul_2, Mul_3 and Mul_4 of Mamba's single token, Where_1 of Mamba-2 before CumBA;
+        with two chunks, which are a fourth dimension, it is moved)."""
         node = self.made.get(value.storage)
         reads = [self.index.readers[i] for i in op.inputs if self.values[i].storage == value.storage]
         if not isinstance(node, Eltwise) or not value.plain or node.output != value or reads != [1]:

@@ -43,8 +43,8 @@ def folded(fuser: Fuser, op: Op, inputs: list[Value], out: Value) -> tuple[list[
 
 def _merged(inputs: list[Value], shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     """The shapes of operands of which none is full, with neighbouring dimensions that the same ones are broadcast along
-    as one dimension: the tiles share what then comes first. Four dimensions that make three stay as they are where
-    the first is longer than the last: every tile computes all of such a batch (4000: 11 of 11 products drawn for it).
+    as one dimension: the tiles share what then comes first. Four dimensions that make three stay as they are where the
+    first is longer than the last: every tile computes all of such a batch.
     """
     wide = [d for d, size in enumerate(shape) if size > 1]
     runs: list[list[int]] = []

@@ -9,7 +9,7 @@ import numpy as np
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import POINT, Conv, Depthwise, Node, Pool, Product, Window
-from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, cmx_capacity, transfer
+from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, transfer
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Dist, Value, ceil_div, even, round_up
 from npusim.program.work import DmaWork, DpuWork, MpeMode
@@ -46,14 +46,6 @@ def is_stem(node: Product) -> bool:
     sparse, and the DPU skips the zeros (conv_c3_64_h224_k7s2, resnet50, mobilenet-v2)."""
     weights = node.inputs[1]
     return node.window is not None and weights.constant and 2 * weights.shape[1] <= CHANNELS
-
-
-def fits_padded(node: Conv, hw: Hardware) -> bool:
-    """Whether a stem is computed with its input channels padded: of 8 bits, or where one tile could hold it so."""
-    act, weights, out = node.inputs[0], node.inputs[1], node.output
-    padded = act.elements // act.shape[1] * round_up(act.shape[1], CHANNELS) * act.bits // 8
-    taps = weights.elements // weights.shape[1] * CHANNELS * weights.bits // 8
-    return act.bits <= 8 or padded + taps + out.bytes <= cmx_capacity(hw)
 
 
 def folded(node: Conv, window: Window) -> Conv:
@@ -132,7 +124,7 @@ def conv_work(
 
 def _skipped(node: Product, channels: int, hw: Hardware) -> float:
     """Share of its multiply-accumulates that a convolution of few input channels saves: none of the first granule of
-    its output channels (2 % of 16 channels, 29 of 32, 38 of 48, 48 of 64, 50 to 58 of 128 to 512 on 3720 and 4000)."""
+    its output channels."""
     saving = hw.software.sparse_saving if node.inputs[0].bits > 8 else hw.software.compressed_saving
     if node.zeros:
         return 1 - _sparse_time(node, hw)

@@ -15,8 +15,8 @@ MOST_DIMENSIONS = 3
 def write_as_read(nodes: list[Node], returned: set[int]) -> list[Node]:
     """The nodes without transposes of the result of an elementwise kernel to whose operands the order makes no
     difference: constants, which are laid out when the model is compiled, and values that vary along one of the
-    dimensions that change places (Where_1 before the CumBA MatMul of mamba2: 9 of 9 schedules of one chunk; two chunks
-    are four dimensions, and transposed: t512)."""
+    dimensions that change places (Where_1 before the CumBA MatMul of Mamba-2 with one chunk; two chunks are four
+    dimensions, and transposed)."""
     readers = Counter(value.storage for node in nodes for value in node.inputs)
     makers = {node.output.storage: i for i, node in enumerate(nodes)}
     made = list(nodes)

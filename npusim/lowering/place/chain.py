@@ -68,8 +68,8 @@ def plan_joined(node: Node, hw: Hardware, kernel: str, producer: Plan) -> Plan:
 
 def plan_scaled(node: Node, hw: Hardware, kernel: Plan, conv: Plan) -> Plan | None:
     """The slices of a scale by constants along the channels (a depth-wise 1x1 convolution) behind those of ``kernel``,
-    which is chained to ``conv``; None where the slices are not channels or two of them do not fit (bert-base INT8 on
-    3720: the smoothing behind the Gelu, 12 of 12)."""
+    which is chained to ``conv``; None where the slices are not channels or two of them do not fit (the smoothing behind
+    a Gelu of 8 bits on 3720)."""
     pixels = conv.out_dist.outer if conv.out_dist is not None else 1
     if pixels == 1 or not isinstance(conv.node, Conv):
         return None

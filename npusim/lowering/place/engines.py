@@ -12,7 +12,7 @@ from math import prod
 from typing import Any
 
 from npusim.lowering.fuse.reduce import WORTH_CONVOLVING
-from npusim.lowering.ir.convolution import fits_padded, flattened, folded, is_stem
+from npusim.lowering.ir.convolution import flattened, folded, is_stem
 from npusim.lowering.ir.images import CHANNELS_LAST
 from npusim.lowering.ir.nodes import (
     POINT,
@@ -88,7 +88,7 @@ def _because(node: Node, why: str) -> None:
 def _conv(node: Conv, near: Neighbours, fresh: Fresh) -> Steps:
     hw, reordered = near.hw, False
     if node.window is not None:
-        if near.read_by(node.output) and is_stem(node) and not fits_padded(node, hw):
+        if near.read_by(node.output) and is_stem(node) and node.inputs[0].bits > 8:
             node = folded(node, node.window)
         window = node.window or POINT
         before, source = channels_last(node, hw, node.inputs[0], window, fresh)
@@ -117,7 +117,7 @@ def _depthwise(node: Depthwise, near: Neighbours, fresh: Fresh) -> Steps:
     value, weights = node.inputs[:2]
     single = value.elements == node.output.elements == node.output.shape[1]
     if single and len(node.inputs) == 2 and not node.post:
-        # One pixel meets one tap: a product of channels (dwconv1d_*_t1: 5 of 5 on 3720, 4000 and 5010).
+        # One pixel meets one tap: a product of channels.
         factors = replace(weights, shape=node.output.shape, order=())
         product = replace(node, inputs=(value, factors))
         _because(node, "SHAVE: one tap of one pixel is a product of channels")

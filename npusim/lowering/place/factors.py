@@ -15,7 +15,7 @@ WORTH_INVERTING = 4096
 
 
 def is_row_product(node: Node) -> bool:
-    """A product of two rows [1, K]: K is its channels (mamba and mamba2 decode, 8/8)."""
+    """A product of two rows [1, K]: K is its channels (single tokens of Mamba and Mamba-2)."""
     return is_row(node.output) and all(
         v.elements == node.output.elements and not v.constant for v in node.inputs
     )
@@ -36,9 +36,9 @@ def channel_factor(node: Node, hw: Hardware) -> int | None:
 
 
 def has_row_factor(node: Node, hw: Hardware) -> bool:
-    """On 5010, a product of more than four dimensions whose computed factor varies over all but the last, [M, K]
-    with [M, 1], if a DPU tensor may have M channels (Mul_7 and Mul_12 of mamba2, 4 of 4 traces; of four
-    dimensions, as Mul_1 and mul_bcw, it stays with the SHAVEs: 4 of 4)."""
+    """On 5010, a product of more than four dimensions whose computed factor varies over all but the last, [M, K] with
+    [M, 1], if a DPU tensor may have M channels (Mul_7 and Mul_12 of Mamba-2; of four dimensions, as Mul_1, it stays
+    with the SHAVEs)."""
     wanted = hw.software.eltwise_multiply_on_dpu and len(node.output.shape) > 4
     if not wanted or len(node.inputs) != 2 or any(v.constant for v in node.inputs):
         return False
@@ -62,7 +62,7 @@ def is_channel_vector(value: Value, whole: Value) -> bool:
 
 def divides_by_smaller(node: Node, hw: Hardware) -> bool:
     """Division of an activation by a smaller one that is worth a reciprocal of that
-    (``convert_divide_to_multiply_benefit_strategy.cpp`` of Intel's compiler; 8 of 8 on three platforms)."""
+    (``convert_divide_to_multiply_benefit_strategy.cpp`` of Intel's compiler)."""
     dividend, divisor = node.inputs
     size = node.output.elements
     worth = size >= max(WORTH_INVERTING, hw.software.reciprocal_ratio * divisor.elements)

@@ -123,7 +123,7 @@ class Neighbours:
         """A channels-last product [1, C, H, W] is cut over channels as the MatMul and the kernel before it are, in
         granules of 8 (Mul_2 of Mamba with 2 to 6 tokens: 2,048 channels on 3 tiles as 688, 680 and 680). Rows that the
         MatMul has folded are unfolded through DDR, and the product is cut by itself, over tokens where it can (8 to 32
-        tokens): 33 of 33 on all platforms."""
+        tokens)."""
         channels, tokens = node.output.shape[1:3]
         if fold_rows(tokens, self.hw.software.row_fold)[1] == 1:
             return Dist(node.output.elements // channels, even(channels, self.hw.tiles, VECTOR))
@@ -132,13 +132,13 @@ class Neighbours:
     def granule(self, node: Node) -> int:
         """A product with what it broadcasts, one operand of which the DPU has made, is cut over whole granules of
         channels (Mul_4 of Mamba-2's single token and Mul_10: 80 heads on 4 tiles as 32, 16, 16 and 16, 64 on 3 as 32,
-        16 and 16; Mul_1: 256 rows on 3 as 96, 80 and 80: 7 of 7; not Mul_7, whose rows and heads are one dimension)."""
+        16 and 16; Mul_1: 256 rows on 3 as 96, 80 and 80; not Mul_7, whose rows and heads are one dimension)."""
         outer = any(v.elements < node.output.elements for v in node.inputs)
         return CHANNELS if outer and any(v.storage in self.on_dpu for v in node.inputs) else 1
 
     def channel_cut(self, value: Value) -> Dist | None:
         """How a sliced convolution over output channels has cut what a kernel reads: it keeps to that, although it
-        finds the value in DDR (the Gelu of bert: 512 of 3,072 channels a tile on 6 tiles, 48 of 48)."""
+        finds the value in DDR (the Gelu of bert: 3,072 channels on 6 tiles, 512 each)."""
         producer = self.sliced.get(value.storage)
         conv = producer is not None and isinstance(producer.node, Conv)
         dist = producer.out_dist if producer is not None and conv else None
@@ -214,7 +214,7 @@ class Neighbours:
 
     def gathers(self, node: Conv, plan: Plan) -> bool:
         """Whether the readers of a sliced MatMul find its slices side by side in CMX: the residual sum of a single
-        token does (8 of 8 decodes), and what the DPU runs where all of the result fits."""
+        token does, and what the DPU runs where all of the result fits."""
         readers, reader = self.read_by(node.output), self.sole_reader(node.output)
         if len(plan.slices) == 1 or not readers:
             return False
@@ -223,8 +223,8 @@ class Neighbours:
         return all(self._on_dpu(n) for n in readers) and plan.fits_whole(self.hw)
 
     def is_dpu_product(self, node: Node) -> bool:
-        """A product of what two MatMuls make, whose channels lie innermost: 5010 multiplies them on the DPU (glu_*, 24
-        of 24; of two inputs it stays with the SHAVEs)."""
+        """A product of what two MatMuls make, whose channels lie innermost: 5010 multiplies them on the DPU (gated
+        units; of two inputs it stays with the SHAVEs)."""
         if not node.runs("multiply") or not self.hw.software.eltwise_multiply_on_dpu:
             return False
         made = [self.makers.get(v.storage) for v in node.inputs]
@@ -244,7 +244,7 @@ class Neighbours:
 
     def _quantised(self, node: Node) -> bool:
         """Whether a kernel's result is changed to 8 bits, which finds it in CMX: such a convolution is not cut together
-        with its kernel (none of the 57 of yolov8n-int8 on 4000)."""
+        with its kernel."""
         return any(isinstance(n, Convert) and n.quantize for n in self.read_by(node.output))
 
     def _readers(self, value: Value) -> list[Node]:

@@ -16,8 +16,7 @@ from npusim.program.work import DmaWork, Work
 
 
 def spread_factor(node: Node) -> int | None:
-    """Which operand of a product [A, B, C, D] is a computed [A, B, 1, 1] (Mul_10 of Mamba-2: 25 of 25 traces on 3720,
-    4000 with 1 to 6 tiles and 5010)."""
+    """Which operand of a product [A, B, C, D] is a computed [A, B, 1, 1] (Mul_10 of Mamba-2)."""
     dims = [d for d in (node.output.order or range(len(node.output.shape))) if node.output.shape[d] > 1]
     if len(node.inputs) != 2 or len(dims) != 4:
         return None

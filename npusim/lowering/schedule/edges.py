@@ -71,8 +71,8 @@ def why_apart(made: Plan, plan: Plan, operand: int) -> str:
 
 def _permutes(plan: Plan) -> bool:
     """Whether a plan is a permuting pool, which reads what a SHAVE kernel has made from DDR (evidence/lowering.md#4.2;
-    Mul_1 and Mul_7 of Mamba-2, 21 of 21 on 4000 and 5010). A channels-last product is found in CMX by the change of its
-    layout, and so is an image that is turned to planes."""
+    Mul_1 and Mul_7 of Mamba-2). A channels-last product is found in CMX by the change of its layout, and so is an image
+    that is turned to planes."""
     node = plan.node
     image = is_image(node.output.shape) and node.inputs[0].order == CHANNELS_LAST and node.output.plain
     return isinstance(node, Transpose) and not node.reorder and not image

@@ -9,8 +9,8 @@ from npusim.lowering.schedule.steps import Residency
 
 def join(found: Residency, number: int, pieces: list[int], reads: list[tuple[int, int]]) -> bool:
     """Let the pieces of a Concat, made by these plans, lie side by side in CMX for all its ``reads`` (plan, operand),
-    if they can, and account for them: the DPU makes every piece and reads the whole (squeezenet, 16 of 16 on 3720 and
-    4000). Their room is taken when the first is made."""
+    if they can, and account for them: the DPU makes every piece and reads the whole. Their room is taken when the first
+    is made."""
     plan = found.plans[number]
     made = [found.plans[piece] for piece in pieces]
     if not isinstance(plan.node, Concat) or plan.out_dist is None or not reads:

@@ -101,7 +101,7 @@ def _release(s: State, booking: Booking, groups: tuple[int, ...]) -> None:
 
 def _behind_fills(s: State, index: int) -> bool:
     """Whether a step must wait for DDR to DDR copies that waited for nothing: the weights of the next one are then
-    issued first (conv_c1024_256_h14_k1s1, conv_c512_512_h14_k3s1, dwconv2d_c384_h14 on 4000 and 5010: 6 of 6)."""
+    issued first (4000, 5010)."""
     number = s.given.residency.steps[index].plan
     if len(s.given.plans[number].slices) != 1:
         return False
@@ -110,7 +110,7 @@ def _behind_fills(s: State, index: int) -> bool:
 
 def _compute_waits(s: State, index: int) -> tuple[int, ...]:
     """Groups that the computes of a step wait for: its loads, kept loads, the makers of what is in CMX, and all tiles'
-    computes of the slice before (489 of 489 pairs of uneven slices in the traces, 251 without a gap)."""
+    computes of the slice before."""
     residency, step = s.given.residency, s.given.residency.steps[index]
     number = step.plan
     waits = [s.loaded(index)] if s.has_loads[index] else []

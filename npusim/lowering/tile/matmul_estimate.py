@@ -34,8 +34,8 @@ class Estimate:
     """What the cuts of one MatMul cost, µs."""
 
     def __init__(self, node: Product, hw: Hardware, fit: Fit, behind: Behind) -> None:
-        """An activation of which a padded copy is made costs nothing to a MatMul that is not sliced (197 rows x 96 x
-        96, on 3720 and 4000), nor does on 3720 a constant one (cumba_*: 24 of 24 over channels)."""
+        """An activation of which a padded copy is made costs nothing to a MatMul that is not sliced (3720 and 4000),
+        nor does a constant one on 3720."""
         self.node, self.hw, self.fit, self.behind = node, hw, fit, behind
         self.rules = hw.software.tiling
         padded = fit.height * fit.width != node.m

@@ -72,8 +72,7 @@ def _alike(tiling: Tiling) -> bool:
 
 
 def _balanced(tiling: Tiling) -> bool:
-    """Slices along the axis of the SHAVEs that give each the same (select_1x24x256x256: 8, 8 and 12 channels a slice on
-    3720, 4000 and 5010; Where_2 of mamba2 on one tile: 4 of 24)."""
+    """Slices along the axis of the SHAVEs that give each the same."""
     if tiling.slice_axis not in (tiling.shave_axis, tiling.axis):
         return True
     tiles = len(tiling.cuts) if tiling.axis == tiling.slice_axis else 1

@@ -34,7 +34,7 @@ PIPELINE_LIMIT = 3
 #: for slices of as many cost less. All row slices of the reference have 8 rows or more (evidence/lowering.md#3.2).
 GRID_ROWS = 4
 #: A step between slice counts that leave equal slices above which the compiler takes unequal ones: 661 units are cut in
-#: 221 of 3 (evidence/lowering.md#3.2). The bound itself is a guess between 3 (15 and 5 x 3 are kept) and 661.
+#: 221 times 3 (evidence/lowering.md#3.2). The bound itself is a guess between 3 (15 and 5 x 3 are kept) and 661.
 DIVISOR_GAP = 6
 
 

@@ -106,7 +106,7 @@ def plan_broadcast(node: Node, hw: Hardware) -> Plan:
 def plan_expand(node: Node, hw: Hardware, dist: Dist, alone: bool = True) -> Plan | None:
     """A broadcast that stays in CMX: expanded on one tile, from where every tile copies its part (``dist``) of it; None
     where the whole and a part do not fit there beside each other. ``alone``: nothing is loaded ahead meanwhile, it has
-    all of CMX (add_d and add_f on three platforms: 6 of 6); the mask of attention is expanded beside what else runs."""
+    all of CMX; the mask of attention is expanded beside what else runs."""
     value, out, capacity = node.inputs[0], node.output, cmx_capacity(hw)
     own = dist.elements(0, out.elements) * out.bits // 8
     if hw.tiles == 1 or dist.whole or out.bytes + own > capacity:
@@ -127,7 +127,7 @@ def _fits(extent: int, slices: int, line: int, fixed: int, capacity: int) -> boo
 def plan_gather(node: Node, hw: Hardware) -> Plan:
     """Rows picked by index: the indices are made ready by a SHAVE kernel, then one gather transfer brings the rows, or
     a SHAVE kernel copies them (evidence/lowering.md#1.2.31, #7). Rows longer than a gather can carry are brought in
-    parts, side by side on the engines where all fit (2,560 channels on 4000 and 5010: 6 of 6)."""
+    parts, side by side on the engines where all fit (those of 2,560 channels)."""
     data, indices = node.inputs[:2]
     output = node.output
     row = ceil_div(output.bytes, max(indices.elements, 1))

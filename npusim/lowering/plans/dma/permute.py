@@ -22,8 +22,8 @@ def moved_blocks(value: Value, out: Value) -> tuple[int, ...]:
 
 
 def plan_permute_dma(node: Node, hw: Hardware) -> Plan:
-    """Into one tile's CMX, permuted there by one transfer an engine, and out (dwconv1d_c1536_t4: 2 of 0.195 us); in
-    slices of its longest dimension where both do not fit (13 of 13 transposes of 0.3 to 6 MiB; dwconv1d_c4096_t100)."""
+    """Into one tile's CMX, permuted there by one transfer an engine, and out; in slices of its longest dimension where
+    both do not fit."""
     value, out, engines = node.inputs[0], node.output, hw.dma.engines
     longest = max(moved_blocks(value, out), default=1)
     line = (value.bytes + out.bytes) // longest

@@ -31,8 +31,8 @@ from npusim.program.work import DmaWork, DpuWork, Work
 GROUP_BYTES = 512 * 1024
 #: Batch elements whose operands are loaded ahead of the one that computes, or of the permute before them.
 BATCHES_AHEAD = 2
-#: Share of CMX up to which all that a constant mask is multiplied with is loaded at once, to all tiles (3720: 13 of 13
-#: up to 590 KB; 885 KB and more batch by batch, 10 of 10).
+#: Share of CMX up to which all that a constant mask is multiplied with is loaded at once, to all tiles (3720: up to 590
+#: KB; 885 KB and more batch by batch).
 WHOLE_OPERAND = 0.4
 
 

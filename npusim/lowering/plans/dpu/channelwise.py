@@ -64,9 +64,8 @@ def _channels_are_cheaper(
     DPU less long than rows do, and both tensors fit each tile's CMX whole.
 
     Rows need not leave CMX where that pass works on the image itself, which it does where rows are multiples of 16
-    pixels: then rows it is (23 of 25 of dwconv2d_* and pools; of the others the shorter split in 88 of 101). Data of
-    one dimension, which come from DDR with their padding, are read by one engine for all tiles or by all engines in
-    parts (dwconv1d_* on 4000 and 5010: 25 of 26).
+    pixels: then rows it is. Data of one dimension, which come from DDR with their padding, are read by one engine for
+    all tiles or by all engines in parts.
     """
     tiles, kernel = hw.tiles, window.kernel
     if image.channels < CHANNELS * tiles or not _fits_whole(hw, image, kernel, act, out):
@@ -106,7 +105,6 @@ def plan_channelwise(
     in_rows: int = 0, planes: int = 0, over_channels: bool | None = None,
 ) -> Plan:  # fmt: skip
     """One depth-wise or pooling op over channels or rows. ``planes`` > 0: the result is written as so many planes."""
-    image = replace(image, channels=round_up(image.channels, CHANNELS))
     tiles, channels, kernel, stride = hw.tiles, image.channels, window.kernel, window.stride[0]
     taps = round_up(kernel[0] * kernel[1], CHANNELS)
     weights = Value(ADDED_CONSTANT, (channels, taps), 16, weight_bits, constant=True)

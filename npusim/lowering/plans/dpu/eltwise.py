@@ -24,7 +24,7 @@ from npusim.program.work import DpuWork, Work
 
 def plan_add(node: Node, hw: Hardware, hint: Dist | None = None, operands: int = 2) -> Plan:
     """Elementwise addition (or another eltwise DPU op) of equally shaped operands, in place of the first one. The
-    elements of a row are channels (Add of Mamba's and Mamba-2's single token: 11 of 11 on 3720, 4000 and 5010)."""
+    elements of a row are channels (the residual sum of a single token)."""
     out, tiles = node.output, hw.tiles
     inputs = node.inputs[:operands]
     planes = out.plain and not inputs[0].plain
@@ -102,7 +102,7 @@ def plan_runtime_scale(node: Node, hw: Hardware) -> Plan:
 
 
 def _product_of_pixels(node: Node, hw: Hardware) -> Plan:
-    """The same on the eltwise path (5010: pow2_u, Mul_6 and Mul_9 of the decodes, Mul_1 of mamba2: 5 of 5)."""
+    """The same on the eltwise path (5010: squares, Mul_6 and Mul_9 of Mamba's single token, Mul_1 of Mamba-2)."""
     out = node.output
     inputs = list({v.storage: v for v in node.inputs}.values())
     cuts = even(out.elements, hw.tiles, CHANNELS)

@@ -22,7 +22,8 @@ FOLDED_KERNEL, FOLDED_SKIPS = 8, 0.5
 
 
 def _pixels(channels: int) -> int:
-    """How many pixels that a folding convolution makes have a multiple of 16 channels (2 of 24 channels, 16 of 1)."""
+    """How many pixels that a folding convolution makes have a multiple of 16 channels (two pixels of 24 channels,
+    sixteen of one)."""
     return CHANNELS // gcd(CHANNELS, channels)
 
 
@@ -32,9 +33,9 @@ def folds(width: int, channels: int) -> bool:
 
 
 def plan_folded(chain: Chain, source: Value, out: Value, fresh: Fresh) -> list[Plan]:
-    """A mean along W of channels that are no multiple of 16: pixels are folded into the channels (16 of 24 channels,
-    128 of 1), a convolution averages 8 each, a second one pads the channels, and poolings do the rest; over the
-    channels, if the tiles can share them (rmean_1x24x256x256_ax3, [1,1,256,768] and [1,1,256,1536]: 9 of 9)."""
+    """A mean along W of channels that are no multiple of 16: pixels are folded into the channels (16 pixels of 24
+    channels, 128 pixels of one), a convolution averages 8 each, a second one pads the channels, and poolings do the
+    rest; over the channels, if the tiles can share them."""
     hw, tiles, channels = chain.hw, chain.hw.tiles, chain.channels
     in_dist = row_split(source, chain.height, tiles)
     rows = even(chain.height, tiles) if not in_dist.whole else (chain.height,) * tiles

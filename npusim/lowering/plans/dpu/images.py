@@ -22,7 +22,7 @@ WORKLOAD = 64
 
 def workload_channels(channels: int) -> int:
     """Channels of one depth-wise or pooling workload: 64, 32 or 16, of which the last one may be as small as 32 or 16
-    (608 are nine of 64 and one of 32; 1,712 have 48 beyond 64s, so they are 53 of 32 and one of 16)."""
+    (608 are nine of 64 and one of 32; 1,712 have 48 beyond 64s, so that they are 53 times 32 and one of 16)."""
     wide = round_up(channels, CHANNELS)
     units = (unit for unit in (WORKLOAD, 32) if wide >= unit and wide % unit in (0, 16, 32))
     return next(units, CHANNELS)
@@ -30,8 +30,8 @@ def workload_channels(channels: int) -> int:
 
 def workload_slices(channels: int, hw: Hardware) -> int:
     """Into how many equal slices along channels a depth-wise or pooling op over rows is cut for the number of its
-    workloads alone: not for half of what a barrier counts on a tile, else to fewer than that on all tiles together
-    (64 on 4000 and 5010: 2,304 to 5,376 channels of dwconv1d_*, 13 of 13; 1,536 and 1,792 are not cut)."""
+    workloads alone: not for half of what a barrier counts on a tile, else to fewer than that on all tiles together (64
+    on 4000 and 5010: 2,304 to 5,376 channels; 1,536 and 1,792 are not cut)."""
 
     def workloads(share: int) -> int:
         return ceil_div(share, workload_channels(share))

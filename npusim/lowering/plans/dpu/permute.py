@@ -23,7 +23,7 @@ SLICE_WORKLOADS = 16
 def plan_permute(node: Node, hw: Hardware, hint: Dist | None = None) -> Plan:
     """A transpose: on the DPU an identity pooling whose output is written in another order; by permuting DMAs where the
     rows that it reads are no multiple of 16 elements, or where whole rows are swapped in each of a batch, which is more
-    dimensions than a pool has (26 of 26 compiled transposes of 1 to 4 matrices)."""
+    dimensions than a pool has."""
     value = node.inputs[0]
     row = value.shape[value.memory_order[-1]] if value.memory_order else 1
     blocks = moved_blocks(value, node.output)
@@ -41,8 +41,8 @@ def plan_permute(node: Node, hw: Hardware, hint: Dist | None = None) -> Plan:
 def _reorder_channels(node: Node, hw: Hardware, hint: Dist | None) -> Plan | None:
     """A channels-last value written row-major: every tile writes its channels, which its readers take over; it finds
     them in CMX (Mul_4 of Mamba), or gets the whole value (parts of Exp_1: one transfer to all tiles). What lies cut
-    over rows stays so (Mul_4 with 8 tokens and more: 11 of 11). None where that does not fit CMX, or the channels are
-    no multiple of 16 each."""
+    over rows stays so (Mul_4 with 8 tokens and more). None where that does not fit CMX, or the channels are no multiple
+    of 16 each."""
     value, out = node.inputs[0], node.output
     channels = value.shape[value.memory_order[-1]]
     pixels = value.elements // channels
@@ -104,7 +104,7 @@ def plan_two_passes(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
 
 def _permute_dpu(node: Node, hw: Hardware) -> Plan:
     """A permuting pool over rows, or over columns where there are fewer rows than tiles. A matrix has its rows as
-    height (bmm_b1_*: 4 of 4 on 4000 and 5010)."""
+    height."""
     value, out, tiles = node.inputs[0], node.output, hw.tiles
     rows = _same_rows(value, out)
     if rows and rows[0] < tiles:
@@ -166,8 +166,7 @@ def _permute_long(node: Node, hw: Hardware, height: int, length: int) -> Plan:
 
 
 def _permute_matrix(node: Node, hw: Hardware, width: int, channels: int) -> Plan:
-    """A matrix that lies flat, its columns over the tiles: each gets the whole, and writes to all (3720: bmm_b1_* and
-    three of one plane, 7 of 7)."""
+    """A matrix that lies flat, its columns over the tiles: each gets the whole, and writes to all (3720)."""
     value, out = node.inputs[0], node.output
     own = channels // hw.tiles
     slices = fit(hw, value.bytes, out.bytes, own // CHANNELS, equal=True)
@@ -189,7 +188,7 @@ def _same_rows(value: Value, out: Value) -> tuple[int, int, int] | None:
 
 def _permute_rows(node: Node, hw: Hardware, height: int, width: int, channels: int) -> Plan:
     """Whole rows are swapped: they are the channels, cut over the tiles, each of which gets all and writes to all, in
-    slices of which two fit (Transpose_14 of Mamba-2: 4 slices of 2,048 channels, 8 of 1,024 for 80 heads)."""
+    slices of which two fit (Transpose_14 of Mamba-2)."""
     value, out = node.inputs[0], node.output
     units = channels // CHANNELS
     fits = (n for n in range(1, units + 1) if units % n == 0 and 4 * value.bytes <= n * cmx_capacity(hw))
@@ -207,9 +206,8 @@ def _permute_rows(node: Node, hw: Hardware, height: int, width: int, channels: i
 def _permute_cut(image: Image, share: int, turned: bool, hw: Hardware) -> Image:
     """Into how many slices a permuting pool is cut along height, width and channels.
 
-    Rows if equal many are left, else columns (cumba_b24, _b32 and _b80, transpose_0132 on 3720 and 4000: 7 of 8);
-    channels of a matrix, at most ``SLICE_WORKLOADS`` workloads a slice (bmm_b1_*: 2 of 3), and where writing planes is
-    dear, so that no cell is begun twice (5010: 3 of 4).
+    Rows if equal many are left, else columns; channels of a matrix, at most ``SLICE_WORKLOADS`` workloads a slice, and
+    where writing planes is dear, so that no cell is begun twice (5010).
     """
     rows = ceil_div(image.height, hw.tiles)
     slices = fit(hw, share, share, image.height * image.width * image.channels)

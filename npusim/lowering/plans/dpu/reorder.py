@@ -28,10 +28,8 @@ def plan_reorder(
     along W, or C where W is too short.
 
     A reader of image rows finds them in CMX unless the pixels are folded, and then if every tile has folded its own
-    rows and it needs no ``halo`` (110 of 112 convolutions and pools over rows on 3720, 4000 and 5010; not if rows are
-    padded while they are loaded).
-    Where W is no multiple of 16 the pixels are folded to 16 x HW/16 (dwconv2d_c144_h56); if that can't be, each row is
-    padded, by copies in DDR or while it is loaded (dwconv2d_c384_h14, conv_c1024_256_h14_k1s1, conv_c512_512_h14_k3s1).
+    rows and it needs no ``halo`` (not if rows are padded while they are loaded). Where W is no multiple of 16 the
+    pixels are folded to 16 x HW/16; if that can't be, each row is padded, by copies in DDR or while it is loaded.
     """
     channels, height, width = planes
     tiles, wide = hw.tiles, target.elements // (height * width)

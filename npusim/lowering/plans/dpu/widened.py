@@ -16,8 +16,8 @@ from npusim.program.work import DpuWork, Work
 
 
 def plan_widened(chain: Chain, value: Value, out: Value) -> Plan:
-    """The widening convolution and its poolings in one chain of slices along what stays, rows or columns
-    (rmax_1x1x256x768_ax3: 2 of 43 rows a tile, rmax_1x1x256x1536_ax3: 4 of 22); only the plane waits ahead."""
+    """The widening convolution and its poolings in one chain of slices along what stays, rows or columns; only the
+    plane waits ahead."""
     hw, tiles = chain.hw, chain.hw.tiles
     rows = even(chain.height, tiles) if chain.height >= tiles else (chain.height,) * tiles
     in_dist = row_split(value, chain.height, tiles)
