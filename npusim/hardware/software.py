@@ -190,8 +190,6 @@ class Software(Section):
     """Rows that two tiles need are copied to both; else a tile reads them from its neighbour's CMX."""
     padding_copies: bool = True
     """Rows that are padded to a multiple of 16 elements are copied so in DDR; else the padding is loaded by itself."""
-    halo_rows: Count = 8
-    """Rows a tile from which a convolution alone whose kernel has halo rows is split over rows."""
     rows_tolerance: Positive = 1.175
     """A split over rows is chosen up to this multiple of the DPU time of one over channels (rows at 1.17 at most,
     channels at 1.18 at least in the schedules of 2026; resnet50_int8 on 6 tiles)."""

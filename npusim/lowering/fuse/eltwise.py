@@ -96,8 +96,11 @@ def _axis(fuser: Fuser, op: Op) -> int | None:
 
 
 def _fusable(fuser: Fuser, op: Op, node: Node) -> bool:
-    """Whether the PPE applies this activation behind this node."""
-    if node.post or not isinstance(node, Conv | Depthwise | Scale | Bmm | Eltwise):
+    """Whether the PPE applies this activation behind this node: one, or a Clamp behind what is linear on both sides of
+    zero."""
+    if not isinstance(node, Conv | Depthwise | Scale | Bmm | Eltwise):
+        return False
+    if node.post and not (op.type == "Clamp" and node.post in ("relu", "leakyrelu")):
         return False
     if isinstance(node, Eltwise) and node.type != "Add" and not node.scaled:
         return False

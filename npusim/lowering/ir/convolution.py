@@ -9,7 +9,7 @@ import numpy as np
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import POINT, Conv, Depthwise, Node, Pool, Product, Window
-from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, transfer
+from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, cmx_capacity, transfer
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Dist, Value, ceil_div, even, round_up
 from npusim.program.work import DmaWork, DpuWork, MpeMode
@@ -46,6 +46,14 @@ def is_stem(node: Product) -> bool:
     sparse, and the DPU skips the zeros (conv_c3_64_h224_k7s2, resnet50, mobilenet-v2)."""
     weights = node.inputs[1]
     return node.window is not None and weights.constant and 2 * weights.shape[1] <= CHANNELS
+
+
+def fits_padded(node: Conv, hw: Hardware) -> bool:
+    """Whether a stem is computed with its input channels padded: of 8 bits, or where one tile could hold it so."""
+    act, weights, out = node.inputs[0], node.inputs[1], node.output
+    padded = act.elements // act.shape[1] * round_up(act.shape[1], CHANNELS) * act.bits // 8
+    taps = weights.elements // weights.shape[1] * CHANNELS * weights.bits // 8
+    return act.bits <= 8 or padded + taps + out.bytes <= cmx_capacity(hw)
 
 
 def folded(node: Conv, window: Window) -> Conv:

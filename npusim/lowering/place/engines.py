@@ -12,7 +12,7 @@ from math import prod
 from typing import Any
 
 from npusim.lowering.fuse.reduce import WORTH_CONVOLVING
-from npusim.lowering.ir.convolution import flattened, folded, is_stem
+from npusim.lowering.ir.convolution import fits_padded, flattened, folded, is_stem
 from npusim.lowering.ir.images import CHANNELS_LAST
 from npusim.lowering.ir.nodes import (
     POINT,
@@ -88,7 +88,7 @@ def _because(node: Node, why: str) -> None:
 def _conv(node: Conv, near: Neighbours, fresh: Fresh) -> Steps:
     hw, reordered = near.hw, False
     if node.window is not None:
-        if near.read_by(node.output) and is_stem(node) and node.inputs[0].bits > 8:
+        if near.read_by(node.output) and is_stem(node) and not fits_padded(node, hw):
             node = folded(node, node.window)
         window = node.window or POINT
         before, source = channels_last(node, hw, node.inputs[0], window, fresh)

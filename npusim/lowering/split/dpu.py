@@ -40,14 +40,13 @@ ROWS_CLEAR = 0.9
 TIE = 0.97
 #: Channels a tile that such a split must leave (3720: 128 and 768 taken, 64 and 32 refused).
 TIE_CHANNELS = 128
-#: Share of the time of its weights' transfer that counts for a convolution alone.
+#: Share of the time of its weights' transfer that counts where the times of both splits are compared.
 WEIGHTS_COUNTED = 0.35
-#: How much longer rows may take than channels there: with a kernel window; without one where rows stay in CMX behind
+#: How much longer rows may take than channels then: with a kernel window; without one where rows stay in CMX behind
 #: the pass to channels last, and where they do not.
 WINDOW_TOLERANCE, STAYING_TOLERANCE, SPILLED_TOLERANCE = 0.97, 1.2, 1.15
-#: Rows a tile below which a kernel with halo rows is not split over rows beside another one, and below which it is not
-#: either where its readers want rows (13 rows on 4 tiles are, 7 are not).
-HALO_ROWS, WANTED_ROWS = 8, 3
+#: Rows a tile from which sparse weights mean a split over rows.
+SPARSE_ROWS = 3
 
 
 def demand(node: Product, hw: Hardware, split: Split, whole_output: bool) -> Demand:
@@ -132,11 +131,8 @@ def choose(
         return Tiler.of(node, hw, behind=behind).choose()
     if _sparse_rows(node, hw):
         return "rows"
-    kernel = (node.window or POINT).kernel
-    if kernel[0] > 1:
-        least = HALO_ROWS if rows_before or wanted is Wanted.EITHER else hw.software.halo_rows
-        least = WANTED_ROWS if wanted is Wanted.ROWS else least
-        return "rows" if granules < hw.tiles or height / hw.tiles >= least else "channels"
+    if (node.window or POINT).kernel != (1, 1):
+        return _shorter(node, hw)
     k16 = round_up(node.k, CHANNELS)
     mode = choose_mode(height, width, n16, hw)
     over_channels = cycles(
@@ -180,7 +176,7 @@ def weighed(node: Product, hw: Hardware, behind: Behind = NOTHING) -> dict[str, 
 def _sparse_rows(node: Product, hw: Hardware) -> bool:
     """Whether an image is split over rows because its weights are stored sparse: the maps of channels would come by
     themselves, each bit as dear as a weight. Where tiles keep their own channels (3720) zeros change nothing."""
-    enough = geometry(node, hw)[0] >= WANTED_ROWS * hw.tiles
+    enough = geometry(node, hw)[0] >= SPARSE_ROWS * hw.tiles
     return bool(node.zeros) and node.window is not None and enough and hw.software.broadcast_output
 
 
@@ -194,22 +190,31 @@ def _channels_win_ties(node: Product, n16: int, hw: Hardware) -> bool:
 
 
 def choose_alone(node: Product, hw: Hardware, behind: Behind = NOTHING) -> Split:
-    """The split of a convolution whose activation was brought to channels last for it: the one that takes less long
-    with a part of its weights' transfer, which rows need whole on every tile. A pass that works on the image itself,
-    whose rows are multiples of 16 pixels, leaves rows in CMX, and so may one that folds each tile's own."""
-    height, width = geometry(node, hw)
-    n16 = round_up(node.n, CHANNELS)
-    act = node.inputs[0]
-    if height < hw.tiles or n16 < CHANNELS * hw.tiles or _sparse_rows(node, hw):
+    """The split of a convolution whose activation was brought to channels last for it. A pass that works on the image
+    itself, whose rows are multiples of 16 pixels, leaves rows in CMX, and so may one that folds each tile's own."""
+    act, point = node.inputs[0], (node.window or POINT).kernel == (1, 1)
+    few = geometry(node, hw)[0] < hw.tiles or round_up(node.n, CHANNELS) < CHANNELS * hw.tiles
+    if few or not point or _sparse_rows(node, hw):
         return choose(node, hw, behind=behind)
+    columns = act.shape[3] if len(act.shape) > 3 else 1
+    if act.shape[2] >= hw.tiles and columns % CHANNELS == 0:
+        return "rows"
+    pixels, rest = divmod(act.shape[2] * columns, hw.tiles * CHANNELS)
+    stays = not rest and pixels * CHANNELS % columns == 0
+    return _shorter(node, hw, STAYING_TOLERANCE if stays else SPILLED_TOLERANCE)
+
+
+def _shorter(node: Product, hw: Hardware, tolerance: float = WINDOW_TOLERANCE) -> Split:
+    """The split that fits CMX, or the one that takes less long with a part of its weights' transfer, which rows need
+    whole on every tile; rows up to ``tolerance`` times the time of channels."""
+    height, width = geometry(node, hw)
+    n16, k16 = round_up(node.n, CHANNELS), round_up(node.k, CHANNELS)
+    if n16 < CHANNELS * hw.tiles:
+        return "rows"
     room = {split: demand(node, hw, split, split == "channels").total for split in ("rows", "channels")}
     capacity = cmx_capacity(hw)
     if (room["rows"] <= capacity) != (room["channels"] <= capacity):
         return "rows" if room["rows"] <= capacity else "channels"
-    columns = act.shape[3] if len(act.shape) > 3 else 1
-    if act.shape[2] >= hw.tiles and columns % CHANNELS == 0:
-        return "rows"
-    k16 = round_up(node.k, CHANNELS)
 
     def time(rows: int, channels: int) -> float:
         works = (conv_work(rows, width, channels, k16, node, mode, hw) for mode in STENCIL_PIXELS)
@@ -218,11 +223,6 @@ def choose_alone(node: Product, hw: Hardware, behind: Behind = NOTHING) -> Split
     weights = WEIGHTS_COUNTED * n16 * channel_bytes(node) / hw.ddr.bandwidth_gbps / 1e3
     by_rows = time(even(height, hw.tiles)[0], n16) + weights
     by_channels = time(height, even(n16, hw.tiles, CHANNELS)[0]) + weights / 2
-    pixels, rest = divmod(act.shape[2] * columns, hw.tiles * CHANNELS)
-    stays = not rest and pixels * CHANNELS % columns == 0
-    tolerance = STAYING_TOLERANCE if stays else SPILLED_TOLERANCE
-    if (node.window or POINT).kernel != (1, 1):
-        tolerance = WINDOW_TOLERANCE
     return "rows" if by_rows <= by_channels * tolerance else "channels"
 
 

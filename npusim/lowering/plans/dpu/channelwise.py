@@ -105,6 +105,7 @@ def plan_channelwise(
     in_rows: int = 0, planes: int = 0, over_channels: bool | None = None,
 ) -> Plan:  # fmt: skip
     """One depth-wise or pooling op over channels or rows. ``planes`` > 0: the result is written as so many planes."""
+    image = replace(image, channels=round_up(image.channels, CHANNELS))
     tiles, channels, kernel, stride = hw.tiles, image.channels, window.kernel, window.stride[0]
     taps = round_up(kernel[0] * kernel[1], CHANNELS)
     weights = Value(ADDED_CONSTANT, (channels, taps), 16, weight_bits, constant=True)

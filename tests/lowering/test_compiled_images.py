@@ -1,0 +1,72 @@
+"""Networks of images against schedules of Intel's compiler (OpenVINO 2026.4.1): stems, and what tiles share."""
+
+from __future__ import annotations
+
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset15 as op
+
+from npusim.costs.price import price
+from npusim.engine.event import simulate
+from npusim.graph import from_openvino
+from npusim.hardware import Hardware, load_hardware
+from npusim.lowering import lower
+from npusim.program import Program
+from npusim.program.work import DpuWork
+
+HARDWARE = {"3720": "meteorlake-vpunn", "4000": "lunarlake-vpunn", "5010": "pantherlake-vpunn"}
+
+
+def convolution(x: ov.Node, channels: int, kernel: int, stride: int = 1) -> ov.Output:
+    weights = np.full((channels, x.get_output_shape(0)[1], kernel, kernel), 0.1, np.float16)
+    return op.convolution(x, weights, [stride] * 2, [kernel // 2] * 2, [kernel // 2] * 2, [1, 1]).output(0)
+
+
+def lowered(result: ov.Node, x: ov.Node, platform: str) -> tuple[Program, Hardware]:
+    hw = load_hardware(HARDWARE[platform])
+    return lower(from_openvino(ov.Model([result], [x], "m")), hw), hw
+
+
+#: Platform, side, output channels and kernel of a stem of stride 2 over 3 channels, whether groups of pixels
+#: become its channels, and the latency with a 1x1 convolution behind it, µs. On 4000 one of 160 rows and its result fit
+#: one tile's scratchpad with 16 channels, of 176 they do not.
+STEMS = [
+    ("4000", 64, 32, 3, False, 10.7), ("4000", 160, 32, 3, False, 23.2), ("4000", 176, 32, 3, True, 27.9),
+    ("4000", 224, 32, 3, True, 39.8), ("4000", 64, 64, 7, False, 14.7), ("4000", 144, 64, 7, False, 38.6),
+    ("4000", 112, 128, 3, False, 20.8), ("4000", 144, 128, 3, True, 37.1), ("3720", 96, 32, 3, False, 13.7),
+    ("3720", 160, 32, 3, False, 32.6), ("3720", 144, 64, 7, False, 76.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("platform", "side", "channels", "kernel", "folds", "us"), STEMS)
+def test_a_stem_is_folded_where_it_does_not_fit_padded(
+    platform: str, side: int, channels: int, kernel: int, folds: bool, us: float
+) -> None:
+    x = op.parameter([1, 3, side, side], np.float16)
+    stem = op.relu(convolution(x, channels, kernel, 2))
+    program, hw = lowered(convolution(stem, 32, 1), x, platform)
+    first = next(t.work for t in program.tasks if isinstance(t.work, DpuWork) and t.work.kind == "conv")
+    assert (first.in_channels == 48) == folds
+    assert simulate(program, price(program, hw)).latency_us == pytest.approx(us, rel=0.07)
+
+
+#: Platform, height and width, channels in and out of a 3x3 convolution behind another one, and what the tiles share.
+SPLITS = [
+    ("4000", 56, 64, 64, "rows"), ("4000", 28, 64, 64, "rows"), ("4000", 28, 128, 128, "channels"),
+    ("4000", 28, 64, 128, "channels"), ("4000", 32, 96, 96, "rows"), ("4000", 14, 256, 256, "channels"),
+    ("4000", 14, 128, 128, "channels"), ("3720", 56, 64, 64, "rows"),
+    ("5010", 48, 64, 64, "rows"), ("5010", 20, 128, 64, "rows"),
+    ("5010", 14, 128, 128, "channels"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("platform", "side", "channels", "made", "shared"), SPLITS)
+def test_tiles_share_what_takes_less_long(
+    platform: str, side: int, channels: int, made: int, shared: str
+) -> None:
+    x = op.parameter([1, channels, side, side], np.float16)
+    second = convolution(op.relu(convolution(x, channels, 1)), made, 3)
+    program, _ = lowered(convolution(op.relu(second), 32, 1), x, platform)
+    strategy = next(one.strategy for one in program.ops if one.name == second.get_node().get_friendly_name())
+    assert f"split over {'output ' * (shared == 'channels')}{shared}" in strategy
