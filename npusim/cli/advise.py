@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from npusim.cli.machines import machine_with_warnings
 from npusim.cli.options import GuessOption, HwOption, JsonOption, ModelOptions, SetOption
 from npusim.cli.progress import progress
 from npusim.cli.terminal import console, print_json
@@ -24,9 +25,8 @@ def advise_command(
     with progress() as step:
         step("reading the hardware")
         from npusim.jobs.advise import advise_model
-        from npusim.jobs.machine import machine_of
 
-        found = advise_model(source, machine_of(hw, overrides or ()), allow_guess=allow_guess, step=step)
+        found = advise_model(source, machine_with_warnings(hw, overrides), allow_guess=allow_guess, step=step)
     if as_json:
         print_json(found.document())
     else:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from npusim.cli.folders import asked_of_hardware, asked_of_model, default_folder, free_folder, point_latest
+from npusim.cli.machines import machine_with_warnings
 from npusim.cli.options import GuessOption, ModelOptions, NoReportOption, SetOption, hardware_files
 from npusim.cli.progress import progress
 from npusim.cli.terminal import print_json_text
@@ -57,11 +58,10 @@ def compare_command(
         from npusim import api
         from npusim.analysis.compare import Case, compare
         from npusim.explore.rewrites import graph_for
-        from npusim.hardware import load_hardware
         from npusim.report.compare_document import compare_document, write_comparison
         from npusim.report.subject import Subject
 
-        machines = {file: load_hardware(file, overrides or ()) for file in hw}
+        machines = {file: machine_with_warnings(file, overrides).hardware for file in hw}
         results = []
         for number, ((file, passes), label) in enumerate(zip(pairs, labels, strict=True), 1):
             step(f"{number} of {len(pairs)}: {label}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from npusim.cli.machines import machine_with_warnings
 from npusim.cli.options import GuessOption, HwOption, JsonOption, ModelOptions, RulesOption, SetOption
 from npusim.cli.progress import progress
 from npusim.cli.terminal import console, print_json
@@ -40,9 +41,8 @@ def sensitivity_command(
         from npusim import api
         from npusim.analysis.sensitivity import sensitivities
         from npusim.explore.rewrites import graph_for
-        from npusim.hardware import load_hardware
 
-        hardware = load_hardware(hw, overrides or ())
+        hardware = machine_with_warnings(hw, overrides).hardware
         program = api.lower(graph_for(source, xamba or "", hardware), hardware)
         result = api.simulate(program, hardware, engine="fast", allow_guess=allow_guess)
         step("following the critical path")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from npusim.cli.machines import machine_with_warnings
 from npusim.cli.options import ModelOptions, refuse_together
 from npusim.errors import UserError
 from npusim.files import read_text
@@ -92,10 +93,9 @@ class SpaceOptions:
         """The space that is asked for. Raises UserError for every mistake, before anything is built."""
         from npusim.explore.axes import bind, parse_axis, parse_rewrites, read_axes
         from npusim.explore.space import Space
-        from npusim.hardware import load_hardware
 
         source, file = model.source(), self.file
-        hardware = load_hardware(hw, overrides)
+        hardware = machine_with_warnings(hw, overrides).hardware
         texts = [
             *(read_axes(read_text(file, label=f"--space {file}"), str(file)) if file else ()),
             *map(parse_axis, self.axis or ()),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from npusim.cli.machines import machine_with_warnings
 from npusim.cli.observed import read_calibration
 from npusim.cli.options import GivenModel, JsonOption, SetOption
 from npusim.cli.progress import progress
@@ -73,9 +74,8 @@ def transform_command(
         latencies: dict[str, float] = {}
         if hw is not None:
             from npusim.explore.auto import best_rewrites
-            from npusim.hardware import load_hardware
 
-            machine = load_hardware(hw, overrides or ())
+            machine = machine_with_warnings(hw, overrides).hardware
             chosen = best_rewrites(stock, machine, approximate=passes == AUTO_APPROXIMATE, name=source.name)
             result, sites = chosen.model, chosen.sites
             latencies = {"stock_us": chosen.stock_us, "latency_us": chosen.latency_us}

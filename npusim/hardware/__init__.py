@@ -1,11 +1,12 @@
 """Hardware files: their schema, and how they are found, read, checked and printed."""
 
 from npusim.hardware.check import check, doubts
-from npusim.hardware.dump import dump, json_schema
+from npusim.hardware.dump import dump, editor_schema, json_schema
 from npusim.hardware.errors import HardwareError
 from npusim.hardware.files import shipped
 from npusim.hardware.load import load_hardware
 from npusim.hardware.platforms import file_of, files_of, names_of
+from npusim.hardware.scaffold import new_file
 from npusim.hardware.schema import Hardware
 
 __all__ = [
@@ -14,10 +15,12 @@ __all__ = [
     "check",
     "doubts",
     "dump",
+    "editor_schema",
     "file_of",
     "files_of",
     "json_schema",
     "load_hardware",
     "names_of",
+    "new_file",
     "shipped",
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from npusim.hardware.load import resolve, validate
+from npusim.hardware.errors import did_you_mean
+from npusim.hardware.files import shipped
+from npusim.hardware.load import load_hardware, resolve, validate
 from npusim.hardware.nodes import Node
 from npusim.hardware.schema import Hardware
 
@@ -14,21 +16,29 @@ _RATIO_TOLERANCE = 0.02
 _WITHOUT_TABLE = {"relu", "clamp", "clampany", "leakyrelu", "prelu"}
 
 
-def check(path_or_name: str | Path, overrides: Sequence[str] = ()) -> list[str]:
+def check(
+    path_or_name: str | Path, overrides: Sequence[str] = (), kernels: Collection[str] = ()
+) -> list[str]:
     """Warnings about a hardware file, each one line with its place; empty if nothing looks wrong.
 
-    Raises HardwareError where the file does not load at all.
+    ``kernels`` are those that lowering calls, if it is to be said which rows nothing reads. Raises HardwareError where
+    the file does not load at all.
     """
     tree = resolve(path_or_name, overrides)
-    return [f"{_place(tree, path)}: {path}: {words}" for path, words in _warnings(validate(tree))]
+    hw = validate(tree)
+    found = [*_warnings(hw), *(_unread(hw, kernels) if kernels else ())]
+    return [f"{_place(tree, path)}: {path}: {words}" for path, words in found]
 
 
-def doubts(path_or_name: str | Path, overrides: Sequence[str]) -> tuple[str, ...]:
-    """The warnings that ``overrides`` bring, and the file has not by itself."""
+def doubts(
+    path_or_name: str | Path, overrides: Sequence[str], kernels: Collection[str] = ()
+) -> tuple[str, ...]:
+    """The warnings that ``overrides`` bring, and the file has not by itself; ``kernels`` as for `check`."""
     if not overrides:
         return ()
-    before = dict(_warnings(validate(resolve(path_or_name))))
-    after = _warnings(validate(resolve(path_or_name, overrides)))
+    sides = [validate(resolve(path_or_name, given)) for given in ((), overrides)]
+    old, after = ([*_warnings(hw), *(_unread(hw, kernels) if kernels else ())] for hw in sides)
+    before = dict(old)
     return tuple(f"--set: {path}: {words}" for path, words in after if before.get(path) != words)
 
 
@@ -46,6 +56,17 @@ def _warnings(hw: Hardware) -> Iterator[tuple[str, str]]:
     yield from _compute(hw)
     yield from _memory(hw)
     yield from _software(hw)
+
+
+def _unread(hw: Hardware, kernels: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Rows of kernels that lowering never calls, but for those that a shipped file has, too."""
+    rows = {name: row for name, row in hw.shave.kernels.items() if name not in kernels}
+    shipped_rows = [load_hardware(name).shave.kernels for name in shipped()] if rows else []
+    for name, row in rows.items():
+        if all(known.get(name) != row for known in shipped_rows):
+            begins = max((known for known in kernels if name.startswith(known)), key=len, default="")
+            meant = f"; did you mean '{begins}'?" if begins else did_you_mean(name, kernels)
+            yield f"shave.kernels.{name}", f"no run reads it{meant}"
 
 
 def _clocks(hw: Hardware) -> Iterator[tuple[str, str]]:
@@ -66,6 +87,16 @@ def _clocks(hw: Hardware) -> Iterator[tuple[str, str]]:
 
 
 def _compute(hw: Hardware) -> Iterator[tuple[str, str]]:
+    most = max(
+        (known.tiles for known in map(load_hardware, shipped()) if known.platform == hw.platform), default=0
+    )
+    if 0 < most < hw.tiles:
+        words = (
+            f"{hw.tiles} are more than an NPU of platform {hw.platform} has ({most}): how ops are split over them is "
+            "weighed with the costs that its compiler assumes (scheduled_for), and need not pay; npusim run --explain "
+            "OP shows what was weighed"
+        )
+        yield "tiles", words
     macs = hw.dpu.macs_per_cycle
     if macs.fp16 > macs.int8:
         yield "dpu.macs_per_cycle.fp16", f"{macs.fp16:g} is more than int8 has ({macs.int8:g})"

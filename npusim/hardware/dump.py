@@ -12,7 +12,7 @@ from npusim.hardware.schema import Hardware
 def dump(hardware: Hardware) -> str:
     """YAML of the whole hardware, parents and overrides resolved; loading it gives ``hardware`` again."""
     return yaml.safe_dump(
-        _tidy(hardware.model_dump(mode="json")),
+        tidy(hardware.model_dump(mode="json")),
         sort_keys=False,
         default_flow_style=None,
         width=110,
@@ -30,12 +30,21 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
-def _tidy(value: Any) -> Any:
+def editor_schema() -> dict[str, Any]:
+    """JSON schema for an editor that completes and checks a file while it is written: nothing is required, as a file
+    may extend another one, and a section may be null, as it is where it is begun."""
+    schema = json_schema()
+    for part in (schema, *schema["$defs"].values()):
+        part.pop("required", None)
+    return schema
+
+
+def tidy(value: Any) -> Any:
     """Whole numbers without ``.0``, so that they read as they were written."""
     if isinstance(value, dict):
-        return {key: _tidy(entry) for key, entry in value.items()}
+        return {key: tidy(entry) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_tidy(entry) for entry in value]
+        return [tidy(entry) for entry in value]
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return int(value)
     return value

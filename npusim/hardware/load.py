@@ -84,7 +84,7 @@ def _merged(parent: Node, child: Node) -> Node:
 
 
 def _message(tree: Node, error: ValidationError) -> str:
-    """The first mistake in reading order, and how many more there are; missing keys come last.
+    """The first mistake in reading order, and how many more there are; missing keys come last, and are all named.
 
     (A key that is missing is often the one that was misspelt.)
     """
@@ -94,18 +94,34 @@ def _message(tree: Node, error: ValidationError) -> str:
         at = _locate(tree, detail["loc"])[0].place
         return detail["type"] == "missing", at.line, at.column
 
+    first = min(details, key=order)
+    if first["type"] == "missing":
+        return _missing(tree, sorted(details, key=order))
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    return _mistake(tree, min(details, key=order)) + more
+    return _mistake(tree, first) + more
+
+
+def _missing(tree: Node, details: Sequence[ErrorDetails]) -> str:
+    """All keys that are missing, section by section."""
+    sections: dict[str, list[str]] = {}
+    for detail in details:
+        node, keys = _locate(tree, detail["loc"])
+        where = f"{node.place}: {'.'.join(keys)}: " if keys else f"{node.place}: "
+        sections.setdefault(where, []).append(f"'{detail['loc'][-1]}'")
+    return "; ".join(
+        f"{where}missing key{'s' if len(keys) > 1 else ''} {', '.join(keys)}"
+        for where, keys in sections.items()
+    )
 
 
 def _mistake(tree: Node, detail: ErrorDetails) -> str:
     node, keys = _locate(tree, detail["loc"])
     kind = detail["type"]
     at, path = node.place, ".".join(keys)
-    if kind in ("missing", "extra_forbidden"):
+    if kind == "extra_forbidden":
         key = str(detail["loc"][-1])
         path = ".".join(keys[:-1]) if keys and keys[-1] == key else path
-        words = f"missing key '{key}'" if kind == "missing" else _unknown(key, keys[:-1])
+        words = _unknown(key, keys[:-1])
     else:
         words = told(kind, detail["input"], detail.get("ctx", {}))
     own_words = at.source.startswith("--set") and kind == "extra_forbidden"

@@ -10,6 +10,7 @@ from npusim.hardware import Hardware, doubts, dump, load_hardware
 from npusim.hardware.load import validate
 from npusim.hardware.nodes import parse
 from npusim.hardware.override import apply
+from npusim.lowering.ir.kernels import called_kernels
 
 #: Overrides: ``{"clocks.dpu_mhz": 1700}``, or texts such as ``clocks.dpu_mhz=1700``.
 Overrides = Mapping[str, object] | Iterable[str]
@@ -35,7 +36,7 @@ def machine_of(hw: str | Path | Hardware | Machine, overrides: Overrides = ()) -
     if isinstance(hw, Hardware):
         changed = validate(apply(parse(dump(hw), hw.name), texts)) if texts else hw
         return Machine(changed, hw.name, texts)
-    return Machine(load_hardware(hw, texts), str(hw), texts, doubts(hw, texts))
+    return Machine(load_hardware(hw, texts), str(hw), texts, doubts(hw, texts, called_kernels()))
 
 
 def override_texts(overrides: Overrides) -> tuple[str, ...]:

@@ -242,3 +242,9 @@ ROWS: tuple[ShaveKernel, ...] = (
 KERNELS: dict[str, ShaveKernel] = {row.name: row for row in ROWS}
 #: The rows by the op types that they run for.
 KERNEL_OF: dict[str, ShaveKernel] = {op: row for row in ROWS for op in row.ops}
+
+
+def called_kernels() -> frozenset[str]:
+    """Names of all kernels that a Program may call, and so of all rows of ``shave.kernels`` that are read: those of
+    KERNELS, a gather's and a contraction's, and the row that prices what has none."""
+    return frozenset({*KERNELS, "gather", "dot", "default"})
