@@ -110,7 +110,8 @@ def test_unknown_activation_is_refused(small: Path) -> None:
         (b"5", "1:1: a hardware file must be a mapping (key: value), not 5"),
         (
             b"{}",
-            "1:1: missing keys 'name', 'platform', 'tiles', 'clocks', 'dpu', 'shave', 'dma', 'ddr', 'cmx', 'energy', 'software'",
+            "1:1: missing keys 'name', 'platform', 'tiles', 'clocks', 'dpu', 'shave', 'dma', 'ddr', 'cmx', 'energy', "
+            "'software'",
         ),
         (b"a: \xe9\n", "1:4: not UTF-8 text"),
         (b"a: 1\nb: \xff\n", "2:4: not UTF-8 text"),
