@@ -31,7 +31,7 @@ HANGS = 20
 
 @dataclass(frozen=True)
 class Case:
-    """A row that is predicted, with what is said of it so far (``wanted``), how long predicting it took, s, and a
+    """A row that is predicted, with what is said of it so far (``wanted``), the processor time that took, s, and a
     digest of its Program, where equal Programs are known to be predicted equally."""
 
     row: Row
@@ -121,7 +121,7 @@ def executed(some: Sequence[Case], folder: Path) -> tuple[list[Case], dict[CodeT
             if event == "call":
                 seen.add(frame.f_code)
 
-        began = time.perf_counter()
+        began = time.process_time()
         sys.setprofile(watch)
         try:
             found = simulate_row(case.graph, case.row)
@@ -129,7 +129,7 @@ def executed(some: Sequence[Case], folder: Path) -> tuple[list[Case], dict[CodeT
             continue
         finally:
             sys.setprofile(None)
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
         program = digest(found.program) if LOWERING in (folder, *folder.parents) else None
         timed.append(replace(case, wanted=found.metrics.statistics, seconds=seconds, program=program))
         for code in seen:

@@ -1,11 +1,12 @@
 """What the evidence allows each threshold of lowering: python -m benchmarks.thresholds [--only NAME ... | --stale]
 
-For every number that npusim/lowering names, looks for the smallest and the largest value, up to four times away, with
-which no reference row is predicted otherwise, and the row that is just beyond. Writes docs/evidence/thresholds.csv, a
-line each: the constant, its value, and for each side the end of the interval, the value tried beyond it, the row that
-moves there and the error of its latency before and then. A side that no row refutes is empty.
-tests/references/test_thresholds.py proves every line again, and that no threshold is missing. An hour on a busy
-machine; --only renews single lines, --stale those that the test refuses.
+For every number that npusim/lowering names (but for private ones, which bound work and change no schedule), looks for
+the smallest and the largest value, up to four times away, with which no reference row is predicted otherwise, and the
+row that is just beyond. Writes docs/evidence/thresholds.csv, a line each: the constant, its value, how many rows read
+it, and for each side the end of the interval, the value tried beyond it, the row that moves there and the error of its
+latency before and then. A side that no row refutes is empty. tests/references/test_thresholds.py proves every line
+again, and that no threshold is missing. A quarter of an hour on a quiet machine; --only renews single lines, --stale
+those that the test refuses.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ FURTHEST = 4
 EXACT = 0.02
 SIDES = ("below", "above")
 COLUMNS = (
-    "constant", "value",
+    "constant", "value", "rows",
     *(f"{side}_{what}" for side in SIDES for what in ("until", "refuted_at", "by_row", "error_percent", "error_then")),
 )  # fmt: skip
 
@@ -73,7 +74,7 @@ def thresholds() -> list[Threshold]:
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.Assign) and not _is_enumeration(node):
                 names = [n.id for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name)]
-                for name in filter(str.isupper, names):
+                for name in (name for name in names if name.isupper() and not name.startswith("_")):
                     value = vars(importlib.import_module(module))[name]
                     if type(value) in (int, float) and value > 0:
                         found.append(Threshold(module, name, value))
@@ -176,7 +177,7 @@ def _names(code: CodeType) -> set[str]:
 # -- the table ----------------------------------------------------------------------------------------------------
 
 
-def line(one: Threshold, below: Side | None, above: Side | None) -> dict[str, str]:
+def line(one: Threshold, rows: int, below: Side | None, above: Side | None) -> dict[str, str]:
     """A line of the table."""
 
     def told(found: Side | None) -> tuple[str, ...]:
@@ -185,7 +186,8 @@ def line(one: Threshold, below: Side | None, above: Side | None) -> dict[str, st
         errors = f"{found.before:.1f}", f"{found.then:.1f}"
         return f"{found.until:.10g}", f"{found.beyond:.10g}", " ".join(found.row), *errors
 
-    return dict(zip(COLUMNS, (one.label, f"{one.value:.10g}", *told(below), *told(above)), strict=True))
+    values = one.label, f"{one.value:.10g}", str(rows), *told(below), *told(above)
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 def read_table() -> dict[str, dict[str, str]]:
@@ -235,7 +237,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[], help="constants, as split.dpu.TIE; default: all")
     parser.add_argument("--stale", action="store_true", help="only those whose lines the test refuses")
     parser.add_argument(
-        "--seconds", type=float, default=0.3, help="leave out rows that take longer (default 0.3)"
+        "--seconds", type=float, default=0.2, help="leave out rows that take longer (default 0.2)"
+    )
+    parser.add_argument(
+        "--most", type=int, default=400, help="rows to look at, drawn by chance (default 400)"
     )
     asked = parser.parse_args()
     table = read_table()
@@ -252,8 +257,9 @@ def main() -> None:
         if one.label in wanted:
             some = [known[number] for number in readers(one, functions, callers)]
             some = [case for case in some if case.seconds < asked.seconds]
-            table[one.label] = line(one, side(one, some, False), side(one, some, True))
-            print(len(some), *table[one.label].values(), flush=True)
+            drawn = random.Random(0).sample(some, min(asked.most, len(some)))
+            table[one.label] = line(one, len(some), side(one, drawn, False), side(one, drawn, True))
+            print(*table[one.label].values(), flush=True)
             _write([table[each.label] for each in everything if each.label in table])
 
 
