@@ -91,10 +91,10 @@ def digest(program: Program) -> int:
 
 
 def cases(only: Iterable[tuple[str, ...]] | None = None) -> list[Case]:
-    """Every row of every kept set that npusim predicts, or those with the keys ``only``."""
+    """Every row of every kept set that npusim predicts, or those of them with the keys ``only``."""
     wanted = {row.key: row.statistics for row in read_table(PREDICTIONS.read_text()) if row.statistics}
     if only is not None:
-        wanted = {one: wanted[one] for one in only}
+        wanted = {one: wanted[one] for one in only if one in wanted}
     graphs: dict[tuple[str, str], Graph] = {}
     found = []
     for reference in references():

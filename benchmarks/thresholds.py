@@ -200,7 +200,7 @@ def read_table() -> dict[str, dict[str, str]]:
 def stale(table: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     """The constants whose lines are missing or not what npusim is now, and why."""
     found = dict.fromkeys(table, "there is no such constant")
-    by_key = {" ".join(key(case.row)): case for case in cases(_rows(table))}
+    by_key = {" ".join(key(case.row)): case for case in executed(cases(_rows(table)), LOWERING)[0]}
     for one in thresholds():
         found.pop(one.label, None)
         row = table.get(one.label)
@@ -211,21 +211,14 @@ def stale(table: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
         else:
             for name in SIDES:
                 case = by_key.get(row[f"{name}_by_row"])
-                if row[f"{name}_by_row"] and (
-                    case is None or not _refutes(one, float(row[f"{name}_refuted_at"]), case)
-                ):
-                    found[one.label] = f"{row[f'{name}_by_row']} does not move at {row[f'{name}_refuted_at']}"
+                refuted_at = row[f"{name}_refuted_at"]
+                if row[f"{name}_by_row"] and (case is None or not moved(one, float(refuted_at), case)):
+                    found[one.label] = f"{row[f'{name}_by_row']} does not move at {refuted_at}"
     return found
 
 
-def _refutes(one: Threshold, value: float, case: Case) -> bool:
-    """Whether a case is predicted otherwise with a value than it is now."""
-    now = executed([case], LOWERING)[0]
-    return bool(now) and moved(one, value, now[0])
-
-
 def _rows(table: Mapping[str, Mapping[str, str]]) -> list[Key]:
-    named = (row[f"{name}_by_row"] for row in table.values() for name in SIDES)
+    named = (row.get(f"{name}_by_row", "") for row in table.values() for name in SIDES)
     return [tuple(name.split(" ")) for name in dict.fromkeys(filter(None, named))]
 
 

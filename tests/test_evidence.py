@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import tokenize
 from collections.abc import Iterator
@@ -75,20 +76,22 @@ def test_nothing_points_out_of_the_project() -> None:
     assert not found
 
 
-def test_prose_counts_no_cases() -> None:
-    """A count such as "22 of 22" in a docstring is one that nothing counts again: the reference rows are counted by
-    tests/references, and what a threshold rests on stands in docs/evidence/thresholds.csv."""
-    tally = re.compile(r"\b\d[\d,]* of (?:the )?\d[\d,]*\b|\b\d+/\d+\b|\b[Ii]n all cases\b")
+def test_prose_counts_and_names_no_cases() -> None:
+    """A count such as "22 of 22" in a docstring is one that nothing counts again, and the name of a case tells nothing
+    to who never saw it: the reference rows are counted by tests/references, and what a threshold rests on stands in
+    docs/evidence/thresholds.csv."""
+    tally = re.compile(r"\b\d[\d,]* of (?:the )?\d[\d,]*\b|\b\d+/\d+\b|\b[Ii]n all cases\b|\b\w+_\*")
+    rows = csv.DictReader((ROOT / "tests/references/predictions.csv").read_text().splitlines())
+    cases = {row["case"] for row in rows}
     found = []
     for folder in ("lowering", "costs", "hardware", "engine", "program", "graph"):
         for path in sorted((ROOT / "npusim" / folder).rglob("*.py")):
             with tokenize.open(path) as file:
                 tokens = list(tokenize.generate_tokens(file.readline))
             for token in tokens:
-                prose = token.type == tokenize.COMMENT or token.string.startswith('"""')
-                text = re.sub(r"\s*\n[\s#:]*", " ", token.string)
-                found += [
-                    f"{path.relative_to(ROOT)}:{token.start[0]}: {count}"
-                    for count in (tally.findall(text) if prose else ())
-                ]
+                if token.type == tokenize.COMMENT or token.string.startswith('"""'):
+                    text = re.sub(r"\s*\n[\s#:]*", " ", token.string)
+                    named = [word for word in re.findall(r"[\w-]+_[\w-]+", text) if word in cases]
+                    where = f"{path.relative_to(ROOT)}:{token.start[0]}"
+                    found += [f"{where}: {one}" for one in (*tally.findall(text), *named)]
     assert not found

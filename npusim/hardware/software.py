@@ -192,7 +192,7 @@ class Software(Section):
     """Rows that are padded to a multiple of 16 elements are copied so in DDR; else the padding is loaded by itself."""
     rows_tolerance: Positive = 1.175
     """A split over rows is chosen up to this multiple of the DPU time of one over channels (rows at 1.17 at most,
-    channels at 1.18 at least in the schedules of 2026; resnet50_int8 on 6 tiles)."""
+    channels at 1.18 at least in the schedules of 2026)."""
     neighbour_tolerance: Positive = 1.4
     """The same for a convolution beside one whose tiles are rows, where channels would mean multicasting or spilling
     (rows were seen up to 1.48 times as long, channels from there on)."""

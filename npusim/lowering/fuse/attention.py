@@ -17,7 +17,7 @@ from npusim.lowering.rewrite.patterns import Index
 
 #: Longest sequence that is cut per head: 64 and 128 are, 300 is not (evidence/lowering.md#1.5).
 MOST_ROWS = 128
-#: Scores, their softmax and what it weighs are FP16 (bert-base_s128_int8 on 4000: Q K^T reads 8 bits and writes 16).
+#: Scores, their softmax and what it weighs are FP16 (with 8-bit operands too: Q K^T reads 8 bits and writes 16).
 FLOAT_BITS = 16
 _BETWEEN = RESHAPES | {"Transpose", "Add", "FakeQuantize", "FakeConvert"}
 

@@ -12,7 +12,7 @@ from npusim.lowering.ir.kernels import KERNELS
 from npusim.lowering.ir.nodes import Bmm, Conv, Convert, Depthwise, Kernel, Node, Pool, Scale, Unary
 from npusim.lowering.ir.values import Value
 
-#: Channels that an image of fewer gets where it is quantised and brought to channels last (resnet50_int8: 3 to 4).
+#: Channels that an image of fewer gets where it is quantised and brought to channels last (3 to 4).
 QUANTISED_CHANNELS = 4
 
 

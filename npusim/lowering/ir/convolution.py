@@ -43,7 +43,7 @@ def geometry(node: Product | Depthwise | Pool, hw: Hardware) -> tuple[int, int]:
 
 def is_stem(node: Product) -> bool:
     """A convolution whose few input channels leave at least half of the padded ones empty: its weights are stored
-    sparse, and the DPU skips the zeros (conv_c3_64_h224_k7s2, resnet50, mobilenet-v2)."""
+    sparse, and the DPU skips the zeros (stems of three channels)."""
     weights = node.inputs[1]
     return node.window is not None and weights.constant and 2 * weights.shape[1] <= CHANNELS
 
@@ -90,8 +90,7 @@ def weight_bytes(channels: int, k: int, bits: int) -> int:
 
 def sparse_bytes(node: Product) -> tuple[int, int]:
     """Bytes of the non-zero weights of one output channel, and of the bit map that says where they are, each padded to
-    16 (432 and 448 together of conv_c3_64_h224_k7s2 and resnet50); compressed ones of 8 bits have no map (160 of
-    resnet50_int8)."""
+    16 (a 7 x 7 stem of three channels: 432 and 448 together); compressed ones of 8 bits have no map."""
     weights, kernel = node.inputs[1], (node.window or POINT).kernel
     reduced = round_up(node.k, CHANNELS) * kernel[0] * kernel[1]
     values = weights.elements // weights.shape[0]

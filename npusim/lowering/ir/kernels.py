@@ -68,12 +68,11 @@ class ShaveKernel:
     """Elements of a tile's part below which one SHAVE does it all."""
 
     dense: bool = False
-    """Can't read a strided part of a tile's buffer: each SHAVE then gets transfers of its own (``max_bcc``,
-    ``less_bcc``, ``div_l``, ``rms``, Where_2 and CumSum with a cut inner axis; multiply, subtract and exp take one a
-    tile)."""
+    """Can't read a strided part of a tile's buffer: each SHAVE then gets transfers of its own (seen of these with a cut
+    inner axis; multiply, subtract and exp take one a tile)."""
     full_operands: bool = False
-    """Broadcast operands are counted at the size of the result when slices are chosen (``mul_bcc`` on 3720, Mul_7 and
-    Where_1 of mamba2 at 1, 2, 3, 4, 5 and 6 tiles; max, less and divide count their real size)."""
+    """Broadcast operands are counted at the size of the result when slices are chosen (max, less and divide count their
+    real size)."""
     outer_slices: bool = False
     """Sliced along its outermost axis unless it is pipelined; the others along H."""
     slices: Literal["any", "balanced", "equal"] = "any"

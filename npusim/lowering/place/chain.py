@@ -1,7 +1,7 @@
 """Plans cut together with the sliced convolution before them (vertical fusion, evidence/lowering.md#4.3).
 
 While a SHAVE kernel works on slice i from CMX, the DPU computes slice i+1 and the weights of slice i+2 are loaded
-(chain_ffn256, chain_4matmul_swish on 4000 and 3720, the FFN of bert-base).
+(feed-forward layers).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ LAST_ROWS = 128
 def joins(node: Unary, hw: Hardware, producer: Plan, sole: bool, feeds: bool) -> bool:
     """Whether an elementwise kernel runs slice by slice behind the plan that makes its operand.
 
-    A convolution whose tiles or slices are rows carries its kernel along (chain_ffn256, chain_4matmul_swish); one that
-    both tiles and slices cut by output channels only if its rows are few (``software.joined_rows``), but not one: more
-    of them where nothing reads the result (``feeds``), with which the kernel could overlap instead.
+    A convolution whose tiles or slices are rows carries its kernel along; one that both tiles and slices cut by output
+    channels only if its rows are few (``software.joined_rows``), but not one: more of them where nothing reads the
+    result (``feeds``), with which the kernel could overlap instead.
     """
     most = hw.software.joined_rows if feeds else max(LAST_ROWS, hw.software.joined_rows)
     few = isinstance(producer.node, Product) and 1 < producer.node.m <= most

@@ -239,7 +239,7 @@ class Neighbours:
 
     def _on_dpu(self, node: Node) -> bool:
         """Whether a node is a convolution, or a product of two that the DPU makes: those find the slices of a MatMul
-        side by side in CMX (mlp_*, ffn_relu_* and glu_* of 5010)."""
+        side by side in CMX (5010)."""
         return isinstance(node, Conv) or self.is_dpu_product(node)
 
     def _quantised(self, node: Node) -> bool:
@@ -257,6 +257,6 @@ class Neighbours:
         return found
 
     def _fits_whole(self, node: Node) -> bool:
-        """Whether every tile can hold all operands of a sum, which then takes them as they come (6 tiles, 512 x 28 x
-        28: resnet50_int8 is split over channels before such a sum, resnet50 over rows)."""
+        """Whether every tile can hold all operands of a sum, which then takes them as they come (512 x 28 x 28 on 6
+        tiles in 8 bits, not in FP16)."""
         return sum(value.bytes for value in node.inputs) <= cmx_capacity(self.hw)

@@ -93,7 +93,7 @@ def _host(found: Residency, number: int, size: int) -> int | None:
 
 def _converted_by_slice(made: Plan, plan: Plan) -> bool:
     """Whether a sliced kernel of several operands (a comparison) is read by a conversion in just the parts that it
-    would store: less_bcw and select_1x24x256x256 on 3720 and 5010, not less_bcc, whose SHAVEs' parts lie apart."""
+    would store; not one whose SHAVEs' parts lie apart."""
     widened = isinstance(made.node, Eltwise) and plan.node.runs("convert")
     if not widened or len(made.slices) == 1:
         return False

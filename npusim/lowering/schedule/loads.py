@@ -93,8 +93,7 @@ def _load(s: State, index: int, loads: list[Load], waits: tuple[int, ...]) -> li
 
 
 def _engines(s: State, loads: list[Load]) -> dict[int, int]:
-    """The engines of loads that are one a tile: they alternate, however busy each engine is (matmul_m1_k1536_n80,
-    matmul_m256_k256_n256, conv_c1024_256_h14_k1s1 on all platforms)."""
+    """The engines of loads that are one a tile: they alternate, however busy each engine is (all platforms)."""
     own = [id(load) for load in loads if load.tile != ALL_TILES]
     return {load: i % s.out.engines for i, load in enumerate(own)} if len(own) > 1 else {}
 

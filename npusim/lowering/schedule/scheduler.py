@@ -2,8 +2,7 @@
 
 A step is one slice of one plan: its loads, then what can be prefetched for later steps, its computes, its stores. The
 slices of one plan advance in step: while slice i computes, activations of slice i+1 are loaded and the result of slice
-i-1 is stored, all from the moment that slice i has its operands (every sliced SHAVE kernel, permute and cumba_* on 4000
-and 5010; weights are not held back: matmul_m1_k768_n3352 on 5010).
+i-1 is stored, all from the moment that slice i has its operands (weights are not held back).
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def tile_axis(shape: Shape, kernel: ShaveKernel, tiles: int, shaves: int, locked
     Those that prefer H take C after it; the others C, then H, or a later axis if C is neither long enough for all
     SHAVEs nor evenly shared (5 or 6 channels on 4 tiles), or W. A kernel along an axis takes another one, the more even
     (softmax of 8 heads on 6 tiles: 1, 1, 1, 1, 1 and 3 of them, or 171 or 170 rows); a softmax may be cut over W too
-    (``SoftMaxOp::checkStrategyCompatibility`` of Intel's compiler), a running sum is not (cumsum_*_ax2)."""
+    (``SoftMaxOp::checkStrategyCompatibility`` of Intel's compiler), a running sum is not."""
     if locked is None:
         return next((d for d in _order(shape, kernel, tiles, shaves) if _enough(shape, d, tiles)), None)
     if locked == C:

@@ -66,9 +66,9 @@ def joined(hints: Sequence[Dist | None], node: Concat) -> Dist | None:
 
 
 def plan_broadcast(node: Node, hw: Hardware) -> Plan:
-    """Into CMX once, expanded there, out again; in slices along its outermost axis where the result does not fit
-    (bcast_1x1x256x128: 2 slices, the input kept; bcast_1x24x1x256: 3, with their part of the input each). 3720 expands
-    rows plane by plane, on all engines (add_bcw, bcast_1x24x256x1: 12 planes a slice)."""
+    """Into CMX once, expanded there, out again; in slices along its outermost axis where the result does not fit (of
+    the input, which is kept where it is the same for all, each gets its part). 3720 expands rows plane by plane, on all
+    engines."""
     output = node.output
     value = node.inputs[0]
     shape, (operand,) = four(output, [value])

@@ -51,7 +51,7 @@ def columns_to_channels(
     node: Node, hw: Hardware, value: Value, target: Value, planes: tuple[int, int, int], fresh: Fresh
 ) -> list[Plan]:
     """Planes of one column written channels last, where their number must be padded: the column is widened to 16, the
-    wide planes are turned, and one of their 16 columns is kept (bcast_1x24x256x1 on all platforms)."""
+    wide planes are turned, and one of their 16 columns is kept."""
     channels, height, _ = planes
     if height % CHANNELS:
         return plan_reorder(node, hw, value, target, planes, fresh)

@@ -24,8 +24,8 @@ from npusim.lowering.plans.dpu.images import (
 )
 from npusim.program.work import Work
 
-#: Share of the time of reading an activation, at the bandwidth of DDR, that counts where splits are compared
-#: (dwconv1d_*: up to 0.44 on 4000 and 0.52 on 5010 leave rows, 0.73 and 0.84 and more do not).
+#: Share of the time of reading an activation, at the bandwidth of DDR, that counts where splits are compared (up to
+#: 0.44 on 4000 and 0.52 on 5010 leave rows, 0.73 and 0.84 and more do not).
 READ_SHARE = 0.62
 #: Taps a pixel up to which a pool whose windows do not overlap is split over channels for a clear gain alone, and the
 #: share of the time of rows that is one: its result, which such a split multicasts, is large beside what it computes
@@ -37,8 +37,7 @@ Kind = Literal["dwconv", "avgpool", "maxpool"]
 
 def _over_channels(hw: Hardware, image: Image, kernel: tuple[int, int], act: Value, out: Value) -> bool:
     """Split over channels (SOK): where every tile gets equal many granules and both tensors fit each tile's CMX whole;
-    1x1 only where there are few rows (evidence/lowering.md#2.2; rms_1x1x4x768, and rms_1x1x256x1536 and dwconv1d_c1792
-    on 3720 alone).
+    1x1 only where there are few rows (evidence/lowering.md#2.2).
     """
     tiles = hw.tiles
     if kernel == (1, 1) and image.height > max(tiles, hw.software.row_fold):
@@ -192,8 +191,7 @@ def _over_channel_tiles(
     more: dict[str, int],
 ) -> Plan:
     """Each tile computes its own channels of the whole activation. Results reach every tile, but images written as
-    planes (dwconv2d_c384_h14) and everything where results are not multicast stay cut; the latter leaves in one
-    strided transfer (dwconv1d_*, dwconv2d_c384_h14, rms_1x1x256x1536 on 3720)."""
+    planes and everything where results are not multicast stay cut; the latter leaves in one strided transfer (3720)."""
     tiles, taps = hw.tiles, weights.shape[1]
     cuts = even(image.channels, tiles, CHANNELS)
     real = (*cuts[:-1], cuts[-1] - (image.channels - out.elements // (image.height * image.width)))

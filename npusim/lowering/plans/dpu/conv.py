@@ -43,8 +43,8 @@ from npusim.lowering.tile.slices import Cut
 from npusim.program.journal import note, recording
 from npusim.program.work import DmaWork, MpeMode, ShaveWork, Work
 
-#: A convolution and the SHAVE kernel behind it are cut in two so that they overlap if each lasts so long, µs
-#: (27 and 26 are: chain_4matmul_swish; 1.5 and 13 are not: dt_proj of mamba-130m_l1_t64).
+#: A convolution and the SHAVE kernel behind it are cut in two so that they overlap if each lasts so long, µs (27 and 26
+#: are, 1.5 and 13 are not).
 OVERLAP_US = 5.0
 
 

@@ -82,7 +82,7 @@ def plan_scale(node: Node, hw: Hardware, fresh: Fresh, any_order: bool = False) 
         fold = hw.software.row_fold
         if n * c > 1:
             image = Image(n * c, h, w)
-        elif h % fold == 0 and h > fold:  # rms_1x1x256x1536: 4 x 64 on 3720 and 4000, 8 x 32 on 5010
+        elif h % fold == 0 and h > fold:  # 256 planes: 4 x 64 on 3720 and 4000, 8 x 32 on 5010
             as_matmul = w == CHANNELS and any(not v.constant for v in node.inputs[1:])
             image = Image(*(fold_rows(h, fold) if as_matmul else (fold, h // fold)), w)
         else:
@@ -96,8 +96,8 @@ def plan_scale(node: Node, hw: Hardware, fresh: Fresh, any_order: bool = False) 
 
 
 def plan_activation(node: Node, hw: Hardware, fresh: Fresh, hint: Dist | None = None) -> list[Plan]:
-    """An activation that the PPE applies, alone: behind an identity average pooling (evidence/lowering.md#1.2.21;
-    relu_*, clamp_*). Planes that lie over the tiles (``hint``) are taken as they are, their columns as channels."""
+    """An activation that the PPE applies, alone: behind an identity average pooling (evidence/lowering.md#1.2.21).
+    Planes that lie over the tiles (``hint``) are taken as they are, their columns as channels."""
     value, out = node.inputs[0], node.output
     n, c, h, w = canonical4(out.physical)
     if value.plain and w % CHANNELS == 0 and hint is not None and hint == row_split(value, n * c, hw.tiles):
@@ -111,7 +111,7 @@ def plan_activation(node: Node, hw: Hardware, fresh: Fresh, hint: Dist | None = 
 
 def plan_planes(node: Node, hw: Hardware, kind: Kind, fresh: Fresh) -> list[Plan]:
     """A channel-wise op on row-major [C,H,W]: brought to channels last (C widened to a multiple of 16), computed, and
-    written back as planes (relu_l, negative_m, bcast_1x24x1x256)."""
+    written back as planes."""
     value, out, axis = node.inputs[0], node.output, axis_of(node)
     n, c, h, w = canonical4(out.physical)
     if axis is not None:

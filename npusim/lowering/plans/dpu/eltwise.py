@@ -74,7 +74,7 @@ def is_runtime_scale(node: Node) -> bool:
 
 def plan_runtime_scale(node: Node, hw: Hardware) -> Plan:
     """A product as a depth-wise 1x1 convolution of one pixel: every element a channel, the second factor written into
-    weight rows of 16 values whose rest is zero (pow2_u; evidence/lowering.md#1.2.14)."""
+    weight rows of 16 values whose rest is zero (evidence/lowering.md#1.2.14)."""
     if hw.software.eltwise_multiply_on_dpu:
         return _product_of_pixels(node, hw)
     value, factor, out, tiles = node.inputs[0], node.inputs[-1], node.output, hw.tiles

@@ -100,7 +100,7 @@ def image_split(value: Value, tiles: int) -> Dist | None:
 
 def borrow_channels(shape: tuple[int, ...], tiles: int) -> Image | None:
     """[C,H,W] with channels made a multiple of 16 by factors of W (24 x 256 -> 48 x 128; 1 x 1536 -> 16 x 96), where
-    the result need not be in the order of the original: a scale by a scalar (sub_*, negative_*, bcast_*: 12 cases)."""
+    the result need not be in the order of the original: a scale by a scalar."""
     n, c, h, w = canonical4(shape)
     channels = n * c * CHANNELS // gcd(n * c, CHANNELS)
     factor = channels // (n * c)
@@ -125,11 +125,10 @@ def fit(
 ) -> int:
     """Into how many slices an op is cut so that each fits one tile's CMX.
 
-    ``ahead``: with the next slice's input beside it (pools and depth-wise ops: 2 x 524 KiB + 524 do not fit, so relu_l
-    has 3 slices; eltwise and permute ops do without). ``equal``: only counts that divide ``units`` (channels:
-    [1024,2560] is scaled in 4 slices of 640). Their constants (``fixed``) need room beside one slice alone (the
-    same on 3720, where then no load runs ahead). ``least`` slices it has in any case. Where no unit fits, it is cut
-    within units.
+    ``ahead``: with the next slice's input beside it (pools and depth-wise ops; eltwise and permute ops do without).
+    ``equal``: only counts that divide ``units`` (channels: [1024,2560] is scaled in 4 slices of 640). Their constants
+    (``fixed``) need room beside one slice alone (the same on 3720, where then no load runs ahead). ``least`` slices it
+    has in any case. Where no unit fits, it is cut within units.
     """
     capacity = cmx_capacity(hw)
     if in_bytes + out_bytes + fixed <= capacity and least == 1:

@@ -110,7 +110,7 @@ def plan_across(chain: Chain, source: Value, out: Value) -> list[Plan]:
 
 def plan_channel_chain(chain: Chain, source: Value, out: Value, fresh: Fresh) -> list[Plan]:
     """A chain whose tiles split the channels. Along W it stays in CMX and leaves whole; down H each stage's result is
-    multicast, and so goes through DDR to a next stage that wants its own channels (rmean_1x256x24x128_ax2)."""
+    multicast, and so goes through DDR to a next stage that wants its own channels."""
     hw, tiles, node = chain.hw, chain.hw.tiles, chain.node
     cuts = even(chain.channels, tiles, CHANNELS)
     kernels = factor(chain.length)

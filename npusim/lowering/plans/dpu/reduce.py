@@ -31,9 +31,9 @@ from npusim.program.work import DpuKind, DpuWork, Work
 def plan_reduce(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
     """ReduceSum, Mean or Max over one run of memory dimensions (``Reduce.view``: before, length, after).
 
-    Over C of [1,C,H,W]: the rest are 16 channels and HW/16 columns. Over H or W: planes become channels last first;
-    one plane (the outermost of two, or of more than three dimensions) is widened to 16 channels by a convolution
-    (evidence/lowering.md#1.2.25; rsum_*, rmean_*, rmax_*: 26 cases; ReduceSum_2 and _3 of mamba2 on 3720).
+    Over C of [1,C,H,W]: the rest are 16 channels and HW/16 columns. Over H or W: planes become channels last first; one
+    plane (the outermost of two, or of more than three dimensions) is widened to 16 channels by a convolution
+    (evidence/lowering.md#1.2.25).
     """
     value, out = node.inputs[0], node.output
     before, length, after = node.view

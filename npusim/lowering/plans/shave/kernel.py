@@ -249,7 +249,7 @@ def _loads(
 
 def _store(output: Value, elements: int, hw: Hardware) -> DmaWork:
     """A part of a result on its way out; wide floats count as many bytes as those that are converted on the way in
-    (5010: all four of FP32, cvt_f16f32_* and the results of SSM models)."""
+    (5010: all four of FP32)."""
     work = transfer("cmx", "ddr", elements, output.stored_bits, hw)
     if output.bits == FP32 and hw.dma.counting == "elements":
         return replace(work, counted_bytes=elements * hw.dma.convert_bytes)
