@@ -107,6 +107,10 @@ class Software(Section):
     """What OpenVINO's performance hints choose."""
     grouped_matmul: bool = True
     """A batched MatMul of two activations runs as one op whose groups are split over tiles; else one conv a batch."""
+    attention_scale: Literal["smallest", "unpadded", "scores"] = "unpadded"
+    """What an attention is scaled at: the smallest of query, keys and scores; the same, but the scores of heads that
+    run one by one and whose rows or columns are padded to 16; or the scores, as models write it. Scores of heads that
+    run one by one are scaled by what makes them."""
     contract_multiply_reduce: bool = True
     """Broadcast Multiply + ReduceSum becomes a batched MatMul; else the whole product is made and then reduced."""
     contraction_engine: Literal["dpu", "shave"] = "dpu"

@@ -65,7 +65,7 @@ def _written(module: Module, hw: Hardware) -> Module:
 
 def _attention(module: Module, hw: Hardware) -> Module:
     """Lay out attention as the compiler does: scaled queries, whole masks, heads of keys that are shared read once."""
-    return replace(module, graph=share_heads(module.graph))
+    return replace(module, graph=share_heads(module.graph, hw))
 
 
 def _tables(module: Module, hw: Hardware) -> Module:

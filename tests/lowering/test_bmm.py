@@ -13,6 +13,7 @@ from openvino import opset15 as op
 from npusim.graph import load_model
 from npusim.hardware import load_hardware
 from npusim.lowering import lower
+from npusim.lowering.ir.groups import grouped
 from npusim.program import Program
 from npusim.program.work import DmaWork, DpuWork
 
@@ -40,6 +41,26 @@ def convolutions(made: Program) -> Counter[tuple[int, int, int, int]]:
         for w in works
         if isinstance(w, DpuWork) and w.kind == "conv"
     )
+
+
+@pytest.mark.parametrize(
+    ("shape", "together"),
+    [
+        ((8, 320, 64, 320), False),
+        ((8, 256, 64, 512), False),
+        ((8, 640, 64, 256), False),
+        ((16, 384, 64, 384), False),
+        ((8, 384, 384, 64), True),
+        ((8, 512, 512, 64), True),
+        ((12, 256, 64, 256), True),
+        ((3, 256, 64, 256), False),
+    ],
+)
+def test_products_of_small_results_are_grouped_where_the_compiler_does(
+    shape: tuple[int, int, int, int], together: bool
+) -> None:
+    """As compiled for 4000 with 4 tiles."""
+    assert grouped(*shape, load_hardware("lunarlake-vpunn.yaml")) is together
 
 
 @pytest.mark.parametrize(

@@ -11,38 +11,20 @@ from dataclasses import replace
 
 from npusim.graph.ir import Op
 from npusim.lowering.ir.nodes import Bmm, Concat, Conv, Copy, Node, Unary
-from npusim.lowering.ir.optypes import RESHAPES
 from npusim.lowering.ir.values import Value
+from npusim.lowering.rewrite.attention import projected
 from npusim.lowering.rewrite.patterns import Index
 
-#: Longest sequence that is cut per head: 64 and 128 are, 300 is not (evidence/lowering.md#1.5).
-MOST_ROWS = 128
 #: Scores, their softmax and what it weighs are FP16 (with 8-bit operands too: Q K^T reads 8 bits and writes 16).
 FLOAT_BITS = 16
-_BETWEEN = RESHAPES | {"Transpose", "Add", "FakeQuantize", "FakeConvert"}
 
 
 def projections(index: Index, op: Op, values: list[Value], made: dict[int, Node]) -> list[Conv] | None:
     """The MatMuls that make query, key and value, where all three read one tensor and nobody else reads them."""
-    heads, rows = values[0].shape[-3:-1] if len(values[0].shape) == 4 else (0, 0)
-    if not heads or values[0].shape[0] != 1 or rows > MOST_ROWS or values[1].shape[-2] != rows:
+    if op.attrs.get("by_head") or not projected(index, op):
         return None
-    nodes = [made.get(v.storage) for v in values]
-    found = [n for n in nodes if isinstance(n, Conv) and n.window is None]
-    alone = all(_only_read_here(index, i) for i in op.inputs[:3])
-    return found if len(found) == 3 and alone and len({n.inputs[0].storage for n in found}) == 1 else None
-
-
-def _only_read_here(index: Index, tensor: int) -> bool:
-    """Whether a tensor and the views between it and its MatMul have one reader each."""
-    while index.readers[tensor] == 1:
-        maker = index.maker.get(tensor)
-        if maker is None or maker.type == "MatMul":
-            return maker is not None
-        if maker.type not in _BETWEEN:
-            return False
-        tensor = next((i for i in maker.inputs if not index.tensor(i).constant), maker.inputs[0])
-    return False
+    found = [n for v in values if isinstance(n := made.get(v.storage), Conv) and n.window is None]
+    return found if len(found) == 3 and len({n.inputs[0].storage for n in found}) == 1 else None
 
 
 class PerHead:

@@ -11,7 +11,8 @@ from npusim.lowering.fuse import kernels
 from npusim.lowering.fuse.attention import PerHead, projections
 from npusim.lowering.fuse.fuser import Fuser, full_order, padded, same_order
 from npusim.lowering.fuse.images import read_image
-from npusim.lowering.ir.nodes import Bmm, Concat, Conv, Depthwise, Pool, Unary, Window
+from npusim.lowering.ir.convolution import fold_rows
+from npusim.lowering.ir.nodes import Bmm, Concat, Conv, Depthwise, Eltwise, Pool, Unary, Window
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value, round_up
 from npusim.lowering.rewrite.patterns import LEAST_GROUP
@@ -131,7 +132,7 @@ def attention(fuser: Fuser, op: Op) -> None:
         return
     q, k, v = (fuser.plain(value, op) for value in operands)
     batch = prod(q.shape[:-2])
-    if not fuser.software.grouped_matmul and batch > 1:
+    if op.attrs.get("by_head") or (not fuser.software.grouped_matmul and batch > 1):
         _head_by_head(fuser, op, (q, k, v), out)
         return
     scores = Value(fuser.storage(), (*q.shape[:-1], k.shape[-2]))
@@ -144,23 +145,31 @@ def attention(fuser: Fuser, op: Op) -> None:
 
 
 def _head_by_head(fuser: Fuser, op: Op, operands: tuple[Value, Value, Value], out: Value) -> None:
-    """One head after the other, where batched MatMuls are no single op (bert on 3720): scores stay in CMX."""
+    """One head after the other, where batched MatMuls are no single op: scores stay in CMX, their rows as the tiles
+    share them and their columns as the DPU writes them, padded. The heads may add one mask."""
     q, k, v = operands
+    masks = [fuser.values[id] for id in op.inputs[3:4] if op.attrs.get("by_head")]
     k = fuser.move(k, full_order(k, [len(k.shape) - 2, len(k.shape) - 1]), op)
     v = fuser.move(v, full_order(v, [len(v.shape) - 1, len(v.shape) - 2]), op)
-    heads, rows, columns = prod(q.shape[:-2]), q.shape[-2], k.shape[-2]
-    width, depth = v.shape[-1], q.shape[-1]
+    (rows, depth), width = q.shape[-2:], v.shape[-1]
+    height = prod(fold_rows(rows, fuser.software.row_fold))
+    wide = round_up(k.shape[-2], CHANNELS)
     pieces = []
-    for _ in range(heads):
+    for _ in range(prod(q.shape[:-2])):
         one = [replace(x, shape=s, order=(), partial=True) for x, s in
-               ((q, (rows, depth)), (k, (columns, depth)), (v, (width, columns)))]  # fmt: skip
-        scores = Value(fuser.storage(), (rows, columns))
-        fuser.add(Bmm(f"{op.name}/QK", op.type, (one[0], one[1]), scores, m=rows, n=columns, k=depth))
+               ((q, (height, depth)), (k, (wide, depth)), (v, (width, wide)))]  # fmt: skip
+        scores = Value(fuser.storage(), (height, wide))
+        fuser.add(Bmm(f"{op.name}/QK", op.type, (one[0], one[1]), scores, m=height, n=wide, k=depth))
+        for mask in masks:
+            seen = replace(mask, shape=scores.shape if mask.elements > 1 else (), order=())
+            masked = Value(fuser.storage(), scores.shape)
+            fuser.add(Eltwise(f"{op.name}/mask_add", op.type, (scores, seen), masked, kernel="add"))
+            scores = masked
         weights = Value(fuser.storage(), scores.shape)
         fuser.add(Unary(f"{op.name}/softmax", op.type, (scores,), weights, kernel="softmax", axis=1))
-        piece = Value(fuser.storage(), (rows, width))
-        fuser.add(Bmm(f"{op.name}/PV", op.type, (weights, one[2]), piece, m=rows, n=width, k=columns))
-        pieces.append(piece)
+        piece = Value(fuser.storage(), (height, width))
+        fuser.add(Bmm(f"{op.name}/PV", op.type, (weights, one[2]), piece, m=height, n=width, k=wide))
+        pieces.append(replace(piece, shape=(rows, width), partial=height > rows))
     fuser.emit(op, Concat(op.name, op.type, tuple(pieces), out, axis=0))
 
 

@@ -10,16 +10,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
+from typing import Literal
 
 import numpy as np
 
 from npusim.graph.ir import Graph, Op, Tensor
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.groups import grouped
+from npusim.lowering.ir.optypes import RESHAPES
+from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.rewrite.patterns import Index
 
+#: What of an attention a task of its own scales.
+Scaled = Literal["query", "key", "scores", ""]
+#: OpenVINO's op of a whole attention.
+FUSED = "ScaledDotProductAttention"
 PLAIN = {"transpose_a": False, "transpose_b": False}
 TRANSPOSED = {"transpose_a": False, "transpose_b": True}
+#: Longest sequence whose projections are cut per head: 64 and 128 are, 300 is not (evidence/lowering.md#1.5).
+MOST_ROWS = 128
+_BETWEEN = RESHAPES | {"Transpose", "Add", "FakeQuantize", "FakeConvert"}
 #: Attribute of a scale whose reader takes its result in any order of the elements.
 ANY_ORDER = {"any_order": True}
+#: FP16 bytes of one head's scores from which a mask is added head by head, where the heads run so (npu_compiler:
+#: propagate_op_through_batch_concat.cpp, 2026).
+MASKED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +54,14 @@ class Attention:
     covered: tuple[Op, ...]
 
 
-def share_heads(graph: Graph) -> Graph:
+def share_heads(graph: Graph, hw: Hardware) -> Graph:
     """The Graph with every attention laid out as the compiler does."""
     index = Index(graph)
     found = {id(one.root): one for op in graph.ops if (one := _attention(index, op))}
     if not found:
         return graph
     gone = {id(op) for one in found.values() for op in one.covered}
-    maker = _Maker(graph)
+    maker = _Maker(graph, hw)
     for op in graph.ops:
         if id(op) in found:
             maker.lay_out(found[id(op)])
@@ -58,7 +74,7 @@ def share_heads(graph: Graph) -> Graph:
 
 
 def _attention(index: Index, op: Op) -> Attention | None:
-    found = _fused(index, op) if op.type == "ScaledDotProductAttention" else _written(index, op)
+    found = _fused(index, op) if op.type == FUSED else _written(index, op)
     if found is None:
         return None
     query, key, value = (index.tensor(id).shape for id in (found.query, found.key, found.value))
@@ -72,13 +88,13 @@ def _attention(index: Index, op: Op) -> Attention | None:
 
 
 def _fused(index: Index, op: Op) -> Attention | None:
-    """An op that is attention: with a mask, or repeated keys; any other is left to fusion."""
+    """An op that is attention, but one that fusion cuts with its projections. A mask of one number is none."""
     query, key, value, *rest = op.inputs
-    if op.attrs.get("causal") or len(rest) > 1:
+    masks = [id for id in rest[:1] if index.tensor(id).elements > 1]
+    if op.attrs.get("causal") or (not masks and projected(index, op)):
         return None
-    if not rest and _repeated(index, key) is None:
-        return None
-    return Attention(query, key, value, rest[0] if rest else None, -1, 1, op, (op,))
+    scale = rest[1] if len(rest) > 1 else -1
+    return Attention(query, key, value, masks[0] if masks else None, scale, 1, op, (op,))
 
 
 def _written(index: Index, op: Op) -> Attention | None:
@@ -114,9 +130,26 @@ def _written(index: Index, op: Op) -> Attention | None:
         return None
     covered.append(product)
     query, key = product.inputs
-    found = Attention(query, key, op.inputs[1], mask, scale, 1, op, tuple(covered))
-    changed = scale is not None or mask is not None or _repeated(index, found.key) is not None
-    return found if changed else None
+    return Attention(query, key, op.inputs[1], mask, scale, 1, op, tuple(covered))
+
+
+def projected(index: Index, op: Op) -> bool:
+    """Whether query, key and value are as many and few rows, and MatMuls that nobody else reads."""
+    query, key = (index.tensor(id).shape for id in op.inputs[:2])
+    alike = len(query) == 4 and query[0] == 1 and key[-2] == query[-2] <= MOST_ROWS
+    return alike and all(_projection(index, id) for id in op.inputs[:3])
+
+
+def _projection(index: Index, tensor: int) -> Op | None:
+    """The MatMul that makes a tensor, if that and the views between have one reader each."""
+    while index.readers[tensor] == 1:
+        maker = index.maker.get(tensor)
+        if maker is None or maker.type == "MatMul":
+            return maker
+        if maker.type not in _BETWEEN:
+            return None
+        tensor = next((i for i in maker.inputs if not index.tensor(i).constant), maker.inputs[0])
+    return None
 
 
 def _repeated(index: Index, id: int) -> tuple[int, int, tuple[Op, ...]] | None:
@@ -143,12 +176,20 @@ def _repeated(index: Index, id: int) -> tuple[int, int, tuple[Op, ...]] | None:
 # -- laying out -------------------------------------------------------------------------------------------------------
 
 
+def _place_scale(rows: int, columns: int, depth: int) -> Scaled:
+    """What of an attention is scaled: the smallest, of two as small the one that is named first (npu_compiler:
+    decompose_sdpa_extended.cpp, 2026)."""
+    sizes: dict[Scaled, int] = {"query": rows * depth, "key": columns * depth, "scores": rows * columns}
+    return min(sizes, key=sizes.__getitem__)
+
+
 class _Maker:
     """Makes the ops of a Graph anew."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, hw: Hardware) -> None:
         """Start with the tensors of a Graph and no ops."""
         self.tensors = list(graph.tensors)
+        self.hw = hw
         self.ops: list[Op] = []
 
     def lay_out(self, one: Attention) -> None:
@@ -157,19 +198,29 @@ class _Maker:
         *batch, heads, rows, depth = query.shape
         columns, width = key.shape[-2], result.shape[-1]
         apart, folded = (*batch, heads, rows), (*batch, heads // one.group, one.group * rows)
+        together = grouped(prod(folded[:-1]), folded[-1], depth, columns, self.hw)
         name = one.root.name
-        if one.scale is not None:
-            scale = self._scale(depth, query) if one.scale < 0 else one.scale
-            if query.elements <= key.elements * one.group:
-                query = self._op(f"{name}/scale_query", "Multiply", (query.id, scale), query, attrs=ANY_ORDER)
-            else:
-                key = self._op(f"{name}/scale_key", "Multiply", (key.id, scale), key, attrs=ANY_ORDER)
+        at, scale = _place_scale(rows, columns, depth), -1
+        if one.scale is None or self._rescaled(apart, columns, one.group, at, together):
+            at = ""
+        else:
+            scale = self._scale(depth, query) if one.scale == -1 else one.scale
+        if at == "query":
+            query = self._op(f"{name}/scale_query", "Multiply", (query.id, scale), query, attrs=ANY_ORDER)
+        elif at == "key":
+            key = self._op(f"{name}/scale_key", "Multiply", (key.id, scale), key, attrs=ANY_ORDER)
+        if one.group == 1 and not together and self._goes_by_head(one, apart, columns):
+            inputs = (query.id, key.id, one.value, *(() if one.mask is None else (one.mask,)))
+            self.ops.append(Op(name, FUSED, inputs, one.root.outputs, {"by_head": True}))
+            return
         given = one.mask if one.mask is None else self.tensors[one.mask]
         mask = None if given is None else self._mask(f"{name}/mask_add/broadcast", given, (*apart, columns))
         query = self._seen(f"{name}/fold", query, (*folded, depth))
         attrs = TRANSPOSED | {"regrouped": 1 < one.group < heads}
         made = self._op(f"{name}/qk_matmul", "MatMul", (query.id, key.id), query, (*folded, columns), attrs)
         made = self._seen(f"{name}/scores", made, (*apart, columns))
+        if at == "scores":
+            made = self._op(f"{name}/scale_multiply", "Multiply", (made.id, scale), made)
         if mask is not None:
             made = self._op(f"{name}/mask_add", "Add", (made.id, mask), made)
         made = self._op(f"{name}/softmax", "Softmax", (made.id,), made, attrs={"axis": -1})
@@ -181,6 +232,28 @@ class _Maker:
             f"{name}/output_matmul", "MatMul", (made.id, one.value), made, (*folded, width), PLAIN
         )
         self.ops.append(Op(name, "Reshape", (made.id,), one.root.outputs))
+
+    def _rescaled(self, apart: tuple[int, ...], columns: int, group: int, at: Scaled, together: bool) -> bool:
+        """Whether the convolutions that make the scores, head by head, scale them as they write them."""
+        *batch, _, rows = apart
+        if together or group > 1:
+            return False
+        if self.hw.software.attention_scale == "scores":
+            return prod(batch) == 1
+        padded = rows % CHANNELS or columns % CHANNELS
+        return at == "scores" or bool(padded and self.hw.software.attention_scale == "unpadded")
+
+    def _goes_by_head(self, one: Attention, apart: tuple[int, ...], columns: int) -> bool:
+        """Whether the softmax of each head follows its scores, and its product with the values that: of more than one
+        row, where no mask keeps the heads together."""
+        *batch, heads, rows = apart
+        if rows == 1 or (not self.hw.software.grouped_matmul and prod(batch) > 1):
+            return False
+        if one.mask is None or prod(batch) * heads == 1:
+            return one.mask is None
+        mask = self.tensors[one.mask]
+        alike = mask.shape[-2:] == (rows, columns) and mask.elements == rows * columns
+        return mask.elements == 1 or (alike and mask.elements * 2 >= MASKED_BYTES)
 
     def _seen(self, name: str, tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
         """A tensor in another shape."""

@@ -120,13 +120,16 @@ def choose(
     behind: Behind = NOTHING,
 ) -> Split:
     """The split of a convolution. That of a MatMul is the one that costs least with all its transfers (``tiling``), but
-    where its activation is loaded once for many (one head's projections), and of other convolutions, computing decides.
+    where its activation is loaded once for many (one head's projections; of 8 bits over channels, if every tile gets
+    some), and of other convolutions, computing decides.
     ``rows_before``: its activation lies in rows already; ``wanted``: how its readers want the result."""
     height, width = geometry(node, hw)
     n16 = round_up(node.n, CHANNELS)
     granules = n16 // CHANNELS
     if height < hw.tiles:
         return "repeated" if granules < hw.tiles else "channels"
+    if node.shared and node.inputs[1].stored_bits == 8 and granules % hw.tiles == 0:
+        return "channels"
     if node.window is None and not node.shared:
         return Tiler.of(node, hw, behind=behind).choose()
     if _sparse_rows(node, hw):

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from npusim.costs.dpu import choose_mode
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.convolution import TABLE_BYTES, computed_bits, fold_rows
+from npusim.lowering.ir.convolution import computed_bits, fold_rows, geometry
+from npusim.lowering.ir.groups import group_bytes, grouped
 from npusim.lowering.ir.nodes import Bmm
 from npusim.lowering.ir.plan import (
     ALL_TILES,
@@ -27,8 +28,6 @@ from npusim.lowering.plans.dpu.conv import Builder, Surroundings
 from npusim.lowering.split.dpu import Wanted, choose
 from npusim.program.work import DmaWork, DpuWork, Work
 
-#: Largest group (lhs + rhs + output, bytes) that runs grouped: 384 KiB seen, 648 not (evidence/lowering.md#1.2.2).
-GROUP_BYTES = 512 * 1024
 #: Batch elements whose operands are loaded ahead of the one that computes, or of the permute before them.
 BATCHES_AHEAD = 2
 #: Share of CMX up to which all that a constant mask is multiplied with is loaded at once, to all tiles (3720: up to 590
@@ -36,21 +35,15 @@ BATCHES_AHEAD = 2
 WHOLE_OPERAND = 0.4
 
 
-def plan_bmm(node: Bmm, hw: Hardware) -> Plan:
+def plan_bmm(node: Bmm, hw: Hardware, row_by_row: bool = False) -> Plan:
     """Groups over tiles where they are many and small, else one convolution a batch, each split like any other
-    (evidence/lowering.md#1.2.2, #2.3)."""
+    (evidence/lowering.md#1.2.2, #2.3). ``row_by_row``: a kernel that needs whole rows makes its left side or reads its
+    result, and spares the way through DDR where the tiles share the rows."""
     batch, m, k, n = node.batch, node.m, node.k, node.n
     lhs, rhs = node.inputs
-    small = (m * k + n * k + m * n) * 2 <= GROUP_BYTES and _group_bytes(m, k, n) <= cmx_capacity(hw)
-    if hw.software.grouped_matmul and batch >= hw.tiles and small and not (lhs.constant or rhs.constant):
+    if grouped(batch, m, k, n, hw) and not (lhs.constant or rhs.constant):
         return _grouped(node, hw, batch, m, k, n)
-    return _unrolled(node, hw, batch)
-
-
-def _group_bytes(m: int, k: int, n: int) -> int:
-    """CMX bytes of one group: both operands, the weight table and the result, channels padded."""
-    k16, n16 = round_up(k, CHANNELS), round_up(n, CHANNELS)
-    return (m * k16 + n16 * k16 + m * n16) * 2 + n16 * TABLE_BYTES
+    return _unrolled(node, hw, batch, row_by_row)
 
 
 def _group_counted(work: DmaWork, divisor: int, hw: Hardware) -> DmaWork:
@@ -65,7 +58,7 @@ def _grouped(node: Bmm, hw: Hardware, batch: int, m: int, k: int, n: int) -> Pla
     height, width = fold_rows(m, 4)
     k16, n16 = round_up(k, CHANNELS), round_up(n, CHANNELS)
     groups = even(batch, tiles)
-    room, one = cmx_capacity(hw), _group_bytes(m, k, n)
+    room, one = cmx_capacity(hw), group_bytes(m, k, n)
     if groups[0] * one > room:
         room = max(int(hw.software.pipeline_share * room), one)
     slices = ceil_div(groups[0], room // one)
@@ -126,7 +119,7 @@ def _of_batch(part: Slice, number: int, batch: int) -> Slice:
     return replace(part, loads=loads, detail=f"batch {number + 1}/{batch}")
 
 
-def _unrolled(node: Bmm, hw: Hardware, batch: int) -> Plan:
+def _unrolled(node: Bmm, hw: Hardware, batch: int, row_by_row: bool) -> Plan:
     """One convolution a batch element, with the second operand as its weights; nothing is shared between them. The
     transfers of one of many are hidden behind the others' computing, so computing decides its split, unless a constant
     is multiplied (14 batched ones change by more than 1 % by this, 11 of them come closer)."""
@@ -136,6 +129,8 @@ def _unrolled(node: Bmm, hw: Hardware, batch: int) -> Plan:
     one = replace(node, inputs=inputs, output=replace(out, shape=(m, n), order=()))
     hidden = batch > 1 and not lhs.constant
     split = choose(replace(one, shared=hidden), hw)
+    if row_by_row and batch == 1 and geometry(one, hw)[0] >= hw.tiles:
+        split = "rows"
     around = Surroundings(sliced_producer=True, wanted=Wanted.ROWS)
     plans = [Builder(one, hw, split, around).build() for _ in range(batch)]
     if batch == 1:
