@@ -19,13 +19,14 @@ _EXECUTED = {"f32": "f16", "f64": "f16", "bf16": "f16"}
 
 
 def _post_order(roots: Sequence[Any]) -> Iterator[Any]:
-    """Ops so that producers precede consumers: depth first from the ``roots``, inputs in port order.
+    """Ops so that producers precede consumers: depth first from the ``roots``, the last of them first, inputs in port
+    order, as OpenVINO sorts a model before it is compiled.
 
     The order depends on the structure alone, not on the order in the file. A ReadValue gives back what an earlier
     inference stored: what it starts from is no part of this one.
     """
     seen: set[str] = set()
-    for root in roots:
+    for root in reversed(roots):
         stack = [(root, 0)]
         while stack:
             node, port = stack.pop()

@@ -192,6 +192,9 @@ class Software(Section):
     variants on 3720 and 4000: 0.28 to 0.38 with 128 channels and more, 0.4 to 0.55 with 16)."""
     halo_copies: bool = True
     """Rows that two tiles need are copied to both; else a tile reads them from its neighbour's CMX."""
+    real_channels: bool = False
+    """A depth-wise op writes no more channels than there are; else the 16 that it is padded to, of which those that
+    there are go through DDR to a reader that folds them (scans of 4 and 8 heads)."""
     padding_copies: bool = True
     """Rows that are padded to a multiple of 16 elements are copied so in DDR; else the padding is loaded by itself."""
     rows_tolerance: Positive = 1.175

@@ -8,12 +8,12 @@ from math import isfinite, prod
 import numpy as np
 
 from npusim.graph.ir import Op
-from npusim.lowering.fuse.fuser import Fuser, is_outer, padded
-from npusim.lowering.fuse.images import alike
+from npusim.lowering.fuse.fuser import Fuser, is_outer, padded, same_order
+from npusim.lowering.fuse.images import alike, scale_image
 from npusim.lowering.fuse.matmul import outer_product
 from npusim.lowering.fuse.outer import channels_last_product, heads_last_order, settle_layout
 from npusim.lowering.fuse.products import folded, summed_order
-from npusim.lowering.ir.images import CHANNELS_LAST
+from npusim.lowering.ir.images import CHANNELS_LAST, scales_channels
 from npusim.lowering.ir.kernels import KERNEL_OF, Reads
 from npusim.lowering.ir.nodes import (
     Bmm,
@@ -123,6 +123,9 @@ def group(fuser: Fuser, match: Match) -> Node:
 
 def eltwise(fuser: Fuser, op: Op) -> None:
     """Arithmetic, comparison or logic of operands that broadcast; all are moved to the memory order of a full one."""
+    if scales_channels(fuser.graph, op):
+        scale_image(fuser, op)
+        return
     inputs = alike(fuser, op)
     shape = fuser.shape(op)
     kernel = KERNEL_OF[op.type]
@@ -188,12 +191,16 @@ def _full_operand_order(operands: list[Value], shape: tuple[int, ...]) -> tuple[
 
 def _common_order(fuser: Fuser, inputs: list[Value], shape: tuple[int, ...]) -> tuple[int, ...]:
     """``_full_operand_order``, but row-major where a part of a product that stayed channels-last meets what is
-    row-major (Mul_6 of Mamba: the part of Exp_1 is reordered, not the state), and where what a transpose of chunks has
-    to be moved for anyway is (Mul_5 of Mamba-2 with 2 and 4 chunks)."""
+    row-major (Mul_6 of Mamba: the part of Exp_1 is reordered, not the state), where what a transpose of chunks has
+    to be moved for anyway is (Mul_5 of Mamba-2 with 2 and 4 chunks), and where an image meets what is broadcast over
+    its rows or columns and has them innermost."""
     full = [v for v in inputs if v.elements == prod(shape) and not v.constant]
     late = any(is_outer(fuser.made.get(v.storage)) for v in full)
     chunked = any(len(v.memory_order) > 3 for v in full)
-    return () if (late or chunked) and any(v.plain for v in full) else _full_operand_order(inputs, shape)
+    order = _full_operand_order(inputs, shape)
+    if order == CHANNELS_LAST and not all(v.constant or same_order(v, order) for v in inputs):
+        return ()
+    return () if (late or chunked) and any(v.plain for v in full) else order
 
 
 def _channels_innermost(fuser: Fuser, op: Op, inputs: list[Value], shape: tuple[int, ...]) -> list[Value]:

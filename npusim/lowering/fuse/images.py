@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from npusim.graph.ir import Op
 from npusim.lowering.fuse.fuser import Fuser, same_order
 from npusim.lowering.ir.images import CHANNELS_LAST, JOINING, is_image
-from npusim.lowering.ir.nodes import ChannelsLast
+from npusim.lowering.ir.nodes import ChannelsLast, Eltwise
 from npusim.lowering.ir.values import Value
 
 
@@ -16,6 +18,15 @@ def read_image(fuser: Fuser, op: Op) -> Value:
     value = fuser.values[id]
     shared = fuser.channels_last[id] > 1 and is_image(value.shape) and value.plain
     return turned(fuser, op, value) if shared else value
+
+
+def scale_image(fuser: Fuser, op: Op) -> None:
+    """An image whose channels are multiplied by computed numbers: it is read as it lies, and written channels last for
+    readers that take it so."""
+    order = CHANNELS_LAST if fuser.channels_last[op.outputs[0]] else ()
+    out = replace(fuser.fresh(op), order=order)
+    node = Eltwise(op.name, op.type, tuple(fuser.operands(op)), out, kernel="multiply", scaled=True)
+    fuser.emit(op, node)
 
 
 def alike(fuser: Fuser, op: Op) -> list[Value]:

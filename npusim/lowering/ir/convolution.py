@@ -189,6 +189,11 @@ def table_load(tile: int, channels: int, hw: Hardware, key: tuple[int, ...]) -> 
     return Load(CONSTANT, tile, work, work.bytes, key=(2, tile, *key))
 
 
+def brings_weights(load: Load) -> bool:
+    """Whether a load brings constant weights (or their bit map) without a weight table."""
+    return load.operand == CONSTANT and load.key[:1] in ((1,), (4,))
+
+
 def fused_load(size: int, *key: int) -> Load:
     """Weights and weight table of so many bytes in one transfer to all tiles."""
     return Load(CONSTANT, ALL_TILES, DmaWork("ddr", "cmx", size, size), size, key=(3, *key))

@@ -25,6 +25,16 @@ def is_image(shape: tuple[int, ...]) -> bool:
     return len(shape) == 4 and shape[0] == 1 and min(shape[1:]) > 1
 
 
+def scales_channels(graph: Graph, op: Op) -> bool:
+    """Whether an op multiplies every channel of an image by a number that is computed, which is a depth-wise
+    convolution."""
+    shape = graph.tensors[op.outputs[0]].shape
+    if op.type != "Multiply" or not is_image(shape):
+        return False
+    factors = [graph.tensors[id] for id in op.inputs if graph.tensors[id].shape != shape]
+    return len(factors) == 1 and not factors[0].constant and factors[0].shape == (1, shape[1], 1, 1)
+
+
 def readers_channels_last(graph: Graph) -> Counter[int]:
     """How many readers take a tensor channels last: convolutions and poolings, and sums and joins that lie so for their
     own readers or, where the tensor may, since all their other operands do."""
@@ -32,14 +42,14 @@ def readers_channels_last(graph: Graph) -> Counter[int]:
     either: set[int] = set()
     for op in graph.ops:
         operands = _images(graph, op)
-        if op.type in _WINDOWED or (_passes(op) and operands and made.issuperset(operands)):
+        if _slides(graph, op) or (_passes(op) and operands and made.issuperset(operands)):
             made.add(op.outputs[0])
-        if op.type in _WINDOWED or (_passes(op) and not either.isdisjoint(operands)):
+        if _slides(graph, op) or (_passes(op) and not either.isdisjoint(operands)):
             either.add(op.outputs[0])
     readers: Counter[int] = Counter()
     for op in reversed(graph.ops):
         operands = _images(graph, op)
-        if op.type in _WINDOWED:
+        if _slides(graph, op):
             readers.update(operands[:1])
         elif _passes(op):
             on = readers[op.outputs[0]] > 0
@@ -51,6 +61,11 @@ def _lie_so(operands: list[int], id: int, made: set[int]) -> bool:
     """Whether an op has other operands than one, and they are all made channels last."""
     others = {o for o in operands if o != id}
     return bool(others) and others <= made
+
+
+def _slides(graph: Graph, op: Op) -> bool:
+    """Whether an op reads and writes images channels last."""
+    return op.type in _WINDOWED or scales_channels(graph, op)
 
 
 def _images(graph: Graph, op: Op) -> list[int]:

@@ -1,23 +1,49 @@
-"""Pieces of a Pad are written straight into it."""
+"""Pieces of a Pad or Concat that are written straight into it."""
 
 from __future__ import annotations
 
-from npusim.lowering.ir.nodes import Concat, Copy, Node
+from math import prod
+
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.nodes import Bmm, Concat, Conv, Copy, Eltwise, Node, Reduce, Unary
+from npusim.lowering.ir.shapes import CHANNELS
 
 
-def write_in_place(nodes: list[Node]) -> dict[int, int]:
-    """The value of a Pad that an op computes is written straight into it: storage of the value -> of the Pad.
+def write_in_place(nodes: list[Node], hw: Hardware) -> dict[int, int]:
+    """Storages of values that are written straight into a Pad or Concat -> its storage.
 
-    What it cannot have written for it (inputs, constants, parts of other values) is copied, and so are the pieces of a
-    Concat (4 and 64 steps of Mamba on 4000 and 5010, the 144 heads of bert on 3720 and 4000, the states of Mamba-2).
+    What an op computes has a place in a Pad; what it cannot have written for it (inputs, constants, parts of other
+    values) is copied. The pieces of a Concat are copied too, but for what a kernel of one operand makes, and what
+    leaves CMX whole and lies in a row.
     """
     made: dict[int, Node] = {}
     homes: dict[int, int] = {}
     for node in nodes:
-        for value in node.inputs if node.type == "Pad" else ():
-            maker = made.get(value.storage)
-            copied = maker is None or isinstance(maker, Concat | Copy) or value.partial
-            if not copied and value.storage not in homes:
-                homes[value.storage] = node.output.storage
         made[node.output.storage] = node
+        if not isinstance(node, Concat):
+            continue
+        for value in node.inputs:
+            maker = made.get(value.storage)
+            if maker is None or isinstance(maker, Concat | Copy) or value.partial or value.storage in homes:
+                continue
+            placed = isinstance(maker, Unary) or (_in_a_row(node) and _leaves_whole(maker, hw))
+            if node.type == "Pad" or (node.type == "Concat" and value.plain and placed):
+                homes[value.storage] = node.output.storage
     return homes
+
+
+def _in_a_row(node: Concat) -> bool:
+    """Whether the pieces of a Concat lie one behind the other in memory."""
+    return prod(node.output.shape[: node.axis]) == 1
+
+
+def _leaves_whole(maker: Node, hw: Hardware) -> bool:
+    """Whether what an op makes is not a part of what the DPU has in CMX, whose channels are a multiple of 16: such a
+    part is stored by itself, and copied from there. Groups of a MatMul are stored where they belong."""
+    if isinstance(maker, Bmm) and hw.software.grouped_matmul and maker.batch >= hw.tiles:
+        return True
+    if isinstance(maker, Bmm | Conv):
+        return hw.software.real_channels or maker.n % CHANNELS == 0
+    if isinstance(maker, Reduce):
+        return hw.software.real_channels
+    return isinstance(maker, Eltwise | Unary) and maker.output.shape[-1] % CHANNELS == 0

@@ -41,7 +41,7 @@ from npusim.lowering.place.chain import joins, plan_joined
 from npusim.lowering.place.factors import channel_factor, divides_by_smaller, has_row_factor, is_row_product
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.pieces import stays_apart
-from npusim.lowering.place.scales import scale, scale_by_activation, scale_rows
+from npusim.lowering.place.scales import scale, scale_by_activation, scale_rows, widened_sum
 from npusim.lowering.place.settle import apart
 from npusim.lowering.place.spread import plan_spread, spread_factor
 from npusim.lowering.plans.dma.moves import (
@@ -63,8 +63,14 @@ from npusim.lowering.plans.dpu.eltwise import (
     plan_quantize,
     plan_runtime_scale,
 )
-from npusim.lowering.plans.dpu.images import image_split, is_refolded, row_split
-from npusim.lowering.plans.dpu.permute import is_two_pass, plan_permute, plan_two_passes
+from npusim.lowering.plans.dpu.images import image_split, is_reshaped, row_split
+from npusim.lowering.plans.dpu.permute import (
+    is_narrow_image,
+    is_two_pass,
+    plan_permute,
+    plan_planes_of_narrow,
+    plan_two_passes,
+)
 from npusim.lowering.plans.dpu.reduce import plan_reduce
 from npusim.lowering.plans.dpu.reduce_conv import plan_one_term, plan_reduce_conv
 from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
@@ -146,6 +152,8 @@ def _pool(node: Pool, near: Neighbours, fresh: Fresh) -> Steps:
 def _transpose(node: Transpose, near: Neighbours, fresh: Fresh) -> Steps:
     if node.reorder and is_two_pass(node):
         yield from plan_two_passes(node, near.hw, fresh)
+    elif is_narrow_image(node):
+        yield from plan_planes_of_narrow(node, near.hw, fresh)
     else:
         yield apart(plan_permute(node, near.hw, near.hint(node.inputs[0])), near)
 
@@ -228,8 +236,9 @@ def _eltwise(node: Eltwise, near: Neighbours, fresh: Fresh) -> Steps:
         plan = plan_add(node, hw, WHOLE if is_row(node.output) else near.sum_hint(node))
         if hw.software.broadcast_output and near.wanted_whole(node):
             plan = multicast(plan, hw)
-        shared = len(near.read_by(node.output)) > 1 and is_refolded(node.output)
+        shared = len(near.read_by(node.output)) > 1 and is_reshaped(node.output)
         yield replace(plan, refolded=shared and not hw.software.shared_refolds_in_cmx)
+        yield from widened_sum(node, near, fresh)
     elif node.runs("subtract") and same:
         _because(node, "DPU: a sum with what is negated before")
         yield from decompose.difference(node, near, fresh)
@@ -283,7 +292,9 @@ def _concat(node: Concat, near: Neighbours, fresh: Fresh) -> Steps:
     if stays_apart(node, near):
         written = [v.storage for v in node.inputs]
     dist = joined([near.hint(value) for value in node.inputs], node)
-    yield replace(plan_copy(node, near.hw, written), out_dist=dist)
+    makers = {v.storage: near.makers.get(v.storage) for v in node.inputs}
+    batches = {storage: m.batch for storage, m in makers.items() if isinstance(m, Bmm) and m.on == "dpu"}
+    yield replace(plan_copy(node, near.hw, written, batches), out_dist=dist)
 
 
 def _copy(node: Copy, near: Neighbours, fresh: Fresh) -> Steps:

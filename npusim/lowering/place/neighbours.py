@@ -42,8 +42,8 @@ class Neighbours:
     ``readers`` are the nodes that read a storage, ``makers`` those that make one, ``outputs`` the storages that the
     model returns, ``homes`` those that are written into others. ``hints`` are the Dists in which values lie in CMX,
     ``image_hints`` those of one image of a batch, ``sliced`` the plans with several slices, and ``on_dpu`` what the DPU
-    made, all by storage; ``latest`` is the plan just made. ``by_rows``: depth-wise images and pools are split over
-    rows.
+    made, all by storage; ``widened`` are the same values with more channels; ``latest`` is the plan just made.
+    ``by_rows``: depth-wise images and pools are split over rows.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Neighbours:
         self.image_hints: dict[int, Dist] = {}
         self.sliced: dict[int, Plan] = {}
         self.on_dpu: set[int] = set()
+        self.widened: dict[int, Value] = {}
         self.latest: Plan | None = None
         self.by_rows = False
 

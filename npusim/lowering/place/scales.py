@@ -7,13 +7,20 @@ from dataclasses import replace
 from math import prod
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.nodes import Eltwise, Node, Scale, Transpose
-from npusim.lowering.ir.plan import ALL_TILES, Load, Plan, load_value
-from npusim.lowering.ir.values import WHOLE, Value
+from npusim.lowering.ir.convolution import TABLE_BYTES
+from npusim.lowering.ir.images import CHANNELS_LAST
+from npusim.lowering.ir.nodes import POINT, Eltwise, Node, Scale, Transpose
+from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, Slice, load_value, transfer
+from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.values import WHOLE, Value, round_up
 from npusim.lowering.place.chain import plan_scaled
 from npusim.lowering.place.neighbours import Neighbours
+from npusim.lowering.plans.dpu.channels_last import channels_last
+from npusim.lowering.plans.dpu.channelwise import plan_channelwise
 from npusim.lowering.plans.dpu.depthwise import plan_scale
+from npusim.lowering.plans.dpu.images import Image
 from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
+from npusim.lowering.plans.dpu.widen import plan_widen_channels
 
 
 def scale(node: Scale, near: Neighbours, fresh: Fresh) -> Iterator[Plan | Node]:
@@ -62,6 +69,9 @@ def scale_by_activation(node: Eltwise, axis: int, near: Neighbours, fresh: Fresh
     """A product as a depth-wise 1x1 convolution whose weights are computed: the factor is one more load."""
     factor = min(node.inputs, key=lambda v: v.elements)
     value = max(node.inputs, key=lambda v: v.elements)
+    if axis == 1 and CHANNELS_LAST in (value.order, node.output.order):
+        *before, scaled = scale_image(node, value, near, fresh)
+        return [*before, _with_factor(scaled, factor, near.hw)]
     operands = (value, factor)
     as_scale = Scale(
         node.name, node.type, operands, node.output, node.fused, node.post, region=node.region, axis=axis
@@ -74,12 +84,55 @@ def scale_by_activation(node: Eltwise, axis: int, near: Neighbours, fresh: Fresh
     return steps
 
 
+def widened_sum(node: Eltwise, near: Neighbours, fresh: Fresh) -> list[Plan]:
+    """What widens the channels of a sum of images for a reader that scales them; what a convolution makes is wide
+    already, and the sum has the real ones alone: it folds them to 16."""
+    value = node.output
+    channels = value.shape[1] if value.order == CHANNELS_LAST else CHANNELS
+    scaled = any(isinstance(n, Eltwise) and n.scaled for n in near.read_by(value))
+    if not scaled or channels % CHANNELS == 0:
+        return []
+    wide = (1, round_up(channels, CHANNELS), *value.shape[2:])
+    near.widened[value.storage] = replace(fresh(value), shape=wide)
+    return [plan_widen_channels(node, near.hw, value, near.widened[value.storage])]
+
+
+def scale_image(node: Eltwise, value: Value, near: Neighbours, fresh: Fresh) -> list[Plan]:
+    """An image whose channels are scaled, channels last: planes are brought into that order before it, their channels
+    widened to a multiple of 16. Only the real ones of what is scaled reach a sum, through DDR, for it folds them."""
+    hw, out = near.hw, node.output
+    _, channels, height, width = out.shape
+    before, source = channels_last(node, hw, near.widened.get(value.storage, value), POINT, fresh)
+    wide = round_up(channels, CHANNELS)
+    as_scale = Scale(node.name, node.type, (source,), out, node.fused, node.post, region=node.region, axis=1)
+    planes = channels if out.plain else 0
+    plan = plan_channelwise(as_scale, hw, source, out, Image(height, width, wide), planes=planes)
+    real = wide == channels or hw.software.real_channels
+    return [*before, plan if real else replace(plan, out_dist=None)]
+
+
 def _with_factor(plan: Plan, factor: Value, hw: Hardware) -> Plan:
     operand = len(plan.inputs)
     key = (operand,) if len(plan.slices) > 1 else ()
     load = Load(operand, ALL_TILES, load_value(factor, factor.elements, hw), factor.bytes, key)
-    plan = plan.changed(lambda part: replace(part, loads=[*part.loads, load]))
+
+    def loads(part: Slice) -> list[Load]:
+        return [*(x for old in part.loads for x in _apart(old, hw)), load]
+
+    plan = plan.changed(lambda part: replace(part, loads=loads(part)))
     return replace(plan, inputs=[*plan.inputs, factor], in_dists=[*plan.in_dists, None])
+
+
+def _apart(load: Load, hw: Hardware) -> list[Load]:
+    """Weights and weight table as two transfers where they came in one: the first of the 16 values of each channel is
+    computed, and only the zeros behind it are constant."""
+    if load.operand != CONSTANT or load.tile != ALL_TILES:
+        return [load]
+    channels = load.cmx_bytes // (CHANNELS * 2 + TABLE_BYTES)
+    sizes = ((channels * (CHANNELS - 1), 16), (channels * TABLE_BYTES // 4, 32))
+    works = [transfer("ddr", "cmx", elements, bits, hw) for elements, bits in sizes]
+    keys = [(*load.key, i) if load.key else () for i in range(len(works))]
+    return [Load(CONSTANT, ALL_TILES, work, work.bytes, key) for work, key in zip(works, keys, strict=True)]
 
 
 def scale_rows(node: Eltwise, near: Neighbours, fresh: Fresh) -> list[Plan | Node]:

@@ -5,15 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Conv, Depthwise, Pool
-from npusim.lowering.ir.plan import Plan, portion
+from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, portion
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.pieces import in_pieces
+from npusim.program.work import DmaWork, DpuWork
 
 
 def settled(plan: Plan, near: Neighbours) -> Plan:
     """A plan as its neighbours need it."""
-    return in_pieces(_trim(overlapped(plan, near), near), near)
+    return in_pieces(_trim(overlapped(with_table(plan, near.hw), near), near), near)
+
+
+def with_table(plan: Plan, hw: Hardware) -> Plan:
+    """A plan whose slices load the table of the activation that the DPU applies to what they compute."""
+    lut = hw.dpu.ppe.lut
+    size = lut.bytes.get(plan.node.post, 0) if lut is not None else 0
+    if not size or not any(
+        isinstance(w, DpuWork) and w.lut for part in plan.slices[:1] for _, w in part.computes
+    ):
+        return plan
+    table = Load(CONSTANT, ALL_TILES, DmaWork("ddr", "cmx", size, size), size)
+    return plan.changed(lambda part: replace(part, loads=[*part.loads, table]))
 
 
 def overlapped(plan: Plan, near: Neighbours) -> Plan:

@@ -37,7 +37,8 @@ def _bytes(node: Node) -> int:
 def _moves(node: Node, before: Node, room: int, hw: Hardware) -> bool:
     """Whether a node may run before another one, whose successors it does not read either: those come behind it."""
     needs = any(v.storage == before.output.storage for v in node.inputs)
-    on_dpu = isinstance(node, Kernel) and KERNELS[node.kernel].on_dpu  # in the order of the model
+    kernel = isinstance(node, Kernel) and KERNELS[node.kernel].on_dpu
+    on_dpu = kernel or (isinstance(node, Eltwise) and node.scaled)  # in the order of the model
     kernel_or_copy = isinstance(node, Unary | Eltwise | Concat) and not on_dpu
     return kernel_or_copy and not needs and _bytes(node) // hw.tiles <= room
 

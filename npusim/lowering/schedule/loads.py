@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from npusim.errors import UserError
+from npusim.lowering.ir.convolution import brings_weights
 from npusim.lowering.ir.nodes import Conv
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, load_bytes
 from npusim.lowering.schedule.emit import Transfer
@@ -104,6 +105,8 @@ def _by_last_use(s: State, index: int, loads: list[Load]) -> dict[int, list[Load
     groups: dict[int, list[Load]] = {}
     for load in loads:
         last = s.given.residency.shared_until.get((plan, load.operand), index)
+        if brings_weights(load):
+            last = s.given.residency.weights_until.get(plan, last)
         if load.key:
             s.kept[plan, load.key] = s.loaded(index)
             last = max(last, s.given.last_use[plan, load.key])

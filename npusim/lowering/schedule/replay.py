@@ -88,6 +88,9 @@ class Replay:
                 written = [] if value.constant else s.written.get(home, ())
                 left = 0 if value.constant else s.writers.get(home, 0)
                 yield [GROUP.relative(g, frame) for g in (*found, *written)], len(found), left
+            first = residency.weights.get(i, start)
+            if first < start:
+                yield GROUP.relative(s.loaded(residency.steps_of[first][0]), frame)
             fence = s.fence(i)
             if fence is not None and given.ended[i] < start:
                 yield [GROUP.relative(g, frame) for g in s.written.get(fence, ())]

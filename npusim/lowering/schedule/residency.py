@@ -45,6 +45,7 @@ def decide(plans: Sequence[Plan], outputs: set[int], tiles: int, capacity: int) 
                 sharing.share(index, operand)
             if recording():
                 _enter(found, source, index, operand)
+        sharing.share_weights(index)
         maker[plan.output.storage] = index
     for source, (reader, operand) in copied.items():
         if readers[source] == 1 and plans[source].output.storage not in outputs:

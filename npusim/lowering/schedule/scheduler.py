@@ -87,7 +87,8 @@ def _store(s: State, index: int) -> tuple[int, ...]:
         return ()
     group, op = s.out.group(), s.given.accounts[step.plan]
     waits: tuple[int, ...] = (s.computed(index),)
-    if not step.last and s.has_loads[index + 1] and not s.pending[index + 1]:
+    behind = index + 1 < len(s.given.residency.steps)
+    if behind and s.has_loads[index + 1] and not s.pending[index + 1]:
         waits = (*waits, s.loaded(index + 1))
     s.out.dma([Transfer(one.work, op, waits, group, step.slice.detail) for one in step.slice.stores])
     s.write(step.plan, group, step.last)
@@ -115,6 +116,8 @@ def _compute_waits(s: State, index: int) -> tuple[int, ...]:
     waits = [s.loaded(index)] if s.has_loads[index] else []
     if step.index:
         waits.append(s.computed(residency.steps_of[number][step.index - 1]))
+    if number in residency.weights:
+        waits.append(s.loaded(residency.steps_of[residency.weights[number]][0]))
     for load in step.slice.loads:
         group = s.kept.get((number, load.key)) if load.key else None
         if group is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from npusim.lowering.ir.convolution import brings_weights
 from npusim.lowering.ir.images import is_image
 from npusim.lowering.ir.nodes import Conv
+from npusim.lowering.ir.plan import load_bytes
 from npusim.lowering.ir.values import Dist
 from npusim.lowering.schedule.steps import Residency
 
@@ -16,6 +18,7 @@ class Sharing:
         """Nothing loaded yet."""
         self.found = found
         self.loaded: dict[tuple[int, Dist], tuple[int, int]] = {}
+        self.weights: dict[tuple[object, ...], int] = {}
 
     def share(self, reader: int, operand: int) -> None:
         """An operand that a plan reads from DDR: share what is loaded, or note that it is from here on."""
@@ -36,3 +39,24 @@ class Sharing:
                 return
         if isinstance(plan.node, Conv):
             self.loaded[key] = reader, operand
+
+    def share_weights(self, reader: int) -> None:
+        """Let a plan find its weights where one before it has loaded the same constant in the same parts, as long as
+        there is room for them (the steps of a loop), or note that it loads them."""
+        found, plan = self.found, self.found.plans[reader]
+        if not isinstance(plan.node, Conv) or len(plan.slices) != 1:
+            return
+        loads = [load for load in plan.slices[0].loads if brings_weights(load)]
+        if not loads:
+            return
+        key = plan.function, plan.node.inputs[1].storage, *((x.tile, x.cmx_bytes) for x in loads)
+        first = self.weights.setdefault(key, reader)
+        if first == reader:
+            return
+        (end,) = found.steps_of[reader]
+        last = found.weights_until.get(first, found.steps_of[first][0])
+        if found.take(dict.fromkeys(range(last + 1, end), load_bytes(loads, found.tiles))):
+            found.weights[reader] = first
+            found.weights_until[first] = end
+        else:
+            self.weights[key] = reader

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Annotated, NamedTuple
 
 from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.convolution import brings_weights
 from npusim.lowering.ir.plan import CONSTANT, Load, Plan, cmx_capacity, load_bytes
 from npusim.lowering.schedule.emit import Emitter
 from npusim.lowering.schedule.forms import (
@@ -241,6 +242,7 @@ def _own_loads(given: Given) -> list[dict[int, list[Load]]]:
                 (index, load.operand) not in found
                 and place not in residency.resident
                 and place not in residency.shared
+                and not (step.plan in residency.weights and brings_weights(load))
             ):
                 loads.setdefault(load.operand, []).append(load)
         every.append(loads)

@@ -68,6 +68,10 @@ class Residency:
     """(reader plan, operand) -> the (plan, operand) whose loads from DDR it finds in CMX."""
     shared_until: Annotated[dict[_Operand, int], Table(OPERAND, STEP)] = field(default_factory=dict)
     """The last step that reads what a (plan, operand) has loaded, where other plans do."""
+    weights: Annotated[dict[int, int], Table(PLAN, PLAN)] = field(default_factory=dict)
+    """Plan -> the one whose weights, the same constant, it finds in CMX."""
+    weights_until: Annotated[dict[int, int], Table(PLAN, STEP)] = field(default_factory=dict)
+    """The last step that uses the weights that a plan has loaded, where other plans do."""
     copies: Annotated[dict[int, list[Copy]], Table(PLAN, Each(COPY))] = field(default_factory=dict)
     """Plan -> the copies of its output, for the first slice of its reader first."""
     widened: Annotated[dict[int, int], Table(PLAN, PLAIN)] = field(default_factory=dict)

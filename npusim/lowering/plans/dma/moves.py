@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -31,13 +31,17 @@ GATHER_ROW_BYTES = 4096
 CODED_NUMBERS = 37_000_000
 
 
-def plan_copy(node: Node, hw: Hardware, written: Collection[int] = ()) -> Plan:
+def plan_copy(
+    node: Node, hw: Hardware, written: Collection[int] = (), batches: Mapping[int, int] | None = None
+) -> Plan:
     """DDR to DDR copies of all activation pieces (and fills of the constant ones), issued together, but of the storages
-    that are ``written`` where they go."""
+    that are ``written`` where they go; ``batches`` are the pieces that are stored, and so copied, in several parts."""
+    batches = batches or {}
     moves = [
-        (k, transfer("ddr", "ddr", v.elements, v.stored_bits, hw))
+        (k, transfer("ddr", "ddr", part, v.stored_bits, hw))
         for k, v in enumerate(node.inputs)
         if v.storage not in written
+        for part in even(v.elements, batches.get(v.storage, 1))
     ]
     inputs = list(node.inputs)
     return Plan(node, inputs, [None] * len(inputs), node.output, None, [], "DDR to DDR copy", ddr_moves=moves)

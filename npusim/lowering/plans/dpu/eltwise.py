@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.convolution import TABLE_BYTES
+from npusim.lowering.ir.convolution import TABLE_BYTES, fused_lut
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, Slice, Store, load_value, transfer
 from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
@@ -41,7 +41,7 @@ def plan_add(node: Node, hw: Hardware, hint: Dist | None = None, operands: int =
             height = rows[tile] if hint is None else max(1, round(elements * image.height / out.elements))
             columns = ceil_div(ceil_div(elements, slices), height * image.channels)
             yield DpuWork("eltwise", height, columns, image.channels, in_bits=inputs[0].bits, out_bits=out.bits,
-                          mpe_mode="8x16", fp8=inputs[0].fp8, planes=planes)  # fmt: skip
+                          mpe_mode="8x16", fp8=inputs[0].fp8, planes=planes, lut=fused_lut(node, hw))  # fmt: skip
 
     made = dist
     if planes and not dist.whole:

@@ -89,6 +89,12 @@ def is_refolded(value: Value) -> bool:
     return w % CHANNELS > 0 or n * c == 1
 
 
+def is_reshaped(value: Value) -> bool:
+    """Whether it sees other rows than those that lie one behind the other in memory."""
+    n, c, *_ = canonical4(value.physical)
+    return is_refolded(value) and refold(value.physical).height != n * c
+
+
 def image_split(value: Value, tiles: int) -> Dist | None:
     """How a clamp cuts a value that it sees as an image of 16 channels with fewer rows than tiles: over the channels
     (Clip of Mamba-2, 4 x 24 on 4, 5 and 6 tiles)."""

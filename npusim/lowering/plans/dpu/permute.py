@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import prod
 
 from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.images import CHANNELS_LAST, is_image
 from npusim.lowering.ir.nodes import Node, Transpose
 from npusim.lowering.ir.plan import Plan, cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
@@ -98,6 +99,30 @@ def plan_two_passes(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     second = replace(middle, shape=(value.elements // (inner * line), inner, line), order=())
     target = replace(out, shape=second.shape, order=(2, 0, 1))
     ways = ((first, middle), (second, target))
+    plans = [_permute_dpu(replace(node, inputs=(a,), output=b), hw) for a, b in ways]
+    return [replace(plans[0], out_dist=None), replace(plans[1], output=out, out_dist=None)]
+
+
+def is_narrow_image(node: Node) -> bool:
+    """Whether an image of channels that are no multiple of 16, and lie last, is turned to planes, and its rows and
+    lines are such multiples."""
+    value = node.inputs[0]
+    if value.order != CHANNELS_LAST or not node.output.plain or not is_image(value.shape):
+        return False
+    _, channels, height, width = value.shape
+    return channels % CHANNELS > 0 and height % CHANNELS == 0 and width * channels % CHANNELS == 0
+
+
+def plan_planes_of_narrow(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
+    """Such an image as planes, by two permuting pools: its rows become the innermost dimension, and what lay in a row
+    is sorted by channels."""
+    value, out = node.inputs[0], node.output
+    _, channels, height, width = value.shape
+    lines = replace(value, shape=(height, width * channels // CHANNELS, CHANNELS), order=())
+    upright = replace(fresh(value), shape=lines.shape, order=(1, 2, 0))
+    columns = replace(upright, shape=(width, channels, height), order=())
+    target = replace(out, shape=columns.shape, order=(1, 2, 0))
+    ways = ((lines, upright), (columns, target))
     plans = [_permute_dpu(replace(node, inputs=(a,), output=b), hw) for a, b in ways]
     return [replace(plans[0], out_dist=None), replace(plans[1], output=out, out_dist=None)]
 

@@ -1,0 +1,44 @@
+"""Images whose channels are no multiple of 16 written with zeros behind them, as a DPU op needs its operand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import gcd
+
+from npusim.costs.dpu import choose_mode
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.convolution import TABLE_BYTES, fused_load
+from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.plan import Load, Plan
+from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.values import Value, ceil_div, even, round_up
+from npusim.lowering.plans.dpu.images import assemble, fit, row_split
+from npusim.program.work import DpuWork, Work
+
+
+def plan_widen_channels(node: Node, hw: Hardware, value: Value, target: Value) -> Plan:
+    """A convolution over an image [1, C, H, W] that lies channels last: so many pixels as have a multiple of 16
+    channels together are read as one, and written with wider channels each. Its weights, of which each reads one
+    channel or none, are stored sparse."""
+    _, channels, height, width = value.shape
+    pixels = CHANNELS // gcd(channels, CHANNELS)
+    read, written = pixels * channels, pixels * target.shape[1]
+    columns = ceil_div(width, pixels)
+    in_dist, out_dist = (row_split(v, height, hw.tiles) for v in (value, target))
+    rows = (height,) * hw.tiles if in_dist.whole else even(height, hw.tiles)
+    in_bytes, out_bytes = (
+        d.elements(0, v.elements) * v.bits // 8 for v, d in ((value, in_dist), (target, out_dist))
+    )
+    constant = written * (TABLE_BYTES + round_up(ceil_div(read, 8), 16)) + read * 16
+    slices = fit(hw, in_bytes, out_bytes, rows[0], fixed=constant)
+    mode = choose_mode(height, columns, written, hw)
+
+    def works(tile: int, _: int) -> Iterable[Work]:
+        yield DpuWork("conv", ceil_div(rows[tile], slices), columns, written, read, in_bits=value.bits,
+                      out_bits=target.bits, mpe_mode=mode, skipped=1 - 1 / read)  # fmt: skip
+
+    def constants(_: int) -> list[Load]:
+        return [fused_load(constant, 0)]
+
+    strategy = f"{channels} channels widened to {target.shape[1]} by a convolution"
+    return assemble(node, hw, [value], [in_dist], target, out_dist, slices, works, strategy, constants)

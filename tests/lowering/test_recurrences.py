@@ -1,0 +1,95 @@
+"""Recurrences written out step by step, as the compiler runs them: narrow channels, weights, results in a row."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset13 as op
+
+import npusim
+from npusim.graph import from_openvino
+from npusim.hardware import file_of
+from npusim.lowering import lower
+from npusim.program import ENGINES, Program
+from npusim.program.work import DmaWork
+from npusim.validation.schedules.predict import hardware_of
+from npusim.validation.schedules.references import Row, open_reference
+from npusim.validation.traces.file import read_trace
+from npusim.validation.traces.schedule import import_trace
+
+PACKAGED = open_reference(sets=["kinds"])
+#: Rows whose scan ends in a sum that 5010 computes otherwise are left out.
+ROWS = [
+    row
+    for row in PACKAGED.rows
+    if row.family in ("loop", "scan_unrolled") and (row.platform, row.case[-3:]) != ("5010", "sum")
+]
+
+
+def counts(program: Program) -> Counter[str]:
+    return Counter(ENGINES[engine] for engine in program.engine)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.case}-{row.platform}")
+def test_a_recurrence_has_the_tasks_of_the_compilers_schedule(row: Row) -> None:
+    hw = hardware_of(row.platform, row.tiles, row.dma_engines)
+    ours = counts(lower(PACKAGED.graph(row), hw))
+    seen = counts(import_trace(read_trace(PACKAGED.schedule(row), row.case), hw).program)
+    assert ours["shave"] == seen["shave"]
+    assert ours["dpu"] == pytest.approx(seen["dpu"], rel=0.03)
+    assert ours["dma"] == pytest.approx(seen["dma"], rel=0.04)
+
+
+def recurrent_net(steps: int, width: int) -> ov.Model:
+    """h = tanh(x W + h U), ``steps`` times with the same weights; all h are returned."""
+    x = op.parameter([steps, width], np.float16, name="x")
+    h = op.parameter([1, width], np.float16, name="h")
+    rng = np.random.default_rng(0)
+    w, u = (op.constant(rng.normal(size=(width, width)).astype(np.float16)) for _ in range(2))
+    made, state = [], h.output(0)
+    for row in op.split(x, np.int64(0), steps).outputs():
+        total = op.add(op.matmul(row, w, False, True), op.matmul(state, u, False, True))
+        state = op.tanh(total).output(0)
+        made.append(state)
+    return ov.Model([op.result(op.concat(made, 0))], [x, h], "recurrent")
+
+
+def read_bytes(program: Program) -> int:
+    return sum(
+        program.tasks.works[i].ddr_read_bytes
+        for i, engine in zip(program.tasks.work, program.engine, strict=True)
+        if ENGINES[engine] == "dma"
+    )
+
+
+@pytest.mark.parametrize("platform", ["3720", "4000", "5010"])
+def test_weights_of_a_loop_are_read_once_where_they_stay(platform: str) -> None:
+    steps, width = 8, 256
+    graph = from_openvino(recurrent_net(steps, width))
+    weights = 2 * width * width * 2
+    roomy, tight = (
+        npusim.load_hardware(file_of(platform, "estimator"), ["tiles=2", *more])
+        for more in ((), ("cmx.kib_per_tile=100",))
+    )
+    assert weights <= read_bytes(lower(graph, roomy)) < 2 * weights
+    assert read_bytes(lower(graph, tight)) > 3 * weights
+
+
+def test_results_that_lie_in_a_row_are_written_where_they_belong() -> None:
+    program = lower(from_openvino(recurrent_net(4, 256)), hardware_of("4000", 4, 2))
+    works = [program.tasks.works[i] for i in program.tasks.work]
+    copies = [w for w in works if isinstance(w, DmaWork) and w.src == w.dst == "ddr"]
+    assert not [w for w in copies if w.bytes]
+
+
+def test_ops_stand_in_the_order_in_which_openvino_sorts_them() -> None:
+    x = op.parameter([1, 64], np.float16, name="x")
+    first, second = op.tanh(x), op.sigmoid(x)
+    both = op.add(op.sqrt(first), op.exp(second))
+    model = ov.Model([op.result(op.abs(first)), op.result(both), op.result(second)], [x], "several")
+    sorted_ops = [o.get_friendly_name() for o in model.get_ordered_ops()]
+    ours = [o.name for o in from_openvino(model).ops]
+    assert ours == [name for name in sorted_ops if name in ours]
