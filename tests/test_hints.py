@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from npusim import api
 from npusim.hardware import load_hardware
-from npusim.hints import compiled_for, seen
+from npusim.hints import Interface, bound_of, compiled_for, seen
 from npusim.source import ModelSource
 
 GRAPH = ModelSource("toeplitz-attention", tokens=256).graph()
@@ -80,3 +81,37 @@ def test_the_command_says_what_is_seen() -> None:
     assert hinted["seen"]["us"] == pytest.approx(found.us, abs=1e-3)
     shown = CliRunner().invoke(app, [*command, "--hint", "throughput"]).stdout
     assert "time between results" in shown
+
+
+def test_a_client_pays_by_call_byte_and_output() -> None:
+    """100 µs a call, 10 a million bytes in and 20 out: as told, and never less than the device's time."""
+    costs = "host.clients.python={call_us: 100, in_us_per_mb: 10e3, out_us_per_mb: 20e3, output_us: 7}"
+    hw = load_hardware("lunarlake.yaml", [costs])
+    given = Interface.of(GRAPH)
+    plain, loop = (seen(GRAPH, hw, "latency", client=client) for client in ("benchmark_app", "python"))
+    expected = 100 + (10e3 * given.in_bytes + 20e3 * given.out_bytes) / 1e6 + 7 * (given.outputs - 1)
+    assert loop.us - plain.us == pytest.approx(expected)
+    assert loop.device_us == plain.device_us == pytest.approx(loop.us - loop.host_us)
+    assert (loop.client, plain.client) == ("python", "benchmark_app")
+
+
+def test_an_interface_is_counted_at_the_types_that_a_caller_sees() -> None:
+    """toeplitz-attention of 256 tokens: 256 x 64 in and out, FP32 though it is executed in FP16."""
+    assert Interface.of(GRAPH) == Interface(256 * 64 * 4, 256 * 64 * 4, 1)
+
+
+def test_one_thread_bounds_the_rate_of_many_requests() -> None:
+    hw = load_hardware("lunarlake.yaml", ["host.clients.python={call_us: 50000}"])
+    assert seen(GRAPH, hw, "throughput", client="python").us == pytest.approx(50_000)
+
+
+@pytest.mark.parametrize(
+    ("prices_us", "host_us", "bound"), [(0.6, 0.0, "memory"), (0.4, 0.0, "compute"), (0.6, 1.0, "host")]
+)
+def test_what_bounds_a_call(prices_us: float, host_us: float, bound: str) -> None:
+    """Of an inference of 1 µs: DDR for so much of it, and so much beside it."""
+    from npusim.costs.prices import Prices
+
+    zeros = np.zeros(1)
+    prices = Prices(zeros, zeros, zeros + prices_us * 1e3, np.zeros(1, np.int8), zeros, ddr_gbps=1.0)
+    assert bound_of(prices, 1.0, host_us) == bound

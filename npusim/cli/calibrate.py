@@ -100,7 +100,7 @@ def calibrate_command(
 
         space = Space(hw, parameters, overrides or ())
         grades = [name.strip() for name in grade.split(",")]
-        cases, notes = cases_of(against, space.base.platform, grades)
+        cases, notes = cases_of(against, hw, grades)
         if only is not None:
             cases = _only(cases, [name.strip() for name in only.split(",")])
         found = calibrate(space, cases, loss.value, leave_out, step)

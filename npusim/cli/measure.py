@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from npusim.cli.options import GivenModel
+from npusim.cli.options import GivenModel, refuse_together
 from npusim.cli.progress import progress
 from npusim.cli.terminal import print_json, print_json_text
 from npusim.errors import UserError
@@ -41,6 +41,12 @@ def measure_command(
     ] = 10,
     runs: Annotated[int, typer.Option(min=1, max=1_000_000, help="Inferences a hint.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print the measurement as JSON.")] = False,
+    submit: Annotated[
+        bool,
+        typer.Option(
+            "--submit-format", help="Print rows for the project's table of measurements (docs/measuring.md)."
+        ),
+    ] = False,
     _schema: Annotated[
         bool,
         typer.Option(
@@ -56,7 +62,9 @@ def measure_command(
     if out is not None and out.suffix not in (".yaml", ".yml", ".json"):
         raise UserError(f"-o {out}: must end in .yaml or .json")
     source = asked.required("measured")
-    if out is None and not as_json:
+    if submit and as_json:
+        refuse_together("--submit-format", {"--json": as_json})
+    if out is None and not (as_json or submit):
         raise UserError("where to? give -o FILE.yaml, or --json to print it")
     from npusim.files import new_file
     from npusim.validation.measure.device import require
@@ -70,7 +78,11 @@ def measure_command(
         if out is not None:
             with new_file(out) as write:
                 write(measurement_text(found, as_json=out.suffix == ".json"))
-    if as_json:
+    if submit:
+        from npusim.validation.measure.submit import submission
+
+        print(submission(found), end="")
+    elif as_json:
         print_json_text(measurement_text(found, as_json=True))
     else:
         _print(found)

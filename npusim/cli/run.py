@@ -6,16 +6,27 @@ import time
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from npusim.cli.estimate import warn_of_size
 from npusim.cli.folders import asked_of_hardware, asked_of_model, default_folder, free_folder, point_latest
-from npusim.cli.options import GuessOption, HwOption, ModelOptions, NoReportOption, RulesOption, SetOption
+from npusim.cli.options import (
+    GuessOption,
+    HwOption,
+    ModelOptions,
+    NoReportOption,
+    RulesOption,
+    SetOption,
+    refuse_together,
+)
 from npusim.cli.progress import progress
 from npusim.cli.terminal import print_json_text
 from npusim.jobs.commands import command_line
+
+if TYPE_CHECKING:
+    from npusim.hints import HintName
 
 
 class Engine(StrEnum):
@@ -30,6 +41,15 @@ class Hint(StrEnum):
 
     LATENCY = "latency"
     THROUGHPUT = "throughput"
+    NONE = "none"
+
+
+class Client(StrEnum):
+    """Who asks for inferences."""
+
+    BENCHMARK_APP = "benchmark_app"
+    CPP = "cpp"
+    PYTHON = "python"
 
 
 def run_command(
@@ -42,8 +62,18 @@ def run_command(
         Hint | None,
         typer.Option(
             help="Compile as this performance hint of OpenVINO does, and say what is seen from outside: wall time of "
-            "an inference, or time between results.  [default: all tiles, one inference inside the NPU]"
+            "an inference, or time between results.  [default: none: all tiles, one inference inside the NPU]"
         ),
+    ] = None,
+    client: Annotated[
+        Client | None,
+        typer.Option(
+            help="Who asks, and so what is added to a call: benchmark_app, or a loop in C++ or Python with arrays of "
+            "its own.  [default: benchmark_app; implies --hint latency]"
+        ),
+    ] = None,
+    power: Annotated[
+        str | None, typer.Option(metavar="MODE", help="A power mode of the hardware file, as 17w.")
     ] = None,
     allow_guess: GuessOption = False,
     out: Annotated[
@@ -64,25 +94,33 @@ def run_command(
     """Simulate a model on an NPU and report where the time goes."""
     began = time.perf_counter()
     source = asked.source()
+    if client is not None and hint == Hint.NONE:
+        refuse_together("--hint none", {"--client": client})
+    asked_hint = _asked_hint(hint, client)
     command = command_line(
         "run",
         [
             ("--hw", hw), *source.options(), ("--set", overrides), ("--xamba", xamba),
-            ("--engine", None if engine == Engine.EVENT else engine), ("--hint", hint), ("--allow-guess", allow_guess),
+            ("--engine", None if engine == Engine.EVENT else engine), ("--hint", hint),
+            ("--client", client), ("--power", power), ("--allow-guess", allow_guess),
         ],
     )  # fmt: skip
     with progress() as step:
         step("reading the hardware")
+        from npusim.hardware.power import power_overrides
+        from npusim.hints import DEFAULT_CLIENT
         from npusim.jobs.machine import machine_of
         from npusim.jobs.run import simulate_model
         from npusim.report import write_report
         from npusim.report.document import document_text, run_document
 
-        machine = machine_of(hw, overrides or ())
+        limits = power_overrides(hw, power) if power else ()
+        machine = machine_of(hw, (*limits, *(overrides or ())))
         warn_of_size(source, machine.hardware)
         run = simulate_model(
-            source, machine, passes=xamba or "", engine=engine.value, hint=hint.value if hint else None,
-            allow_guess=allow_guess, explain=explain, command=command, step=step,
+            source, machine, passes=xamba or "", engine=engine.value, hint=asked_hint,
+            client=client.value if client else DEFAULT_CLIENT, allow_guess=allow_guess, explain=explain,
+            command=command, step=step,
         )  # fmt: skip
         advised = None
         if advise:
@@ -93,7 +131,7 @@ def run_command(
         document = run_document(run.result, run.subject, time.perf_counter() - began)
         folder = out
         if out is None and not no_report:
-            more = (*asked_of_hardware(overrides or ()), xamba or "", hint or "")
+            more = (*asked_of_hardware(overrides or ()), xamba or "", hint or "", client or "", power or "")
             plain = default_folder(source.name, *asked_of_model(source), hw, *more)
             folder = free_folder(plain, "run.json", document)
         if folder is not None:
@@ -125,3 +163,10 @@ def run_command(
         from npusim.cli.explanation import print_explanation
 
         print_explanation(run.explanation, run.result)
+
+
+def _asked_hint(hint: Hint | None, client: Client | None) -> HintName | None:
+    """The hint that is meant: whoever names a client asks for the time of a call."""
+    if hint is None:
+        return "latency" if client else None
+    return None if hint == Hint.NONE else "latency" if hint == Hint.LATENCY else "throughput"

@@ -13,9 +13,16 @@ from npusim.analysis.metrics import OpRow
 from npusim.api import Result
 from npusim.cli.tables import Column, fitted, folded, width_of_output
 from npusim.cli.terminal import console
-from npusim.report.model_facts import latency_facts, memory_text, model_text, slow_paths, under_hint
+from npusim.report.model_facts import (
+    energy_facts,
+    latency_facts,
+    memory_text,
+    model_text,
+    slow_paths,
+    under_hint,
+)
 from npusim.report.subject import Subject
-from npusim.report.units import bytes_text, energy_text, time_text
+from npusim.report.units import bytes_text, time_text
 from npusim.text import printable
 
 TOP = 10
@@ -69,7 +76,7 @@ def _headline(result: Result, subject: Subject, width: int) -> Table:
     metrics = result.metrics
     facts = latency_facts(result, subject)
     facts += [
-        ("energy", energy_text(metrics.energy_uj)),
+        *energy_facts(result, subject),
         ("DDR traffic", bytes_text(sum(metrics.ddr_bytes.values()))),
         ("tasks", f"{sum(metrics.tasks.values()):,}"),
     ]

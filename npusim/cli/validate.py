@@ -56,6 +56,13 @@ def validate_command(
     markdown: Annotated[
         Path | None, typer.Option(metavar="FILE.md", help="Write the scores as a page of the documentation.")
     ] = None,
+    residuals: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="With silicon: write how far every row is off, which error bars are read off.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write report.html, the scores as pictures, to this folder."),
@@ -70,11 +77,16 @@ def validate_command(
         refuse_together(
             f"--against {against}",
             {"--index": index, "--set": sets, "--predictions": predictions, "--family": family, "--tiles": tiles,
-             "--case": case, "--workers": workers},
+             "--case": case},
         )  # fmt: skip
-        _against_measured(against, hw or [], platform, markdown, out, as_json)
+        if residuals is not None:
+            other = against if against != "silicon" else None
+            refuse_together(
+                "--residuals", {f"--against {against}": other, "--hw": hw, "--platform": platform}
+            )
+        _against_measured(against, hw or [], platform, markdown, residuals, out, workers, as_json)
         return
-    refuse_together("--against vendor", {"--hw": hw})
+    refuse_together("--against vendor", {"--hw": hw, "--residuals": residuals})
     if index is not None:
         refuse_together("--index", {"--set": sets})
     if case is not None:
@@ -132,31 +144,43 @@ def _against_measured(
     files: list[str],
     platform: str | None,
     markdown: Path | None,
+    residuals: Path | None,
     out: Path | None,
+    workers: int | None,
     as_json: bool,
 ) -> None:
     """Published or own measurements, beside what the hardware files say."""
     from npusim.files import new_file
-    from npusim.hardware import file_of, load_hardware
+    from npusim.hardware import load_hardware
     from npusim.validation.measure.to_score import rows_of
     from npusim.validation.silicon.document import silicon_document
-    from npusim.validation.silicon.engines import MEASURED_ON, bottlenecks
+    from npusim.validation.silicon.intervals import residuals_csv, residuals_of
+    from npusim.validation.silicon.measurements import operator_shares
     from npusim.validation.silicon.page import accuracy_page, carried_calibrations
-    from npusim.validation.silicon.scores import MACHINES, predict
+    from npusim.validation.silicon.predict import predict, predict_elsewhere
     from npusim.validation.silicon.tasks import read_scores
 
     given = [load_hardware(file) for file in files]
-    with new_file(markdown) if markdown else nullcontext() as write_page, progress() as step:
+    with (
+        new_file(markdown) if markdown else nullcontext() as write_page,
+        new_file(residuals) if residuals else nullcontext() as write_residuals,
+        progress() as step,
+    ):
         step("reading")
         rows = rows_of(against, platform)
         hardware = {one.platform: one for one in given}
-        shipped = {} if given else dict(MACHINES)
-        shipped |= {of: file_of(of, "silicon") for of in {row.platform for row in rows} - hardware.keys()}
-        hardware |= {name: load_hardware(file) for name, file in shipped.items()}
-        found = predict(rows, hardware, lambda done: step(f"{done} of {len(rows)} rows"))
-        engines = []
-        if against == "silicon" and platform in (None, MEASURED_ON):
-            engines = bottlenecks(hardware[MEASURED_ON], lambda done: step(f"engines of {done} operators"))
+        profiles = [one for one in operator_shares() if platform in (None, one.platform)]
+        found, engines = predict(
+            rows,
+            hardware,
+            profiles if against == "silicon" else (),
+            workers,
+            lambda done: step(f"{done} models"),
+        )
+        if write_residuals:
+            scored = [row for row in rows if row.use == "score"]
+            elsewhere = predict_elsewhere(scored, workers, lambda done: step(f"elsewhere, {done} models"))
+            write_residuals(residuals_csv([*residuals_of(found, "own"), *residuals_of(elsewhere, "other")]))
         if write_page:
             kept = (read_scores(), carried_calibrations()) if against == "silicon" else ([], [])
             options = [("--against", against), ("--hw", files), ("--platform", platform)]

@@ -35,14 +35,20 @@ def files_of(*roles: Role) -> dict[str, str]:
 
 
 def names_of(platform: str) -> list[str]:
-    """What the NPUs of a platform are called, and of other machines that have them."""
-    found = [hw for hw in map(load_hardware, shipped()) if hw.platform == platform]
-    return [hw.name for role in ("silicon", "machine") for hw in found if hw.role == role]
+    """What the NPUs of a platform are called, and those of other machines that are not named after one of them."""
+    mine = [hw for hw in _loaded() if hw.platform == platform]
+    found = [hw.name for role in ("silicon", "machine") for hw in mine if hw.role == role]
+    return [name for name in found if not any(name.startswith(f"{other},") for other in found)]
 
 
 @cache
 def _shipped() -> Mapping[tuple[str, Role], str]:
     return {(hw.platform, hw.role): name for name, hw in _declared(reversed(shipped()))}
+
+
+@cache
+def _loaded() -> tuple[Hardware, ...]:
+    return tuple(map(load_hardware, shipped()))
 
 
 def _of_folder() -> Mapping[tuple[str, Role], str]:

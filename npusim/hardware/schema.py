@@ -25,6 +25,8 @@ from npusim.hardware.software import Fetch, Software
 
 __all__ = [
     "CellCost",
+    "Client",
+    "ClientName",
     "Clocks",
     "Cmx",
     "ConvCost",
@@ -41,6 +43,7 @@ __all__ = [
     "Host",
     "Kernel",
     "MacsPerCycle",
+    "PowerMode",
     "Ppe",
     "PpeLut",
     "Role",
@@ -51,6 +54,9 @@ __all__ = [
 
 
 Role = Literal["silicon", "machine", "estimator", "software"]
+ClientName = Literal["benchmark_app", "cpp", "python"]
+"""Who asks for inferences: ``benchmark_app``, whose inputs and outputs stay where the NPU reads and writes them, or a
+loop in C++ or Python that brings its own arrays and takes results away."""
 
 
 class Clocks(Section):
@@ -71,6 +77,17 @@ class Dvfs(Section):
     """Highest DPU clock, MHz."""
     vpu_share: Positive
     """VPU clock over DPU clock."""
+
+
+class PowerMode(Section):
+    """The speeds that a power limit leaves; null: as in ``clocks`` and ``ddr``."""
+
+    dpu_mhz: Megahertz | None = None
+    """``clocks.dpu_mhz``."""
+    vpu_mhz: Megahertz | None = None
+    """``clocks.vpu_mhz``."""
+    ddr_gbps: Gbps | None = None
+    """``ddr.bandwidth_gbps``."""
 
 
 class MacsPerCycle(Section):
@@ -324,8 +341,24 @@ class Energy(Section):
     """One byte read from or written to DDR: DRAM, PHY and controller."""
     static_mw: NonNegative = 0
     """Power while the NPU is on, mW, times the latency."""
+    system_active_mw: NonNegative | None = None
+    """Power that the rest of the package (fabric, memory, processor) draws above idle while an inference runs, mW,
+    times the time that the inference is seen to take. It is never part of the NPU's own figure. Null: not known."""
     provenance: Provenance = "guess"
     """How far to trust these figures."""
+
+
+class Client(Section):
+    """What the program that asks for an inference adds to it, on the thread that asks."""
+
+    call_us: NonNegative = 0
+    """µs a call, whatever its size, beyond ``host.overhead_us``."""
+    in_us_per_mb: NonNegative = 0
+    """µs for a million bytes of the model's inputs, at the types of its interface (FP32 in most models)."""
+    out_us_per_mb: NonNegative = 0
+    """The same of its outputs."""
+    output_us: NonNegative = 0
+    """µs for every output beyond the first."""
 
 
 class Host(Section):
@@ -337,6 +370,15 @@ class Host(Section):
     serial_us: NonNegative = 0
     """Time that firmware and driver take to end one inference and begin the next, µs, the NPU idle meanwhile. It is not
     part of a Program's latency; no number of requests hides it."""
+    shave_us: NonNegative = 0
+    """Time that an inference takes longer once, µs, because it runs SHAVE kernels other than conversions of element
+    types. It is not part of a Program's latency either."""
+    clients: dict[ClientName, Client] = Field(default={})
+    """What callers add; one that is not listed adds nothing."""
+
+    def client(self, name: ClientName) -> Client:
+        """What a caller adds."""
+        return self.clients.get(name, Client())
 
 
 class ScheduledFor(Section):
@@ -369,9 +411,14 @@ class Hardware(Section):
     """What the file stands for: the platform's NPU as best known (``silicon``), the same as Intel's compiler prices it
     for its own estimate (``estimator``), the same in another machine (``machine``) or with other software. By it and
     the platform, `npusim validate` finds the files that it compares with."""
+    machines: tuple[str, ...] = ()
+    """Machines that the file is of, where one platform's differ: words that stand in the name of the processor or in
+    OpenVINO's release, as ``256V`` or ``258V 2025.1``."""
     tiles: Parts
     """NCE tiles that one inference uses; each has a DPU, SHAVEs and CMX."""
     clocks: Clocks
+    power: dict[str, PowerMode] = Field(default={})
+    """Power modes that ``npusim run --power`` chooses from, by name, as ``17w``."""
     dvfs: Dvfs | None = None
     """What `npusim hw check` compares ``clocks`` with; null: with nothing."""
     dpu: Dpu

@@ -12,12 +12,14 @@ from npusim.analysis.explain import explain as explained
 from npusim.analysis.footprint import footprint
 from npusim.api import Engine, Result
 from npusim.explore.rewrites import graph_for
-from npusim.hints import HintName, compiled_for, seen
+from npusim.hardware.schema import ClientName
+from npusim.hints import DEFAULT_CLIENT, HintName, bound_of, compiled_for, seen
 from npusim.jobs.commands import command_line
 from npusim.jobs.machine import Machine
 from npusim.program.journal import Entry
 from npusim.report.subject import Subject
 from npusim.source import ModelSource
+from npusim.validation.silicon.intervals import interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ def simulate_model(
     passes: str = "",
     engine: Engine = "event",
     hint: HintName | None = None,
+    client: ClientName = DEFAULT_CLIENT,
     allow_guess: bool = False,
     explain: str | None = None,
     command: str = "",
@@ -57,6 +60,9 @@ def simulate_model(
     program, entries = api.lower_explained(graph, hardware)
     step("simulating")
     result = api.simulate(program, hardware, engine=engine, allow_guess=allow_guess)
+    outside = seen(graph, machine.hardware, hint, allow_guess, client, program) if hint else None
+    bound = outside.bound if outside else bound_of(result.prices, result.latency_us)
+    headline_us = outside.us if outside else result.latency_us
     subject = Subject(
         workload=source.name,
         hardware_file=machine.file,
@@ -65,7 +71,8 @@ def simulate_model(
         tokens=source.tokens_per_inference,
         command=command,
         model=footprint(graph, program),
-        seen=seen(graph, machine.hardware, hint, allow_guess) if hint else None,
+        seen=outside,
+        interval=interval(headline_us, bound, machine.hardware),
         ask_advice=command_line(
             "advise", [("--hw", machine.file), *source.options(), ("--set", [*machine.overrides])]
         ),

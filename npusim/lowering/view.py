@@ -24,6 +24,8 @@ def compiler_view(hw: Hardware) -> Hardware:
         update={
             "name": "this hardware",
             "role": "software",
+            "machines": (),
+            "power": {},
             "dvfs": None,
             "clocks": assumed.clocks or hw.clocks,
             "dpu": hw.dpu.model_copy(update={"costs": costs}),

@@ -49,6 +49,7 @@ def run_document(result: Result, subject: Subject, wall_s: float) -> dict[str, A
         ],
         "ddr_bytes": dict(metrics.ddr_bytes),
         "energy_uj": round(metrics.energy_uj, 6),
+        **_package(result, subject),
         "inferences_per_s": round(1e6 / metrics.latency_us, 6) if metrics.latency_us else None,
         "tokens_per_s": None if tokens_per_s is None else round(tokens_per_s, 6),
         "utilisation": {name: round(share, 9) for name, share in metrics.utilisation.items()},
@@ -67,9 +68,19 @@ def run_document(result: Result, subject: Subject, wall_s: float) -> dict[str, A
         },
         **({"model": model_document(subject.model, result)} if subject.model else {}),
         **({"seen": asdict(subject.seen)} if subject.seen else {}),
+        **({"interval": asdict(subject.interval)} if subject.interval else {}),
         "notes": list(result.program.notes),
         "wall_s": round(wall_s, 3),
     }
+
+
+def _package(result: Result, subject: Subject) -> dict[str, Any]:
+    """The package's energy beside the NPU's own, where the hardware file knows it."""
+    found = subject.package_energy(result)
+    if found is None:
+        return {}
+    parts = {"npu_uj": found.npu_uj, "system_uj": found.system_uj, "package_uj": found.package_uj}
+    return {"energy": {name: round(value, 6) for name, value in parts.items()}}
 
 
 def document_text(document: dict[str, Any]) -> str:

@@ -9,7 +9,8 @@ from npusim.api import Result
 from npusim.hints import Seen
 from npusim.report.series import cmx_kib, edges_us
 from npusim.report.subject import Subject, imported
-from npusim.report.units import bytes_text, count_text, time_text
+from npusim.report.units import bytes_text, count_text, energy_text, time_text
+from npusim.validation.silicon.intervals import Interval
 
 #: Share of the latency from which on an op type that keeps it on SHAVE is named, and how many are.
 _SLOW, _MOST_SLOW = 0.02, 4
@@ -23,7 +24,21 @@ def latency_facts(result: Result, subject: Subject) -> list[tuple[str, str]]:
     if subject.seen is not None:
         what = "wall time" if subject.seen.hint == "latency" else "time between results"
         facts = [(what, time_text(subject.seen.us)), ("inside the NPU", inside)]
+    if subject.interval is not None:
+        facts.append((f"{subject.interval.level:.0%} within", band_text(subject.interval)))
     return facts if imported(result) else [*facts, (unit, rate_text(rate))]
+
+
+def band_text(interval: Interval) -> str:
+    """The band of a time."""
+    return f"{time_text(interval.low_us)} to {time_text(interval.high_us)}"
+
+
+def energy_facts(result: Result, subject: Subject) -> list[tuple[str, str]]:
+    """The NPU's own energy, and the package's where it is known: never one for the other."""
+    package = subject.package_energy(result)
+    own = ("NPU energy" if package else "energy", energy_text(result.metrics.energy_uj))
+    return [own, *([("package energy", energy_text(package.package_uj))] if package else [])]
 
 
 def rate_text(rate: float) -> str:
@@ -38,7 +53,8 @@ def under_hint(seen: Seen) -> str:
         if seen.streams > 1
         else f"on {seen.tiles} tiles"
     )
-    return f"{seen.hint}: {at_once}, seen from outside"
+    host = f"{time_text(seen.host_us)} of host and driver, {seen.client} asking"
+    return f"{seen.hint}: {at_once}, seen from outside · {host}"
 
 
 def model_text(model: Footprint) -> str:

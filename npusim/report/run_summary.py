@@ -13,7 +13,7 @@ from npusim.report.advice import advice_blocks
 from npusim.report.blocks import Block, card, command, facts, notes
 from npusim.report.figures import ddr_peak_gbps
 from npusim.report.looks import ENGINE_NAMES, KINDS, PROVENANCE
-from npusim.report.model_facts import latency_facts, memory_text, rate_text, slow_paths, under_hint
+from npusim.report.model_facts import band_text, latency_facts, memory_text, rate_text, slow_paths, under_hint
 from npusim.report.opwork import OpWork
 from npusim.report.queues import engine_partition
 from npusim.report.subject import Subject, imported
@@ -85,6 +85,10 @@ def _cards(result: Result, subject: Subject, work: OpWork) -> list[dict[str, Any
     if not imported(result):
         rate, unit = subject.rate(metrics.latency_us)
         cards.append(card("Throughput", f"{rate_text(rate)} {unit}", _per_inference(subject.tokens)))
+    if subject.interval is not None:
+        band = subject.interval
+        like = f"{band.level:.0%} of {band.rows} measured rows lie so near: {band.like}"
+        cards.append(card("Error bar", band_text(band), like))
     exposed = metrics.exposed_us
     groups = {"SHAVE": ("shave",), "DPU": ("dpu",), "DMA": ("start-up", "dma", "ddr")}
     shares = {name: sum(exposed.get(kind, 0.0) for kind in kinds) / latency for name, kinds in groups.items()}
@@ -112,6 +116,10 @@ def _cards(result: Result, subject: Subject, work: OpWork) -> list[dict[str, Any
             f"{watts:.2f} W; by constants that are {_PLURAL[hw.energy.provenance]}",
         )
     )
+    package = subject.package_energy(result)
+    if package is not None:
+        rest = f"the NPU's own and {energy_text(package.system_uj)} of the rest of the package, above idle"
+        cards.append(card("Package energy", energy_text(package.package_uj), rest))
     guessed = metrics.provenance_share.get("guess", 0.0)
     if guessed > 0:
         cards.append(

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from npusim.analysis.footprint import Footprint
+from npusim.analysis.package import PackageEnergy, package_energy
 from npusim.api import Result
 from npusim.hints import Seen
+from npusim.validation.silicon.intervals import Interval
 
 _ENDINGS = (".xml", ".onnx", ".pb", ".pbtxt", ".tflite", ".pdmodel", ".json", ".gz")
 
@@ -33,8 +35,8 @@ class Subject:
     ``workload`` is a name, or the path of a model file or trace. ``tokens`` is how many tokens one inference takes in
     or makes (all sequences of the batch together), None for a model that has none; ``command`` is the shell command
     that gives the same result. ``model`` says what the model is, ``seen`` what is seen of it from outside under the
-    hint that was asked for; None where that is not known. ``ask_advice`` is the command that looks for what would help,
-    ``advice`` what it found, if it was asked for.
+    hint that was asked for, ``interval`` how far the time that was asked for may be off; None where that is not known.
+    ``ask_advice`` is the command that looks for what would help, ``advice`` what it found, if it was asked for.
     """
 
     workload: str
@@ -47,6 +49,7 @@ class Subject:
     seen: Seen | None = None
     ask_advice: str = ""
     advice: tuple[AdviceRow, ...] = ()
+    interval: Interval | None = None
 
     @classmethod
     def of(cls, result: Result) -> Subject:
@@ -66,6 +69,11 @@ class Subject:
         return (
             (self.tokens or 1) / us * 1e6 if us > 0 else 0.0
         ), "tokens/s" if self.tokens else "inferences/s"
+
+    def package_energy(self, result: Result) -> PackageEnergy | None:
+        """The energy that a meter of the package sees, over the time that was asked for; None where it is not known."""
+        us = self.seen.us if self.seen is not None else result.latency_us
+        return package_energy(result.metrics.energy_uj, result.hardware, us)
 
     def tokens_per_s(self, latency_us: float) -> float | None:
         """Tokens a second if inferences follow one another without a gap; None where there are no tokens."""

@@ -132,7 +132,9 @@ def test_missing_file_lists_the_shipped_ones(folder: Path) -> None:
     assert mistake("lunarlak").endswith("; did you mean 'lunarlake'?")
     assert mistake("some/lunerlake.yaml").endswith("; did you mean 'lunarlake'?")
     text = mistake("x.yaml")
-    assert text.startswith("x.yaml: no such hardware file; shipped are arrowlake, lunarlake")
+    assert text.startswith(
+        "x.yaml: no such hardware file; shipped are arrowlake-285h-2026.3, arrowlake, lunarlake"
+    )
     assert "did you mean" not in text
 
 

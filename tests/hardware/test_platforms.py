@@ -42,6 +42,7 @@ def test_the_file_of_a_platform_is_the_one_that_declares_it(nova: Path) -> None:
     assert file_of("3720", "silicon") == "meteorlake.yaml"
     assert file_of("6000", "estimator", "silicon") == str(nova)
     assert names_of("3720") == ["Meteor Lake NPU", "Arrow Lake NPU"]
+    assert names_of("4000") == ["Lunar Lake NPU"]
     with pytest.raises(
         HardwareError, match=r"no hardware file for platform 7000; known are 3720, 4000, 5010"
     ):

@@ -52,11 +52,49 @@ def _operator(name: str, title: str, summary: str) -> Net:
     return Net(name, "operators", title, summary, source, 512, quantised=False)
 
 
+def _stack(layers: int, width: int, kind: str = "mlp", side: int = 0) -> Net:
+    what = (
+        f"convolutions of 3x3 and {width} channels, {side}x{side}" if side else f"MatMuls of {width}x{width}"
+    )
+    name = f"{kind}-{layers}x{width}" + (f"x{side}" if side else "")
+    relu = "" if kind == "linear" else ", ReLU behind each"
+    return Net(name, "stacks", "Stack", f"{layers} {what}{relu}", _LUNAR)
+
+
+def _step(layers: int, width: int) -> Net:
+    summary = f"{layers} layers, {width} channels, state of 16; no projections"
+    return Net(f"ssm-step-{layers}x{width}", "recurrences", "SSM step", summary, _LUNAR, 1, quantised=False)
+
+
+def _causal(layers: int) -> Net:
+    summary = f"{layers} causal convolutions of 256 channels, 3 taps, 1, 2, 4 ... apart"
+    return Net(f"tcn-{layers}", "recurrences", "TCN", summary, _LUNAR, 256, quantised=False)
+
+
+#: Small graphs that were timed on a Lunar Lake laptop.
+_LUNAR = "github janmejai2002/lunar-npu"
+
 _NETS = (
     Net("resnet-50", "resnet", "ResNet-50", "image of 224x224, 1000 classes", "arXiv 1512.03385, v1.5"),
     Net("mobilenet-v2", "mobilenet", "MobileNet-v2", "image of 224x224, 1001 classes", "arXiv 1801.04381"),
+    Net(
+        "mobilenet-v3-large",
+        "mobilenet_v3",
+        "MobileNet-v3 large",
+        "image of 224x224, 1000 classes",
+        "arXiv 1905.02244",
+    ),
     Net("bert-base", "bert", "BERT-base", "12 layers, width 768, 12 heads", "arXiv 1810.04805, cased", 128),
-    Net("yolov8n", "yolo", "YOLOv8n", "image of 640x640, 80 classes", "github ultralytics/ultralytics"),
+    *(
+        Net(
+            f"yolov8{size}",
+            "yolo",
+            f"YOLOv8{size}",
+            "image of 640x640, 80 classes",
+            "github ultralytics/ultralytics",
+        )
+        for size in "nsl"
+    ),
     *(_detector(version, size) for version in ("11", "26") for size in "nsmlx"),
     Net(
         "yolov3-tiny", "yolov3_tiny", "YOLOv3-tiny", "image of 416x416, 80 classes", "github pjreddie/darknet"
@@ -113,6 +151,12 @@ _NETS = (
     _operator("conv1d", "Causal convolution", "64 channels, 4 taps, token by token"),
     _operator("conv1d-dilated", "Dilated causal convolution", "64 channels, 4 taps, 4 apart, token by token"),
     _operator("conv1d-fft", "Long convolution by Fourier", "64 channels, bin by bin"),
+    *(_stack(*sizes) for sizes in ((1, 128), (1, 512), (4, 512), (4, 2048), (16, 1024))),
+    *(_stack(*sizes, "linear") for sizes in ((1, 8), (1, 4096), (8, 1024), (8, 2048), (8, 4096))),
+    *(_stack(*sizes) for sizes in ((8, 64, "convs", 56), (8, 128, "convs", 56), (12, 256, "convs", 28))),
+    *(_step(*sizes) for sizes in ((1, 64), (1, 1536), (4, 1536), (24, 1536))),
+    Net("ssm-256", "recurrences", "SSM, unrolled", "256 channels, state of 16", _LUNAR, 256, quantised=False),
+    *map(_causal, (2, 4, 6, 8, 10)),
 )
 NETS: dict[str, Net] = {net.name: net for net in _NETS}
 

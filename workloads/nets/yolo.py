@@ -1,4 +1,5 @@
-"""YOLOv8n, 640x640, with the box decoding that Ultralytics exports (github ultralytics/ultralytics, yolov8.yaml)."""
+"""YOLOv8 of three sizes, 640x640, with the box decoding that Ultralytics exports (github ultralytics/ultralytics,
+yolov8.yaml)."""
 
 from __future__ import annotations
 
@@ -16,20 +17,34 @@ STRIDES = (8, 16, 32)
 ANCHORS = sum((SIDE // stride) ** 2 for stride in STRIDES)
 
 
+#: Multiples of depth and width, and the most channels before the latter (``scales`` of yolov8.yaml).
+_SIZES = {"n": (1 / 3, 0.25, 1024), "s": (1 / 3, 0.5, 1024), "l": (1.0, 1.0, 512)}
+
+
 def build(m: Maker, *, batch: int, tokens: int) -> ov.Model:
     """Image [batch, 3, 640, 640] to boxes and class scores [batch, 84, 8400]."""
+    depth, width, most = _SIZES[m.name.removeprefix("yolov8")[0]]
+    c1, c2, c3, c4, c5 = (int(min(listed, most) * width) for listed in (64, 128, 256, 512, 1024))
+    few, many = round(3 * depth), round(6 * depth)
     x = m.quantised("image", m.input("image", (batch, 3, SIDE, SIDE)))
-    x = activated(m, "0", x, 16, 3, 2)
-    x = _c2f(m, "2", activated(m, "1", x, 32, 3, 2), 32, 1, True)
-    p3 = _c2f(m, "4", activated(m, "3", x, 64, 3, 2), 64, 2, True)
-    p4 = _c2f(m, "6", activated(m, "5", p3, 128, 3, 2), 128, 2, True)
-    p5 = sppf(m, "9", _c2f(m, "8", activated(m, "7", p4, 256, 3, 2), 256, 1, True), 256)
+    x = activated(m, "0", x, c1, 3, 2)
+    x = _c2f(m, "2", activated(m, "1", x, c2, 3, 2), c2, few, True)
+    p3 = _c2f(m, "4", activated(m, "3", x, c3, 3, 2), c3, many, True)
+    p4 = _c2f(m, "6", activated(m, "5", p3, c4, 3, 2), c4, many, True)
+    p5 = sppf(m, "9", _c2f(m, "8", activated(m, "7", p4, c5, 3, 2), c5, few, True), c5)
 
-    up4 = _c2f(m, "12", m.concat("11", [doubled(m, "10", p5), p4], 1), 128, 1, False)
-    out3 = _c2f(m, "15", m.concat("14", [doubled(m, "13", up4), p3], 1), 64, 1, False)
-    out4 = _c2f(m, "18", m.concat("17", [activated(m, "16", out3, 64, 3, 2), up4], 1), 128, 1, False)
-    out5 = _c2f(m, "21", m.concat("20", [activated(m, "19", out4, 128, 3, 2), p5], 1), 256, 1, False)
-    return m.model(detect(m, "22", [out3, out4, out5], batch, _box, _class_scores))
+    up4 = _c2f(m, "12", m.concat("11", [doubled(m, "10", p5), p4], 1), c4, few, False)
+    out3 = _c2f(m, "15", m.concat("14", [doubled(m, "13", up4), p3], 1), c3, few, False)
+    out4 = _c2f(m, "18", m.concat("17", [activated(m, "16", out3, c3, 3, 2), up4], 1), c4, few, False)
+    out5 = _c2f(m, "21", m.concat("20", [activated(m, "19", out4, c4, 3, 2), p5], 1), c5, few, False)
+
+    def box(m: Maker, name: str, x: Value) -> Value:
+        return branch(m, name, x, 4 * BINS, 4 * BINS)
+
+    def classes(m: Maker, name: str, x: Value) -> Value:
+        return branch(m, name, x, max(c3, CLASSES), CLASSES)
+
+    return m.model(detect(m, "22", [out3, out4, out5], batch, box, classes))
 
 
 def activated(m: Maker, name: str, x: Value, out: int, kernel: int = 1, stride: int = 1) -> Value:
@@ -98,14 +113,6 @@ def detect(
     boxes = m.concat(f"{name}.boxes", [centre, size], 1)
     boxes = m(op.multiply, f"{name}.pixels", boxes, m.float_weight(f"{name}.strides", (1, 1, ANCHORS)))
     return m.concat(f"{name}.out", [boxes, m(op.sigmoid, f"{name}.scores", classes)], 1)
-
-
-def _box(m: Maker, name: str, x: Value) -> Value:
-    return branch(m, name, x, 64, 4 * BINS)
-
-
-def _class_scores(m: Maker, name: str, x: Value) -> Value:
-    return branch(m, name, x, CLASSES, CLASSES)
 
 
 def branch(m: Maker, name: str, x: Value, width: int, out: int) -> Value:

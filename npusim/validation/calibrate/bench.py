@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from npusim.graph.ir import Graph
-from npusim.hardware.schema import Hardware
-from npusim.hints import HintName, Prepared, prepare
+from npusim.hardware.schema import ClientName, Hardware
+from npusim.hints import DEFAULT_CLIENT, HintName, Prepared, prepare
 from npusim.validation.calibrate.parameters import Point, Space
 
 Matrix = np.ndarray
@@ -23,7 +23,7 @@ DIFFERENCE = 0.05
 class Case:
     """One measured figure: wall time of one inference, or (``throughput``) time between results, µs.
 
-    ``model`` is what is left out together.
+    ``model`` is what is left out together, and so is ``machine``; ``client`` asked for the inference.
     """
 
     label: str
@@ -31,6 +31,8 @@ class Case:
     metric: HintName
     measured_us: float
     graph: Graph
+    client: ClientName = DEFAULT_CLIENT
+    machine: str = ""
 
 
 _Key = tuple[int, HintName]
@@ -61,8 +63,9 @@ class Bench:
 
     def predict(self, machines: Sequence[Hardware]) -> Matrix:
         """Predicted figures, µs, shape (machines, cases)."""
-        seen = {key: self.programs[key].seen(machines, True) for key in dict.fromkeys(map(_key, self.cases))}
-        return np.array([[one.us for one in seen[_key(case)]] for case in self.cases]).T
+        asked = dict.fromkeys((_key(case), case.client) for case in self.cases)
+        seen = {(key, client): self.programs[key].seen(machines, True, client) for key, client in asked}
+        return np.array([[one.us for one in seen[_key(case), case.client]] for case in self.cases]).T
 
     def residuals(self, points: Sequence[Point]) -> Matrix:
         """log(predicted / measured), shape (points, cases)."""

@@ -34,12 +34,14 @@ _ROBUST_FROM = 0.1
 
 @dataclass(frozen=True, slots=True)
 class CaseFit:
-    """A case, predicted with the file as it is, as fitted, and as fitted without its model (None: it is alone)."""
+    """A case, predicted with the file as it is, as fitted, and as fitted without its model or its machine (None: it is
+    alone)."""
 
     case: Case
     base_us: float
     fitted_us: float
     left_out_us: float | None
+    machine_out_us: float | None = None
 
     def error(self, predicted_us: float) -> float:
         """Signed relative error."""
@@ -58,7 +60,7 @@ class Calibration:
     rounds: int
     settled: bool
 
-    def median(self, which: Literal["base_us", "fitted_us", "left_out_us"]) -> float:
+    def median(self, which: Literal["base_us", "fitted_us", "left_out_us", "machine_out_us"]) -> float:
         """Median absolute relative error; nan where nothing was predicted so."""
         errors = [abs(one.error(us)) for one in self.cases if (us := getattr(one, which)) is not None]
         return float(np.median(errors)) if errors else float("nan")
@@ -84,10 +86,13 @@ def calibrate(
     start = space.start
     point, bench, rounds, settled = _fit_and_lower(space, cases, start, loss, step)
     step("analysing")
-    left_out = _leave_out(space, cases, bench, start, loss, step) if leave_out else [None] * len(cases)
+    left_out, machine_out = (
+        _leave_out(space, cases, bench, start, loss, step, group) if leave_out else [None] * len(cases)
+        for group in ("model", "machine")
+    )
     parameters, correlation = identify(space, bench, point)
     before, after = base.predict([space.base])[0], bench.predict([space.hardware(point)])[0]
-    rows = zip(cases, before.tolist(), after.tolist(), left_out, strict=True)
+    rows = zip(cases, before.tolist(), after.tolist(), left_out, machine_out, strict=True)
     return Calibration(space, parameters, tuple(CaseFit(*row) for row in rows), correlation, rounds, settled)
 
 
@@ -147,16 +152,21 @@ def _fit(bench: Bench, start: Point, loss: Loss, step: Step, where: str) -> Poin
 
 
 def _leave_out(
-    space: Space, cases: Sequence[Case], bench: Bench, start: Point, loss: Loss, step: Step
+    space: Space,
+    cases: Sequence[Case],
+    bench: Bench,
+    start: Point,
+    loss: Loss,
+    step: Step,
+    group: Literal["model", "machine"],
 ) -> list[float | None]:
-    """Every case predicted with what the cases of other models say; None where there are none."""
+    """Every case predicted with what the cases of other models, or machines, say; None where there are none."""
     predicted: dict[int, float] = {}
-    models = list(dict.fromkeys(case.model for case in cases))
-    for number, model in enumerate(models if len(models) > 1 else [], 1):
-        others = [case for case in cases if case.model != model]
-        mine = [case for case in cases if case.model == model]
-        hw = space.hardware(
-            _fit(bench.only(others), start, loss, step, f"without {model} ({number} of {len(models)}), ")
-        )
+    names = list(dict.fromkeys(getattr(case, group) for case in cases))
+    for number, name in enumerate(names if len(names) > 1 else [], 1):
+        others = [case for case in cases if getattr(case, group) != name]
+        mine = [case for case in cases if getattr(case, group) == name]
+        where = f"without {name} ({number} of {len(names)}), "
+        hw = space.hardware(_fit(bench.only(others), start, loss, step, where))
         predicted |= zip(map(id, mine), Bench.lowered(space, mine, hw).predict([hw])[0].tolist(), strict=True)
     return [predicted.get(id(case)) for case in cases]

@@ -147,6 +147,7 @@ def calibration_document(found: Calibration, command: str) -> dict[str, Any]:
                 "base_us": round(one.base_us, 6),
                 "fitted_us": round(one.fitted_us, 6),
                 "left_out_us": None if one.left_out_us is None else round(one.left_out_us, 6),
+                "machine_out_us": None if one.machine_out_us is None else round(one.machine_out_us, 6),
                 "error": round(one.error(one.fitted_us), 6),
             }
             for one in found.cases
@@ -155,6 +156,7 @@ def calibration_document(found: Calibration, command: str) -> dict[str, Any]:
             "base": _share(found.median("base_us")),
             "fitted": _share(found.median("fitted_us")),
             "left_out": _share(found.median("left_out_us")),
+            "machine_out": _share(found.median("machine_out_us")),
         },
         "parameters": [
             {

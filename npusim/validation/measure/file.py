@@ -68,6 +68,21 @@ class DeviceFacts(_Part):
     """What else the device tells of itself."""
 
 
+class MachineFacts(_Part):
+    """What is around the device and decides how fast it may be; what the system does not tell is empty or null."""
+
+    processor: str = ""
+    """The processor by its name, which says the SKU."""
+    power_mode: str = ""
+    """The system's power profile or plan."""
+    mains: bool | None = None
+    """Whether it runs on mains power."""
+    memory_mts: Count | None = None
+    """Configured speed of the memory, million transfers a second."""
+    clocks_mhz: list[Positive] = []
+    """Clocks of the NPU that were seen while it was measured (Linux)."""
+
+
 class RunFacts(_Part):
     """Timing of one performance hint, µs. Of ``latency``, the wall time of single inferences, one after the other; of
     ``throughput``, the time between results with ``requests`` inferences in flight (``per_inference_us``), while the
@@ -114,6 +129,7 @@ class MeasurementFile(_Part):
     """Operating system and processor."""
     model: ModelFacts
     device: DeviceFacts
+    machine: MachineFacts = MachineFacts()
     runs: list[RunFacts] = Field(min_length=1)
     layers: list[LayerFacts] = []
     notes: list[str] = []

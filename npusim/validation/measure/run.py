@@ -22,6 +22,7 @@ from npusim.errors import UserError
 from npusim.source import ModelSource
 from npusim.validation.measure.device import device_facts, require
 from npusim.validation.measure.file import Hint, LayerFacts, MeasurementFile, ModelFacts, Phase, RunFacts
+from npusim.validation.measure.machine import clocks_seen, machine_facts
 
 _PROFILED = 10
 _SEED = 0
@@ -51,12 +52,13 @@ def measure(
     step("reading the model")
     model, notes = source.read()
     _check_static(model, source.name)
-    timed = []
+    timed, clocks = [], []
     for hint in hints:
         step(f"{hint}: compiling for {device}")
         compiled = _compile(core, model, device, source.name, {"PERFORMANCE_HINT": hint.upper()})
         run = _latency if hint == "latency" else _throughput
         timed.append(run(compiled, warmup, runs, step))
+        clocks += clocks_seen() if device.startswith("NPU") else []
     step("profiling")
     compiled = _compile(core, model, device, source.name, {"PERFORMANCE_HINT": "LATENCY", "PERF_COUNT": True})
     layers = _profile(compiled, min(warmup, _PROFILED), min(runs, _PROFILED))
@@ -67,6 +69,7 @@ def measure(
         host=f"{machine.platform()}, {machine.processor() or machine.machine()}",
         model=_model_facts(source, model, out),
         device=device_facts(core, device),
+        machine=machine_facts(core).model_copy(update={"clocks_mhz": clocks}),
         runs=timed,
         layers=layers,
         notes=list(notes),

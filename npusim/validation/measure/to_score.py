@@ -16,7 +16,7 @@ def rows_of(against: str, platform: str | None = None) -> list[Measurement]:
     Raises UserError where nothing is left, and as ``rows.measured_rows`` does.
     """
     if against == SILICON:
-        rows = [row for row in measurements() if row.use in ("score", "trend", "steps")]
+        rows = [row for row in measurements() if row.use in ("score", "trend", "steps", "contradicts")]
     else:
         rows = own_rows(Path(against), platform)
     known = sorted({row.platform for row in rows})

@@ -6,36 +6,12 @@ Only layers that compute nothing (copies, Concat) count as DMA.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from npusim import api
 from npusim.analysis.intervals import length, union
-from npusim.hardware.schema import Hardware
-from npusim.hints import compiled_for
-from npusim.source import ModelSource
-from npusim.validation.silicon.measurements import operator_shares
-from npusim.validation.silicon.scores import Bottleneck
 
 ENGINES = ("dpu", "dma", "shave")
-#: Platform on which the operators were measured.
-MEASURED_ON = "3720"
-
-
-def bottlenecks(hw: Hardware, progress: Callable[[int], None] = lambda _: None) -> list[Bottleneck]:
-    """The measured operators, compiled for latency on ``hw``. ``progress`` hears how many are done.
-
-    Raises UserError as `api.lower` does.
-    """
-    part = compiled_for(hw, "latency")
-    found = []
-    for done, measured in enumerate(operator_shares(), 1):
-        graph = ModelSource(measured.workload, tokens=measured.tokens).graph()
-        shares = layer_shares(api.simulate(api.lower(graph, part), part, "fast", allow_guess=True))
-        found.append(Bottleneck(measured, max(ENGINES, key=lambda engine: shares[engine]), shares))
-        progress(done)
-    return found
 
 
 def layer_shares(result: api.Result) -> dict[str, float]:

@@ -7,17 +7,24 @@ busy. Every row says where it was published, how far to trust it, and what it ca
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal, cast
 
+from npusim.hardware.schema import ClientName
+from npusim.hints import DEFAULT_CLIENT
 from npusim.source import ModelSource
 
 Metric = Literal["latency", "throughput"]
-Precision = Literal["FP16", "INT8", "INT4", "FP8"]
+Precision = Literal["FP16", "INT8", "INT8 weights", "INT4", "FP8"]
 
+#: Columns of measured.csv.
+COLUMNS = (
+    "model", "workload", "tokens", "batch", "shape", "platform", "device", "precision", "metric", "measured_us",
+    "grade", "use", "kind", "openvino", "driver", "client", "shows", "source",
+)  # fmt: skip
 PACKAGED = Path(__file__).resolve().parents[1] / "data" / "measured"
 """The folder with the tables."""
 
@@ -27,11 +34,14 @@ class Measurement:
     """One published figure of one model on one NPU.
 
     ``model`` is the source's name and ``workload`` the built-in one of the same network, empty where the project
-    carries none; ``tokens`` the sequence length where there is one. ``metric`` says what ``measured_us`` is: the wall
-    time of one synchronous inference (host included), or the time between results with several requests in flight.
+    carries none; ``tokens`` the sequence length where there is one, ``batch`` the sequences or images run together.
+    ``metric`` says what ``measured_us`` is: the wall time of one synchronous inference (host included), or the time
+    between results with several requests in flight. ``client`` asked for the inference, ``kind`` is what sort of model
+    it is (``mlp``, ``detector``).
     ``grade`` is the trust in the source, A to C. ``use`` says what the row is for: ``score`` (absolute error),
-    ``trend`` (order only), ``steps`` (how much longer than the smallest of its family it takes), ``aside`` (a single
-    call that the project does not carry), or why it is of no use.
+    ``trend`` (order only), ``steps`` (how much longer than the smallest of its family it takes), ``contradicts``
+    (other rows of the same machine; shown, not scored), ``aside`` (a model that the project does not carry), or why it
+    is of no use.
     """
 
     model: str
@@ -48,8 +58,17 @@ class Measurement:
     openvino: str
     shows: str
     source: str
+    batch: int = 1
+    kind: str = ""
+    driver: str = ""
+    client: ClientName = DEFAULT_CLIENT
     given: ModelSource | None = None
     """The model of a row that a user measured; None of the published rows, which have a workload."""
+
+    def on(self, machines: Iterable[str]) -> bool:
+        """Whether it was measured on one of ``machines`` (of a hardware file)."""
+        said = f"{self.device} {self.openvino}"
+        return any(all(word in said for word in words.split()) for words in machines)
 
     @property
     def model_source(self) -> ModelSource:
@@ -61,8 +80,8 @@ class Measurement:
             return self.given
         if not self.workload:
             raise ValueError(f"{self.model} is not among the workloads")
-        suffix = "" if self.precision == "FP16" else f"-{self.precision.lower()}"
-        return ModelSource(self.workload + suffix, tokens=self.tokens)
+        suffix = "" if self.precision == "FP16" else f"-{self.precision.lower().replace(' ', '-')}"
+        return ModelSource(self.workload + suffix, tokens=self.tokens, batch=self.batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +94,8 @@ class Shares:
     dma: float
     shave: float
     source: str
+    platform: str = "3720"
+    """Platform that was profiled."""
 
     @property
     def bottleneck(self) -> str:
@@ -101,6 +122,10 @@ def measurements() -> tuple[Measurement, ...]:
             openvino=row["openvino"],
             shows=row["shows"],
             source=row["source"],
+            batch=int(row["batch"]),
+            kind=row["kind"],
+            driver=row["driver"],
+            client=cast("ClientName", row["client"]),
         )
         for row in _table("measured.csv")
     )

@@ -1,8 +1,7 @@
 """npusim against what real NPUs were measured to do, beside the vendor's own estimate where there is one.
 
-A row is predicted under the performance hint that it was measured with (`npusim.hints`), on the shipped file of its
-platform, or of the machine where that has one of its own. Rows of use ``score`` count by their error, rows of use
-``trend`` by their order, rows of use ``steps`` by how much longer than the smallest of its family a network takes.
+Rows of use ``score`` count by their error, rows of use ``trend`` by their order, rows of use ``steps`` by how much
+longer than the smallest of its family a network takes; rows of use ``contradicts`` are shown.
 """
 
 from __future__ import annotations
@@ -13,14 +12,10 @@ from itertools import pairwise
 from math import nan
 from statistics import median
 
-from npusim.hardware.schema import Hardware
-from npusim.hints import Seen, compiled_for, seen
-from npusim.validation.schedules.references import open_reference
+from npusim.hints import Bound
 from npusim.validation.schedules.scores import spearman
 from npusim.validation.silicon.measurements import Measurement, Shares
 
-#: Shipped files of machines that run the NPU of their platform at another clock, by what their name contains.
-MACHINES = {"Arrow Lake-S": "arrowlake.yaml"}
 #: The same networks in the packaged reference schedules.
 CASES = {
     "resnet-50": "resnet50",
@@ -34,11 +29,13 @@ CASES = {
 @dataclass(frozen=True, slots=True)
 class Scored:
     """One measured row and what is predicted for it, µs; ``vendor_us`` is the compiler's estimate of one inference on
-    as many tiles, None where the packaged schedules have none."""
+    as many tiles, None where the packaged schedules have none; ``device_us`` is the NPU's part of the prediction."""
 
     row: Measurement
     predicted_us: float
     vendor_us: float | None
+    device_us: float = 0.0
+    bound: Bound = "compute"
 
     @property
     def error(self) -> float:
@@ -77,41 +74,6 @@ class Bottleneck:
     def right(self) -> bool:
         """Whether it is the engine that was measured."""
         return self.predicted == self.shares.bottleneck
-
-
-def predict(
-    rows: Sequence[Measurement],
-    hardware: Mapping[str, Hardware],
-    progress: Callable[[int], None] = lambda _: None,
-) -> list[Scored]:
-    """The rows with their predictions, in order; ``hardware`` by platform, and by the names of ``MACHINES`` where it
-    has them. ``progress`` hears how many are done.
-
-    Raises UserError for a workload that cannot be lowered.
-    """
-    known: dict[tuple[str, int | None, str, str], Seen] = {}
-    vendor = vendor_estimates()
-    found = []
-    for done, row in enumerate(rows, 1):
-        machine = next((name for name in MACHINES if name in row.device and name in hardware), row.platform)
-        hw = hardware[machine]
-        source = row.model_source
-        key = (source.name, row.tokens, machine, row.metric)
-        if key not in known:
-            known[key] = seen(source.graph(), hw, row.metric, allow_guess=True)
-        case = CASES.get(source.name, "")
-        estimate = vendor.get((case, row.platform, compiled_for(hw, row.metric).tiles))
-        found.append(Scored(row, known[key].us, estimate))
-        progress(done)
-    return found
-
-
-def vendor_estimates() -> dict[tuple[str, str, int], float]:
-    """The compiler's estimate, µs, by case, platform and tiles, of the packaged schedules."""
-    rows = open_reference(sets=["vendor_schedules"]).rows
-    return {
-        (row.case, row.platform, row.tiles): row.truth["total_us"] for row in rows if "total_us" in row.truth
-    }
 
 
 def median_error(found: Iterable[Scored]) -> float:

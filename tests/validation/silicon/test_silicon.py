@@ -23,15 +23,14 @@ from npusim.validation.schedules.references import open_reference
 from npusim.validation.silicon.document import silicon_document
 from npusim.validation.silicon.engines import layer_shares
 from npusim.validation.silicon.measurements import Measurement, measurements, operator_shares
+from npusim.validation.silicon.predict import file_for, predict, vendor_estimates
 from npusim.validation.silicon.scores import (
     CASES,
     Scored,
     median_error,
     platform_speedups,
     precision_speedups,
-    predict,
     size_steps,
-    vendor_estimates,
     vendor_median_error,
 )
 
@@ -48,8 +47,8 @@ def test_every_row_says_what_it_is() -> None:
         assert row.shows
         assert row.grade in ("A", "B+", "B", "C")
         assert row.platform in files_of("silicon")
-        assert row.use in ("score", "trend", "steps", "aside") or row.use.startswith("no: ")
-        if row.use in ("score", "trend", "steps"):
+        assert row.use in ("score", "trend", "steps", "contradicts", "aside") or row.use.startswith("no: ")
+        if row.use in ("score", "trend", "steps", "contradicts"):
             assert row.model_source.workload in workloads.names()
 
 
@@ -85,8 +84,7 @@ def test_vendor_estimates_are_those_of_the_schedules() -> None:
 
 def test_cheap_rows_are_predicted_well() -> None:
     """MobileNet-v2 within 12 % (every row of it is), and nearer than the vendor's estimate where there is one."""
-    hardware = {platform: load_hardware(file) for platform, file in files_of("silicon").items()}
-    found = predict(rows(workload="mobilenet-v2", use="score"), hardware)
+    found, _ = predict(rows(workload="mobilenet-v2", use="score"), workers=1)
     assert len(found) == 12
     assert max(abs(one.error) for one in found) < 0.12
     assert median_error(one for one in found if one.vendor_us) < vendor_median_error(found)
@@ -103,7 +101,7 @@ def test_cheap_rows_are_predicted_well() -> None:
         "source",
     }
     assert promised <= set(document["rows"][0])
-    again = predict([one.row for one in found], hardware)
+    again, _ = predict([one.row for one in found], workers=1)
     assert json.dumps(document) == json.dumps(silicon_document("silicon", again, []))
 
 
@@ -117,11 +115,33 @@ def test_larger_networks_are_compared_with_the_smallest_of_their_family() -> Non
     assert [one.measured for one in found if one.what.startswith("yolo11x")] == pytest.approx([35.58, 25.13])
 
 
-def test_arrow_lake_is_predicted_by_its_own_file() -> None:
-    row = rows(workload="yolo11n", device="Ultra 7 265K (Arrow Lake-S)", precision="FP16")[0]
-    hardware = {"3720": load_hardware("meteorlake.yaml"), "Arrow Lake-S": load_hardware("arrowlake.yaml")}
-    (own,), (platform,) = predict([row], hardware), predict([row], {"3720": hardware["3720"]})
-    assert own.predicted_us < platform.predicted_us
+@pytest.mark.parametrize(
+    ("device", "file"),
+    [
+        ("Ultra 7 265K (Arrow Lake-S)", "arrowlake.yaml"),
+        ("Ultra 7 256V (Lunar Lake)", "lunarlake-256v-2026.2.yaml"),
+        ("Ultra 9 288V (Lunar Lake)", "lunarlake-288v-2024.5.yaml"),
+        ("Ultra 7 258V (Lunar Lake)", "lunarlake.yaml"),
+    ],
+)
+def test_a_machine_is_predicted_by_its_own_file(device: str, file: str) -> None:
+    assert {file_for(row) for row in measurements() if row.device == device} == {file}
+
+
+def test_one_lowering_serves_all_machines_of_a_platform(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clocks, memory and host change when tasks run, not which."""
+    from npusim import api
+
+    lowered = []
+    lower = api.lower
+    monkeypatch.setattr(api, "lower", lambda *given: lowered.append(given) or lower(*given))
+    row = rows(workload="mlp-4x512", batch=1)[0]
+    machines = [replace(row, device=device) for device in ("256V", "288V", "another")]
+    found, _ = predict([*machines, replace(row, device="288V", client="python")], workers=1)
+    assert len(lowered) == 1
+    times = [one.predicted_us for one in found]
+    assert times[1] == times[2] != times[0]
+    assert times[3] > times[1]
 
 
 def test_speedups_compare_equal_rows_only() -> None:
