@@ -54,7 +54,7 @@ def _entry(key: str, value: Any, depth: int) -> Iterator[str]:
     if isinstance(value, BaseModel):
         yield _line(f"{key}:", depth)
         yield from _section(value, depth + 1)
-    elif isinstance(value, Mapping):
+    elif isinstance(value, Mapping) and value:
         yield _line(f"{key}:", depth)
         rows = list(value.items())
         for name, row in rows[:_MOST_ROWS]:
