@@ -14,6 +14,7 @@ from npusim.cli.compare import compare_command
 from npusim.cli.compare_trace import compare_trace_command
 from npusim.cli.groups import grouped
 from npusim.cli.hw import hw_app
+from npusim.cli.llm import llm_command
 from npusim.cli.measure import measure_command
 from npusim.cli.optimize import optimize_command
 from npusim.cli.reproduce import reproduce_app
@@ -51,6 +52,7 @@ def root(
 app.command("run")(grouped(run_command))
 app.command("advise")(grouped(advise_command))
 app.command("compare")(grouped(compare_command))
+app.command("llm")(grouped(llm_command))
 app.command("sweep")(grouped(sweep_command))
 app.command("optimize")(grouped(optimize_command))
 app.command("sensitivity")(grouped(sensitivity_command))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.table import Table
 
 from npusim.cli.terminal import console
+from npusim.validation.silicon.llm import METRICS, Heard, median_of, of_metric
 from npusim.validation.silicon.scores import (
     Bottleneck,
     Ratio,
@@ -22,7 +23,9 @@ from npusim.validation.silicon.scores import (
 _WIDTH = 150
 
 
-def print_silicon(against: str, found: Sequence[Scored], engines: Sequence[Bottleneck]) -> None:
+def print_silicon(
+    against: str, found: Sequence[Scored], engines: Sequence[Bottleneck], spoken: Sequence[Heard] = ()
+) -> None:
     """Every row, medians, speed-ups, and the engines that limit operators."""
     screen = console(width=_WIDTH, soft_wrap=True)
     screen.print(f"{len(found)} measured rows ({against}); times in µs, an inference\n")
@@ -51,6 +54,19 @@ def print_silicon(against: str, found: Sequence[Scored], engines: Sequence[Bottl
         right = sum(one.right for one in engines)
         screen.print(f"engine that limits an operator: right for {right} of {len(engines)}\n")
         screen.print(_engines(engines))
+    if spoken:
+        screen.print(
+            f"\n{len(spoken)} rows of language models; times in ms, as OpenVINO's pipeline runs them\n"
+        )
+        screen.print(_spoken(spoken))
+        for metric in METRICS:
+            mine = of_metric(spoken, metric)
+            error, left_out = (
+                median_of([getattr(one, name) for one in mine]) for name in ("error", "left_out_error")
+            )
+            screen.print(
+                f"median error of {len(mine)} {metric}: {error:.1%}; with the model left out {left_out:.1%}"
+            )
 
 
 def _table(left: Iterable[str], right: Iterable[str]) -> Table:
@@ -75,6 +91,21 @@ def _rows(found: Sequence[Scored]) -> Table:
             f"{row.workload or row.model}{tokens}", row.platform, row.precision, row.metric, row.grade, row.use,
             ", ".join(filter(None, (row.device, row.openvino))), f"{row.measured_us:,.0f}",
             f"{one.predicted_us:,.0f}", f"{one.error:+.0%}", *vendor,
+        )  # fmt: skip
+    return table
+
+
+def _spoken(found: Sequence[Heard]) -> Table:
+    table = _table(
+        ("model", "weights", "machine, OpenVINO", "metric", "grade", "use"),
+        ("measured", "npusim", "error", "left out"),
+    )
+    for one in found:
+        row = one.row
+        left_out = "" if one.left_out_ms != one.left_out_ms else f"{one.left_out_error:+.0%}"
+        table.add_row(
+            row.model, row.weights, f"{row.device}, {row.openvino}", row.metric, row.grade, row.use,
+            f"{row.measured_ms:,.1f}", f"{one.predicted_ms:,.1f}", f"{one.error:+.0%}", left_out,
         )  # fmt: skip
     return table
 

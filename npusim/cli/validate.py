@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,7 @@ from npusim.jobs.commands import command_line
 
 if TYPE_CHECKING:
     from npusim.validation.schedules.references import Reference, Row
+    from npusim.validation.silicon.llm import Heard
 
 
 def validate_command(
@@ -181,11 +183,12 @@ def _against_measured(
             scored = [row for row in rows if row.use == "score"]
             elsewhere = predict_elsewhere(scored, workers, lambda done: step(f"elsewhere, {done} models"))
             write_residuals(residuals_csv([*residuals_of(found, "own"), *residuals_of(elsewhere, "other")]))
+        spoken = heard(platform, step) if against == "silicon" and not given else []
         if write_page:
             kept = (read_scores(), carried_calibrations()) if against == "silicon" else ([], [])
             options = [("--against", against), ("--hw", files), ("--platform", platform)]
             command = command_line("validate", [*options, ("--markdown", markdown)])
-            write_page(accuracy_page(found, engines, *kept, command))
+            write_page(accuracy_page(found, engines, *kept, command, spoken))
     report = None
     if out is not None:
         from npusim.report.validate_page import silicon_page
@@ -196,13 +199,22 @@ def _against_measured(
             out, silicon_page(against, found, command_line("validate", [*asked, ("--out", out)]))
         )
     if as_json:
-        print_json(silicon_document(against, found, engines))
+        print_json(silicon_document(against, found, engines, spoken))
     else:
         from npusim.cli.silicon_tables import print_silicon
 
-        print_silicon(against, found, engines)
+        print_silicon(against, found, engines, spoken)
         for path in filter(None, (markdown, report)):
             print(f"Wrote {path}")
+
+
+def heard(platform: str | None, step: Callable[[str], None]) -> list[Heard]:
+    """The measured language models, of one platform or all."""
+    from npusim.hardware import load_hardware
+    from npusim.validation.silicon.llm import hear, spoken
+
+    rows = [row for row in spoken() if platform in (None, load_hardware(row.hardware).platform)]
+    return hear(rows, lambda done: step(f"{done} of {len(rows)} rows of language models"))
 
 
 def _show_case(reference: Reference, rows: list[Row], as_json: bool) -> None:

@@ -109,18 +109,10 @@ def _reshape(model: Any, shapes: Mapping[str, Sequence[int]]) -> None:
         raise UserError(f"--shape: the model does not take these shapes: {_what_helps(error)}") from error
 
 
-def read_model(
-    path: str | Path, shapes: Mapping[str, Sequence[int]] | None = None, dims: Mapping[str, int] | None = None
-) -> tuple[Any, tuple[str, ...]]:
-    """The openvino.Model of a file, with static shapes given to inputs by name and sizes to dynamic dimensions by
-    theirs, and remarks for the user.
-
-    An IR whose .bin is missing or short is read for its structure alone, and a remark says so. Raises UserError: no
-    such file, not a model, shapes that do not fit.
-    """
+def read_as_it_is(path: Path) -> tuple[Any, tuple[str, ...]]:
+    """The openvino.Model of a file, whatever is dynamic in it, and remarks. Raises UserError as `read_model`."""
     from openvino import Core  # heavy
 
-    path = Path(path)
     if not exists(path) or (path.is_dir() and not (path / "saved_model.pb").is_file()):
         raise UserError(f"{path}: no such model file")
     core = Core()
@@ -138,6 +130,20 @@ def read_model(
     except Exception as error:  # of whatever type a library has for it
         hint = "" if path.suffix in _SUFFIXES else f" (known endings: {', '.join(_SUFFIXES)})"
         raise UserError(f"{path}: not a model that OpenVINO reads: {_what_helps(error)}{hint}") from error
+    return model, notes
+
+
+def read_model(
+    path: str | Path, shapes: Mapping[str, Sequence[int]] | None = None, dims: Mapping[str, int] | None = None
+) -> tuple[Any, tuple[str, ...]]:
+    """The openvino.Model of a file, with static shapes given to inputs by name and sizes to dynamic dimensions by
+    theirs, and remarks for the user.
+
+    An IR whose .bin is missing or short is read for its structure alone, and a remark says so. Raises UserError: no
+    such file, not a model, shapes that do not fit.
+    """
+    path = Path(path)
+    model, notes = read_as_it_is(path)
     opened = open_states(model)
     if shapes:
         _reshape(model, shapes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from npusim.hardware.base import Count, NonNegative, Positive, Section
 
@@ -94,6 +94,45 @@ class Tiling(Section):
     """Channels of a pixel that are written in parts of less than so many bytes take longer in proportion."""
 
 
+class Runtime(Section):
+    """How OpenVINO's pipeline runs a language model, and what its host part costs (evidence/llm.md)."""
+
+    version: Annotated[str, Field(pattern=r"^20\d\d\.\d$")] = "2026.4"
+    """OpenVINO's release. From 2026.2 on a chunk of a prompt attends to what is before it only, from 2026.3 on a token
+    to the least of several caches."""
+    prompt_tokens: Count = 1024
+    """The longest prompt unless a longer one is asked for (NPUW_LLM_MAX_PROMPT_LEN); shorter ones are padded to it."""
+    response_tokens: Count = 128
+    """Room for an answer (NPUW_LLM_MIN_RESPONSE_LEN)."""
+    chunk_tokens: Count = 1024
+    """Rows of a pass where prompts may be longer (NPUW_LLM_PREFILL_CHUNK_SIZE)."""
+    one_graph: bool = False
+    """All layers are one call (GENERATE_HINT=BEST_PERF)."""
+    host_lookup_width: Count = 2048
+    """Width of a model from which the host looks embeddings up."""
+    copy_gbps: Positive = 4.0
+    """Rate at which the host copies caches and states: 403 MB of Phi-3-mini in about 100 ms (openvino#30519)."""
+    rename_us: NonNegative = 2.6
+    """Finding a cache's tensor by its name, µs (timed on a machine of two cores)."""
+    strided_ns: NonNegative = 5.0
+    """Writing one number of a transposed cache, ns. Guess: a cache miss that prefetching half hides."""
+    token_us: NonNegative = 0
+    """Host time of a generated token that no call, copy or graph accounts for, µs (fitted)."""
+    stream_gbps: Positive | None = None
+    """Most bytes of weights a second that reach the NPU from arguments of calls (fitted); null: as ``ddr`` allows."""
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _unquoted(cls, version: object) -> object:
+        return str(version) if type(version) is float else version
+
+    @property
+    def release(self) -> tuple[int, int]:
+        """The version as numbers."""
+        year, number = self.version.split(".")
+        return int(year), int(number)
+
+
 class Software(Section):
     """What the compiler and driver generation decides: the same silicon has several."""
 
@@ -105,6 +144,8 @@ class Software(Section):
     """What starting a task costs besides its work."""
     hints: Hints = Hints()
     """What OpenVINO's performance hints choose."""
+    runtime: Runtime = Runtime()
+    """How language models are run."""
     grouped_matmul: bool = True
     """A batched MatMul of two activations runs as one op whose groups are split over tiles; else one conv a batch."""
     attention_scale: Literal["smallest", "unpadded", "scores"] = "unpadded"

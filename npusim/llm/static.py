@@ -72,12 +72,20 @@ def make_static(
             "least 1, and a chunk no longer than the prompt"
         )
     past, cache = prompt - rows, prompt + response
-    prefill, remembered = stateless(model)
-    generate, _ = stateless(model)
-    _fix(prefill, remembered, rows, past)
-    _fix(generate, remembered, 1, cache - 1)
-    _keep_last_row(prefill)
+    opened, remembered = stateless(model)
+    prefill, generate = fixed(opened, remembered, rows, past), fixed(opened, remembered, 1, cache - 1)
     return StaticModels(prefill, generate, rows, past, cache, remembered)
+
+
+def fixed(model: Any, remembered: tuple[Remembered, ...], rows: int, past: int) -> Any:
+    """A copy of a stateless model for ``rows`` tokens over ``past``, with the logits of the last row.
+
+    Raises UserError for an input of which nothing is known.
+    """
+    made = model.clone()
+    _fix(made, remembered, rows, past)
+    _keep_last_row(made)
+    return made
 
 
 def stateless(model: Any) -> tuple[Any, tuple[Remembered, ...]]:

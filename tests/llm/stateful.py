@@ -177,11 +177,23 @@ def mamba2(m: Exported, x: Any, layer: int) -> Any:
 
 
 def build(kinds: str) -> ov.Model:
-    """A model of one layer a letter: ``a`` attention, ``s`` state space."""
+    """A model of one layer a letter: ``a`` attention, ``s`` state space. Ops of a layer are named after it."""
     m = Exported()
     hidden = op.gather(m.weight(VOCABULARY, WIDTH), m.ids, 0)
+    ends = [_made()]
     for layer, kind in enumerate(kinds):
         mixer = attention if kind == "a" else mamba2
         hidden = op.add(hidden, mixer(m, m.norm(hidden), layer))
         hidden = op.add(hidden, m.linear(op.swish(m.linear(m.norm(hidden), 2 * WIDTH)), WIDTH))
-    return m.model(hidden, kinds)
+        ends.append(_made())
+    model = m.model(hidden, kinds)
+    for node in model.get_ops():
+        layer = sum(int(node.get_name().rpartition("_")[2]) > end for end in ends) - 1
+        if 0 <= layer < len(kinds) and node.get_type_name() not in ("Parameter", "Result"):
+            node.set_friendly_name(f"model.layers.{layer}.{node.get_name()}")
+    return model
+
+
+def _made() -> int:
+    """How many nodes there have been: OpenVINO counts them in their names."""
+    return int(op.constant(0).get_name().rpartition("_")[2])

@@ -174,3 +174,12 @@ def _logits(root: Weights, config: DecoderConfig, hidden: Node, stored: Stored) 
         return y
     capped = root(op.tanh, "soft_cap", root(op.multiply, "soft_cap.in", y, 1 / config.soft_cap))
     return root(op.multiply, "soft_cap.out", capped, float(config.soft_cap))
+
+
+def lookup(config: DecoderConfig, rows: int) -> ov.Model:
+    """Embeddings of ``rows`` tokens from an FP16 table that is an argument of the call."""
+    ports, root = Ports(), _root(Stored(16), None)
+    table = ports.input("table", (config.vocabulary, config.width), np.float16)
+    tokens = ports.input("input_ids", (1, rows), np.int64)
+    ports.output("hidden", root(op.gather, "embedding", table, tokens, 0))
+    return ports.model(f"{config.name}.embedding")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import isnan
 from typing import Any
 
+from npusim.validation.silicon.llm import Heard, section
 from npusim.validation.silicon.scores import (
     Bottleneck,
     Ratio,
@@ -22,7 +23,9 @@ from npusim.validation.silicon.scores import (
 SCHEMA = "npusim.validate.silicon/1"
 
 
-def silicon_document(against: str, found: Sequence[Scored], engines: Sequence[Bottleneck]) -> dict[str, Any]:
+def silicon_document(
+    against: str, found: Sequence[Scored], engines: Sequence[Bottleneck], spoken: Sequence[Heard] = ()
+) -> dict[str, Any]:
     """All rows, and what they add up to. The same inputs give the same document."""
     scored = [one for one in found if one.row.use == "score"]
     with_vendor = [one for one in scored if one.vendor_us is not None]
@@ -53,6 +56,7 @@ def silicon_document(against: str, found: Sequence[Scored], engines: Sequence[Bo
             }
             for one in engines
         ],
+        "language_models": section(spoken),
     }
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from npusim.hardware import names_of
 from npusim.validation.schedules.page import markdown_table
+from npusim.validation.silicon.llm import Heard
+from npusim.validation.silicon.llm_page import language_models
 from npusim.validation.silicon.measurements import PACKAGED
 from npusim.validation.silicon.scores import (
     Bottleneck,
@@ -39,6 +41,7 @@ def accuracy_page(
     tasks: Sequence[TaskScore],
     calibrations: Sequence[Mapping[str, Any]],
     command: str,
+    spoken: Sequence[Heard] = (),
 ) -> str:
     """The page as Markdown, of rows of use ``score``, ``steps`` and ``trend``; ``command`` is what writes it again.
 
@@ -69,6 +72,7 @@ def accuracy_page(
         *_operators([one for one in rows if one.row.use == "trend"], bottlenecks),
         *_calibrations(calibrations),
         *_tasks(tasks),
+        *language_models(spoken),
         *_every_row(scored),
         *_shows(rows),
     ]

@@ -1,0 +1,129 @@
+"""The page about language models: curves over prompt and context, where a token's time goes, and every number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from npusim.llm.predict import Answer, Predictor
+from npusim.report.blocks import Block, command, number_column, plot, tab, text_column
+from npusim.report.page import plot_text, render
+
+Told = Sequence[tuple[Predictor, Sequence[Answer]]]
+
+_COLOURS = ("var:dma", "var:dpu", "var:shave", "var:warn", "var:text")
+_SHARES = (
+    ("weights_ms", "weights over DDR", "var:dma"), ("cache_ms", "cache over DDR", "var:shave"),
+    ("engines_ms", "engines and latencies", "var:dpu"), ("calls_ms", "calls", "var:warn"),
+    ("host_ms", "host", "var:muted"),
+)  # fmt: skip
+
+
+def llm_page(told: Told, documents: Sequence[dict[str, Any]], command_text: str) -> str:
+    """The page, as HTML text."""
+    names = ", ".join(one["model"] for one in documents)
+    blocks: list[Block] = [
+        plot(
+            "Tokens a second over context",
+            over_context(told),
+            "Every further token, by the size of the cache that the model is compiled for: all of it is attended to, "
+            "whatever is in it. Sizes between the marks are interpolated"
+            + "".join(f"; {name} is {error:.2%} off half-way" for name, error in between(told)) + ".",
+        ),
+        plot("Time to the first token", over_prompt(documents), "Prompts are padded to the rows of a pass."),
+        plot("Where the time of a token goes", shares(documents), "The first two are bytes over bandwidth: the floor."),
+        {"kind": "table", "title": "Every number", "table": "answers", "file": "llm.csv"},
+        *command(command_text, ""),
+    ]  # fmt: skip
+    page = {"tabs": [tab("llm", "Language models", *blocks)], "tables": {"answers": answers_table(documents)}}
+    return render(names, f"on {documents[0]['hardware']}", page)
+
+
+#: Sizes of cache that the curve is simulated at, and one between them that says how far interpolation is off.
+_MARKS, _HALF_WAY = (128, 1152, 2176, 4224), 3200
+
+
+def over_context(told: Told) -> dict[str, Any]:
+    """Tokens a second over the size of the cache."""
+    data = []
+    for number, (predictor, _) in enumerate(told):
+        rates = [1e6 / predictor.step(cache).us for cache in _MARKS]
+        data.append(
+            {
+                "type": "scatter", "mode": "lines+markers", "name": plot_text(predictor.model.name), "x": list(_MARKS),
+                "y": rates, "line": {"color": _COLOURS[number % len(_COLOURS)]},
+            }
+        )  # fmt: skip
+    axes = {"xaxis": _axis("tokens of context"), "yaxis": _axis("tokens a second") | {"rangemode": "tozero"}}
+    return {"data": data, "layout": axes, "height": 360, "label": "Tokens a second over context"}
+
+
+def between(told: Told) -> list[tuple[str, float]]:
+    """Per model, how far the time of a token half-way between two marks is from the line through them."""
+    found = []
+    for predictor, _ in told:
+        low, high = (predictor.step(cache).us for cache in _MARKS[-2:])
+        share = (_HALF_WAY - _MARKS[-2]) / (_MARKS[-1] - _MARKS[-2])
+        exact = predictor.step(_HALF_WAY).us
+        found.append((predictor.model.name, abs((low + share * (high - low)) / exact - 1)))
+    return found
+
+
+def over_prompt(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Time to the first token over the prompt."""
+    data = [
+        {
+            "type": "scatter", "mode": "lines+markers", "name": plot_text(one["model"]),
+            "x": [row["prompt"] for row in one["prompts"]], "y": [row["ttft_ms"] for row in one["prompts"]],
+            "line": {"color": _COLOURS[number % len(_COLOURS)]},
+        }
+        for number, one in enumerate(documents)
+    ]  # fmt: skip
+    axes = {
+        "xaxis": _axis("tokens of prompt"),
+        "yaxis": _axis("ms to the first token") | {"rangemode": "tozero"},
+    }
+    return {"data": data, "layout": axes, "height": 360, "label": "Time to the first token over the prompt"}
+
+
+def shares(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Stacked bars, one a model."""
+    names = [plot_text(one["model"]) for one in documents]
+    data = [
+        {
+            "type": "bar", "orientation": "h", "name": title, "y": names, "marker": {"color": colour},
+            "x": [one["prompts"][-1]["token"][key] for one in documents],
+        }
+        for key, title, colour in _SHARES
+    ]  # fmt: skip
+    layout = {"barmode": "stack", "xaxis": _axis("ms a token"), "yaxis": {"automargin": True}}
+    return {
+        "data": data,
+        "layout": layout,
+        "height": 150 + 40 * len(names),
+        "label": "Shares of a token's time",
+    }
+
+
+def answers_table(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A row a model and prompt."""
+    rows = [(one["model"], row) for one in documents for row in one["prompts"]]
+    numbers = (
+        ("prompt", "Prompt", "", 0), ("generate", "Generated", "", 0), ("ttft_ms", "First token", "ms", 1),
+        ("tokens_per_s", "Tokens a second", "", 2), ("energy_mj_per_token", "Energy a token", "mJ", 1),
+        ("memory_mib", "Memory", "MiB", 0), ("device_ms", "In graphs", "ms", 2), ("host_ms", "Calls and host", "ms", 2),
+    )  # fmt: skip
+    columns = [text_column("model", "Model", [name for name, _ in rows])]
+    columns += [
+        number_column(key, title, unit, [row[key] for _, row in rows], digits)
+        for key, title, unit, digits in numbers
+    ]
+    columns += [
+        number_column(f"tpot_{key}", f"Token, {key}", "ms", [row["tpot_ms"][key] for _, row in rows], 2)
+        for key in ("first", "mean", "last")
+    ]
+    return {"columns": columns}
+
+
+def _axis(title: str) -> dict[str, Any]:
+    return {"title": {"text": title}}
