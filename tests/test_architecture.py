@@ -154,3 +154,8 @@ def test_the_page_is_one_page_and_all_of_it_is_run() -> None:
     tests = [name for name in vars(sys.modules[__name__]) if name.startswith("test_a_new")]
     assert [f"test_{section.lower().replace(' ', '_')}" for section in sections] == tests
     assert len(PAGE.read_text().splitlines()) < 150
+
+
+def test_a_module_is_read_in_one_sitting() -> None:
+    lengths = {path: len(path.read_text().splitlines()) for path in PAGE.parents[1].glob("npusim/**/*.py")}
+    assert {str(path): lines for path, lines in lengths.items() if lines > 350} == {}

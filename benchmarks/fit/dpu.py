@@ -23,7 +23,8 @@ from benchmarks.fit.dpu_data import Point, schedule_points, table_points
 from benchmarks.vendor.pack import unpack
 from npusim.costs import dpu
 from npusim.hardware import files_of, load_hardware
-from npusim.hardware.schema import CellCost, ConvCost, Hardware
+from npusim.hardware.dpu import CellCost, ConvCost
+from npusim.hardware.schema import Hardware
 from npusim.program.work import DpuWork
 from npusim.validation.schedules.references import DATA
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeVar
 
-from npusim.hardware.schema import CellCost, ConvCost, Hardware
+from npusim.hardware.dpu import CellCost, ConvCost
+from npusim.hardware.schema import Hardware
 from npusim.program.work import DpuWork, MpeMode
 
 #: Output pixels (x, y) of one stencil, by MPE mode.
@@ -63,7 +64,7 @@ class ConvTerms(NamedTuple):
 
 
 class CellTerms(NamedTuple):
-    """What a depth-wise, pooling, eltwise or permute workload does: see ``hardware.schema.CellCost``."""
+    """What a depth-wise, pooling, eltwise or permute workload does: see ``hardware.dpu.CellCost``."""
 
     granules: int
     taps: int

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from npusim.hardware import Hardware, check, doubts, dump, json_schema, load_hardware, shipped
 from npusim.hardware.base import Section
-from npusim.hardware.schema import CellCost, ConvCost
+from npusim.hardware.dpu import CellCost, ConvCost
 
 
 @pytest.mark.parametrize("name", shipped())

@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 
 from npusim.graph.ir import Graph, Op
-from npusim.hardware.schema import PpeLut
+from npusim.hardware.dpu import PpeLut
 from npusim.lowering.ir.kernels import KERNELS
 from npusim.lowering.ir.optypes import WEIGHTED
 from npusim.lowering.rewrite.patterns import Index

@@ -36,10 +36,6 @@ class Wanted(Enum):
 
 #: Below this multiple rows win whatever the slices.
 ROWS_CLEAR = 0.9
-#: From this multiple on the two times count as equal where ``software.matmul_ties`` says channels.
-TIE = 0.97
-#: Channels a tile that such a split must leave (3720: 128 and 768 taken, 64 and 32 refused).
-TIE_CHANNELS = 128
 #: Share of the time of its weights' transfer that counts where the times of both splits are compared.
 WEIGHTS_COUNTED = 0.35
 #: How much longer rows may take than channels then: with a kernel window; without one where rows stay in CMX behind
@@ -153,8 +149,7 @@ def choose(
     patience = 2 if wanted in (Wanted.ROWS, Wanted.EITHER) or (rows_before and ratio < 1) else 1
     if by_channels.channels == 1 and by_channels.slices * patience < by_rows.slices:
         return "channels"
-    tie = node.window is None and ratio > TIE and _channels_win_ties(node, n16, hw)
-    return "channels" if tie and by_channels.slices <= by_rows.slices else "rows"
+    return "rows"
 
 
 def weighed(node: Product, hw: Hardware, behind: Behind = NOTHING) -> dict[str, float]:
@@ -181,15 +176,6 @@ def _sparse_rows(node: Product, hw: Hardware) -> bool:
     themselves, each bit as dear as a weight. Where tiles keep their own channels (3720) zeros change nothing."""
     enough = geometry(node, hw)[0] >= SPARSE_ROWS * hw.tiles
     return bool(node.zeros) and node.window is not None and enough and hw.software.broadcast_output
-
-
-def _channels_win_ties(node: Product, n16: int, hw: Hardware) -> bool:
-    """Whether a MatMul is split over channels where that takes as long as over rows: on 3720 by constant weights with
-    ``TIE_CHANNELS`` a tile, and of a constant activation, but not of two activations.
-    """
-    activation, weights = (v.constant for v in node.inputs[:2])
-    wide = weights and n16 >= TIE_CHANNELS * hw.tiles
-    return hw.software.matmul_ties == "channels" and (wide or activation)
 
 
 def choose_alone(node: Product, hw: Hardware, behind: Behind = NOTHING) -> Split:
