@@ -121,6 +121,8 @@ class PpeLut(Section):
     of them the compiler makes use of."""
     segments: Count = 32
     """Linear segments it has (bounds the accuracy of a rewrite; it costs no time)."""
+    bytes: dict[str, Count] = Field(default_factory=dict)
+    """Size of the table of an activation, by its name: it is loaded with each slice of what it is applied to."""
     extra_cycles: NonNegative = 0
     """DPU cycles that a task with a table takes longer."""
 

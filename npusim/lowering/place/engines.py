@@ -13,7 +13,6 @@ from typing import Any
 
 from npusim.lowering.fuse.reduce import WORTH_CONVOLVING
 from npusim.lowering.ir.convolution import fits_padded, flattened, folded, is_stem
-from npusim.lowering.ir.images import CHANNELS_LAST
 from npusim.lowering.ir.nodes import (
     POINT,
     Bmm,
@@ -36,22 +35,13 @@ from npusim.lowering.ir.nodes import (
 from npusim.lowering.ir.plan import Plan
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, canonical4
-from npusim.lowering.place import decompose
+from npusim.lowering.place import decompose, movement
 from npusim.lowering.place.chain import joins, plan_joined
 from npusim.lowering.place.factors import channel_factor, divides_by_smaller, has_row_factor, is_row_product
 from npusim.lowering.place.neighbours import Neighbours
-from npusim.lowering.place.pieces import stays_apart
 from npusim.lowering.place.scales import scale, scale_by_activation, scale_rows, widened_sum
 from npusim.lowering.place.settle import apart
 from npusim.lowering.place.spread import plan_spread, spread_factor
-from npusim.lowering.plans.dma.moves import (
-    joined,
-    plan_broadcast,
-    plan_convert,
-    plan_copy,
-    plan_expand,
-    plan_gather,
-)
 from npusim.lowering.plans.dpu.bmm import plan_bmm
 from npusim.lowering.plans.dpu.channels_last import channels_last
 from npusim.lowering.plans.dpu.conv import Surroundings, multicast, plan_conv
@@ -60,10 +50,9 @@ from npusim.lowering.plans.dpu.eltwise import (
     is_row,
     is_runtime_scale,
     plan_add,
-    plan_quantize,
     plan_runtime_scale,
 )
-from npusim.lowering.plans.dpu.images import image_split, is_reshaped, row_split
+from npusim.lowering.plans.dpu.images import image_split, is_reshaped
 from npusim.lowering.plans.dpu.permute import (
     is_narrow_image,
     is_two_pass,
@@ -284,55 +273,6 @@ def _product(node: Eltwise, near: Neighbours, fresh: Fresh) -> Steps:
         yield apart(plan_shave(node, hw, node.kernel, hint, granule), near)
 
 
-# -- movement -----------------------------------------------------------------------------------------------------
-
-
-def _concat(node: Concat, near: Neighbours, fresh: Fresh) -> Steps:
-    written = [v.storage for v in node.inputs if near.homes.get(v.storage) == node.output.storage]
-    if stays_apart(node, near):
-        written = [v.storage for v in node.inputs]
-    dist = joined([near.hint(value) for value in node.inputs], node)
-    makers = {v.storage: near.makers.get(v.storage) for v in node.inputs}
-    batches = {storage: m.batch for storage, m in makers.items() if isinstance(m, Bmm) and m.on == "dpu"}
-    yield replace(plan_copy(node, near.hw, written, batches), out_dist=dist)
-
-
-def _copy(node: Copy, near: Neighbours, fresh: Fresh) -> Steps:
-    yield plan_copy(node, near.hw)
-
-
-def _broadcast(node: Broadcast, near: Neighbours, fresh: Fresh) -> Steps:
-    """Data repeated by transfers; what only a sum reads (the mask of attention) goes to the tiles as that wants it."""
-    readers = near.readers.get(node.output.storage, ())
-    within = None
-    if len(readers) == 1 and readers[0].runs("add") and node.output.storage not in near.outputs:
-        total = plan_add(readers[0], near.hw)
-        dists = zip(readers[0].inputs, total.in_dists, strict=True)
-        dist = next(dist for value, dist in dists if value.storage == node.output.storage)
-        full = all(value.elements == node.output.elements for value in readers[0].inputs)
-        if full and len(total.slices) == 1 and dist is not None:
-            within = plan_expand(node, near.hw, dist, alone=False)
-    yield within or plan_broadcast(node, near.hw)
-
-
-def _gather(node: Gather, near: Neighbours, fresh: Fresh) -> Steps:
-    yield plan_gather(node, near.hw)
-
-
-def _convert(node: Convert, near: Neighbours, fresh: Fresh) -> Steps:
-    hw, value, out = near.hw, node.inputs[0], node.output
-    if node.quantize and out.order != value.order:
-        _, channels, height, width = value.shape
-        yield from plan_reorder(node, hw, value, out, (channels, height, width), fresh)
-    elif node.quantize:
-        rows = row_split(value, value.shape[2], hw.tiles) if value.order == CHANNELS_LAST else None
-        yield plan_quantize(node, hw, near.hint(value) or rows)
-    elif hw.software.dma_convert:
-        yield plan_convert(node, hw)
-    else:
-        yield plan_shave(node, hw, "convert", near.hint(value))
-
-
 #: How each kind of node is placed.
 ENGINES: dict[type[Node], Callable[[Any, Neighbours, Fresh], Steps]] = {
     Conv: _conv,
@@ -345,9 +285,9 @@ ENGINES: dict[type[Node], Callable[[Any, Neighbours, Fresh], Steps]] = {
     Reduce: _reduce,
     Unary: _unary,
     Eltwise: _eltwise,
-    Concat: _concat,
-    Copy: _copy,
-    Broadcast: _broadcast,
-    Gather: _gather,
-    Convert: _convert,
+    Concat: movement.concat,
+    Copy: movement.copy,
+    Broadcast: movement.broadcast,
+    Gather: movement.gather,
+    Convert: movement.convert,
 }

@@ -1,0 +1,74 @@
+"""How nodes that only move data are placed: pieces, copies, repeats, picked rows, other element types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from npusim.lowering.ir.images import CHANNELS_LAST
+from npusim.lowering.ir.nodes import Bmm, Broadcast, Concat, Convert, Copy, Gather
+from npusim.lowering.ir.plan import Plan
+from npusim.lowering.place.neighbours import Neighbours
+from npusim.lowering.place.pieces import stays_apart
+from npusim.lowering.plans.dma.moves import (
+    joined,
+    plan_broadcast,
+    plan_convert,
+    plan_copy,
+    plan_expand,
+    plan_gather,
+)
+from npusim.lowering.plans.dpu.eltwise import plan_add, plan_quantize
+from npusim.lowering.plans.dpu.images import row_split
+from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
+from npusim.lowering.plans.shave.kernel import plan_shave
+
+
+def concat(node: Concat, near: Neighbours, fresh: Fresh) -> Iterator[Plan]:
+    """Pieces copied side by side, but for those that are written in their place."""
+    written = [v.storage for v in node.inputs if near.homes.get(v.storage) == node.output.storage]
+    if stays_apart(node, near):
+        written = [v.storage for v in node.inputs]
+    dist = joined([near.hint(value) for value in node.inputs], node)
+    makers = {v.storage: near.makers.get(v.storage) for v in node.inputs}
+    batches = {storage: m.batch for storage, m in makers.items() if isinstance(m, Bmm) and m.on == "dpu"}
+    yield replace(plan_copy(node, near.hw, written, batches), out_dist=dist)
+
+
+def copy(node: Copy, near: Neighbours, fresh: Fresh) -> Iterator[Plan]:
+    """A copy in DDR."""
+    yield plan_copy(node, near.hw)
+
+
+def broadcast(node: Broadcast, near: Neighbours, fresh: Fresh) -> Iterator[Plan]:
+    """Data repeated by transfers; what only a sum reads (the mask of attention) goes to the tiles as that wants it."""
+    readers = near.readers.get(node.output.storage, ())
+    within = None
+    if len(readers) == 1 and readers[0].runs("add") and node.output.storage not in near.outputs:
+        total = plan_add(readers[0], near.hw)
+        dists = zip(readers[0].inputs, total.in_dists, strict=True)
+        dist = next(dist for value, dist in dists if value.storage == node.output.storage)
+        full = all(value.elements == node.output.elements for value in readers[0].inputs)
+        if full and len(total.slices) == 1 and dist is not None:
+            within = plan_expand(node, near.hw, dist, alone=False)
+    yield within or plan_broadcast(node, near.hw)
+
+
+def gather(node: Gather, near: Neighbours, fresh: Fresh) -> Iterator[Plan]:
+    """Rows picked by index."""
+    yield plan_gather(node, near.hw)
+
+
+def convert(node: Convert, near: Neighbours, fresh: Fresh) -> Iterator[Plan]:
+    """A change of element type: while it is moved, or on the way to another memory order, or by a kernel."""
+    hw, value, out = near.hw, node.inputs[0], node.output
+    if node.quantize and out.order != value.order:
+        _, channels, height, width = value.shape
+        yield from plan_reorder(node, hw, value, out, (channels, height, width), fresh)
+    elif node.quantize:
+        rows = row_split(value, value.shape[2], hw.tiles) if value.order == CHANNELS_LAST else None
+        yield plan_quantize(node, hw, near.hint(value) or rows)
+    elif hw.software.dma_convert:
+        yield plan_convert(node, hw)
+    else:
+        yield plan_shave(node, hw, "convert", near.hint(value))
