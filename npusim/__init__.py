@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from npusim.api import Result, build_workload, load_hardware, load_model, lower, simulate
     from npusim.errors import UserError
-    from npusim.llm.static import make_static
+    from npusim.jobs.public import (
+        advise,
+        compare,
+        optimize,
+        run,
+        sensitivity,
+        sweep,
+        transform,
+        validate,
+        verify,
+    )
+    from npusim.jobs.saved import load
     from npusim.report import write_report
 
 __version__ = "0.1.0"
@@ -19,16 +30,31 @@ __version__ = "0.1.0"
 __all__ = [
     "Result",
     "UserError",
+    "advise",
     "build_workload",
+    "compare",
+    "load",
     "load_hardware",
     "load_model",
     "lower",
-    "make_static",
+    "optimize",
+    "run",
+    "sensitivity",
     "simulate",
+    "sweep",
+    "transform",
+    "validate",
+    "verify",
     "write_report",
 ]
 
-_HOME = {"UserError": "npusim.errors", "make_static": "npusim.llm.static", "write_report": "npusim.report"}
+_JOBS = ("advise", "compare", "optimize", "run", "sensitivity", "sweep", "transform", "validate", "verify")
+_HOME = {
+    "UserError": "npusim.errors",
+    "load": "npusim.jobs.saved",
+    "write_report": "npusim.report",
+    **dict.fromkeys(_JOBS, "npusim.jobs.public"),
+}
 
 
 def __getattr__(name: str) -> object:

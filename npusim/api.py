@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Result:
     """One simulation: what was run, what every task costs, when it ran, and what that means."""
 
@@ -54,6 +54,11 @@ class Result:
     prices: Prices
     timeline: Timeline
     metrics: Metrics
+
+    def __repr__(self) -> str:
+        """Short: what was run on what, and the latency."""
+        tasks = len(self.program.tasks)
+        return f"<Result: {self.program.name} on {self.hardware.name}: {self.latency_us:,.1f} µs, {tasks:,} tasks>"
 
     @property
     def latency_us(self) -> float:

@@ -23,7 +23,8 @@ NONE = "none"
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """A model that can be built again: everything but the hardware and the rewrites.
+    """A model that can be built again: everything but the hardware and the rewrites. ``model`` is the openvino.Model
+    itself, where it is in memory and ``file`` but what it would be called.
 
     Either ``file``, with ``shapes`` for its inputs by name and ``dims`` for dynamic dimensions by theirs, or
     ``workload`` with a ``phase`` (``prefill`` or ``decode``), ``tokens`` of the prompt (None: 256 for language models),
@@ -39,6 +40,7 @@ class ModelSource:
     file: Path | None = None
     shapes: dict[str, list[int]] = field(default_factory=dict)
     dims: dict[str, int] = field(default_factory=dict)
+    model: Any = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what no machine has room for. Raises UserError."""
@@ -84,6 +86,11 @@ class ModelSource:
 
         Raises UserError: no such file or workload, not a model, shapes that cannot be.
         """
+        if self.model is not None:
+            from npusim.graph import size_inputs
+
+            model = self.model.clone()
+            return model, size_inputs(model, self.shapes, self.dims)
         if self.file is not None:
             from npusim.graph import read_model
 

@@ -2,6 +2,16 @@
 
 from npusim.graph.frontend import from_openvino
 from npusim.graph.ir import BITS, Graph, Op, Tensor
-from npusim.graph.load import load_model, load_model_bytes, read_model
+from npusim.graph.load import load_model, load_model_bytes, read_model, size_inputs
 
-__all__ = ["BITS", "Graph", "Op", "Tensor", "from_openvino", "load_model", "load_model_bytes", "read_model"]
+__all__ = [
+    "BITS",
+    "Graph",
+    "Op",
+    "Tensor",
+    "from_openvino",
+    "load_model",
+    "load_model_bytes",
+    "read_model",
+    "size_inputs",
+]

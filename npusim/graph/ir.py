@@ -77,7 +77,7 @@ class Op:
     attrs: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Graph:
     """Ops in a topological order that does not depend on the order of the file they came from.
 
@@ -91,3 +91,7 @@ class Graph:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Short: a Graph may have a hundred thousand tensors."""
+        return f"<Graph: {self.name}, {len(self.ops):,} ops, {len(self.tensors):,} tensors>"

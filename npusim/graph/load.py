@@ -109,6 +109,24 @@ def _reshape(model: Any, shapes: Mapping[str, Sequence[int]]) -> None:
         raise UserError(f"--shape: the model does not take these shapes: {_what_helps(error)}") from error
 
 
+def size_inputs(
+    model: Any,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    path: Path | None = None,
+) -> tuple[str, ...]:
+    """Give an openvino.Model static shapes and sizes as `read_model` does; remarks for the user.
+
+    Raises UserError for shapes and sizes that do not fit.
+    """
+    opened = open_states(model)
+    if shapes:
+        _reshape(model, shapes)
+    if dims:
+        give_sizes(model, dims, path)
+    return fill_states(model, opened)
+
+
 def read_as_it_is(path: Path) -> tuple[Any, tuple[str, ...]]:
     """The openvino.Model of a file, whatever is dynamic in it, and remarks. Raises UserError as `read_model`."""
     from openvino import Core  # heavy
@@ -144,12 +162,7 @@ def read_model(
     """
     path = Path(path)
     model, notes = read_as_it_is(path)
-    opened = open_states(model)
-    if shapes:
-        _reshape(model, shapes)
-    if dims:
-        give_sizes(model, dims, path)
-    notes += fill_states(model, opened)
+    notes += size_inputs(model, shapes, dims, path)
     if path.suffix != ".xml":
         try:
             _as_ir(model)

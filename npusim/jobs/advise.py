@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from npusim import __version__
 from npusim.analysis.footprint import footprint
 from npusim.explore.advise import Advice, Advised, advise
 from npusim.jobs.commands import command_line
 from npusim.jobs.machine import Machine
+from npusim.jobs.saved import save_document
+from npusim.jobs.shown import Shown
 from npusim.report.subject import AdviceRow, Subject
 from npusim.source import ModelSource
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Name and version of the document; the number grows when a key changes its meaning or goes.
 SCHEMA = "npusim.advise/1"
 
 
-@dataclass(frozen=True, slots=True)
-class AdviceFor:
+@dataclass(frozen=True, repr=False)
+class AdviceFor(Shown):
     """What was advised, what about, and how long that took."""
 
     advised: Advised
@@ -29,9 +35,27 @@ class AdviceFor:
     machine: Machine
     wall_s: float
 
+    def headline(self) -> str:
+        """What holds the model back, and the best change."""
+        best = next(iter(self.advised.advice), None)
+        gain = f"{best.what}: {best.gain:.2f} ×" if best else "no change gains a per cent"
+        return f"{self.subject.title} on {self.machine.hardware.name}: {self.advised.bottleneck}; {gain}"
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a change, the most helpful first."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [asdict(row) for row in rows_of(self)], columns=[f.name for f in fields(AdviceRow)]
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the document to ``path``, for `npusim.load`."""
+        return save_document(self.document(), path)
+
     def command(self, advice: Advice) -> str:
         """The `npusim run` that has the change; nothing where the model has to be made anew."""
-        if not advice.options:
+        if not advice.options or self.source.model is not None or not self.machine.named:
             return ""
         changed = dict(advice.options)
         asked = [(option, changed.pop(option, value)) for option, value in self.source.options()]

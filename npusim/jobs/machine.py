@@ -18,12 +18,14 @@ Overrides = Mapping[str, object] | Iterable[str]
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A Hardware, and how it was asked for: ``file`` and ``overrides`` (texts). ``doubts`` are warnings about these."""
+    """A Hardware, and how it was asked for: ``file`` and ``overrides`` (texts). ``doubts`` are warnings about
+    these; it is not ``named`` where it was given as a Hardware, and ``file`` is only its name."""
 
     hardware: Hardware
     file: str
     overrides: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    named: bool = True
 
 
 def machine_of(hw: str | Path | Hardware | Machine, overrides: Overrides = ()) -> Machine:
@@ -35,7 +37,7 @@ def machine_of(hw: str | Path | Hardware | Machine, overrides: Overrides = ()) -
         hw = hw.hardware
     if isinstance(hw, Hardware):
         changed = validate(apply(parse(dump(hw), hw.name), texts)) if texts else hw
-        return Machine(changed, hw.name, texts)
+        return Machine(changed, hw.name, texts, named=False)
     return Machine(load_hardware(hw, texts), str(hw), texts, doubts(hw, texts, called_kernels()))
 
 

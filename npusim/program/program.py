@@ -59,7 +59,7 @@ class CmxBuffer:
     readers: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Program:
     """Tasks in issue order (a task never waits on a barrier that only later tasks of its own queue release).
 
@@ -75,6 +75,10 @@ class Program:
     cmx_bytes_per_tile: int = 0
     tiles: int = 1
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Short: a Program may have a million tasks."""
+        return f"<Program: {self.name}, {len(self.ops):,} ops, {len(self.tasks):,} tasks, {self.tiles} tiles>"
 
     @property
     def engine(self) -> Indices:

@@ -30,7 +30,7 @@ def compare_page(
     tabs = [
         tab(
             "summary", "Summary", {"kind": "cards", "items": _cards(comparison)},
-            plot("What the latencies go to", _stacks(runs), "The critical path of every run by kind."),
+            plot("What the latencies go to", stacks_figure(runs), "The critical path of every run by kind."),
             {"kind": "table", "title": "Side by side", "table": "runs", "file": "compare.csv"},
             *command(command_text, ""),
         ),
@@ -74,7 +74,7 @@ def _cards(comparison: Comparison) -> list[dict[str, str]]:
     return cards
 
 
-def _stacks(runs: Sequence[Run]) -> dict[str, Any]:
+def stacks_figure(runs: Sequence[Run]) -> dict[str, Any]:
     """A bar a run: its latency by what it goes to."""
     scale, unit = time_unit(max(run.latency_us for run in runs))
     at = list(range(len(runs)))

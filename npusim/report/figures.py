@@ -9,7 +9,7 @@ import numpy as np
 from npusim.api import Result
 from npusim.hardware.schema import Hardware
 from npusim.report import series
-from npusim.report.looks import ENGINE_COLOUR
+from npusim.report.looks import ENGINE_COLOUR, KINDS
 from npusim.report.opwork import OpWork
 from npusim.report.page import plot_text
 from npusim.report.queues import STATES, lane_times
@@ -17,7 +17,7 @@ from npusim.report.timeline_data import lane_name, lanes
 from npusim.report.units import bytes_text, time_text, time_unit
 
 _STATE_COLOURS = ("var:busy", "#d55e00", "#56b4e9", "#e69f00", "#009e73", "#cc79a7", "var:sunk")
-_BINS = 800
+_BINS, _MOST_TYPES = 800, 16
 
 
 def lanes_figure(result: Result) -> dict[str, Any]:
@@ -53,6 +53,29 @@ def lanes_figure(result: Result) -> dict[str, Any]:
         "height": 120 + 24 * len(names),
         "label": "Time of every lane by state",
     }
+
+
+def types_figure(result: Result) -> dict[str, Any]:
+    """A bar an op type, the costliest on top: its time on the critical path by what that goes to."""
+    parts: dict[str, dict[str, float]] = {}
+    for row in result.metrics.ops:
+        mine = parts.setdefault(row.type, {})
+        mine[row.bound] = mine.get(row.bound, 0.0) + row.exposed_us
+    shown = sorted(parts, key=lambda kind: -sum(parts[kind].values()))[:_MOST_TYPES]
+    scale, unit = time_unit(sum(parts[shown[0]].values()) if shown else 1.0)
+    data = [
+        {
+            "type": "bar", "orientation": "h", "name": title, "y": [plot_text(kind) for kind in shown],
+            "x": [parts[kind].get(bound, 0.0) / scale for kind in shown], "marker": {"color": colour},
+        }
+        for bound, (title, colour) in KINDS.items()
+        if any(parts[kind].get(bound) for kind in shown)
+    ]  # fmt: skip
+    layout = {
+        "barmode": "stack", "yaxis": {"autorange": "reversed"},
+        "xaxis": {"title": {"text": f"time on the critical path, {unit}"}},
+    }  # fmt: skip
+    return {"data": data, "layout": layout, "height": 140 + 26 * len(shown), "label": "Latency by op type"}
 
 
 def over_time_figure(result: Result) -> dict[str, Any]:

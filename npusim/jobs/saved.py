@@ -1,0 +1,62 @@
+"""Results as JSON documents: kept in a file, and read again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from npusim.errors import UserError
+from npusim.files import new_file, parse_json, read_bytes
+from npusim.jobs.shown import Shown
+from npusim.report.document import document_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: The list of a document that is its table, by the document's schema.
+_TABLES = {"npusim.run": "ops", "npusim.compare": "runs", "npusim.advise": "advice"}
+
+
+def save_document(document: dict[str, Any], path: str | Path) -> Path:
+    """Write a document to ``path``. Raises UserError where it cannot be written."""
+    path = Path(path)
+    with new_file(path) as write:
+        write(document_text(document))
+    return path
+
+
+@dataclass(frozen=True, repr=False)
+class Saved(Shown):
+    """A result that was saved: ``document`` is what docs/outputs.md describes."""
+
+    document: dict[str, Any]
+
+    @property
+    def latency_us(self) -> float:
+        """Latency of the run, or of the baseline."""
+        known = self.document.get("latency_us", (self.document.get("runs") or [{}])[0].get("latency_us"))
+        return float(known if known is not None else "nan")
+
+    def headline(self) -> str:
+        """Schema, workload and latency."""
+        return f"{self.document['schema']} of {self.document.get('workload')}: {self.latency_us:,.1f} µs"
+
+    def to_frame(self) -> pd.DataFrame:
+        """The ops of a run, the runs of a comparison, the changes of advice."""
+        import pandas as pd
+
+        return pd.DataFrame(self.document[_TABLES[self.document["schema"].partition("/")[0]]])
+
+
+def load(path: str | Path) -> Saved:
+    """A document that was saved, or the folder of a report. Raises UserError for anything else."""
+    path = Path(path)
+    if path.is_dir():
+        names = ("run.json", "compare.json")
+        path = next((path / name for name in names if (path / name).exists()), path / names[0])
+    document = parse_json(read_bytes(path), str(path), "a document of npusim")
+    schema = document.get("schema", "") if isinstance(document, dict) else ""
+    if str(schema).partition("/")[0] not in _TABLES:
+        raise UserError(f"{path}: is no document of npusim: it has no schema such as npusim.run/1")
+    return Saved(document)
