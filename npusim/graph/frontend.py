@@ -16,11 +16,25 @@ from npusim.graph.ir import BITS, Graph, Op, Tensor
 
 #: Floating types wider than what the NPU computes in.
 _EXECUTED = {"f32": "f16", "f64": "f16", "bf16": "f16"}
+#: Ops between stored weights and the MatMul that reads them.
+_DECODING = frozenset({"Convert", "FakeQuantize", "Multiply", "Reshape", "Subtract"})
+
+
+def _adds_to_product(node: Any) -> bool:
+    """Whether a node is a sum whose first operand is a MatMul by constant weights, however these are stored."""
+    first = node.input_value(0).get_node() if node.get_type_name() == "Add" else None
+    if first is None or first.get_type_name() != "MatMul":
+        return False
+    weights = first.input_value(1).get_node()
+    while weights.get_type_name() in _DECODING:
+        weights = weights.input_value(0).get_node()
+    return weights.get_type_name() == "Constant"
 
 
 def _post_order(roots: Sequence[Any]) -> Iterator[Any]:
     """Ops so that producers precede consumers: depth first from the ``roots``, the last of them first, inputs in port
-    order, as OpenVINO sorts a model before it is compiled.
+    order, as OpenVINO sorts a model before it is compiled. What is added to a product by constant weights comes before
+    the product, whose bias the compiler takes it for at first.
 
     The order depends on the structure alone, not on the order in the file. A ReadValue gives back what an earlier
     inference stored: what it starts from is no part of this one.
@@ -36,7 +50,7 @@ def _post_order(roots: Sequence[Any]) -> Iterator[Any]:
                 seen.add(node.get_name())
             if port < node.get_input_size() and node.get_type_name() != "ReadValue":
                 stack.append((node, port + 1))
-                source = node.input_value(port).get_node()
+                source = node.input_value(1 - port if _adds_to_product(node) else port).get_node()
                 if source.get_name() not in seen:
                     stack.append((source, 0))
             else:

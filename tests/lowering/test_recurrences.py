@@ -93,3 +93,28 @@ def test_ops_stand_in_the_order_in_which_openvino_sorts_them() -> None:
     sorted_ops = [o.get_friendly_name() for o in model.get_ordered_ops()]
     ours = [o.name for o in from_openvino(model).ops]
     assert ours == [name for name in sorted_ops if name in ours]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        row for row in ROWS if "iterator" in row.case and row.platform != "3720"
+    ],  # which has one queue an engine here
+    ids=lambda row: row.platform,
+)
+def test_transfers_of_a_recurrence_are_on_the_compilers_queues(row: Row) -> None:
+    """What goes to all tiles is on the first engine, as parts of one operand take both: no turns are taken."""
+    hw = hardware_of(row.platform, row.tiles, row.dma_engines)
+    ours = lower(PACKAGED.graph(row), hw)
+    seen = import_trace(read_trace(PACKAGED.schedule(row), row.case), hw).program
+    queues = (Counter(p.queues[q].name for q in p.tasks.queue) for p in (ours, seen))
+    mine, theirs = ({k: n for k, n in found.items() if k.startswith("DMA")} for found in queues)
+    assert mine == pytest.approx(theirs, abs=5)
+
+
+def test_what_is_added_to_a_product_comes_before_it() -> None:
+    x = op.parameter([1, 64], np.float16, name="x")
+    weights = op.constant(np.ones((64, 64), np.float16))
+    product, other = op.matmul(x, weights, False, True), op.tanh(x)
+    model = ov.Model([op.result(op.add(product, other))], [x], "sum")
+    assert [o.type for o in from_openvino(model).ops] == ["Tanh", "MatMul", "Add"]

@@ -43,6 +43,9 @@ class Emitter:
     """Appends tasks to queues, and keeps the clock of every queue (when its servers are ``free``, when its last task
     ``started``) and the end of every group, µs; ``seen`` are the queues that have waited for a group, as bits.
 
+    A transfer by itself goes to the engine that is free first by the compiler's own count (``ports``), in which parts
+    of one operand, one a tile, take all engines together, however many each of them has.
+
     ``works`` and ``details`` number the distinct ones, ``costs`` are the durations of works, µs. Tasks are kept in
     ``parts``; ``first`` is the number of the first task that is in none of them yet.
     """
@@ -50,6 +53,7 @@ class Emitter:
     hw: Annotated[Hardware, Settled("constant")]
     free: Annotated[list[list[float]], Each(Each(US, sort=True))] = field(init=False)
     started: Annotated[list[float], Each(US)] = field(init=False)
+    ports: Annotated[list[float], Each(US)] = field(init=False)
     ends: Annotated[list[float], Settled("of the groups of the tasks")] = field(default_factory=list)
     seen: Annotated[list[int], Settled("of what the tasks wait for")] = field(default_factory=list)
     works: Annotated[dict[Work, int], Settled("grows; numbers stay")] = field(default_factory=dict)
@@ -76,6 +80,7 @@ class Emitter:
         servers = [1] * self.first_shave + [hw.shave.per_tile] * hw.tiles
         self.free = [[0.0] * n for n in servers]
         self.started = [0.0] * len(servers)
+        self.ports = [0.0] * self.first_dpu
 
     def _clear(self) -> None:
         self.queue, self.op, self.work, self.waits, self.groups, self.detail = [], [], [], [], [], []
@@ -190,8 +195,8 @@ class Emitter:
         ready = 0.0
         numbers = [self.number(item.work) for item in batch]
         behind = sum([self.costs[number] for number in numbers])
-        for (work, op, waits, group, detail, booking, engine), number in zip(batch, numbers, strict=True):
-            first = self.count
+        for i, (work, op, waits, group, detail, booking, engine) in enumerate(batch):
+            first, number, last = self.count, numbers[i], i == len(batch) - 1
             base = 0 if work.src == "ddr" else self.first_dpu - self.engines
             if waits is not known:
                 known, ready = waits, self.ready(waits)
@@ -200,6 +205,10 @@ class Emitter:
             behind -= cost
             if engine >= 0:
                 self.put(base + engine, op, number, waits, group, detail)
+                self.ports[base + engine] = max(self.ports[base + engine], ready) + cost
+                even = range(base, base + self.engines)
+                if last or batch[i + 1].engine < 0:
+                    self.ports[even.start : even.stop] = [max(self.ports[e] for e in even)] * self.engines
             elif behind < cost / 2 and self.splits(work, cost, starts):
                 n = self.engines
                 half = DmaWork(
@@ -209,7 +218,10 @@ class Emitter:
                 for e in range(n):
                     self.put(base + e, op, halves, waits, group, detail)
             else:
-                self.put(base + starts.index(min(starts)), op, number, waits, group, detail)
+                seen = [max(self.ports[base + e], ready) for e in range(self.engines)]
+                port = base + seen.index(min(seen))
+                self.put(port, op, number, waits, group, detail)
+                self.ports[port] = min(seen) + cost
             if booking is not None:
                 booking.writers.extend(range(first, self.count))
 
