@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,12 +20,13 @@ from npusim.cli.options import (
     SetOption,
 )
 from npusim.cli.progress import progress
-from npusim.cli.terminal import console, print_json
+from npusim.cli.terminal import print_json
 from npusim.errors import UserError
 from npusim.jobs.commands import command_line
 from npusim.source import MOST_TOKENS
 
 if TYPE_CHECKING:
+    from npusim.hardware.schema import Hardware
     from npusim.llm.calls import LanguageModel
     from npusim.llm.predict import Answer, Predictor
 
@@ -61,8 +63,24 @@ def llm_command(
             help="Tokens that the model is compiled for, prompt and answer.  [default: 1,152, or as many as needed]",
         ),
     ] = None,
+    rows: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPEC", help="Rows of several kinds in one call, too: prefill:64@512,decode:8@1024,verify:4@900."
+        ),
+    ] = None,
+    speculate: Annotated[
+        str | None, typer.Option(metavar="DRAFT", help="A small model drafts on the same NPU, this one verifies.")
+    ] = None,
+    accept: Annotated[
+        float, typer.Option(min=0, max=1, help="Chance that a drafted token is accepted.")
+    ] = 0.7,
+    draft: Annotated[int, typer.Option(min=1, max=64, help="Tokens that are drafted a round.")] = 4,
     overrides: SetOption = None,
     xamba: RulesOption = None,
+    stock: Annotated[
+        bool, typer.Option("--stock", help="With --xamba: every model as it stands, too, on the same page.")
+    ] = False,
     allow_guess: GuessOption = False,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Report folder.  [default: npusim-out/...]")] = None,
     no_report: NoReportOption = False,
@@ -79,28 +97,33 @@ def llm_command(
         step("reading the hardware")
         from npusim.hardware import load_hardware
         from npusim.llm import runtime
-        from npusim.llm.document import document
+        from npusim.llm.document import document, rows_document, speculation_document
         from npusim.llm.predict import Predictor, answers
-        from npusim.llm.source import configured, find
+        from npusim.llm.rows import parse_rows, together
+        from npusim.llm.source import find
+        from npusim.llm.speculate import speculate as speculated
 
         machine = load_hardware(hw, overrides or ())
-        room = None
-        if cache is not None:
-            response = min(runtime.padded(generate), cache - 1)
-            room = runtime.Window(cache - response, response)
+        room = None if cache is None else runtime.window_of(cache, generate)
         step("reading the model")
-        found: list[LanguageModel] = (
-            [configured(hf_config, weights, xamba or "")]
-            if hf_config is not None
-            else [find(text, weights, xamba or "") for text in texts]
+        asked_rows = parse_rows(rows) if rows else None
+        found = _models(
+            texts or [hf_config or ""], weights, ["", xamba] if xamba and stock else [xamba or ""], machine
         )
-        told = []
+        drafting = Predictor(find(speculate, weights), machine, room, allow_guess) if speculate else None
+        told, documents = [], []
         for model in found:
             step(f"simulating {model.name}")
             predictor = Predictor(model, machine, room, allow_guess)
-            told.append((predictor, answers(predictor, prompts, generate)))
-        documents = [document(*one) for one in told]
-        result = documents[0] if len(documents) == 1 else {"models": documents}
+            given = answers(predictor, prompts, generate)
+            told.append((predictor, given))
+            documents.append(document(predictor, given))
+            if asked_rows is not None:
+                documents[-1]["rows"] = rows_document(together(predictor, asked_rows), rows or "")
+            if drafting is not None:
+                speculation = speculated(predictor, drafting, given[-1].steps[-1][1].cache, draft, accept)
+                documents[-1]["speculation"] = speculation_document(speculation)
+        result = _result(documents)
         folder = out
         if out is None and not no_report:
             more = (prompt, str(generate), str(cache or ""), *asked_of_hardware(overrides or ()), xamba or "")
@@ -110,30 +133,51 @@ def llm_command(
             step("writing the report")
             options = [
                 ("--hw", hw), ("--hf-config", hf_config), ("--weights", weights), ("--prompt", prompt),
-                ("--generate", generate), ("--cache", cache), ("--set", overrides), ("--xamba", xamba),
-                ("--allow-guess", allow_guess),
+                ("--generate", generate), ("--cache", cache), ("--rows", rows), ("--speculate", speculate),
+                ("--accept", accept if speculate else None), ("--draft", draft if speculate else None),
+                ("--set", overrides), ("--xamba", xamba), ("--stock", stock), ("--allow-guess", allow_guess),
             ]  # fmt: skip
             _write(
-                folder,
-                told,
-                documents,
-                result,
-                " ".join([command_line("llm", options), *map(shlex.quote, texts)]),
+                folder, told, documents, " ".join([command_line("llm", options), *map(shlex.quote, texts)])
             )
     if as_json:
         print_json(result)
         return
-    for one in documents:
-        print_answers(one)
+    from npusim.cli.llm_tables import print_documents
+
+    print_documents(documents)
     if folder is not None:
         print(f"\nReport in {folder}/")
+
+
+def _models(
+    asked: Sequence[str | Path], weights: str | None, pipelines: Sequence[str], machine: Hardware
+) -> list[LanguageModel]:
+    """Every model after every pipeline of rewrites. A path is that of a config.json."""
+    from npusim.explore.rewrites import rewrite_for
+    from npusim.llm.source import configured, find
+
+    return [
+        (
+            configured(one, weights, passes, rewrite)
+            if isinstance(one, Path)
+            else find(one, weights, passes, rewrite)
+        )
+        for one in asked
+        for passes in pipelines
+        for rewrite in [rewrite_for(passes, machine)]
+    ]
+
+
+def _result(documents: list[dict[str, Any]]) -> dict[str, Any]:
+    """One model's document, or those of several."""
+    return documents[0] if len(documents) == 1 else {"models": documents}
 
 
 def _write(
     folder: Path,
     told: list[tuple[Predictor, list[Answer]]],
     documents: list[dict[str, Any]],
-    result: dict[str, Any],
     command: str,
 ) -> None:
     """The page, the document and the table."""
@@ -143,7 +187,7 @@ def _write(
 
     files = {
         "report.html": llm_page(told, documents, command),
-        "llm.json": json.dumps(result, indent=2, ensure_ascii=False) + "\n",
+        "llm.json": json.dumps(_result(documents), indent=2, ensure_ascii=False) + "\n",
         "llm.csv": frame(documents).to_csv(index=False),
     }
     with all_or_nothing(folder) as workshop:
@@ -161,47 +205,3 @@ def parse_prompts(text: str) -> list[int]:
     if not all(1 <= one <= MOST_TOKENS for one in prompts):
         raise UserError(f"--prompt {text}: must be at least 1 and at most {MOST_TOKENS:,}")
     return prompts
-
-
-def print_answers(one: dict[str, Any]) -> None:
-    """A model's answers as tables."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from npusim.text import printable
-
-    screen = console(wide=120)
-    runtime = one["runtime"]
-    calls = "all layers one call" if runtime["one_graph"] else "a call a layer"
-    screen.print(
-        Text.assemble(
-            (printable(one["model"]), "bold"), " on ", (printable(one["hardware"]), "bold"),
-            f", OpenVINO {runtime['version']}, {one['layers']} layers, {calls}",
-        )
-    )  # fmt: skip
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in (
-        "prompt",
-        "generated",
-        "first token, ms",
-        "tokens/s",
-        "ms a token",
-        "second",
-        "mJ a token",
-        "MiB",
-    ):
-        table.add_column(name, justify="right")
-    for row in one["prompts"]:
-        table.add_row(
-            f"{row['prompt']:,}", f"{row['generate']:,}", f"{row['ttft_ms']:,.0f}", f"{row['tokens_per_s']:.2f}",
-            f"{row['tpot_ms']['mean']:.2f}", f"{row['tpot_ms']['first']:.1f}", f"{row['energy_mj_per_token']:,.1f}",
-            f"{row['memory_mib']:,.0f}",
-        )  # fmt: skip
-    screen.print(table)
-    token = one["prompts"][-1]["token"]
-    whole = sum(token[name] for name in ("weights_ms", "cache_ms", "engines_ms", "calls_ms", "host_ms"))
-    screen.print(
-        f"A token of {whole:.2f} ms: weights {token['weights_ms']:.2f}, cache of {token['cache']:,} tokens "
-        f"{token['cache_ms']:.2f}, engines and latencies {token['engines_ms']:.2f}, calls {token['calls_ms']:.2f}, "
-        f"host {token['host_ms']:.2f}; bytes over bandwidth alone are {token['floor_ms']:.2f} ms."
-    )

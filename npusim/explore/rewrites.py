@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from npusim.graph.ir import Graph
 from npusim.hardware.schema import Hardware
-from npusim.source import ModelSource
+from npusim.source import ModelSource, rewritten
 
 #: The pipeline that holds whatever is predicted to pay on the hardware at hand; and the one that may approximate too.
 AUTO, AUTO_APPROXIMATE = "auto", "auto{approximate=yes}"
+
+
+def rewrite_for(passes: str, hw: Hardware) -> Callable[[Any], Any]:
+    """What ``passes`` does to an openvino.Model on ``hw``. Raises UserError, when it is done, as `graph_for` does."""
+    if passes not in (AUTO, AUTO_APPROXIMATE):
+        return lambda model: rewritten(model, passes)
+    from npusim.explore.auto import best_rewrites
+
+    return lambda model: best_rewrites(model, hw, approximate=passes == AUTO_APPROXIMATE).model
 
 
 def graph_for(source: ModelSource, passes: str, hw: Hardware) -> Graph:
@@ -18,9 +30,5 @@ def graph_for(source: ModelSource, passes: str, hw: Hardware) -> Graph:
     """
     if passes not in (AUTO, AUTO_APPROXIMATE):
         return source.graph(passes)
-    from npusim.explore.auto import best_rewrites
-
     model, notes = source.read()
-    return source.graph_of(
-        best_rewrites(model, hw, approximate=passes == AUTO_APPROXIMATE, name=source.name).model, notes
-    )
+    return source.graph_of(rewrite_for(passes, hw)(model), notes)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from npusim.errors import UserError
 from npusim.graph.ir import Graph
-from npusim.llm.calls import Memory, Part
-from npusim.source import rewritten
+from npusim.llm.calls import Memory, Part, Rewrite, as_it_is
 
 if TYPE_CHECKING:
     from workloads.llm import DecoderConfig
@@ -20,12 +19,13 @@ _UNROLLED_ROWS = 64
 
 @dataclass(frozen=True)
 class Built:
-    """A decoder whose weights are stored in a format (``fp16``, ``int8``, ``int4``, ``int4:128``), every layer behind a
-    pipeline of rewrites."""
+    """A decoder whose weights are stored in a format (``fp16``, ``int8``, ``int4``, ``int4:128``), every layer after
+    ``rewrite``, which ``passes`` names."""
 
     config: DecoderConfig
     weights: str = "int4"
     passes: str = ""
+    rewrite: Rewrite = as_it_is
 
     @property
     def name(self) -> str:
@@ -76,37 +76,38 @@ class Built:
             for kind, index in first.items()
         ]
 
-    def head(self) -> Part:
-        """Final norm and logits of one row."""
+    def head(self, rows: int = 1) -> Part:
+        """Final norm and logits."""
         from workloads import llm
 
-        return Part(
-            "head", 1, lambda: self._graph(llm.head_model(self.config, weights=self.weights), passes="")
-        )
+        def build() -> Graph:
+            return self._graph(llm.head_model(self.config, weights=self.weights, rows=rows))
+
+        return Part(f"head {rows}", 1, build)
 
     def lookup(self, rows: int) -> Part | None:
         """Rows of an FP16 table."""
         from workloads.llm.model import lookup
 
-        return Part(f"lookup {rows}", 1, lambda: self._graph(lookup(self.config, rows), passes=""))
+        return Part(f"lookup {rows}", 1, lambda: self._graph(lookup(self.config, rows)))
 
     def _layer(self, index: int, rows: int, past: int) -> Callable[[], Graph]:
         from workloads import llm
 
         def build() -> Graph:
             model = llm.layer_model(self.config, index, rows=rows, past=past, weights=self.weights)
-            return self._graph(model, self.passes)
+            return self._graph(self.rewrite(model))
 
         return build
 
-    def _graph(self, model: Any, passes: str) -> Graph:
+    def _graph(self, model: Any) -> Graph:
         from npusim.graph.load import graph_of
 
         name = model.get_friendly_name()
-        return graph_of(rewritten(model, passes), name, name)
+        return graph_of(model, name, name)
 
 
-def built(config: DecoderConfig, weights: str, passes: str = "") -> Built:
+def built(config: DecoderConfig, weights: str, passes: str = "", rewrite: Rewrite = as_it_is) -> Built:
     """A decoder of a config. Raises UserError for weights that are no format."""
     from workloads.llm import Stored
 
@@ -114,4 +115,4 @@ def built(config: DecoderConfig, weights: str, passes: str = "") -> Built:
         Stored.parse(weights)
     except ValueError as error:
         raise UserError(f"--weights: {error}") from None
-    return Built(config, weights, passes)
+    return Built(config, weights, passes, rewrite)

@@ -9,9 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from npusim.graph.ir import Graph
+
+#: What is done to an openvino.Model before it is compiled.
+Rewrite = Callable[[Any], Any]
+
+
+def as_it_is(model: Any) -> Any:
+    """The rewrite that changes nothing."""
+    return model
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +73,8 @@ class LanguageModel(Protocol):
     def parts(self, rows: int, past: int) -> Sequence[Part]:
         """The layers as they run for ``rows`` tokens over ``past``."""
 
-    def head(self) -> Part:
-        """Final norm and logits of one row."""
+    def head(self, rows: int = 1) -> Part:
+        """Final norm and logits."""
 
     def lookup(self, rows: int) -> Part | None:
         """The look-up of embeddings as a graph, if there is one to speak of."""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from npusim.llm.predict import Answer, Predictor
+from npusim.llm.rows import Together
+from npusim.llm.speculate import Speculation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +54,36 @@ def _prompt(one: Answer) -> dict[str, Any]:
         },
         "handover_ms": _ms(one.handover_us),
     }  # fmt: skip
+
+
+def rows_document(found: Together, asked: str) -> dict[str, Any]:
+    """Rows in one call, beside calls of their own."""
+    return {
+        "asked": asked,
+        "rows": found.rows,
+        "cache": found.cache,
+        "ms": _ms(found.step.us),
+        "us_per_row": round(found.step.us / found.wanted, 3),
+        "padding": round(found.padding, 6),
+        "masked": round(found.masked, 6),
+        "alone_calls": sum(count for count, _ in found.alone),
+        "alone_ms": _ms(found.alone_us),
+    }
+
+
+def speculation_document(found: Speculation) -> dict[str, Any]:
+    """Drafting and verifying, beside the model alone."""
+    return {
+        "draft": found.draft,
+        "drafted": found.drafted,
+        "accept": found.accept,
+        "tokens_per_round": round(found.tokens, 4),
+        "round_ms": _ms(found.round_us),
+        "draft_ms": _ms(found.draft_us),
+        "verify_ms": _ms(found.verify_us),
+        "tokens_per_s": round(found.tokens_per_s, 3),
+        "speedup": round(found.speedup, 4),
+    }
 
 
 def frame(documents: Sequence[dict[str, Any]]) -> pd.DataFrame:

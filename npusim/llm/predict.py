@@ -144,15 +144,15 @@ class Predictor:
             rt.copy_us(self.runtime, between) + self.runtime.token_us,
         )  # fmt: skip
 
-    def step(self, cache: int) -> Step:
-        """A token over a cache of so many."""
+    def step(self, cache: int, rows: int = 1, heard: int | None = None) -> Step:
+        """A pass of ``rows`` over a cache of so many, theirs among them; logits are made of ``heard`` (all)."""
         runtime, memory = self.runtime, self.model.memory
-        body = self.device.all_of(self.model.parts(1, cache - 1))
-        if (lookup := self._lookup(1)) is not None:
+        body = self.device.all_of(self.model.parts(rows, cache - rows))
+        if (lookup := self._lookup(rows)) is not None:
             body += lookup
-        head = self.device.all_of([self.model.head()])
+        head = self.device.all_of([self.model.head(rows if heard is None else heard)])
         waited, chained = rt.step_calls(runtime, self.model.layers)
-        appending = rt.appending_us(runtime, self.model.attentions, memory.per_token)
+        appending = rows * rt.appending_us(runtime, self.model.attentions, memory.per_token)
         host = max(0.0, appending - head.us) + rt.copy_us(runtime, memory.states) + runtime.token_us
         rate = self.machine.ddr.bandwidth_gbps * 1e3
         return Step(

@@ -15,10 +15,9 @@ from typing import Any
 
 from npusim.errors import UserError
 from npusim.graph.ir import Graph, Op
-from npusim.llm.calls import Memory, Part
+from npusim.llm.calls import Memory, Part, Rewrite, as_it_is
 from npusim.llm.static import Remembered, fixed, stateless
 from npusim.program.names import layer_of
-from npusim.source import rewritten
 
 _BEFORE, _BEHIND = "before", "behind"
 #: Constants of fewer bytes are no weights: axes, shapes, scalars.
@@ -27,13 +26,13 @@ _LEAST_WEIGHT_BYTES = 1024
 
 @dataclass
 class Read:
-    """A language model of a file, every layer behind a pipeline of rewrites."""
+    """A language model of a file, every graph after ``rewrite``."""
 
     name: str
     stateless_model: Any
     remembered: tuple[Remembered, ...]
-    passes: str = ""
-    _graphs: dict[tuple[int, int], dict[str, Graph]] = field(default_factory=dict)
+    rewrite: Rewrite = as_it_is
+    _graphs: dict[tuple[int, int, bool], dict[str, Graph]] = field(default_factory=dict)
 
     @cached_property
     def _names(self) -> list[str]:
@@ -91,30 +90,32 @@ class Read:
         before = self._cut(rows, past).get(_BEFORE)
         return [*parts, Part(f"{rows}x{past} before", 1, _given(before))] if before and before.ops else parts
 
-    def head(self) -> Part:
-        """What comes behind the layers, of one row."""
-        return Part("head", 1, _given(self._cut(1, 63)[_BEHIND]))
+    def head(self, rows: int = 1) -> Part:
+        """What comes behind the layers."""
+        return Part(f"head {rows}", 1, _given(self._cut(rows, 63, every_row=True)[_BEHIND]))
 
     def lookup(self, rows: int) -> Part | None:
         """None: it is in the graph that comes before the layers."""
         return None
 
-    def _cut(self, rows: int, past: int) -> dict[str, Graph]:
-        if (rows, past) not in self._graphs:
+    def _cut(self, rows: int, past: int, every_row: bool = False) -> dict[str, Graph]:
+        key = (rows, past, every_row and rows > 1)
+        if key not in self._graphs:
             from npusim.graph.load import graph_of
 
-            model = rewritten(fixed(self.stateless_model, self.remembered, rows, past), self.passes)
-            self._graphs[rows, past] = cut(graph_of(model, self.name, self.name), self.name)
-        return self._graphs[rows, past]
+            model = fixed(self.stateless_model, self.remembered, rows, past, every_row)
+            self._graphs[key] = cut(graph_of(self.rewrite(model), self.name, self.name), self.name)
+        return self._graphs[key]
 
 
-def read(path: Path, passes: str = "") -> Read:
+def read(path: Path, passes: str = "", rewrite: Rewrite = as_it_is) -> Read:
     """The language model of a file, or of the openvino_model.xml of a folder. Raises UserError where it is none."""
     from npusim.graph.load import read_as_it_is
 
     file = path / "openvino_model.xml" if path.is_dir() else path
     made, remembered = stateless(read_as_it_is(file)[0])
-    return Read(path.stem if file is path else path.name, made, remembered, passes)
+    name = path.stem if file is path else path.name
+    return Read(f"{name} ({passes})" if passes else name, made, remembered, rewrite)
 
 
 def cut(graph: Graph, label: str) -> dict[str, Graph]:

@@ -49,6 +49,12 @@ def window(runtime: Runtime, prompt: int, generate: int) -> Window:
     )
 
 
+def window_of(tokens: int, generate: int) -> Window:
+    """A window of so many tokens in all, with room for an answer."""
+    response = min(padded(generate), tokens - 1)
+    return Window(tokens - response, response)
+
+
 @dataclass(frozen=True, slots=True)
 class Pass:
     """One run through all layers: so many rows over so many tokens before them."""

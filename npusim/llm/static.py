@@ -77,14 +77,17 @@ def make_static(
     return StaticModels(prefill, generate, rows, past, cache, remembered)
 
 
-def fixed(model: Any, remembered: tuple[Remembered, ...], rows: int, past: int) -> Any:
-    """A copy of a stateless model for ``rows`` tokens over ``past``, with the logits of the last row.
+def fixed(
+    model: Any, remembered: tuple[Remembered, ...], rows: int, past: int, every_row: bool = False
+) -> Any:
+    """A copy of a stateless model for ``rows`` tokens over ``past``, with the logits of the last row, or of every one.
 
     Raises UserError for an input of which nothing is known.
     """
     made = model.clone()
     _fix(made, remembered, rows, past)
-    _keep_last_row(made)
+    if not every_row:
+        _keep_last_row(made)
     return made
 
 

@@ -72,6 +72,26 @@ def test_several_models_stand_on_one_page(tmp_path: Path, capsys: pytest.Capture
     assert len(json.loads((tmp_path / "page" / "llm.json").read_text())["models"]) == 2
 
 
+def test_rows_drafts_and_rewrites_join_the_document(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = asked(
+        capsys, "qwen2.5-0.5b", *HW, "--prompt", "64", "--rows", "decode:2@64", "--speculate", "qwen2.5-0.5b",
+        "--json", "--no-report",
+    )  # fmt: skip
+    assert code == 0
+    found = json.loads(out)
+    assert found["rows"]["rows"] >= 2
+    assert found["speculation"]["tokens_per_round"] > 1
+    code, out, _ = asked(
+        capsys, "mamba2-130m", *HW, "--prompt", "16", "--xamba", "cumba", "--stock", "--json", "--no-report"
+    )
+    assert code == 0
+    stock, rewritten = json.loads(out)["models"]
+    assert rewritten["model"] == "mamba2-130m (int4, cumba)"
+    assert stock["prompts"][0]["ttft_ms"] != rewritten["prompts"][0]["ttft_ms"]
+
+
 def test_narrow_weights_make_tokens_faster_and_models_smaller(capsys: pytest.CaptureFixture[str]) -> None:
     found = {}
     for weights in ("fp16", "int8", "int4"):
@@ -97,6 +117,9 @@ def test_narrow_weights_make_tokens_faster_and_models_smaller(capsys: pytest.Cap
         (["qwen3-0.6b", "--prompt", "2000", "--cache", "1152"], "do not fit a cache of"),
         (["qwen3-0.6b", "--set", "software.runtime.version=new"], "software.runtime.version"),
         (["EXPORTED", "--weights", "int4"], "has weights of its own"),
+        (["qwen3-0.6b", "--rows", "decode:x@1"], "--rows decode:x@1"),
+        (["qwen3-0.6b", "--speculate", "qwen3-0.7b"], "did you mean"),
+        (["qwen3-0.6b", "--xamba", "cumbra"], "cumbra"),
     ],
 )
 def test_mistakes_are_told_in_a_line(

@@ -55,8 +55,10 @@ def layer_model(
 
 
 def head_model(config: DecoderConfig, *, weights: str = "fp16", **how: Any) -> openvino.Model:
-    """The final norm of one row and its logits. The vocabulary stays INT8 where layers are stored in 4 bits, as NNCF
-    leaves it."""
+    """The final norm of ``rows`` (one unless given) and their logits.
+
+    The vocabulary stays INT8 where layers are stored in 4 bits, as NNCF leaves it.
+    """
     from workloads.llm.model import head
 
     return head(config, Stored.parse(weights), **how)

@@ -73,10 +73,10 @@ def alone(
     return ports.model(f"{config.name}.layers.{index}")
 
 
-def head(config: DecoderConfig, stored: Stored, seed: int | None = None) -> ov.Model:
-    """Hidden state of one row to its logits."""
+def head(config: DecoderConfig, stored: Stored, rows: int = 1, seed: int | None = None) -> ov.Model:
+    """Hidden states to their logits."""
     root, ports = _root(stored, seed), Ports()
-    hidden = ports.input("hidden", (1, 1, config.width))
+    hidden = ports.input("hidden", (1, rows, config.width))
     ports.output("logits", _logits(root, config, hidden, stored))
     return ports.model(f"{config.name}.head")
 
