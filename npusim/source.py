@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from npusim.errors import UserError
+from npusim.files import read_text
 
 if TYPE_CHECKING:
     from npusim.graph.ir import Graph
@@ -61,6 +62,8 @@ class ModelSource:
             return None
         from workloads import nets
 
+        if self.workload.startswith("gemm-"):
+            return None
         if self.workload in nets.names():
             tokens = self.tokens or nets.find(self.workload)[0].tokens
             return tokens and self.batch * tokens
@@ -91,6 +94,8 @@ class ModelSource:
 
             model = self.model.clone()
             return model, size_inputs(model, self.shapes, self.dims)
+        if self.file is not None and self.file.suffix == ".csv":
+            return self._products(), ()
         if self.file is not None:
             from npusim.graph import read_model
 
@@ -110,6 +115,16 @@ class ModelSource:
         except ValueError as error:
             raise UserError(str(error)) from None
         return model, ()
+
+    def _products(self) -> Any:
+        """The model of a table of products. Raises UserError where the file is none."""
+        from workloads import gemm
+
+        assert self.file is not None
+        try:
+            return gemm.build(self.file.stem, gemm.read_table(read_text(self.file).splitlines()))
+        except ValueError as error:
+            raise UserError(f"{self.file}: {error}") from None
 
     def graph(self, passes: str = "") -> Graph:
         """The Graph after a pipeline of `xamba` such as ``cumba,reduba`` (``none`` or nothing: as it stands).

@@ -15,7 +15,7 @@ import dataclasses
 import difflib
 from typing import TYPE_CHECKING
 
-from workloads import nets
+from workloads import gemm, nets
 from workloads.config import ALIASES, PUBLISHED, Mamba2Config, MambaConfig, ModelConfig, positive
 from workloads.job import Job
 
@@ -63,11 +63,13 @@ def variants() -> dict[str, tuple[str, ...]]:
 
 def layer_count(name: str) -> int | None:
     """Equal layers of a workload; None of a network that has none. Raises UnknownWorkload."""
-    return None if name in nets.names() else _config(name).layers
+    return None if name in nets.names() or gemm.of_name(name) else _config(name).layers
 
 
 def describe(name: str) -> str:
     """One line about a workload: sizes in elements, parameters in millions, and its source."""
+    if product := gemm.of_name(name):
+        return gemm.describe(product)
     if name in nets.names():
         return nets.describe(name)
     config = _config(name)
@@ -115,7 +117,8 @@ def build(
 
     Raises UnknownWorkload for a name not in `names()`, ValueError for values that cannot be built.
     """
-    if isinstance(name, str) and name in nets.names():
+    product = gemm.of_name(name) if isinstance(name, str) else None
+    if isinstance(name, str) and (product or name in nets.names()):
         choices = {
             "phase": phase != "prefill",
             "layers": layers,
@@ -125,7 +128,11 @@ def build(
         choices |= {"with_state": with_state, "block_only": block_only, "lm_head": not lm_head}
         if given := [choice for choice, value in choices.items() if value]:
             raise ValueError(f"{name} has no {given[0]} to choose")
-        return nets.build(name, tokens=tokens, batch=batch)
+        if product is None:
+            return nets.build(name, tokens=tokens, batch=batch)
+        if tokens is not None:
+            raise ValueError(f"{name} has no tokens to choose: its rows are the first of its numbers")
+        return gemm.build(name, [product], positive("batch", batch))
     config = _config(name)
     if chunk is not None:
         if not isinstance(config, Mamba2Config):

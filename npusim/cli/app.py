@@ -12,6 +12,7 @@ from npusim.cli.calibrate import calibrate_command
 from npusim.cli.catalog import list_command
 from npusim.cli.compare import compare_command
 from npusim.cli.compare_trace import compare_trace_command
+from npusim.cli.diff import diff_command
 from npusim.cli.groups import grouped
 from npusim.cli.hw import hw_app
 from npusim.cli.llm import llm_command
@@ -53,6 +54,7 @@ app.command("run")(grouped(run_command))
 app.command("advise")(grouped(advise_command))
 app.command("compare")(grouped(compare_command))
 app.command("llm")(grouped(llm_command))
+app.command("diff")(grouped(diff_command))
 app.command("sweep")(grouped(sweep_command))
 app.command("optimize")(grouped(optimize_command))
 app.command("sensitivity")(grouped(sensitivity_command))

@@ -11,7 +11,14 @@ import typer
 
 from npusim.cli.folders import asked_of_hardware, asked_of_model, default_folder, free_folder, point_latest
 from npusim.cli.machines import machine_with_warnings
-from npusim.cli.options import GuessOption, ModelOptions, NoReportOption, SetOption, hardware_files
+from npusim.cli.options import (
+    GuessOption,
+    MarkdownOption,
+    ModelOptions,
+    NoReportOption,
+    SetOption,
+    hardware_files,
+)
 from npusim.cli.progress import progress
 from npusim.cli.terminal import print_json_text
 from npusim.errors import UserError
@@ -47,6 +54,7 @@ def compare_command(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print compare.json instead of the tables.")
     ] = False,
+    markdown: MarkdownOption = False,
 ) -> None:
     """Simulate a model on several NPUs, or after several rewrites, side by side; the first is the baseline."""
     began = time.perf_counter()
@@ -112,6 +120,10 @@ def compare_command(
         from npusim.report.document import document_text
 
         print_json_text(document_text(document))
+    elif markdown:
+        from npusim.report.markdown import comparison_markdown
+
+        print(comparison_markdown(f"{subjects[0].title} on {named}", document), end="")
     else:
         from npusim.cli.compare_tables import print_comparison
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ROOT = Path("npusim-out")
 #: Endings that a name is shorter without.
-_KNOWN = (".yaml", ".yml", ".xml", ".onnx", ".pb", ".tflite", ".pdmodel")
+_KNOWN = (".yaml", ".yml", ".xml", ".onnx", ".pb", ".tflite", ".pdmodel", ".csv")
 #: Characters of a name; a longer one is cut, and ends in a hash of the whole. File systems have room for 255 bytes.
 _MOST = 120
 

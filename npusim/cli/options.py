@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -67,6 +67,9 @@ RulesOption = Annotated[
 NoReportOption = Annotated[
     bool, typer.Option("--no-report", help="No report.html; and no files at all unless --out is given.")
 ]
+MarkdownOption = Annotated[
+    bool, typer.Option("--markdown", help="Print a summary in GitHub's Markdown, for a pull request.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -87,6 +90,14 @@ class ModelOptions:
         Path | None,
         typer.Option(
             "--model", metavar="FILE", help="Model file instead: IR, ONNX, TensorFlow, TFLite, Paddle."
+        ),
+    ] = None
+    gemm: Annotated[
+        str | None,
+        typer.Option(
+            "--gemm",
+            metavar="MxNxK",
+            help="A product of matrices instead, or a CSV file of them: name, M, N, K.",
         ),
     ] = None
     shape: Annotated[
@@ -137,6 +148,9 @@ class ModelOptions:
     def source(self) -> ModelSource:
         """The model that is asked for. Raises UserError where two of the options contradict each other."""
         shapes, dims = parse_shapes(self.shape or ()), parse_dims(self.dim or ())
+        if self.gemm is not None:
+            refuse_together("--gemm", {"--model": self.model, "--workload": self.workload})
+            return replace(self, gemm=None, **_products(self.gemm)).source()
         if self.model is not None:
             refuse_together("--model", self.given())
             return ModelSource(file=self.model, shapes=shapes, dims=dims)
@@ -193,6 +207,17 @@ def parse_shapes(texts: Iterable[str]) -> dict[str, list[int]]:
         if len(shapes[name]) > MOST_RANK:
             raise UserError(f"--shape {text}: more than {MOST_RANK} dimensions")
     return shapes
+
+
+def _products(text: str) -> dict[str, Any]:
+    """The option that --gemm stands for. Raises UserError for what is neither sizes nor a CSV file."""
+    if text.endswith(".csv"):
+        return {"model": Path(text)}
+    if not re.fullmatch(r"\d+x\d+x\d+", text, re.ASCII):
+        raise UserError(
+            f"--gemm {text}: must have the form MxNxK, such as 256x768x3072, or be a CSV file of them"
+        )
+    return {"workload": f"gemm-{text}"}
 
 
 def parse_dims(texts: Iterable[str]) -> dict[str, int]:

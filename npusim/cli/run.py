@@ -15,6 +15,7 @@ from npusim.cli.folders import asked_of_hardware, asked_of_model, default_folder
 from npusim.cli.options import (
     GuessOption,
     HwOption,
+    MarkdownOption,
     ModelOptions,
     NoReportOption,
     RulesOption,
@@ -27,6 +28,8 @@ from npusim.jobs.commands import command_line
 
 if TYPE_CHECKING:
     from npusim.hints import HintName
+    from npusim.jobs.advise import AdviceFor
+    from npusim.jobs.run import Run
 
 
 class Engine(StrEnum):
@@ -90,6 +93,7 @@ def run_command(
     ] = None,
     advise: Annotated[bool, typer.Option("--advise", help="Look for what would help, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print run.json instead of the summary.")] = False,
+    markdown: MarkdownOption = False,
 ) -> None:
     """Simulate a model on an NPU and report where the time goes."""
     began = time.perf_counter()
@@ -150,6 +154,16 @@ def run_command(
         found: dict[str, object] = {"explanation": asdict(run.explanation)} if run.explanation else {}
         found |= {"advice": advised.document()["advice"]} if advised else {}
         print_json_text(document_text({**document, **found, "wall_s": round(wall_s, 3)}))
+        return
+    _print(run, advised, folder, wall_s, markdown)
+
+
+def _print(run: Run, advised: AdviceFor | None, folder: Path | None, wall_s: float, markdown: bool) -> None:
+    """The summary, and what else was asked for; or the Markdown."""
+    if markdown:
+        from npusim.report.markdown import run_markdown
+
+        print(run_markdown(run.result, run.subject), end="")
         return
     from npusim.cli.summary import print_summary
 

@@ -11,7 +11,7 @@ from npusim.api import Result
 from npusim.hints import Seen
 from npusim.validation.silicon.intervals import Interval
 
-_ENDINGS = (".xml", ".onnx", ".pb", ".pbtxt", ".tflite", ".pdmodel", ".json", ".gz")
+_ENDINGS = (".xml", ".onnx", ".pb", ".pbtxt", ".tflite", ".pdmodel", ".json", ".gz", ".csv")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,50 @@
+"""Products of matrices as workloads: by name, by table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import npusim
+import workloads
+from npusim.analysis.footprint import footprint
+from tests.cli.test_cli import npusim as command
+from workloads import gemm
+
+
+def test_a_product_has_its_macs() -> None:
+    graph = npusim.build_workload("gemm-256x768x3072")
+    found = footprint(graph, npusim.lower(graph, npusim.load_hardware("lunarlake")))
+    assert found.macs == 256 * 768 * 3072
+    assert found.parameters == 768 * 3072
+    assert "[256, 3072] times [3072, 768]" in workloads.describe("gemm-256x768x3072")
+
+
+def test_a_table_is_all_its_products(tmp_path: Path) -> None:
+    (tmp_path / "layers.csv").write_text("Layer, M, N, K,\nfc, 16, 32, 64,\nfc, 8, 64, 32,\n\n")
+    run = npusim.run(tmp_path / "layers.csv")
+    assert set(run.to_frame()["name"]) == {"fc", "fc#2"}
+    assert run.subject.model is not None
+    assert run.subject.model.macs == 16 * 32 * 64 + 8 * 64 * 32
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n", "a\nx,1,2\n", "a\nx,1,2,three\n", "a\nx,1,2,3,4\n"])
+def test_what_is_no_table(text: str) -> None:
+    with pytest.raises(ValueError, match=r"line 2|no products"):
+        gemm.read_table(text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("256x768", "MxNxK"),
+        ("0x1x1", "at least 1"),
+        ("999999999x1x1", "at most"),
+        ("none.csv", "none.csv"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(tmp_path: Path, given: str, said: str) -> None:
+    done = command("run", "--hw", "lunarlake", "--gemm", given, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert said in done.stderr
