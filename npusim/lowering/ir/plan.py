@@ -166,10 +166,10 @@ def odd_halves(items: list[_Transfer], hw: Hardware) -> list[_Transfer]:
     engines = hw.dma.engines
     if len(items) < 2 or len(items) % engines != 1 or engines < 2:
         return items
-    return [*items[:-1], *(_piece(items[-1], engines, i) for i in range(engines))]
+    return [*items[:-1], *(piece(items[-1], engines, i) for i in range(engines))]
 
 
-def _piece(item: _Transfer, count: int, index: int) -> _Transfer:
+def piece(item: _Transfer, count: int, index: int) -> _Transfer:
     """One of ``count`` equal parts of a transfer."""
     whole = item.work
     size, counted_bytes = (slice_part(n, count, index) for n in (whole.bytes, whole.counted_bytes))

@@ -8,7 +8,7 @@ from math import prod
 from npusim.lowering.ir.nodes import Eltwise, Node, Reduce, Unary
 from npusim.lowering.ir.plan import Plan
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import ADDED_CONSTANT, canonical4
+from npusim.lowering.ir.values import ADDED_CONSTANT, WHOLE, canonical4
 from npusim.lowering.place.factors import is_channel_vector
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.plans.dma.moves import plan_broadcast, plan_expand
@@ -85,3 +85,16 @@ def broadcast_add(node: Eltwise, near: Neighbours, fresh: Fresh) -> list[Plan]:
             within = plan_expand(expand, near.hw, dist) if alone and dist is not None else None
             plans.append(within or plan_broadcast(expand, near.hw))
     return [*plans, total]
+
+
+def repeated_rows(node: Eltwise, near: Neighbours, fresh: Fresh) -> list[Plan]:
+    """A product of planes with a row of each, which is repeated in CMX first. Planes that lie on every tile are
+    multiplied on every tile."""
+    row, planes = sorted(node.inputs, key=lambda v: v.elements)
+    full = fresh(node.output)
+    hint = WHOLE if near.hint(planes) == WHOLE else None
+    product = plan_add(replace(node, inputs=(planes, full)), near.hw, hint)
+    expand = replace(node, inputs=(row,), output=full)
+    dist = product.in_dists[1]
+    within = plan_expand(expand, near.hw, dist, alone=False, everywhere=True) if dist is not None else None
+    return [within or plan_broadcast(expand, near.hw), product]

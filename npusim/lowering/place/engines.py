@@ -37,11 +37,17 @@ from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, canonical4
 from npusim.lowering.place import decompose, movement
 from npusim.lowering.place.chain import joins, plan_joined
-from npusim.lowering.place.factors import channel_factor, divides_by_smaller, has_row_factor, is_row_product
+from npusim.lowering.place.factors import (
+    channel_factor,
+    divides_by_smaller,
+    has_row_factor,
+    is_row_product,
+    repeats_rows,
+)
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.scales import scale, scale_by_activation, scale_rows, widened_sum
 from npusim.lowering.place.settle import apart
-from npusim.lowering.place.spread import plan_spread, spread_factor
+from npusim.lowering.place.spread import plan_rows_of_planes, plan_spread, spread_factor
 from npusim.lowering.plans.dpu.bmm import plan_bmm
 from npusim.lowering.plans.dpu.channels_last import channels_last
 from npusim.lowering.plans.dpu.conv import Surroundings, multicast, plan_conv
@@ -139,12 +145,21 @@ def _pool(node: Pool, near: Neighbours, fresh: Fresh) -> Steps:
 
 
 def _transpose(node: Transpose, near: Neighbours, fresh: Fresh) -> Steps:
+    """A move of data; planes for a product of the DPU are written to all tiles, which multiply all of them."""
     if node.reorder and is_two_pass(node):
         yield from plan_two_passes(node, near.hw, fresh)
-    elif is_narrow_image(node):
-        yield from plan_planes_of_narrow(node, near.hw, fresh)
+        return
+    if is_narrow_image(node):
+        first, last = plan_planes_of_narrow(node, near.hw, fresh)
+        yield first
     else:
-        yield apart(plan_permute(node, near.hw, near.hint(node.inputs[0])), near)
+        last = apart(plan_permute(node, near.hw, near.hint(node.inputs[0])), near)
+    readers = near.read_by(node.output)
+    multiplied = readers and all(isinstance(n, Eltwise) and repeats_rows(n, near.hw) for n in readers)
+    if multiplied:
+        yield multicast(last, near.hw)
+    else:
+        yield replace(last, out_dist=None) if is_narrow_image(node) else last
 
 
 def _channels_last(node: ChannelsLast, near: Neighbours, fresh: Fresh) -> Steps:
@@ -169,7 +184,7 @@ def _reduce(node: Reduce, near: Neighbours, fresh: Fresh) -> Steps:
     elif node.by == "min":
         yield from decompose.least(node, near, fresh)
     elif node.by == "sum" and node.view[2] == 1 and node.inputs[0].elements >= WORTH_CONVOLVING:
-        yield plan_reduce_conv(node, hw)
+        yield plan_reduce_conv(node, hw, near.hint(node.inputs[0]) == WHOLE)
     else:
         yield from plan_reduce(node, hw, fresh)
 
@@ -261,6 +276,9 @@ def _product(node: Eltwise, near: Neighbours, fresh: Fresh) -> Steps:
     elif has_row_factor(node, hw):
         _because(node, "DPU: one factor is the same for a whole row, which is a channel")
         yield from scale_rows(node, near, fresh)
+    elif repeats_rows(node, hw):
+        _because(node, "DPU: one factor is a row of each plane, which is repeated for all rows first")
+        yield from decompose.repeated_rows(node, near, fresh)
     elif small is not None:
         _because(
             node, "SHAVE, whose kernel broadcasts one dimension: the rest of the factor is expanded first"
@@ -270,7 +288,8 @@ def _product(node: Eltwise, near: Neighbours, fresh: Fresh) -> Steps:
         _because(node, "SHAVE: the DPU does not multiply these operands")
         hint = near.outer_hint(node) if node.outer else near.common_hint(node)
         granule = 1 if node.outer or len(node.output.shape) > 4 else near.granule(node)
-        yield apart(plan_shave(node, hw, node.kernel, hint, granule), near)
+        plan = plan_shave(node, hw, node.kernel, hint, granule)
+        yield plan_rows_of_planes(plan, hw) if near.turned_planes(node) else apart(plan, near)
 
 
 #: How each kind of node is placed.

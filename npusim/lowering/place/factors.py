@@ -6,7 +6,8 @@ from math import prod
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Node
-from npusim.lowering.ir.shapes import MAX_DIMENSION
+from npusim.lowering.ir.plan import cmx_capacity
+from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
 from npusim.lowering.ir.values import Value
 from npusim.lowering.plans.dpu.eltwise import is_row
 
@@ -33,6 +34,17 @@ def channel_factor(node: Node, hw: Hardware) -> int | None:
     allowed = (1, *last) if len(shape) == 4 else (1, 2)
     fits = len(small[0].shape) == len(shape) and small[0].elements <= MAX_DIMENSION
     return varying[0] if fits and len(varying) == 1 and varying[0] in allowed else None
+
+
+def repeats_rows(node: Node, hw: Hardware) -> bool:
+    """A product of planes with a computed [1, C, 1, W]: where the DPU multiplies, that is repeated for all rows first,
+    if all of it and a part fit CMX."""
+    shape, full = node.output.shape, node.output
+    if not hw.software.eltwise_multiply_on_dpu or len(shape) != 4 or shape[0] != 1 or shape[3] % CHANNELS:
+        return False
+    row = (1, shape[1], 1, shape[3])
+    shapes = {v.shape for v in node.inputs if v.plain and not v.constant}
+    return min(shape[1:]) > 1 and shapes == {shape, row} and 2 * full.bytes <= cmx_capacity(hw)
 
 
 def has_row_factor(node: Node, hw: Hardware) -> bool:

@@ -27,7 +27,7 @@ from npusim.lowering.ir.plan import Plan, cmx_capacity, load_bytes
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Dist, Value, even
 from npusim.lowering.plans.dpu.eltwise import is_row
-from npusim.lowering.plans.dpu.images import is_refolded, refold, row_split
+from npusim.lowering.plans.dpu.images import is_refolded, is_reshaped, refold, row_split
 from npusim.lowering.split.dpu import Wanted, choose, depthwise_split
 from npusim.lowering.tile.matmul_estimate import NOTHING, Behind
 from npusim.program.work import DpuWork
@@ -103,7 +103,12 @@ class Neighbours:
         """How the first operand of a sum lies in CMX; whole on every tile only if the others lie so too (the residual
         sums of ResNet's last stages stay, that of bert's attention with an operand in DDR is split). On 5010 a sum is
         cut by itself where an operand lies so (the new states of Mamba and Mamba-2), as is one of planes that lie cut
-        over their rows."""
+        over their rows, and one of images of few channels that no convolution has padded, whose rows are not those that
+        it is folded to."""
+        makers = [self.makers.get(v.storage) for v in node.inputs]
+        padded = any(isinstance(maker, Conv | Depthwise | Pool) for maker in makers)
+        if node.output.order == CHANNELS_LAST and is_reshaped(node.output) and not padded:
+            return None
         hints = [self.hint(v) for v in node.inputs]
         first = hints[0]
         if first is not None and first.outer > 1 and self._written_as_planes(node.inputs[0]):
@@ -222,6 +227,14 @@ class Neighbours:
         if reader is not None and reader.runs("add") and is_row(reader.output):
             return True
         return all(self._on_dpu(n) for n in readers) and plan.fits_whole(self.hw)
+
+    def turned_planes(self, node: Node) -> bool:
+        """Whether a kernel has a row of each plane for one operand, and an image that the DPU has turned to planes, row
+        by row, for the other."""
+        row, planes = sorted(node.inputs, key=lambda v: v.elements)[:: len(node.inputs) - 1]
+        hint = self.hint(planes)
+        broadcast = row.elements < planes.elements and len(row.shape) == 4 and row.shape[2] == 1
+        return broadcast and hint is not None and hint.outer > 1 and self._written_as_planes(planes)
 
     def is_dpu_product(self, node: Node) -> bool:
         """A product of what two MatMuls make, whose channels lie innermost: 5010 multiplies them on the DPU (gated

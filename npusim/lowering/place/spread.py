@@ -8,7 +8,7 @@ from math import prod
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Node
-from npusim.lowering.ir.plan import Load, Plan, cmx_capacity, load_bytes, load_value
+from npusim.lowering.ir.plan import Load, Plan, Slice, cmx_capacity, load_bytes, load_value, piece
 from npusim.lowering.ir.values import Value, ceil_div
 from npusim.lowering.plans.dma.moves import plan_broadcast
 from npusim.lowering.plans.shave.kernel import plan_shave
@@ -61,3 +61,23 @@ def plan_spread(
     whole = replace(part, loads=loads, computes=[*spread, *part.computes])
     dists = [None if k == small else d for k, d in enumerate(product.in_dists)]
     return [replace(product, node=node, inputs=node.inputs, in_dists=dists, slices=[whole])]
+
+
+def plan_rows_of_planes(plan: Plan, hw: Hardware) -> Plan:
+    """The plan of a kernel whose tiles have rows of all planes: the rows of each of a tile's SHAVEs do not lie in one
+    piece, so that they are loaded and stored by themselves, operands and result."""
+    count, full = hw.shave.per_tile, plan.output.elements
+    large = {k for k, v in enumerate(plan.inputs) if v.elements == full}
+
+    def by_shaves(part: Slice) -> Slice:
+        loads = [
+            x
+            for load in part.loads
+            for x in ([piece(load, count, i) for i in range(count)] if load.operand in large else [load])
+        ]
+        return replace(
+            part, loads=loads, stores=[piece(x, count, i) for x in part.stores for i in range(count)]
+        )
+
+    dists = [None if k in large else dist for k, dist in enumerate(plan.in_dists)]
+    return replace(plan.changed(by_shaves), in_dists=dists, out_dist=None)

@@ -107,13 +107,15 @@ def plan_broadcast(node: Node, hw: Hardware) -> Plan:
     return Plan(node, [value], [None], output, None, parts, "expanded in CMX")
 
 
-def plan_expand(node: Node, hw: Hardware, dist: Dist, alone: bool = True) -> Plan | None:
+def plan_expand(
+    node: Node, hw: Hardware, dist: Dist, alone: bool = True, everywhere: bool = False
+) -> Plan | None:
     """A broadcast that stays in CMX: expanded on one tile, from where every tile copies its part (``dist``) of it; None
     where the whole and a part do not fit there beside each other. ``alone``: nothing is loaded ahead meanwhile, it has
     all of CMX; the mask of attention is expanded beside what else runs."""
     value, out, capacity = node.inputs[0], node.output, cmx_capacity(hw)
     own = dist.elements(0, out.elements) * out.bits // 8
-    if hw.tiles == 1 or dist.whole or out.bytes + own > capacity:
+    if hw.tiles == 1 or (dist.whole and not everywhere) or out.bytes + own > capacity:
         return None
     parts = output_stores(out, dist, hw.tiles, hw)
     work: list[tuple[int, Work]] = [(0, DmaWork("cmx", "cmx", out.bytes, out.bytes, "resize"))]

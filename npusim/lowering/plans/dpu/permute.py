@@ -124,7 +124,7 @@ def plan_planes_of_narrow(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
     target = replace(out, shape=columns.shape, order=(1, 2, 0))
     ways = ((lines, upright), (columns, target))
     plans = [_permute_dpu(replace(node, inputs=(a,), output=b), hw) for a, b in ways]
-    return [replace(plans[0], out_dist=None), replace(plans[1], output=out, out_dist=None)]
+    return [replace(plans[0], out_dist=None), replace(plans[1], output=out)]
 
 
 def _permute_dpu(node: Node, hw: Hardware) -> Plan:

@@ -11,7 +11,7 @@ from npusim.lowering.ir.convolution import TABLE_BYTES, fold_rows, fused_constan
 from npusim.lowering.ir.nodes import Node, Reduce
 from npusim.lowering.ir.plan import Load, Plan, cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
-from npusim.lowering.ir.values import ADDED_CONSTANT, Value, canonical4, ceil_div, even, round_up
+from npusim.lowering.ir.values import ADDED_CONSTANT, WHOLE, Value, canonical4, ceil_div, even, round_up
 from npusim.lowering.plans.dpu.images import assemble, fit, fit_chain, row_split
 from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
 from npusim.program.work import DpuWork, Work
@@ -20,11 +20,12 @@ from npusim.program.work import DpuWork, Work
 WIDENING_SKIPS = 1 - 1 / CHANNELS
 
 
-def plan_reduce_conv(node: Reduce, hw: Hardware) -> Plan:
-    """ReduceSum over the innermost axis as a 1x1 convolution with 16 output channels of ones."""
+def plan_reduce_conv(node: Reduce, hw: Hardware, whole: bool = False) -> Plan:
+    """ReduceSum over the innermost axis as a 1x1 convolution with 16 output channels of ones, on every tile where all
+    of them have the ``whole`` operand."""
     before, length, _ = node.view
     height, width = fold_rows(before, hw.software.row_fold)
-    return _ones(node, hw, node.inputs[0], height, width, length)
+    return _ones(node, hw, node.inputs[0], height, width, length, whole=whole)
 
 
 def plan_sum_of_planes(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
@@ -58,13 +59,14 @@ def plan_one_term(node: Node, hw: Hardware, fresh: Fresh) -> list[Plan]:
 
 
 def _ones(
-    node: Node, hw: Hardware, value: Value, height: int, width: int, length: int, ahead: bool = False
-) -> Plan:
+    node: Node, hw: Hardware, value: Value, height: int, width: int, length: int, ahead: bool = False,
+    whole: bool = False,
+) -> Plan:  # fmt: skip
     """A convolution with ``length`` input channels of ones; ``ahead``: where it is sliced two slices fit side by
     side."""
     out, tiles = node.output, hw.tiles
     k16 = round_up(length, CHANNELS)
-    in_dist, out_dist = row_split(value, height, tiles), row_split(out, height, tiles)
+    in_dist, out_dist = (WHOLE if whole else row_split(v, height, tiles) for v in (value, out))
     rows = even(height, tiles) if not in_dist.whole else (height,) * tiles
     weights = Value(ADDED_CONSTANT, (CHANNELS, k16), constant=True)
     in_bytes = in_dist.elements(0, value.elements) * value.bits // 8
