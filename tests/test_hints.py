@@ -81,6 +81,13 @@ def test_the_command_says_what_is_seen() -> None:
     assert hinted["seen"]["us"] == pytest.approx(found.us, abs=1e-3)
     shown = CliRunner().invoke(app, [*command, "--hint", "throughput"]).stdout
     assert "time between results" in shown
+    asked = json.loads(CliRunner().invoke(app, [*command, "--client", "python", "--json"]).stdout)
+    loop = seen(GRAPH, load_hardware("lunarlake.yaml"), "latency", client="python")
+    assert asked["seen"]["us"] == pytest.approx(loop.us, abs=1e-3) > hinted["seen"]["us"]
+    assert asked["interval"]["low_us"] < loop.us < asked["interval"]["high_us"]
+    assert asked["energy"]["package_uj"] > asked["energy"]["npu_uj"] == asked["energy_uj"]
+    none = json.loads(CliRunner().invoke(app, [*command, "--hint", "none", "--json"]).stdout)
+    assert {**none, "wall_s": 0, "run": 0} == {**plain, "wall_s": 0, "run": 0}
 
 
 def test_a_client_pays_by_call_byte_and_output() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.table import Table
 
 from npusim.cli.terminal import console
+from npusim.validation.silicon.groups import grouped, machine_of, p90_error
 from npusim.validation.silicon.llm import METRICS, Heard, median_of, of_metric
 from npusim.validation.silicon.scores import (
     Bottleneck,
@@ -35,6 +36,9 @@ def print_silicon(
     if scored:
         with_vendor = [one for one in scored if one.vendor_us is not None]
         screen.print(f"\nmedian error over {len(scored)} scored rows: {median_error(scored):.1%}")
+        screen.print(f"nine of ten are within {p90_error(scored):.1%}")
+        for name, count, middle, ninth in grouped(scored, machine_of):
+            screen.print(f"  {name}: {count} rows, median {middle:.1%}, nine of ten within {ninth:.1%}")
         if with_vendor:
             screen.print(
                 f"over the {len(with_vendor)} rows that the vendor's estimate has: npusim "

@@ -156,6 +156,7 @@ def _against_measured(
     from npusim.hardware import load_hardware
     from npusim.validation.measure.to_score import rows_of
     from npusim.validation.silicon.document import silicon_document
+    from npusim.validation.silicon.intervals import residuals as carried
     from npusim.validation.silicon.intervals import residuals_csv, residuals_of
     from npusim.validation.silicon.measurements import operator_shares
     from npusim.validation.silicon.page import accuracy_page, carried_calibrations
@@ -169,26 +170,29 @@ def _against_measured(
         progress() as step,
     ):
         step("reading")
+        published = against == "silicon"
         rows = rows_of(against, platform)
         hardware = {one.platform: one for one in given}
         profiles = [one for one in operator_shares() if platform in (None, one.platform)]
         found, engines = predict(
             rows,
             hardware,
-            profiles if against == "silicon" else (),
+            profiles if published else (),
             workers,
             lambda done: step(f"{done} models"),
         )
+        errors = carried() if published else ()
         if write_residuals:
             scored = [row for row in rows if row.use == "score"]
             elsewhere = predict_elsewhere(scored, workers, lambda done: step(f"elsewhere, {done} models"))
-            write_residuals(residuals_csv([*residuals_of(found, "own"), *residuals_of(elsewhere, "other")]))
-        spoken = heard(platform, step) if against == "silicon" and not given else []
+            errors = (*residuals_of(found, "own"), *residuals_of(elsewhere, "other"))
+            write_residuals(residuals_csv(errors))
+        spoken = heard(platform, step) if published and not given else []
         if write_page:
-            kept = (read_scores(), carried_calibrations()) if against == "silicon" else ([], [])
+            kept = (read_scores(), carried_calibrations()) if published else ([], [])
             options = [("--against", against), ("--hw", files), ("--platform", platform)]
             command = command_line("validate", [*options, ("--markdown", markdown)])
-            write_page(accuracy_page(found, engines, *kept, command, spoken))
+            write_page(accuracy_page(found, engines, *kept, command, spoken, errors))
     report = None
     if out is not None:
         from npusim.report.validate_page import silicon_page

@@ -9,6 +9,8 @@ import pytest
 
 import npusim
 from npusim.hardware import HardwareError, file_of, files_of, load_hardware, names_of, shipped
+from npusim.hardware.power import power_overrides
+from npusim.lowering.view import lowering_key
 
 NOVA = """\
 extends: pantherlake.yaml
@@ -54,3 +56,31 @@ def test_one_shipped_file_a_platform_and_role() -> None:
     roles = Counter((hw.platform, hw.role) for hw in found)
     assert {roles[key] for key in roles if key[1] in ("silicon", "estimator")} == {1}
     assert files_of("silicon").keys() == files_of("estimator").keys() == {hw.platform for hw in found}
+
+
+def test_a_power_mode_sets_the_clocks_that_it_names() -> None:
+    modes = load_hardware("lunarlake.yaml").power
+    for name, mode in modes.items():
+        limited = load_hardware("lunarlake.yaml", power_overrides("lunarlake.yaml", name))
+        assert limited.clocks.dpu_mhz == mode.dpu_mhz
+        assert limited.ddr.bandwidth_gbps == (
+            mode.ddr_gbps or load_hardware("lunarlake.yaml").ddr.bandwidth_gbps
+        )
+    assert power_overrides("arrowlake-285h-2026.3.yaml", "140w") == ()
+    with pytest.raises(
+        HardwareError, match=r"--power 18w: lunarlake.yaml has no such power mode; it has 30w, 17w"
+    ):
+        power_overrides("lunarlake.yaml", "18w")
+    with pytest.raises(HardwareError, match="it has none"):
+        power_overrides("meteorlake.yaml", "17w")
+
+
+def test_a_machines_file_is_of_one_machine() -> None:
+    """No processor is claimed by two files, and machines keep what the compiler schedules for."""
+    real = [name for name in shipped() if load_hardware(name).role in ("silicon", "machine")]
+    claims = Counter(words for name in real for words in load_hardware(name).machines)
+    assert set(claims.values()) == {1}
+    for name in shipped():
+        hw = load_hardware(name)
+        if hw.role == "machine":
+            assert lowering_key(hw) == lowering_key(load_hardware(file_of(hw.platform, "silicon")))

@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import workloads
 from npusim.errors import UserError
 from npusim.files import parse_json, read_records, read_table, read_text
 from npusim.graph.ir import Graph
 from npusim.hardware import files_of
-from npusim.hints import HintName
+from npusim.hardware.schema import ClientName
+from npusim.hints import DEFAULT_CLIENT, HintName
 from npusim.source import ModelSource
 from npusim.validation.measure.file import model_source, parse_measurement
 from npusim.validation.silicon.measurements import Measurement, Precision
@@ -35,7 +36,8 @@ _SHAPE = re.compile(r"([^\[\],]*)\[([\d,\s]+)\]")
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What one file says: a model, the device it ran on, and µs by hint (wall time of an inference, or time between
-    results). ``platform`` is the NPU's, empty where the file does not tell."""
+    results). ``platform`` is the NPU's, ``machine`` the processor's name, empty where the file does not tell;
+    ``client`` asked."""
 
     label: str
     source: ModelSource
@@ -43,6 +45,8 @@ class Measured:
     platform: str
     us: Mapping[HintName, float]
     openvino: str = ""
+    machine: str = ""
+    client: ClientName = DEFAULT_CLIENT
 
     @property
     def model(self) -> str:
@@ -54,8 +58,9 @@ def read_measured(path: Path) -> list[Measured]:
     """The figures in a file of ``npusim measure``, in a benchmark_report.json or .csv of benchmark_app, or in a table.
 
     A table is CSV with the columns ``model`` (a file, relative to the table, or a workload), ``metric`` (latency or
-    throughput) and ``measured_us``; ``tokens`` (of a workload) and ``platform`` may be there, too. Raises UserError, in
-    one line, where it is none of these, or names no model.
+    throughput) and ``measured_us``; ``tokens`` and ``batch`` (of a workload), ``platform``, ``device`` (the processor,
+    as ``256V``), ``openvino`` and ``client`` may be there, too. Raises UserError, in one line, where it is none of
+    these, or names no model.
     """
     text = read_text(path)
     if text.startswith(tuple(_SECTIONS)):
@@ -75,6 +80,7 @@ def read_measured(path: Path) -> list[Measured]:
         architecture if found.device.name.startswith("NPU") else "",
         {run.hint: run.measured_us for run in found.runs},
         found.device.openvino,
+        found.machine.processor,
     )
     return [measured]
 
@@ -89,16 +95,28 @@ def _table(text: str, path: Path) -> Iterator[Measured]:
         if row["metric"] not in _METRICS:
             raise UserError(f"{place}: metric must be latency or throughput (got {row['metric']!r:.40})")
         us = _number(row, "measured_us", place)
-        tokens = row.get("tokens") or ""
-        if tokens and not (tokens.isdecimal() and len(tokens) <= _MOST_DIGITS):
-            raise UserError(f"{place}: tokens must be a whole number (got {tokens!r:.40})")
+        tokens, batch = (_whole(row, name, place) for name in ("tokens", "batch"))
+        client = row.get("client") or DEFAULT_CLIENT
+        if client not in get_args(ClientName):
+            raise UserError(
+                f"{place}: client must be one of {', '.join(get_args(ClientName))} (got {client!r:.40})"
+            )
         built_in = row["model"] in workloads.names()
         source = (
-            ModelSource(row["model"], tokens=int(tokens or 0) or None)
+            ModelSource(row["model"], tokens=tokens, batch=batch or 1)
             if built_in
             else ModelSource(file=path.parent / row["model"])
         )
-        yield Measured(place, source, "NPU", row.get("platform") or "", {_METRICS[row["metric"]]: us})
+        told = (row.get("openvino") or "", row.get("device") or "", cast("ClientName", client))
+        yield Measured(place, source, "NPU", row.get("platform") or "", {_METRICS[row["metric"]]: us}, *told)
+
+
+def _whole(row: Mapping[str, str], name: str, place: str) -> int | None:
+    """A whole number above 0; None where the cell is empty."""
+    text = row.get(name) or ""
+    if text and not (text.isdecimal() and len(text) <= _MOST_DIGITS):
+        raise UserError(f"{place}: {name} must be a whole number (got {text!r:.40})")
+    return int(text or 0) or None
 
 
 def measured_rows(path: Path, platform: str | None = None) -> list[Measurement]:
@@ -122,7 +140,7 @@ def measured_rows(path: Path, platform: str | None = None) -> list[Measurement]:
                 tokens=found.source.tokens,
                 shape="",
                 platform=where,
-                device=found.device,
+                device=found.machine or found.device,
                 precision=precision,
                 metric=hint,
                 measured_us=us,
@@ -132,6 +150,7 @@ def measured_rows(path: Path, platform: str | None = None) -> list[Measurement]:
                 shows="",
                 source=found.label,
                 given=found.source,
+                client=found.client,
             )
             rows.append(row)
     return rows

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import isnan
 from typing import Any
 
+from npusim.validation.silicon.groups import grouped, kind_of, machine_of, p90_error
 from npusim.validation.silicon.llm import Heard, section
 from npusim.validation.silicon.scores import (
     Bottleneck,
@@ -40,6 +41,9 @@ def silicon_document(
             "rows_with_vendor": len(with_vendor),
             "median_error_there": _number(median_error(with_vendor)),
             "vendor_median_error": _number(vendor_median_error(with_vendor)),
+            "p90_error": _number(p90_error(scored)),
+            "by_machine": _groups(grouped(scored, machine_of)),
+            "by_kind": _groups(grouped(scored, kind_of)),
         },
         "speedups": [_ratio(one) for one in (*precision_speedups(scored), *platform_speedups(scored))],
         "steps_ms": [_ratio(one) for one in size_steps(found)],
@@ -84,6 +88,13 @@ def _row(one: Scored) -> dict[str, Any]:
         "error": round(one.error, 6),
         "shows": row.shows,
         "source": row.source,
+    }
+
+
+def _groups(found: Sequence[tuple[str, int, float, float]]) -> dict[str, dict[str, float | None]]:
+    return {
+        name: {"rows": rows, "median_error": _number(median), "p90_error": _number(p90)}
+        for name, rows, median, p90 in found
     }
 
 

@@ -15,12 +15,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from npusim.hardware.schema import Hardware
 from npusim.hints import Bound
 from npusim.validation.silicon.measurements import PACKAGED
-from npusim.validation.silicon.scores import Scored
+
+if TYPE_CHECKING:
+    from npusim.validation.silicon.scores import Scored
 
 LEVEL = 0.8
 FILE = PACKAGED / "residuals.csv"
@@ -54,8 +56,8 @@ class Interval:
 
 
 def scope_of(hw: Hardware) -> Scope:
-    """Whether a hardware file is of machines that were measured."""
-    return "own" if hw.machines else "other"
+    """Whether a hardware file is of machines that were measured, as they are."""
+    return "own" if hw.machines and hw.role in ("silicon", "machine") else "other"
 
 
 def interval(us: float, bound: Bound, hw: Hardware) -> Interval | None:

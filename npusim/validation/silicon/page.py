@@ -11,6 +11,8 @@ from typing import Any
 
 from npusim.hardware import names_of
 from npusim.validation.schedules.page import markdown_table
+from npusim.validation.silicon.groups import contradictions, group_sections, interval_section
+from npusim.validation.silicon.intervals import Residual
 from npusim.validation.silicon.llm import Heard
 from npusim.validation.silicon.llm_page import language_models
 from npusim.validation.silicon.measurements import PACKAGED
@@ -42,8 +44,10 @@ def accuracy_page(
     calibrations: Sequence[Mapping[str, Any]],
     command: str,
     spoken: Sequence[Heard] = (),
+    residuals: Sequence[Residual] = (),
 ) -> str:
-    """The page as Markdown, of rows of use ``score``, ``steps`` and ``trend``; ``command`` is what writes it again.
+    """The page as Markdown, of all rows that are predicted; ``command`` is what writes it again, ``residuals`` are what
+    error bars are read off.
 
     ``calibrations`` are documents of ``npusim calibrate --json``. What there is no row of is left out.
     """
@@ -51,12 +55,15 @@ def accuracy_page(
     parts = [
         "# How far npusim is from real NPUs",
         f"Written by `{command}`: every number on this page comes from that run over figures that others measured and "
-        "published ([where from](../npusim/validation/data/measured/README.md)). npusim simulates the silicon files "
-        "(`hwconfigs/meteorlake.yaml`, `lunarlake.yaml`), with the number of tiles and of inferences in flight that "
-        "OpenVINO's performance hints ask for. The vendor's estimate is what Intel's compiler says of the same model; "
-        "it has no contention, no host, and one inference at a time.",
+        "published ([where from](../npusim/validation/data/measured/README.md)). npusim simulates the file of the "
+        "machine that was measured, or of its platform, with the number of tiles and of inferences in flight that "
+        "OpenVINO's performance hints ask for, and for the client that asked. The vendor's estimate is what Intel's "
+        "compiler says of the same model; it has no contention, no host, and one inference at a time.",
         "An error is predicted / measured - 1; medians are of its absolute value.",
         *_medians(scored),
+        *group_sections(scored),
+        *interval_section(residuals),
+        *contradictions(rows),
         *_ratios(
             "## INT8 over FP16", "How much faster the quantised network is.", precision_speedups(scored)
         ),
@@ -187,14 +194,15 @@ def _calibrations(documents: Sequence[Mapping[str, Any]]) -> list[str]:
             f"`{one['command']}`",
             f"{len(one['rows'])} rows of {', '.join(models)}: median error {_percent(error['fitted'])}, and "
             f"{_percent(error['left_out'])} where every network is left out of the fit that predicts it (the file as "
-            f"it stood then: {_percent(error['base'])}).",
+            f"it stood then: {_percent(error['base'])}{_by_machine(error)}).",
             markdown_table(("value", "fitted", "95 % interval", "", "tied to"), values, left=1),
+            *([] if _taken(one) else ["Tried and not taken: the rows do not tell all of these values."]),
         ]
     alone = [
         abs(row["left_out_us"] / row["measured_us"] - 1)
         for one in documents
         for row in one["rows"]
-        if row["left_out_us"] is not None
+        if _taken(one) and row["left_out_us"] is not None
     ]
     overall = (
         f" Over all {len(alone)} rows, each predicted by a fit that has not seen its network, the median error is "
@@ -207,6 +215,17 @@ def _calibrations(documents: Sequence[Mapping[str, Any]]) -> list[str]:
         f"(`data/measured/calibration-*.json`).{overall}"
     )
     return ["## What was fitted", title, *parts] if parts else []
+
+
+def _taken(document: Mapping[str, Any]) -> bool:
+    """Whether a hardware file has the fitted values: rows that tell them are asked for."""
+    return all(value["verdict"] != "not identified" for value in document["parameters"])
+
+
+def _by_machine(error: Mapping[str, float | None]) -> str:
+    """What is left where a machine is left out of the fit that predicts it; nothing where there is but one."""
+    left = error.get("machine_out")
+    return "" if left is None else f"; every machine left out: {_percent(left)}"
 
 
 def _tasks(scores: Sequence[TaskScore]) -> list[str]:

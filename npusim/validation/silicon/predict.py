@@ -66,7 +66,9 @@ def file_for(row: Measurement) -> str:
 
 @cache
 def _machines() -> Mapping[str, str]:
-    return {words: name for name in shipped() for words in load_hardware(name).machines}
+    files = {name: load_hardware(name) for name in shipped()}
+    real = {name: hw for name, hw in files.items() if hw.role in ("silicon", "machine")}
+    return {words: name for name, hw in real.items() for words in hw.machines}
 
 
 def predict(

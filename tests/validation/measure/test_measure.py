@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,9 @@ import yaml
 from npusim.errors import UserError
 from npusim.validation.measure.device import device_facts
 from npusim.validation.measure.file import measurement_text, model_source, parse_measurement, read_measurement
+from npusim.validation.measure.machine import memory_speed
+from npusim.validation.measure.submit import submission
+from npusim.validation.silicon.measurements import PACKAGED
 from npusim.validation.traces.profile import read_profile
 from tests.validation.conftest import Done
 
@@ -175,3 +180,35 @@ def test_an_npu_tells_its_clock() -> None:
     facts = device_facts(_Npu(), "NPU")
     assert facts.clock_mhz == 1900.0
     assert (facts.architecture, facts.driver) == ("4000", "1752233225")
+
+
+def memory_device(speed: int, kind: int = 17) -> bytes:
+    """One structure of an SMBIOS table: its length, its configured speed at 0x20, and a string behind it."""
+    body = bytes([kind, 0x28, 0, 0]) + bytes(0x1C) + speed.to_bytes(2, "little") + bytes(6)
+    return body + b"DIMM A\0\0"
+
+
+def test_the_speed_of_memory_is_the_first_device_that_has_one() -> None:
+    assert memory_speed(memory_device(0, kind=4) + memory_device(0) + memory_device(8533)) == 8533
+    assert memory_speed(b"") is None
+    assert memory_speed(memory_device(0)) is None
+    assert memory_speed(memory_device(7467)[:10]) is None
+
+
+def test_a_submission_is_rows_of_the_projects_table(measured: Path) -> None:
+    """Its header is the table's, and what the file says stands where the table has it."""
+    found = read_measurement(measured)
+    rows = list(csv.DictReader(io.StringIO(submission(found))))
+    table = (PACKAGED / "measured.csv").read_text(encoding="utf-8").splitlines()[0]
+    assert ",".join(rows[0]) == table
+    assert [row["metric"] for row in rows] == ["latency", "throughput"]
+    times = [run.measured_us for run in found.runs]
+    assert [float(row["measured_us"]) for row in rows] == pytest.approx(times, rel=1e-5)
+    assert {row["openvino"] for row in rows} == {ov.get_version().partition("-")[0]}
+    assert {row["client"] for row in rows} == {"benchmark_app"}
+
+
+def test_a_file_says_what_is_around_the_device(measured: Path) -> None:
+    found = read_measurement(measured)
+    assert found.machine.processor == str(ov.Core().get_property("CPU", "FULL_DEVICE_NAME")).strip()
+    assert found.machine.clocks_mhz == []
