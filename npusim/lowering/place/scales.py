@@ -107,8 +107,9 @@ def scale_image(node: Eltwise, value: Value, near: Neighbours, fresh: Fresh) -> 
     as_scale = Scale(node.name, node.type, (source,), out, node.fused, node.post, region=node.region, axis=1)
     planes = channels if out.plain else 0
     plan = plan_channelwise(as_scale, hw, source, out, Image(height, width, wide), planes=planes)
-    real = wide == channels or hw.software.real_channels
-    return [*before, plan if real else replace(plan, out_dist=None)]
+    folded = wide > channels and any(n.runs("add") for n in near.read_by(out))
+    apart = folded and not hw.software.real_channels
+    return [*before, replace(plan, out_dist=None) if apart else plan]
 
 
 def _with_factor(plan: Plan, factor: Value, hw: Hardware) -> Plan:

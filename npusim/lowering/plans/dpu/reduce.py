@@ -7,9 +7,10 @@ from dataclasses import replace
 from itertools import zip_longest
 
 from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.images import CHANNELS_LAST
 from npusim.lowering.ir.nodes import Reduce
 from npusim.lowering.ir.plan import Plan, cmx_capacity
-from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
 from npusim.lowering.ir.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up
 from npusim.lowering.plans.dpu.folded_mean import folds, plan_folded
 from npusim.lowering.plans.dpu.images import assemble, workload_channels
@@ -24,6 +25,7 @@ from npusim.lowering.plans.dpu.pool_chain import (
 from npusim.lowering.plans.dpu.reduce_conv import plan_sum_of_planes, plan_widen
 from npusim.lowering.plans.dpu.reduce_square import plan_square
 from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
+from npusim.lowering.plans.dpu.widen import plan_widen_channels
 from npusim.lowering.plans.dpu.widened import plan_widened
 from npusim.program.work import DpuKind, DpuWork, Work
 
@@ -72,6 +74,12 @@ def plan_reduce(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
         return [plan_widened(chain, value, out)]
     if channels == 1:
         plans = [plan_widen(node, hw, value, target)]
+    elif channels < wide and width > MAX_DIMENSION:
+        # Rows that are longer than a dimension may be are turned as they are, and widened behind that.
+        narrow = replace(fresh(value), shape=(1, channels, height, width), order=CHANNELS_LAST)
+        image = replace(target, shape=(1, wide, height, width), order=CHANNELS_LAST)
+        plans = plan_reorder(node, hw, value, narrow, (channels, height, width), fresh)
+        plans.append(plan_widen_channels(node, hw, narrow, image))
     else:
         plans = plan_reorder(
             node, hw, value, target, (channels, height, width), fresh, by_channels=over_channels

@@ -1,0 +1,32 @@
+"""Few channels made 16: planes are widened as they are turned, or behind that where their lines are too long for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset15 as op
+
+import npusim
+from npusim.graph import from_openvino
+from npusim.lowering import lower
+from npusim.validation.schedules.predict import hardware_of
+
+#: Latency of the sum over the rows of so many planes on 4000 with 4 tiles, µs (OpenVINO 2026.4.1), and whether a
+#: convolution widens the channels.
+SEEN = {
+    (2, 64, 1024): (27.1, False), (5, 64, 1024): (33.6, False), (2, 64, 6144): (490.8, False),
+    (2, 64, 16384): (1588.8, True), (3, 64, 16384): (1434.2, True), (4, 64, 16384): (1453.8, True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SEEN, ids=str)
+def test_long_lines_are_widened_by_a_convolution(shape: tuple[int, int, int]) -> None:
+    seen_us, convolved = SEEN[shape]
+    x = op.parameter([1, *shape], np.float16, name="x")
+    total = op.reduce_sum(x, op.constant(np.array([2])), False)
+    hw = hardware_of("4000", 4, 2)
+    result = npusim.simulate(lower(from_openvino(ov.Model([op.result(total)], [x], "sum")), hw), hw, "fast")
+    kinds = {getattr(work, "kind", "") for work in result.program.tasks.works}
+    assert ("conv" in kinds) is convolved
+    assert result.latency_us == pytest.approx(seen_us, rel=0.11)
