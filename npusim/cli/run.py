@@ -111,15 +111,13 @@ def run_command(
     )  # fmt: skip
     with progress() as step:
         step("reading the hardware")
-        from npusim.hardware.power import power_overrides
         from npusim.hints import DEFAULT_CLIENT
         from npusim.jobs.machine import machine_of
         from npusim.jobs.run import simulate_model
         from npusim.report import write_report
         from npusim.report.document import document_text, run_document
 
-        limits = power_overrides(hw, power) if power else ()
-        machine = machine_of(hw, (*limits, *(overrides or ())))
+        machine = machine_of(hw, overrides or (), power or "")
         warn_of_size(source, machine.hardware)
         run = simulate_model(
             source, machine, passes=xamba or "", engine=engine.value, hint=asked_hint,

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from npusim.hardware.errors import HardwareError, did_you_mean
-from npusim.hardware.load import load_hardware
+from npusim.hardware.schema import Hardware
 
 
-def power_overrides(file: str | Path, mode: str) -> tuple[str, ...]:
-    """What a power mode sets in a hardware file, as overrides. Raises HardwareError for one that it does not have."""
-    modes = load_hardware(file).power
-    if mode not in modes:
-        there = f"it has {', '.join(modes)}{did_you_mean(mode, list(modes))}" if modes else "it has none"
-        raise HardwareError(f"--power {mode}: {file} has no such power mode; {there}")
-    chosen = modes[mode]
+def power_overrides(hw: Hardware, mode: str) -> tuple[str, ...]:
+    """What a power mode sets, as overrides. Raises HardwareError for one that ``hw`` does not have."""
+    if mode not in hw.power:
+        there = (
+            f"it has {', '.join(hw.power)}{did_you_mean(mode, list(hw.power))}" if hw.power else "it has none"
+        )
+        raise HardwareError(f"--power {mode}: {hw.name} has no such power mode; {there}")
+    chosen = hw.power[mode]
     values = {
         "clocks.dpu_mhz": chosen.dpu_mhz,
         "clocks.vpu_mhz": chosen.vpu_mhz,

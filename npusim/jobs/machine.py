@@ -10,6 +10,7 @@ from npusim.hardware import Hardware, doubts, dump, load_hardware
 from npusim.hardware.load import validate
 from npusim.hardware.nodes import parse
 from npusim.hardware.override import apply
+from npusim.hardware.power import power_overrides
 from npusim.lowering.ir.kernels import called_kernels
 
 #: Overrides: ``{"clocks.dpu_mhz": 1700}``, or texts such as ``clocks.dpu_mhz=1700``.
@@ -28,9 +29,13 @@ class Machine:
     named: bool = True
 
 
-def machine_of(hw: str | Path | Hardware | Machine, overrides: Overrides = ()) -> Machine:
-    """The Machine that is meant. Raises UserError for a file or a value that cannot be."""
-    texts = override_texts(overrides)
+def machine_of(hw: str | Path | Hardware | Machine, overrides: Overrides = (), power: str = "") -> Machine:
+    """The Machine that is meant, in one of its ``power`` modes if one is named; ``overrides`` come after that.
+
+    Raises UserError for a file, a value or a mode that cannot be.
+    """
+    limits = power_overrides(machine_of(hw).hardware, power) if power else ()
+    texts = (*limits, *override_texts(overrides))
     if isinstance(hw, Machine):
         if not texts:
             return hw

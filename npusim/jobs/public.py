@@ -23,7 +23,8 @@ from npusim.api import Engine
 from npusim.explore.axes import bind, parse_axis
 from npusim.explore.rewrites import graph_for
 from npusim.explore.space import Space as DesignSpace
-from npusim.hints import HintName
+from npusim.hardware.schema import ClientName
+from npusim.hints import DEFAULT_CLIENT, HintName
 from npusim.jobs.advise import AdviceFor, advise_model
 from npusim.jobs.machine import Overrides, machine_of
 from npusim.jobs.model import source_of
@@ -45,14 +46,18 @@ def run(
     xamba: str = "",
     engine: Engine = "fast",
     hint: HintName | None = None,
+    client: ClientName | None = None,
+    power: str = "",
     allow_guess: bool = False,
     explain: str | None = None,
     **size: Any,
 ) -> Run:
-    """Simulate one model on one machine, after the rewrites ``xamba`` (``cumba,reduba``, or ``auto``)."""
+    """Simulate one model on one machine, after the rewrites ``xamba`` (``cumba,reduba``, or ``auto``); ``client`` asks
+    for the time of a call, ``power`` for a power mode of the machine."""
     return simulate_model(
-        source_of(model, **size), machine_of(hw, set), passes=xamba, engine=engine, hint=hint,
-        allow_guess=allow_guess, explain=explain,
+        source_of(model, **size), machine_of(hw, set, power), passes=xamba, engine=engine,
+        hint=hint or ("latency" if client else None), client=client or DEFAULT_CLIENT, allow_guess=allow_guess,
+        explain=explain,
     )  # fmt: skip
 
 

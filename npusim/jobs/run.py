@@ -30,7 +30,7 @@ from npusim.report.notebook import plotly_figure
 from npusim.report.subject import Subject
 from npusim.report.tables import ops_csv
 from npusim.source import ModelSource
-from npusim.validation.silicon.intervals import interval
+from npusim.validation.silicon.intervals import interval, scope_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,7 +144,7 @@ def simulate_model(
         command=command,
         model=footprint(graph, program),
         seen=outside,
-        interval=interval(headline_us, bound, machine.hardware),
+        interval=interval(headline_us, bound, scope_of(machine.hardware, bool(machine.overrides))),
         ask_advice=_ask_advice(source, machine),
     )
     explanation = explained(result.timeline, entries, explain) if explain else None

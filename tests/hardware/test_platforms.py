@@ -10,6 +10,7 @@ import pytest
 import npusim
 from npusim.hardware import HardwareError, file_of, files_of, load_hardware, names_of, shipped
 from npusim.hardware.power import power_overrides
+from npusim.jobs.machine import machine_of
 from npusim.lowering.view import lowering_key
 
 NOVA = """\
@@ -59,20 +60,18 @@ def test_one_shipped_file_a_platform_and_role() -> None:
 
 
 def test_a_power_mode_sets_the_clocks_that_it_names() -> None:
-    modes = load_hardware("lunarlake.yaml").power
-    for name, mode in modes.items():
-        limited = load_hardware("lunarlake.yaml", power_overrides("lunarlake.yaml", name))
+    hw = load_hardware("lunarlake.yaml")
+    for name, mode in hw.power.items():
+        limited = machine_of("lunarlake.yaml", ["tiles=4"], name).hardware
         assert limited.clocks.dpu_mhz == mode.dpu_mhz
-        assert limited.ddr.bandwidth_gbps == (
-            mode.ddr_gbps or load_hardware("lunarlake.yaml").ddr.bandwidth_gbps
-        )
-    assert power_overrides("arrowlake-285h-2026.3.yaml", "140w") == ()
-    with pytest.raises(
-        HardwareError, match=r"--power 18w: lunarlake.yaml has no such power mode; it has 30w, 17w"
-    ):
-        power_overrides("lunarlake.yaml", "18w")
+        assert limited.ddr.bandwidth_gbps == (mode.ddr_gbps or hw.ddr.bandwidth_gbps)
+        assert limited.tiles == 4
+    assert machine_of("lunarlake.yaml", ["clocks.dpu_mhz=1000"], "17w").hardware.clocks.dpu_mhz == 1000
+    assert power_overrides(load_hardware("arrowlake-285h-2026.3.yaml"), "140w") == ()
+    with pytest.raises(HardwareError, match=r"--power 18w: .* has no such power mode; it has 30w, 17w"):
+        machine_of(hw, (), "18w")
     with pytest.raises(HardwareError, match="it has none"):
-        power_overrides("meteorlake.yaml", "17w")
+        power_overrides(load_hardware("meteorlake.yaml"), "17w")
 
 
 def test_a_machines_file_is_of_one_machine() -> None:

@@ -55,17 +55,17 @@ class Interval:
     level: float = LEVEL
 
 
-def scope_of(hw: Hardware) -> Scope:
-    """Whether a hardware file is of machines that were measured, as they are."""
-    return "own" if hw.machines and hw.role in ("silicon", "machine") else "other"
+def scope_of(hw: Hardware, changed: bool = False) -> Scope:
+    """Whether a hardware file is of machines that were measured, as they are and not ``changed`` by overrides."""
+    return "own" if hw.machines and hw.role in ("silicon", "machine") and not changed else "other"
 
 
-def interval(us: float, bound: Bound, hw: Hardware) -> Interval | None:
-    """The band of an answer of ``us`` on ``hw``; None where nothing was measured."""
+def interval(us: float, bound: Bound, scope: Scope) -> Interval | None:
+    """The band of an answer of ``us``; None where nothing was measured."""
     known = residuals()
     if not known or us <= 0:
         return None
-    alike, like = _alike(known, bound, scope_of(hw))
+    alike, like = _alike(known, bound, scope)
     spread = spread_of(alike)
     return Interval(us / spread, us * spread, len(alike), like)
 

@@ -51,7 +51,8 @@ def test_the_packaged_rows_cover_as_promised() -> None:
 def test_a_machine_that_was_not_measured_has_the_wider_band() -> None:
     own, other = (load_hardware(file) for file in ("lunarlake-256v-2026.2.yaml", "lunarlake.yaml"))
     assert (scope_of(own), scope_of(other)) == ("own", "other")
-    narrow, wide = (interval(1000.0, "memory", hw) for hw in (own, other))
+    assert scope_of(own, changed=True) == "other"
+    narrow, wide = (interval(1000.0, "memory", scope_of(hw)) for hw in (own, other))
     assert narrow is not None and wide is not None
     assert wide.low_us < narrow.low_us < 1000 < narrow.high_us < wide.high_us
     assert narrow.low_us * narrow.high_us == pytest.approx(1e6)
