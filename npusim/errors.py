@@ -1,4 +1,4 @@
-"""The one exception that the command line turns into a one-line message."""
+"""The exceptions that the command line turns into a one-line message."""
 
 from __future__ import annotations
 
@@ -11,3 +11,7 @@ class UserError(Exception):
     def __init__(self, message: str) -> None:
         """``message`` may hold what a stranger wrote, lines and control characters included."""
         super().__init__(one_line(message))
+
+
+class BrokenLaw(AssertionError):
+    """A law that holds of every lowering does not: a bug of npusim, told in one line; the command line exits with 1."""

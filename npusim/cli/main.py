@@ -1,7 +1,7 @@
 """Entry point: runs the app and turns what went wrong into one line and an exit code.
 
-0: done. 2: the user's mistake or the machine's limit, told in one line on stderr. 1: a bug, with its traceback.
-130: interrupted; 143: terminated.
+0: done. 2: the user's mistake or the machine's limit, told in one line on stderr. 1: a bug, with its traceback, or the
+law of lowering that it breaks in one line. 130: interrupted; 143: terminated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typer.exceptions import Abort, TyperException
 
 from npusim.cli.interrupt import answered, asked_code
 from npusim.cli.terminal import ReaderLeft, clean_streams, discard_output
-from npusim.errors import UserError
+from npusim.errors import BrokenLaw, UserError
 from npusim.text import one_line
 
 #: Errors of the system that are limits of the machine, wherever they come up, and no bug.
@@ -64,6 +64,9 @@ def _run(arguments: list[str]) -> int:
             return _bug()
         where = f"{error.filename}: " if error.filename else ""
         return _told(f"{where}{error.strerror}")
+    except BrokenLaw as error:
+        print(f"bug: {one_line(str(error))}", file=sys.stderr)
+        return _BUG
     except Exception:
         return _bug()
     return code if isinstance(code, int) else 0

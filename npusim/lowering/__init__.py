@@ -178,13 +178,16 @@ PASSES: tuple[Pass, ...] = (
     Pass("write as read", _orders, requires=_NODES),
     Pass("place", _place, requires=_NODES, ensures=(laws.NODES_PLANNED,)),
     Pass(
-        "refit", _refit, requires=(laws.NODES_PLANNED,), ensures=(laws.SLICES_FIT, conservation.WORK_PLANNED)
+        "refit",
+        _refit,
+        requires=(laws.NODES_PLANNED,),
+        ensures=(laws.SLICES_FIT, conservation.WORK_PLANNED, conservation.WEIGHTS_LOADED),
     ),
     Pass(
         "schedule",
         _schedule,
         requires=(laws.NODES_PLANNED, laws.SLICES_FIT),
-        ensures=(laws.EXECUTABLE, conservation.RESULTS_MOVED),
+        ensures=(laws.EXECUTABLE, conservation.OPERANDS_READ, conservation.RESULTS_MOVED),
     ),
 )
 

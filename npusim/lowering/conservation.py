@@ -1,19 +1,22 @@
 """Work is conserved: a Program does at least what its Graph asks for, whatever was split, fused or cut on the way.
 
-Padding counts more; what takes work away is a pass of its own that says so. The three laws here are checked where the
-work is decided: fusion keeps the products of the Graph, a plan does all of its node, and a Program moves all that the
-model returns and all weights that are read whole.
+Padding counts more; what takes work away is a pass of its own that says so. The laws here hold of every lowering and
+are always checked, where the work is decided: fusion keeps the products of the Graph, a plan does all of its node and
+loads all of its weights, and a Program reads all that its nodes read whole and writes all that the model returns.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from math import prod
+from typing import Literal
 
 from npusim.graph.ir import Graph, Op
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.nodes import Bmm, Depthwise, Kernel, Node, Pool, Product
-from npusim.lowering.ir.plan import Plan
+from npusim.lowering.ir.nodes import Bmm, Depthwise, Kernel, Node, Pool, Product, Reduce, Scale
+from npusim.lowering.ir.plan import CONSTANT, Plan
 from npusim.lowering.passes import Law, Module
+from npusim.program import Program
 from npusim.program.work import DpuWork, ShaveWork
 
 _CONVOLUTIONS = ("Convolution", "GroupConvolution")
@@ -62,12 +65,17 @@ def _products_kept(module: Module, hw: Hardware) -> str | None:
 
 
 def _work_planned(module: Module, hw: Hardware) -> str | None:
-    for plan in module.plans:
+    for plan in _distinct(module.plans):
         expected, found = _expected(plan), _found(plan)
         if found < expected:
             node = plan.node
             return f"op '{node.name}' ({node.type}) asks for {expected:,} operations, its plan has {found:,}"
     return None
+
+
+def _distinct(plans: Iterable[Plan]) -> Iterable[Plan]:
+    """One of all plans that share their slices, as those of equal layers do."""
+    return {id(plan.slices): plan for plan in plans}.values()
 
 
 def _expected(plan: Plan) -> int:
@@ -104,17 +112,83 @@ def _found(plan: Plan) -> int:
     return total
 
 
-def _results_moved(module: Module, hw: Hardware) -> str | None:
-    program = module.program
+def _weights_loaded(module: Module, hw: Hardware) -> str | None:
+    for plan in _distinct(module.plans):
+        expected = _weight_bytes(plan)
+        if expected and (found := _loaded_bytes(plan)) < expected:
+            node = plan.node
+            return (
+                f"op '{node.name}' ({node.type}) has {expected:,} bytes of weights, its plan loads {found:,}"
+            )
+    return None
+
+
+def _weight_bytes(plan: Plan) -> int:
+    """Bytes of a plan's constant weights as they are stored, those that are zero left out."""
+    node = plan.node
+    if not isinstance(node, Product | Depthwise | Scale) or plan.output.storage != node.output.storage:
+        return 0
+    weights = next((v for v in node.inputs[1:] if v.constant and not v.partial and v.storage >= 0), None)
+    kept = 1 - node.zeros if isinstance(node, Product) else 1
+    return int(weights.elements * kept * weights.stored_bits // 8) if weights else 0
+
+
+def _loaded_bytes(plan: Plan) -> int:
+    """Bytes of constants that a plan loads from DDR."""
+    return sum(
+        load.work.ddr_read_bytes
+        for part in plan.slices
+        for load in part.loads
+        if load.operand == CONSTANT or plan.inputs[load.operand].constant
+    )
+
+
+def _operands_read(module: Module, hw: Hardware) -> str | None:
+    expected = sum(_operand_bytes(module.nodes).values())
+    found = _traffic(module.program, "ddr_read_bytes")
+    if found is None or found >= expected:
+        return None
+    return f"the operands that come from DDR are {expected:,} bytes, {found:,} are read"
+
+
+def _operand_bytes(nodes: Sequence[Node]) -> dict[int, int]:
+    """Bytes that each storage which no node writes, a parameter or constant, must be read for: the largest whole view
+    of it that a node computes on. Sparse weights are not counted."""
+    made = {node.output.storage for node in nodes}
+    found: dict[int, int] = {}
+    for node in nodes:
+        if not isinstance(node, Product | Depthwise | Kernel | Pool | Scale | Reduce):
+            continue
+        for value in node.inputs:
+            sparse = value.constant and isinstance(node, Product) and node.zeros
+            if value.storage in made or value.storage < 0 or value.partial or sparse:
+                continue
+            size = value.elements * value.stored_bits // 8
+            found[value.storage] = max(size, found.get(value.storage, 0))
+    return found
+
+
+def _traffic(program: Program | None, name: Literal["ddr_read_bytes", "ddr_write_bytes"]) -> int | None:
+    """Bytes that all transfers of a Program read from DDR or write to it."""
     if program is None:
         return None
-    works, counts = program.tasks.works, program.tasks.work
-    written = sum(getattr(works[i], "ddr_write_bytes", 0) for i in counts)
+    counts = program.tasks.count_of_work().tolist()
+    return sum(
+        getattr(work, name, 0) * count for work, count in zip(program.tasks.works, counts, strict=True)
+    )
+
+
+def _results_moved(module: Module, hw: Hardware) -> str | None:
     returned = {value.storage: value for value in module.outputs if not value.constant}
     expected = sum(value.elements * value.stored_bits // 8 for value in returned.values())
-    return f"the results are {expected:,} bytes, {written:,} are written" if written < expected else None
+    written = _traffic(module.program, "ddr_write_bytes")
+    if written is None or written >= expected:
+        return None
+    return f"the results are {expected:,} bytes, {written:,} are written"
 
 
-PRODUCTS_KEPT = Law("the nodes do all products of the Graph", _products_kept)
-WORK_PLANNED = Law("a plan does all the work of its node", _work_planned)
-RESULTS_MOVED = Law("every byte that the model returns is written", _results_moved)
+PRODUCTS_KEPT = Law("the nodes do all products of the Graph", _products_kept, always=True)
+WORK_PLANNED = Law("a plan does all the work of its node", _work_planned, always=True)
+WEIGHTS_LOADED = Law("a plan loads all of its weights", _weights_loaded, always=True)
+OPERANDS_READ = Law("every byte that is computed on is read", _operands_read, always=True)
+RESULTS_MOVED = Law("every byte that the model returns is written", _results_moved, always=True)

@@ -1,7 +1,8 @@
 """Passes: a lowering is a list of them, each a small function from one Module to the next.
 
-A pass says which laws it relies on (``requires``) and which hold from then on (``ensures``). Tests, and any run with
-``NPUSIM_CHECK=1`` in its environment, check all laws so far after every pass, and name the pass that broke one.
+A pass says which laws it relies on (``requires``) and which hold from then on (``ensures``). Those that cost next to
+nothing are checked in every run; tests, and any run with ``NPUSIM_CHECK=1`` in its environment, check all laws so far
+after every pass, and name the pass that broke one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from npusim.errors import BrokenLaw
 from npusim.graph.ir import Graph, Op
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Node
@@ -47,10 +49,12 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """Something that holds of a Module on a machine: ``fault`` says in a line what does not, or None."""
+    """Something that holds of a Module on a machine: ``fault`` says in a line what does not, or None. ``always``: it
+    costs next to nothing, and is checked in every lowering after the pass that ensures it."""
 
     name: str
     fault: Callable[[Module, Hardware], str | None]
+    always: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +67,9 @@ class Pass:
     ensures: tuple[Law, ...] = ()
 
 
-class BrokenLaw(AssertionError):
-    """A pass left a Module that breaks a law: a bug of npusim."""
-
-
 def run_passes(passes: Sequence[Pass], module: Module, hw: Hardware) -> Module:
-    """Run ``passes`` in order. Raises BrokenLaw under ``NPUSIM_CHECK=1`` where one leaves a law broken."""
+    """Run ``passes`` in order. Raises BrokenLaw where one leaves a law broken: a law that is always checked, or under
+    ``NPUSIM_CHECK=1`` any that holds so far."""
     check = os.environ.get(CHECK, "") not in ("", "0")
     laws: dict[str, Law] = {}
     done: list[str] = []
@@ -81,6 +82,8 @@ def run_passes(passes: Sequence[Pass], module: Module, hw: Hardware) -> Module:
         if check:
             laws.update({law.name: law for law in one.ensures})
             _check(laws.values(), module, hw, done)
+        else:
+            _check((law for law in one.ensures if law.always), module, hw, done)
     return module
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,9 +14,12 @@ from openvino import opset15 as op
 
 import workloads
 from npusim import api
+from npusim.cli.main import main
+from npusim.errors import BrokenLaw
 from npusim.graph import from_openvino
 from npusim.lowering import PASSES, conservation
-from npusim.lowering.passes import CHECK, Module, run_passes
+from npusim.lowering.ir.plan import CONSTANT, Slice
+from npusim.lowering.passes import CHECK, Law, Module, Pass, run_passes
 from tests.lowering.models import models
 
 MACHINES = ["meteorlake-vpunn.yaml", "lunarlake-vpunn.yaml", "pantherlake-vpunn.yaml"]
@@ -68,23 +72,82 @@ def test_workloads_conserve_work(name: str, batch: int) -> None:
         api.lower(from_openvino(model), api.load_hardware("lunarlake-vpunn.yaml"))
 
 
-def _placed(batch: int) -> tuple[Module, api.Hardware]:
+def _until(last: str) -> tuple[Module, api.Hardware]:
+    """What all passes up to ``last`` make of two convolutions."""
     hw = api.load_hardware("lunarlake-vpunn.yaml")
-    passes = PASSES[: [one.name for one in PASSES].index("refit") + 1]
-    return run_passes(passes, Module(from_openvino(layers(batch, "convolution"))), hw), hw
+    passes = PASSES[: [one.name for one in PASSES].index(last) + 1]
+    return run_passes(passes, Module(from_openvino(layers(1, "convolution"))), hw), hw
+
+
+def _without(module: Module, change: Callable[[Slice], Slice]) -> Module:
+    """A module whose first plan that makes its node's result has its slices changed."""
+    plan = next(p for p in module.plans if p.output.storage == p.node.output.storage)
+    return replace(module, plans=[plan.changed(change) if p is plan else p for p in module.plans])
 
 
 def test_a_plan_that_does_one_image_of_several_is_found() -> None:
-    module, hw = _placed(1)
+    module, hw = _until("refit")
     assert conservation.WORK_PLANNED.fault(module, hw) is None
-    plan = next(p for p in module.plans if p.output.storage == p.node.output.storage)
-    fewer = replace(plan, slices=[replace(part, computes=part.computes[:1]) for part in plan.slices])
-    broken = replace(module, plans=[fewer if p is plan else p for p in module.plans])
+    broken = _without(module, lambda part: replace(part, computes=part.computes[:1]))
     assert "asks for" in (conservation.WORK_PLANNED.fault(broken, hw) or "")
 
 
+def test_weights_that_are_not_loaded_are_found() -> None:
+    module, hw = _until("refit")
+    assert conservation.WEIGHTS_LOADED.fault(module, hw) is None
+    broken = _without(
+        module, lambda part: replace(part, loads=[x for x in part.loads if x.operand != CONSTANT])
+    )
+    assert "bytes of weights" in (conservation.WEIGHTS_LOADED.fault(broken, hw) or "")
+
+
 def test_a_lost_product_is_found() -> None:
-    module, hw = _placed(1)
+    module, hw = _until("refit")
     products = [node for node in module.nodes if conservation.macs_of_node(node)]
     broken = replace(module, nodes=[node for node in module.nodes if node is not products[0]])
     assert "multiply-accumulates" in (conservation.PRODUCTS_KEPT.fault(broken, hw) or "")
+
+
+@pytest.mark.parametrize(
+    ("law", "end", "said"),
+    [
+        (conservation.OPERANDS_READ, "ddr_read_bytes", "operands that come from DDR"),
+        (conservation.RESULTS_MOVED, "ddr_write_bytes", "results are"),
+    ],
+)
+def test_bytes_that_no_transfer_moves_are_found(law: Law, end: str, said: str) -> None:
+    module, hw = _until("schedule")
+    assert law.fault(module, hw) is None
+    assert module.program is not None
+    tasks = module.program.tasks
+    still = [replace(w, bytes=0) if getattr(w, end, 0) else w for w in tasks.works]
+    program = replace(module.program, tasks=replace(tasks, works=tuple(still)))
+    assert said in (law.fault(replace(module, program=program), hw) or "")
+
+
+def test_the_laws_are_checked_without_being_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CHECK, "0")
+    module, hw = _until("refit")
+    harm = Pass(
+        "harm",
+        lambda m, _: _without(m, lambda part: replace(part, computes=part.computes[:1])),
+        ensures=(conservation.WORK_PLANNED,),
+    )
+    with pytest.raises(BrokenLaw, match="asks for"):
+        run_passes([harm], module, hw)
+
+
+def test_a_broken_law_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise BrokenLaw("a plan does all the work of its node: op 'x' asks for 2 operations, its plan has 1")
+
+    monkeypatch.setattr("npusim.api.lower", broken)
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--hw", "lunarlake", "--tokens", "4", "--layers", "1", "--no-report"])
+    assert ended.value.code == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("bug: ")]
+    assert lines == [
+        "bug: a plan does all the work of its node: op 'x' asks for 2 operations, its plan has 1"
+    ]

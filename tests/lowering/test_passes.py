@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 import npusim
+from npusim.errors import BrokenLaw
 from npusim.hardware.schema import Hardware
 from npusim.lowering import PASSES, lower
 from npusim.lowering.laws import NODES_IN_ORDER, OUTPUTS_MADE
-from npusim.lowering.passes import CHECK, BrokenLaw, Module, Pass, run_passes
+from npusim.lowering.passes import CHECK, Module, Pass, run_passes
 
 MODELS = (
     ("mamba2-130m", {"tokens": 40, "layers": 2}),
