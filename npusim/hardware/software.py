@@ -192,6 +192,11 @@ class Software(Section):
     reciprocal_ratio: Count = 1
     """How many times smaller a divisor is from which 1/y is computed first, and multiplied with; else one SHAVE kernel
     divides."""
+    wide_viewed_elements: Count | None = None
+    """Elements beyond which the DPU writes a result as FP32, as the interface has it, although the model sees it in
+    other dimensions than the DPU makes it in; null: a SHAVE kernel converts all of those (evidence/lowering.md#1.6)."""
+    wide_activations: bool = False
+    """The DPU writes FP32 also behind activations that are curved or bounded, and maxima; else a kernel converts."""
     broadcast_output: bool = True
     """A MatMul split over output channels multicasts its result to all tiles; else every tile keeps its part."""
     refold_in_cmx: bool = True

@@ -123,7 +123,7 @@ def _hoist(module: Module, hw: Hardware) -> Module:
 
 def _in_place(module: Module, hw: Hardware) -> Module:
     """Let pieces be written straight into the whole that they are padded to."""
-    return replace(module, homes=write_in_place(list(module.nodes), hw))
+    return replace(module, homes=write_in_place(list(module.nodes), hw, module.returned))
 
 
 def _orders(module: Module, hw: Hardware) -> Module:

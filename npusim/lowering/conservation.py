@@ -126,7 +126,7 @@ def _weights_loaded(module: Module, hw: Hardware) -> str | None:
 def _weight_bytes(plan: Plan) -> int:
     """Bytes of a plan's constant weights as they are stored, those that are zero left out."""
     node = plan.node
-    if not isinstance(node, Product | Depthwise | Scale) or plan.output.storage != node.output.storage:
+    if not isinstance(node, Product | Depthwise) or plan.output.storage != node.output.storage:
         return 0
     weights = next((v for v in node.inputs[1:] if v.constant and not v.partial and v.storage >= 0), None)
     kept = 1 - node.zeros if isinstance(node, Product) else 1

@@ -143,7 +143,7 @@ def test_a_broken_law_is_one_line(
     def broken(*_: object, **__: object) -> None:
         raise BrokenLaw("a plan does all the work of its node: op 'x' asks for 2 operations, its plan has 1")
 
-    monkeypatch.setattr("npusim.api.lower", broken)
+    monkeypatch.setattr("npusim.lowering.run_passes", broken)
     with pytest.raises(SystemExit) as ended:
         main(["run", "--hw", "lunarlake", "--tokens", "4", "--layers", "1", "--no-report"])
     assert ended.value.code == 1
@@ -151,3 +151,19 @@ def test_a_broken_law_is_one_line(
     assert lines == [
         "bug: a plan does all the work of its node: op 'x' asks for 2 operations, its plan has 1"
     ]
+
+
+@pytest.mark.parametrize("returned", [False, True])
+def test_what_has_two_places_is_written_to_both(returned: bool) -> None:
+    x = op.parameter([1, 4], np.float16, name="x")
+    made = op.softmax(x, 1)
+    results = [op.result(op.concat([made, made] if not returned else [made, op.exp(x)], 0))]
+    results += [op.result(made)] * returned
+    program = api.lower(
+        from_openvino(ov.Model(results, [x], "twice")), api.load_hardware("meteorlake-vpunn.yaml")
+    )
+    written = sum(
+        getattr(work, "ddr_write_bytes", 0) * count
+        for work, count in zip(program.tasks.works, program.tasks.count_of_work(), strict=True)
+    )
+    assert written >= 2 * 4 * (2 + returned)

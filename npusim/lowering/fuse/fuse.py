@@ -4,18 +4,17 @@ the number of tiles."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from npusim.errors import UserError
-from npusim.graph.ir import BITS, Graph, Op
+from npusim.graph.ir import Graph, Op
 from npusim.hardware.schema import Software
 from npusim.lowering.fuse import einsum, eltwise, kernels, matmul, other, recurrent, reduce, types, views
 from npusim.lowering.fuse.fuser import Fuser
 from npusim.lowering.fuse.refused import REFUSED
+from npusim.lowering.fuse.results import result
 from npusim.lowering.ir.kernels import KERNEL_OF, Reads
-from npusim.lowering.ir.nodes import Eltwise, Node, Scale, Unary
+from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.optypes import RESHAPES
-from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value
 from npusim.lowering.rewrite.debatch import JOIN_BATCH, SPLIT_BATCH
 from npusim.lowering.rewrite.patterns import Match
@@ -107,31 +106,6 @@ def _enter(fuser: Fuser, op: Op, made: Sequence[Node]) -> None:
         note("fuse", op.name, "nothing to do: a view of the same memory, or read where it is needed")
 
 
-def _writes_wide(node: Node) -> bool:
-    """Whether the DPU writes the result as FP32: of a sum of four dimensions (Mamba's of two are converted) or a scale,
-    not of a convolution, a pooling or planes that are scaled as channels (6 and 4 cases on 4000)."""
-    shape = node.output.shape
-    if isinstance(node, Eltwise):
-        same = all(value.elements == node.output.elements for value in node.inputs)
-        return node.runs("add", "subtract") and same and len(shape) == 4
-    scales = isinstance(node, Scale) or node.runs("negative")
-    return scales and node.output.plain and not (len(shape) == 3 and shape[1] % CHANNELS == 0)
-
-
-def _result(fuser: Fuser, id: int, value: Value) -> Value:
-    """A result whose interface is FP32 is converted by a SHAVE kernel of its own (evidence/lowering.md#1.6, 43 public
-    traces), or written so by the DPU."""
-    tensor = fuser.graph.tensors[id]
-    if BITS[tensor.stored_dtype] != 32 or value.bits != 16 or tensor.dtype != "f16":
-        return value
-    node = fuser.producer(id)
-    if node is not None and node.output == value and not fuser.readers.get(id) and _writes_wide(node):
-        fuser.values[id] = fuser.amend(node, output=replace(value, bits=32, stored_bits=32)).output
-        return fuser.values[id]
-    wide = Value(fuser.storage(), value.shape, bits=32, stored_bits=32)
-    return fuser.add(Unary(tensor.name, "Result", (value,), wide, kernel="convert")).output
-
-
 def fuse(graph: Graph, software: Software, tiles: int) -> tuple[list[Node], list[Value]]:
     """The nodes of a Graph in execution order, and its outputs in row-major memory order.
 
@@ -143,6 +117,7 @@ def fuse(graph: Graph, software: Software, tiles: int) -> tuple[list[Node], list
     for id in graph.outputs:
         op = fuser.index.maker.get(id) or Op(graph.tensors[id].name, "Result", (), ())
         fuser.write_planes(id)
+        fuser.write_seen_planes(id)
         fuser.work_on_planes(id)
-        outputs.append(_result(fuser, id, fuser.plain(fuser.values[id], op)))
+        outputs.append(result(fuser, id, fuser.plain(fuser.values[id], op)))
     return list(fuser.made.values()), outputs

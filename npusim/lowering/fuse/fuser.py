@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from npusim.graph.ir import BITS, Graph, Op
 from npusim.hardware.schema import Software
 from npusim.lowering.ir.images import is_image, readers_channels_last
 from npusim.lowering.ir.nodes import Conv, Convert, Depthwise, Eltwise, Kernel, Node, Pool, Transpose, Unary
+from npusim.lowering.ir.optypes import RESHAPES
 from npusim.lowering.ir.values import Value
 from npusim.lowering.rewrite.patterns import find
 
@@ -56,18 +58,29 @@ class Fuser:
                     else stored,  # FP32 weights: FP16 in the blob
                     constant=tensor.constant,
                 )
-        if not software.dma_convert:
-            self._convert_inputs()
+        self._convert_inputs()
 
     def _convert_inputs(self) -> None:
-        """Inputs that are wider than they are executed get kernels that narrow them, where transfers do not
-        (onnx::Mul_2 of Mamba-2's single token on 3720)."""
+        """Inputs that are wider than they are executed are narrowed before anything reads them: by kernels, where
+        transfers do not, else by a copy, if a product sees them in the dimensions of an image, so that the transfers
+        that it reads them by do not (evidence/lowering.md#1.6)."""
         for id in self.graph.inputs:
             value, tensor = self.values[id], self.graph.tensors[id]
-            if value.stored_bits > value.bits:
+            apart = not self.software.dma_convert or self._multiplied(id)
+            if value.stored_bits > value.bits and apart:
                 wide = replace(value, bits=value.stored_bits)
                 self.values[id] = replace(value, storage=self.storage(), stored_bits=value.bits)
                 self.add(Convert(tensor.name, "Parameter", (wide,), self.values[id]))
+
+    def _multiplied(self, id: int) -> bool:
+        """Whether a MatMul of more than one row reads a tensor, as it is or under another shape."""
+        for op in self.readers.get(id, ()):
+            rows = self.graph.tensors[op.outputs[0]].shape[:-1]
+            if op.type == "MatMul" and prod(rows) > 1:
+                return True
+            if op.type in (*RESHAPES, "Transpose", "Convert", "Identity") and self._multiplied(op.outputs[0]):
+                return True
+        return False
 
     # -- the graph --------------------------------------------------------------------------------------------------
 
@@ -151,6 +164,17 @@ class Fuser:
         alike = all(v.elements == value.elements and same_order(v, value.order) for v in node.inputs)
         if isinstance(node, Conv | Depthwise | Pool) or (images and alike):
             self.values[id] = self.amend(node, output=replace(value, order=())).output
+
+    def write_seen_planes(self, id: int) -> None:
+        """The same where what is read of the image of a convolution is that image under another shape."""
+        op = self.index.maker.get(id)
+        if op is None or op.type not in RESHAPES or not self.sole_reader(op.inputs[0]):
+            return
+        image = op.inputs[0]
+        if isinstance(self.producer(image), Conv | Depthwise | Pool) and is_image(self.values[image].shape):
+            self.write_planes(image)
+            seen = self.values[image].reshaped(self.values[id].shape)
+            self.values[id] = self.values[id] if seen is None else seen
 
     def work_on_planes(self, id: int) -> None:
         """Let an activation work on planes where what makes its operand can write them: the split of the tiles over

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from math import prod
 
 from npusim.hardware.schema import Hardware
@@ -9,12 +10,13 @@ from npusim.lowering.ir.nodes import Bmm, Concat, Conv, Copy, Eltwise, Node, Red
 from npusim.lowering.ir.shapes import CHANNELS
 
 
-def write_in_place(nodes: list[Node], hw: Hardware) -> dict[int, int]:
+def write_in_place(nodes: list[Node], hw: Hardware, returned: set[int]) -> dict[int, int]:
     """Storages of values that are written straight into a Pad or Concat -> its storage.
 
     What an op computes has a place in a Pad; what it cannot have written for it (inputs, constants, parts of other
     values) is copied. The pieces of a Concat are copied too, but for what a kernel of one operand makes, and what
-    leaves CMX whole and lies in a row.
+    leaves CMX whole and lies in a row. What has two places, twice in a Concat or in a result (``returned``: their
+    storages) too, is copied to the second.
     """
     made: dict[int, Node] = {}
     homes: dict[int, int] = {}
@@ -22,9 +24,11 @@ def write_in_place(nodes: list[Node], hw: Hardware) -> dict[int, int]:
         made[node.output.storage] = node
         if not isinstance(node, Concat):
             continue
+        pieces = Counter(value.storage for value in node.inputs)
         for value in node.inputs:
             maker = made.get(value.storage)
-            if maker is None or isinstance(maker, Concat | Copy) or value.partial or value.storage in homes:
+            elsewhere = value.storage in returned or value.storage in homes or pieces[value.storage] > 1
+            if maker is None or isinstance(maker, Concat | Copy) or value.partial or elsewhere:
                 continue
             placed = isinstance(maker, Unary) or (_in_a_row(node) and _leaves_whole(maker, hw))
             if node.type == "Pad" or (node.type == "Concat" and value.plain and placed):

@@ -138,7 +138,7 @@ def choose(
         conv_work(height, width, even(n16, hw.tiles, CHANNELS)[0], k16, node, mode, hw), hw
     )
     over_rows = cycles(conv_work(even(height, hw.tiles)[0], width, n16, k16, node, mode, hw), hw)
-    ratio = over_rows / over_channels
+    ratio = over_rows / over_channels if over_channels else 1.0  # results of a type that is not priced
     beside = (rows_before or wanted is Wanted.ROWS) and node.window is not None
     if ratio > (hw.software.neighbour_tolerance if beside else hw.software.rows_tolerance):
         return "channels"

@@ -1,0 +1,25 @@
+"""Results of FP32: who writes them so, against the compiler's own schedules (evidence/lowering.md#1.6)."""
+
+from __future__ import annotations
+
+import pytest
+
+from npusim.lowering import lower
+from npusim.program.work import DpuWork, ShaveWork
+from npusim.validation.schedules.predict import hardware_of
+from npusim.validation.schedules.references import Row, open_reference
+
+SET = open_reference(sets=["interfaces"])
+
+
+@pytest.mark.parametrize("row", SET.rows, ids=lambda row: f"{row.case}-{row.platform}")
+def test_a_kernel_converts_what_the_compiler_has_it_convert(row: Row) -> None:
+    by_kernel = b"converted_to_f32" in SET.schedule(row)
+    hw = hardware_of(row.platform, row.tiles, row.dma_engines)
+    works = lower(SET.graph(row), hw).tasks.works
+    widening = [
+        work for work in works
+        if isinstance(work, ShaveWork) and work.kernel == "convert" and work.out_bytes == 4 * work.out_elements
+    ]  # fmt: skip
+    on_dpu = [work for work in works if isinstance(work, DpuWork) and work.out_bits == 32]
+    assert (bool(widening), bool(on_dpu)) == (by_kernel, not by_kernel)
