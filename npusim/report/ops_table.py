@@ -36,11 +36,12 @@ def ops_table(result: Result, work: OpWork) -> dict[str, Any]:
     columns = [
         text_column("name", "Op", [op.name for op in ops]),
         text_column("type", "Type", [op.type for op in ops]),
-        text_column("layer", "Layer", [op.layer for op in ops]),
         text_column("engine", "Engine", [ENGINE_NAMES[row.engine] for row in rows]),
         number("exposed_us", "Latency", "µs", [row.exposed_us for row in rows], 2),
         number("share", "Share", "%", [row.exposed_us / total * 100 for row in rows], 2),
         text_column("bound", "Bound by", [row.bound for row in rows]),
+        number("guess_us", "Guessed", "µs", [row.guess_us for row in rows], 2),
+        text_column("provenance", "Cost is", [row.provenance for row in rows]),
         number("dpu_us", "DPU", "µs", [row.dpu_us for row in rows], 2),
         number("shave_us", "SHAVE", "µs", [row.shave_us for row in rows], 2),
         number("dma_us", "DMA", "µs", [row.dma_us for row in rows], 2),
@@ -50,8 +51,7 @@ def ops_table(result: Result, work: OpWork) -> dict[str, Any]:
         number("mmac", "MACs", "M", (work.macs / 1e6).tolist(), 2),
         number("read", "DDR read", "KiB", (work.ddr_read_bytes / 1024).tolist(), 1),
         number("write", "DDR written", "KiB", (work.ddr_write_bytes / 1024).tolist(), 1),
-        number("guess_us", "Guessed", "µs", [row.guess_us for row in rows], 2),
-        text_column("provenance", "Cost is", [row.provenance for row in rows]),
+        text_column("layer", "Layer", [op.layer for op in ops]),
         text_column("shape", "Output", ["×".join(map(str, op.shape)) for op in ops]),
         text_column("strategy", "Split", [op.strategy for op in ops]),
     ]

@@ -11,7 +11,7 @@ from npusim.report.advice import advice_table
 from npusim.report.blocks import Block, plot, tab
 from npusim.report.decisions import decisions
 from npusim.report.figures import lanes_figure, over_time_figure, roofline_figure
-from npusim.report.looks import ENGINE_NAMES, KINDS, PALETTE
+from npusim.report.looks import ENGINE_NAMES, KINDS, TYPE_PALETTE
 from npusim.report.model_facts import latency_facts
 from npusim.report.ops_table import ops_block, ops_table
 from npusim.report.opwork import op_work
@@ -104,7 +104,7 @@ def _where(result: Result) -> list[Block]:
                 {"key": "busy", "title": "Busy time", "columns": ["dma_us", "dpu_us", "shave_us"]},
             ],
             "colours": {
-                "type": dict(zip(_types_by_time(result), PALETTE, strict=False)),
+                "type": dict(zip(_types_by_time(result), TYPE_PALETTE, strict=False)),
                 "engine": {name: f"var:{engine}" for engine, name in ENGINE_NAMES.items()},
                 "bound": {kind: colour for kind, (_, colour) in KINDS.items()},
             },

@@ -59,8 +59,8 @@ class Subject:
     @property
     def title(self) -> str:
         """What people call it: the workload, or a file's name without folder and ending."""
-        is_path = "/" in self.workload or "\\" in self.workload or Path(self.workload).suffix in _ENDINGS
-        return Path(self.workload).stem if is_path else self.workload
+        path = Path(self.workload)
+        return path.stem if path.suffix in _ENDINGS else self.workload
 
     def rate(self, latency_us: float) -> tuple[float, str]:
         """Tokens a second, or inferences where there are no tokens, with its unit: one after another without a gap, or

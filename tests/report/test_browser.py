@@ -95,7 +95,7 @@ def test_table_sorts_filters_and_downloads(watched: Watched, folder: Path, tmp_p
     assert page.get_attribute('#panel-ops th[data-key="start_us"]', "aria-sort") == "ascending"
     starts = [
         float(text.replace(",", "") or 0)
-        for text in page.locator("#panel-ops tbody td:nth-child(11)").all_inner_texts()
+        for text in page.locator("#panel-ops tbody td:nth-child(12)").all_inner_texts()
     ]
     assert starts == sorted(starts)
     page.fill("#panel-ops input[type=search]", "layers.7 matmul")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import pytest
 
 from npusim.analysis.compare import Case, compare
 from npusim.report.compare_page import compare_page
+from npusim.report.looks import KINDS, TYPE_PALETTE
 from npusim.report.page import embedded_json, plot_text, render
 from npusim.report.run_page import run_page
 from npusim.report.subject import Subject
@@ -111,3 +113,14 @@ def test_a_comparison_says_why_a_timeline_is_missing(monkeypatch: pytest.MonkeyP
     assert "Timeline: many" not in tabs
     (notes,) = [block["items"] for block in tabs["Summary"]["blocks"] if block["kind"] == "notes"]
     assert notes[0].startswith(f"many: its {len(large.program.tasks):,} tasks")
+
+
+def test_a_colour_means_an_engine_or_an_op_type_never_both() -> None:
+    style = (files("npusim.report") / "assets" / "page.css").read_text()
+    engines = set(re.findall(r"--(?:dma|dpu|shave|startup): (#[0-9a-f]{6})", style))
+    kinds = {colour for _, colour in KINDS.values()}
+    assert not (engines | kinds) & set(TYPE_PALETTE)
+    core = (files("npusim.report") / "assets" / "core.js").read_text()
+    assert re.findall(r"#[0-9a-f]{6}", core.partition("npusim.typePalette = ")[2].partition(";")[0]) == list(
+        TYPE_PALETTE
+    )

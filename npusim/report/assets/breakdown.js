@@ -50,7 +50,7 @@
         values.push(time); fills.push(fill); notes.push(npusim.plotText(note));
       };
       const known = colours[by.select.value];
-      const fill = (group, number) => (known ? known[group.name] : npusim.palette[number]) ?? npusim.otherColour;
+      const fill = (group, number) => (known ? known[group.name] : npusim.typePalette[number]) ?? npusim.otherColour;
       /* Plotly takes a second for a thousand tiles: the costliest ops have one each, the rest of a group share one. */
       const costliest = groupsFound.flatMap(({ rows }) => rows).map(value).sort((a, b) => b - a);
       const least = costliest[Math.min(MOST_LEAVES, costliest.length) - 1] ?? 0;

@@ -37,6 +37,8 @@ npusim.percent = (share) => `${npusim.number(share * 100, 1)} %`;
 
 /* Okabe and Ito's palette: told apart with any colour vision; the last colour is for everything else. */
 npusim.palette = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442"];
+/* Op types have colours of their own, so that those of engines mean engines alone (looks.py has the same). */
+npusim.typePalette = ["#aa3377", "#b8a425", "#8c6bb1", "#9c755f", "#ee6677", "#b5a1d6", "#7d8f3c"];
 npusim.otherColour = "#8a96a3";
 npusim.colour = (name) =>
   name.startsWith("var:") ? getComputedStyle(document.documentElement).getPropertyValue("--" + name.slice(4)).trim() : name;

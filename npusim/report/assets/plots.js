@@ -42,6 +42,29 @@
       if (/^[xy]axis\d*$/.test(key)) result[key] = merge(axis(), result[key] ?? {});
     return result;
   };
+  /* On a narrow screen: long titles of axes in lines, and the steps of a waterfall below each other, with room for
+     their texts. */
+  const NARROW = 560, TITLE = 34;
+  const inLines = (text) => text.split(" ").reduce((lines, word) => {
+    const last = lines[lines.length - 1];
+    return last && last.length + word.length < TITLE ? [...lines.slice(0, -1), `${last} ${word}`] : [...lines, word];
+  }, []).join("<br>");
+  const turned = ({ data, layout, height }) => {
+    if (!data.some(({ type }) => type === "waterfall")) return { data, layout, height };
+    const { xaxis, yaxis, ...rest } = layout;
+    return {
+      data: data.map((trace) => ({ ...trace, orientation: "h", x: trace.y, y: trace.x })),
+      layout: { ...rest, xaxis: yaxis, yaxis: { ...xaxis, autorange: "reversed" }, margin: { t: 10, l: 10, r: 60 } },
+      height: 90 + 34 * data[0].x.length,
+    };
+  };
+  const narrowed = (spec) => {
+    const { data, layout, height } = turned(spec);
+    const axes = Object.entries(layout).map(([key, value]) => [key, /^[xy]axis\d*$/.test(key) && value?.title?.text
+      ? { ...value, title: { ...value.title, text: inLines(value.title.text) } } : value]);
+    return { data, layout: Object.fromEntries(axes), height };
+  };
+
   const config = {
     responsive: true, displaylogo: false, showSendToCloud: false, showEditInChartStudio: false,
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
@@ -63,7 +86,8 @@
   /* Draws now and whenever the theme changes or the page is printed; spec() gives {data, layout, height} afresh. */
   npusim.plot = (node, spec) => {
     const draw = () => {
-      const { data, layout, height } = spec();
+      const made = spec();
+      const { data, layout, height } = window.innerWidth <= NARROW ? narrowed(made) : made;
       node.style.height = `${height}px`;
       loaded();
       return Plotly.react(node, coloured(data), themed(layout), config);

@@ -4,7 +4,7 @@
   const { el, blocks } = npusim;
 
   const legendOf = (names) => {
-    const colours = names.map((_, i) => npusim.palette[i] ?? npusim.otherColour);
+    const colours = names.map((_, i) => npusim.typePalette[i] ?? npusim.otherColour);
     return { names, colours };
   };
 
@@ -20,7 +20,7 @@
     const lanes = new npusim.Lanes(canvas, tasks);
 
     /* What a colour means: [title, names, task → index into names]. */
-    const types = data.types.slice(0, npusim.palette.length);
+    const types = data.types.slice(0, npusim.typePalette.length);
     const rank = new Map(types.map((type, i) => [type, i]));
     const typeOf = Uint8Array.from(data.ops.type, (type) => rank.get(type) ?? types.length);
     const engineOf = tasks.lanes.map(({ engine }) => ["dma", "dpu", "shave"].indexOf(engine));
