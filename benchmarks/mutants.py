@@ -1,9 +1,10 @@
-"""How many wrong thresholds and comparisons would be noticed: python -m benchmarks.mutants [--count 300] [--seed 1]
+"""How many wrong thresholds and comparisons would be noticed: python -m benchmarks.mutants [--count 100] [--seed 1]
 
 Draws small changes of npusim/lowering (a comparison that is off by its equality, a threshold that is half or twice as
 large, an `and` that is an `or`), makes each in a fork of this process, and predicts the reference rows that execute the
 changed function until one is not what tests/references/predictions.csv says: the mutant is killed by the guard. With
---tests, pytest then runs tests/lowering on each survivor. Prints the share killed and a line for each survivor.
+--tests, pytest then runs tests/lowering on each survivor. Prints the share killed and a line for each survivor;
+docs/evidence/mutants.md says why those of the last run survived.
 """
 
 from __future__ import annotations
@@ -48,17 +49,27 @@ class Mutant:
 # -- mutants ------------------------------------------------------------------------------------------------------
 
 
-def mutants_of(path: Path) -> Iterator[Mutant]:
-    """All mutants of a file."""
-    text = path.read_text()
-    for index, node in enumerate(ast.walk(ast.parse(text))):
+#: A file, the number of a node of its tree, and the number of a way to change that.
+_Site = tuple[Path, int, int]
+
+
+def sites(path: Path) -> Iterator[_Site]:
+    """Where a file can be changed, and how."""
+    for index, node in enumerate(ast.walk(ast.parse(path.read_text()))):
         for variant in range(len(_variants(node))):
-            tree = ast.parse(text)
-            target = next(n for i, n in enumerate(ast.walk(tree)) if i == index)
-            before = ast.unparse(target)
-            _variants(target)[variant]()
-            what = f"{before}  ->  {ast.unparse(target)}"
-            yield Mutant(path, target.lineno, what, ast.unparse(tree), _changed(text, target.lineno))
+            yield path, index, variant
+
+
+def mutant_at(site: _Site) -> Mutant:
+    """The mutant that a change makes."""
+    path, index, variant = site
+    text = path.read_text()
+    tree = ast.parse(text)
+    target: Any = next(n for i, n in enumerate(ast.walk(tree)) if i == index)
+    before = ast.unparse(target)
+    _variants(target)[variant]()
+    what = f"{before}  ->  {ast.unparse(target)}"
+    return Mutant(path, target.lineno, what, ast.unparse(tree), _changed(text, target.lineno))
 
 
 def _variants(node: ast.AST) -> list[Callable[[], None]]:
@@ -196,8 +207,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--count", type=int, default=300, help="mutants to draw (default 300)")
+    parser.add_argument("--count", type=int, default=100, help="mutants to draw (default 100)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--rows", type=int, default=400, help="rows to predict for a mutant, drawn by chance (default 400)"
+    )
     parser.add_argument(
         "--path", default="npusim/lowering", help="file or folder to change (default npusim/lowering)"
     )
@@ -205,17 +219,18 @@ def main() -> None:
     asked = parser.parse_args()
     target = (ROOT / asked.path).resolve()
     files = [target] if target.is_file() else sorted(target.rglob("*.py"))
-    everything = [mutant for path in files for mutant in mutants_of(path)]
+    everything = [site for path in files for site in sites(path)]
     drawn = random.Random(asked.seed).sample(everything, min(asked.count, len(everything)))
+    mutants = [mutant_at(site) for site in drawn]
     print(f"{len(drawn)} of {len(everything)} mutants of {len(files)} files", flush=True)
     known, callers = executed(cases(), target)
     functions = _functions()
     gc.freeze()
     killed, survivors = 0, []
-    for number, mutant in enumerate(drawn, 1):
+    for number, mutant in enumerate(mutants, 1):
         some = [known[i] for i in _relevant(mutant, callers, functions)]
         random.Random(0).shuffle(some)
-        some.sort(key=lambda case: case.seconds > 0.5)
+        some = sorted(some, key=lambda case: case.seconds > 0.2)[: asked.rows]
         tests = None if asked.tests is None else asked.tests or ["tests/lowering"]
         if noticed(mutant, some, functions) or (tests and tests_fail(mutant, tests)):
             killed += 1

@@ -108,10 +108,20 @@ def cases(only: Iterable[tuple[str, ...]] | None = None) -> list[Case]:
     return found
 
 
+def predicted(case: Case) -> Case | None:
+    """The case with what is predicted now, the time that takes and its Program; None where it fails."""
+    began = time.process_time()
+    try:
+        found = simulate_row(case.graph, case.row)
+    except UserError:
+        return None
+    seconds = time.process_time() - began
+    return replace(case, wanted=found.metrics.statistics, seconds=seconds, program=digest(found.program))
+
+
 def executed(some: Sequence[Case], folder: Path) -> tuple[list[Case], dict[CodeType, list[int]]]:
-    """The cases with their times and what is predicted now, and which of them call each function of the files below
-    ``folder``. Cases that fail are left out. Where that is lowering, equal Programs are predicted equally, whatever is
-    changed there."""
+    """The cases as they are ``predicted``, without those that fail, and which of them call each function of the files
+    below ``folder``. Only where that is lowering are equal Programs predicted equally, whatever is changed there."""
     callers: dict[CodeType, list[int]] = defaultdict(list)
     timed = []
     for case in some:
@@ -121,17 +131,14 @@ def executed(some: Sequence[Case], folder: Path) -> tuple[list[Case], dict[CodeT
             if event == "call":
                 seen.add(frame.f_code)
 
-        began = time.process_time()
         sys.setprofile(watch)
         try:
-            found = simulate_row(case.graph, case.row)
-        except UserError:
-            continue
+            now = predicted(case)
         finally:
             sys.setprofile(None)
-        seconds = time.process_time() - began
-        program = digest(found.program) if LOWERING in (folder, *folder.parents) else None
-        timed.append(replace(case, wanted=found.metrics.statistics, seconds=seconds, program=program))
+        if now is None:
+            continue
+        timed.append(now if LOWERING in (folder, *folder.parents) else replace(now, program=None))
         for code in seen:
             if code.co_filename.startswith(str(folder)):
                 callers[code].append(len(timed) - 1)

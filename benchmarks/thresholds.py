@@ -2,11 +2,11 @@
 
 For every number that npusim/lowering names (but for private ones, which bound work and change no schedule), looks for
 the smallest and the largest value, up to four times away, with which no reference row is predicted otherwise, and the
-row that is just beyond. Writes docs/evidence/thresholds.csv, a line each: the constant, its value, how many rows read
-it, and for each side the end of the interval, the value tried beyond it, the row that moves there and the error of its
-latency before and then. A side that no row refutes is empty. tests/references/test_thresholds.py proves every line
-again, and that no threshold is missing. A quarter of an hour on a quiet machine; --only renews single lines, --stale
-those that the test refuses.
+row that is just beyond. Writes docs/evidence/thresholds.csv, a line each: the constant, its value, and for each side
+the end of the interval, the value tried beyond it, the row that moves there and the error of its latency before and
+then. A side that no row refutes is empty. --rows of all rows are drawn, and --most of those that read a threshold: more
+can only make an interval narrower. tests/references/test_thresholds.py proves every line again, and that no threshold
+is missing. Five minutes of a processor; --only renews single lines, --stale those that the test refuses.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType
 
 from benchmarks.references import ROOT, Key, key
-from benchmarks.rows import LOWERING, Case, cases, executed, forget
+from benchmarks.rows import LOWERING, Case, cases, executed, forget, predicted
 
 TABLE = ROOT / "docs/evidence/thresholds.csv"
 #: How far from its value a threshold is tried, as a factor.
@@ -35,7 +35,7 @@ FURTHEST = 4
 EXACT = 0.02
 SIDES = ("below", "above")
 COLUMNS = (
-    "constant", "value", "rows",
+    "constant", "value",
     *(f"{side}_{what}" for side in SIDES for what in ("until", "refuted_at", "by_row", "error_percent", "error_then")),
 )  # fmt: skip
 
@@ -177,7 +177,7 @@ def _names(code: CodeType) -> set[str]:
 # -- the table ----------------------------------------------------------------------------------------------------
 
 
-def line(one: Threshold, rows: int, below: Side | None, above: Side | None) -> dict[str, str]:
+def line(one: Threshold, below: Side | None, above: Side | None) -> dict[str, str]:
     """A line of the table."""
 
     def told(found: Side | None) -> tuple[str, ...]:
@@ -186,7 +186,7 @@ def line(one: Threshold, rows: int, below: Side | None, above: Side | None) -> d
         errors = f"{found.before:.1f}", f"{found.then:.1f}"
         return f"{found.until:.10g}", f"{found.beyond:.10g}", " ".join(found.row), *errors
 
-    values = one.label, f"{one.value:.10g}", str(rows), *told(below), *told(above)
+    values = one.label, f"{one.value:.10g}", *told(below), *told(above)
     return dict(zip(COLUMNS, values, strict=True))
 
 
@@ -200,7 +200,7 @@ def read_table() -> dict[str, dict[str, str]]:
 def stale(table: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     """The constants whose lines are missing or not what npusim is now, and why."""
     found = dict.fromkeys(table, "there is no such constant")
-    by_key = {" ".join(key(case.row)): case for case in executed(cases(_rows(table)), LOWERING)[0]}
+    by_key = {" ".join(key(case.row)): case for case in map(predicted, cases(_rows(table))) if case}
     for one in thresholds():
         found.pop(one.label, None)
         row = table.get(one.label)
@@ -229,18 +229,20 @@ def main() -> None:
     )
     parser.add_argument("--only", nargs="*", default=[], help="constants, as split.dpu.TIE; default: all")
     parser.add_argument("--stale", action="store_true", help="only those whose lines the test refuses")
+    parser.add_argument("--rows", type=int, default=750, help="rows to draw of all (default 750)")
     parser.add_argument(
-        "--seconds", type=float, default=0.2, help="leave out rows that take longer (default 0.2)"
+        "--most", type=int, default=110, help="and of those that read a threshold (default 110)"
     )
     parser.add_argument(
-        "--most", type=int, default=400, help="rows to look at, drawn by chance (default 400)"
+        "--seconds", type=float, default=0.12, help="leave out rows that take longer (default 0.12)"
     )
     asked = parser.parse_args()
     table = read_table()
     everything = thresholds()
     table = {one.label: table[one.label] for one in everything if one.label in table}
     wanted = stale(table) if asked.stale else asked.only or [one.label for one in everything]
-    known, callers = executed(cases(), LOWERING)
+    every = cases()
+    known, callers = executed(random.Random(3).sample(every, min(asked.rows, len(every))), LOWERING)
     functions = [
         f for f in gc.get_objects()
         if isinstance(f, FunctionType) and f.__code__.co_filename.startswith(str(LOWERING))
@@ -251,7 +253,8 @@ def main() -> None:
             some = [known[number] for number in readers(one, functions, callers)]
             some = [case for case in some if case.seconds < asked.seconds]
             drawn = random.Random(0).sample(some, min(asked.most, len(some)))
-            table[one.label] = line(one, len(some), side(one, drawn, False), side(one, drawn, True))
+            sides = [side(one, drawn, up) for up in (False, True)]
+            table[one.label] = line(one, *sides)
             print(*table[one.label].values(), flush=True)
             _write([table[each.label] for each in everything if each.label in table])
 

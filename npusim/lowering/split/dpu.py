@@ -131,7 +131,7 @@ def choose(
     if _sparse_rows(node, hw):
         return "rows"
     if (node.window or POINT).kernel != (1, 1):
-        return _shorter(node, hw)
+        return _shorter(node, hw, WINDOW_TOLERANCE)
     k16 = round_up(node.k, CHANNELS)
     mode = choose_mode(height, width, n16, hw)
     over_channels = cycles(
@@ -193,7 +193,7 @@ def choose_alone(node: Product, hw: Hardware, behind: Behind = NOTHING) -> Split
     return _shorter(node, hw, STAYING_TOLERANCE if stays else SPILLED_TOLERANCE)
 
 
-def _shorter(node: Product, hw: Hardware, tolerance: float = WINDOW_TOLERANCE) -> Split:
+def _shorter(node: Product, hw: Hardware, tolerance: float) -> Split:
     """The split that fits CMX, or the one that takes less long with a part of its weights' transfer, which rows need
     whole on every tile; rows up to ``tolerance`` times the time of channels."""
     height, width = geometry(node, hw)
