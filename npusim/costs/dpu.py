@@ -26,6 +26,8 @@ CELL_OUTPUTS = CELL_SIDE * CELL_SIDE * CELL_CHANNELS
 GRANULE_BYTES = 32
 #: Rows of cells, and channels, above which a narrow depth-wise or pooling workload costs more (``long_narrow``).
 NARROW_ROWS, NARROW_CHANNELS = 4, 32
+#: Channels of a full depth-wise or pooling workload.
+FULL = 64
 #: Stride from which poolings of whole cells cost more (``long_strides``).
 LONG_STRIDE = 8
 #: Taps of a window from which writing planes hides behind computing (5010: 20 to 60 cycles a cell with 4 and 9 taps, 7
@@ -212,7 +214,8 @@ def _cell_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
     granules, taps, cells = cell_terms(work, channels, hw)
     per_granule = row.granule_cycles + row.granule_tap_cycles * taps
     per_cell = row.cell_cycles + row.tap_cycles * taps
-    return row.startup_cycles + granules * (per_granule + cells * per_cell)
+    floor = hw.dpu.costs.full_tap_cycles * taps if taps > 1 and work.in_bits > 8 and channels >= FULL else 0.0
+    return row.startup_cycles + max(floor, granules * (per_granule + cells * per_cell))
 
 
 def _pixel_cells(work: DpuWork, channels: int, hw: Hardware) -> float:

@@ -98,6 +98,9 @@ class DpuCosts(Section):
     """Cells that one whole cell of a pooling with a stride of 8 or more is charged for."""
     short_pools: Positive = 1
     """Rows of cells that strided poolings down the rows are charged for at least."""
+    full_tap_cycles: NonNegative = 0
+    """Cycles a tap that a 16-bit depth-wise or pooling workload of 64 channels takes at least, however few its outputs
+    are."""
     wide_results: bool = True
     """Whether results of 32 bits cost anything; Intel's estimator does not know them, and takes 0."""
     planes: PlanesCost | None = None

@@ -92,6 +92,12 @@ def test_dpu_variants_are_within_a_sixth_of_the_vendors(name, work, cycles):
         # long columns of 64 channels: dwconv1d_c1792_t1024_k4
         ("lunarlake", DpuWork("dwconv", 256, 1, 64, 1, 4, 1, variant_channels=64), 5476),
         ("pantherlake", DpuWork("dwconv", 341, 1, 64, 1, 4, 1, variant_channels=64), 3646),
+        # large windows of few outputs: a MaxPool of one or sixteen pixels, an AvgPool of one
+        ("lunarlake", DpuWork("maxpool", 1, 1, 64, 1, 8, 8, 8, variant_channels=64), 4188),
+        ("lunarlake", DpuWork("maxpool", 4, 4, 64, 1, 10, 10, 8, variant_channels=64), 6797),
+        ("lunarlake", DpuWork("avgpool", 8, 1, 64, 1, 8, 8, 8, variant_channels=64), 4470),
+        ("meteorlake", DpuWork("maxpool", 1, 1, 64, 1, 7, 7, 7, variant_channels=64), 3258),
+        ("pantherlake", DpuWork("maxpool", 1, 1, 64, 1, 10, 10, 8, variant_channels=64), 3331),
         # long sums: matmul_m512_k2560_n10576, matmul_m256_k3072_n768, bert-base_s128_int8
         ("lunarlake", DpuWork("conv", 32, 4, 48, 2560), 25693),
         ("meteorlake", DpuWork("conv", 32, 4, 64, 3072), 40066),

@@ -72,8 +72,8 @@ def test_weights_are_read_once_and_tables_for_each() -> None:
 
 #: Pools and depth-wise convolutions of kernel and stride, and what the compiler (2026.4.1) estimates of them, µs.
 #: Images whose rows are no multiples of 16 pixels are turned before the first is computed (56, 40), others one by one
-#: (112, 48); a batch of 3720 lies in rows, where one image is cut over its channels; what a tile turns is not what it
-#: reads (54).
+#: (112, 48); those whose pixels are no whole granules by transfers (14, 7); channels are padded in DDR (24). A batch of
+#: 3720 lies in rows, where one image is cut over its channels; what a tile turns is not what it reads (54).
 COMPILED = [
     ("meteorlake", "pool", (2, 64, 56, 56), 2, 2, 32.5),
     ("meteorlake", "pool", (1, 64, 56, 56), 2, 2, 46.1),
@@ -87,6 +87,12 @@ COMPILED = [
     ("lunarlake", "pool", (1, 128, 54, 54), 2, 2, 68.1),
     ("lunarlake", "pool", (1, 64, 40, 40), 2, 2, 21.3),
     ("lunarlake", "pool", (1, 64, 48, 48), 3, 3, 14.3),
+    ("lunarlake", "pool", (2, 256, 14, 14), 2, 2, 17.6),
+    ("lunarlake", "pool", (3, 128, 14, 14), 3, 2, 17.1),
+    ("lunarlake", "depthwise", (3, 512, 7, 7), 3, 1, 21.3),
+    ("lunarlake", "pool", (2, 24, 28, 28), 2, 2, 25.6),
+    ("pantherlake", "pool", (2, 256, 14, 14), 2, 2, 8.5),
+    ("meteorlake", "pool", (2, 24, 28, 28), 2, 2, 18.8),
 ]  # fmt: skip
 
 

@@ -70,3 +70,36 @@ def test_tiles_share_what_takes_less_long(
     program, _ = lowered(convolution(op.relu(second), 32, 1), x, platform)
     strategy = next(one.strategy for one in program.ops if one.name == second.get_node().get_friendly_name())
     assert f"split over {'output ' * (shared == 'channels')}{shared}" in strategy
+
+
+#: Platform, rows and length of a ReduceMax over the last of three dimensions, and its latency, µs: rows are channels
+#: of a near square image (whole granules or not), or planes where they are more than a tensor's channels.
+REDUCED = [
+    ("4000", 1344, 20, 26.0), ("4000", 2100, 80, 79.4), ("4000", 1600, 80, 42.2), ("4000", 500, 100, 25.0),
+    ("4000", 2000, 91, 66.3), ("4000", 8000, 80, 174.5), ("4000", 8400, 80, 54.3), ("4000", 9000, 32, 31.4),
+    ("4000", 96, 1536, 17.8), ("3720", 1344, 20, 26.6), ("3720", 2100, 80, 134.5),
+    ("3720", 8400, 80, 104.9), ("5010", 1344, 20, 14.3), ("5010", 2100, 80, 43.9), ("5010", 8400, 80, 32.4),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("platform", "rows", "length", "us"), REDUCED)
+def test_maxima_of_rows_take_as_long_as_compiled(platform: str, rows: int, length: int, us: float) -> None:
+    x = op.parameter([1, rows, length], np.float16)
+    program, hw = lowered(op.reduce_max(x, op.constant(np.array([2])), False), x, platform)
+    assert simulate(program, price(program, hw)).latency_us == pytest.approx(us, rel=0.08)
+
+
+#: Platform, columns of an image of 24 planes and 20 rows, and the latency of a 2x2 pool, µs: so many planes are no
+#: whole granules, and so its rows are padded, by a convolution or by copies.
+PADDED = [
+    ("4000", 8, 16.4), ("4000", 12, 16.7), ("4000", 14, 12.9), ("4000", 28, 18.5), ("4000", 36, 15.0),
+    ("3720", 12, 9.5), ("3720", 36, 9.8), ("5010", 12, 6.6), ("5010", 36, 6.5),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("platform", "columns", "us"), PADDED)
+def test_rows_of_images_whose_planes_are_widened_are_padded(platform: str, columns: int, us: float) -> None:
+    x = op.parameter([1, 24, 20, columns], np.float16)
+    pool = op.max_pool(x, [2, 2], [1, 1], [0, 0], [0, 0], [2, 2], "floor").output(0)
+    program, hw = lowered(pool, x, platform)
+    assert simulate(program, price(program, hw)).latency_us == pytest.approx(us, rel=0.05)

@@ -3,6 +3,7 @@ over the tiles."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -78,6 +79,10 @@ class Value:
             blocks.append((places[0] if places else -1, new))
         order = tuple(d for _, new in sorted(blocks, key=lambda b: b[0]) for d in new)
         return replace(self, shape=shape, order=order)
+
+
+#: Gives a value a storage of its own.
+Fresh = Callable[[Value], Value]
 
 
 def _reshape_groups(old: tuple[int, ...], new: tuple[int, ...]) -> list[tuple[list[int], list[int]]]:

@@ -14,7 +14,7 @@ from math import prod
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import TABLE_BYTES, channel_bytes, is_stem
 from npusim.lowering.ir.nodes import Conv, Depthwise, Eltwise, Node, Pool
-from npusim.lowering.ir.plan import CONSTANT, Load, Plan, Slice, cmx_capacity, load_bytes
+from npusim.lowering.ir.plan import CONSTANT, Load, Plan, Slice, cmx_capacity, held, load_bytes
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value, round_up
 from npusim.lowering.place.spread import spread_factor
@@ -47,6 +47,24 @@ def one_image(node: Node, count: int) -> Node:
 
 def _first(value: Value) -> Value:
     return replace(value, shape=(1, *value.shape[1:]))
+
+
+def spread(before: Plan, plan: Plan, hw: Hardware) -> Plan:
+    """The plan that transposes an image by transfers in one tile's CMX, with those that copy it there to where the plan
+    after it reads it: each tile its share, or the whole to all."""
+    dist, part = plan.in_dists[0], before.slices[0] if before.slices else None
+    if part is None or dist is None or len(before.slices) + len(plan.slices) > 2:
+        return before
+    if not all(isinstance(work, DmaWork) for _, work in part.computes):
+        return before
+    sizes = [load.work.bytes for load in plan.slices[0].loads if load.operand == 0]
+    if dist.whole and not isinstance(plan.node, Conv):
+        sizes = [before.output.bytes // hw.tiles] * hw.tiles
+    copies = [(tile, DmaWork("cmx", "cmx", size, size)) for tile, size in enumerate(sizes)]
+    everywhere = replace(
+        part, computes=[*part.computes, *copies], out_bytes=held(before.output, dist, hw.tiles)
+    )
+    return replace(before, slices=[everywhere], out_dist=dist)
 
 
 def all_images(plan: Plan, count: int) -> Plan:
@@ -111,14 +129,14 @@ def in_step(before: Plan, plan: Plan, hw: Hardware) -> bool:
         return False
     parts = [each.slices[0] for each in (before, plan)]
     loads = [load for part in parts for load in part.loads if load.operand != 0 or part is parts[0]]
-    held = load_bytes(loads, hw.tiles) + 2 * sum(max(part.out_bytes) for part in parts)
-    return not before.in_place and not plan.inputs[0].partial and held <= cmx_capacity(hw)
+    size = load_bytes(loads, hw.tiles) + 2 * sum(max(part.out_bytes) for part in parts)
+    return not before.in_place and not plan.inputs[0].partial and size <= cmx_capacity(hw)
 
 
 def at_once(before: Plan, plan: Plan, hw: Hardware) -> bool:
     """Whether all images are brought to channels last before the first of them is computed: those whose rows are no
     multiples of 16 pixels, between which and their reader a change of shape stands, as far as CMX takes them."""
     turned, computed = before.slices[0], plan.slices[0]
-    held = before.images * max(turned.out_bytes) + load_bytes(turned.loads, hw.tiles)
+    size = before.images * max(turned.out_bytes) + load_bytes(turned.loads, hw.tiles)
     folded = before.node is plan.node and before.inputs[0].shape[-1] % CHANNELS > 0
-    return folded and held + 2 * max(computed.out_bytes) <= cmx_capacity(hw)
+    return folded and size + 2 * max(computed.out_bytes) <= cmx_capacity(hw)

@@ -8,14 +8,13 @@ from math import prod
 from npusim.lowering.ir.nodes import Eltwise, Node, Reduce, Unary
 from npusim.lowering.ir.plan import Plan
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import ADDED_CONSTANT, WHOLE, canonical4
+from npusim.lowering.ir.values import ADDED_CONSTANT, WHOLE, Fresh, canonical4
 from npusim.lowering.place.factors import is_channel_vector
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.plans.dma.moves import plan_broadcast, plan_expand
 from npusim.lowering.plans.dpu.depthwise import plan_activation, plan_scale
 from npusim.lowering.plans.dpu.eltwise import plan_add
 from npusim.lowering.plans.dpu.reduce import plan_reduce
-from npusim.lowering.plans.dpu.reorder import Fresh
 from npusim.lowering.plans.shave.kernel import plan_shave
 
 

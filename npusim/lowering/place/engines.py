@@ -34,7 +34,7 @@ from npusim.lowering.ir.nodes import (
 )
 from npusim.lowering.ir.plan import Plan
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import WHOLE, Dist, canonical4
+from npusim.lowering.ir.values import WHOLE, Dist, Fresh, canonical4
 from npusim.lowering.place import decompose, movement
 from npusim.lowering.place.chain import joins, plan_joined
 from npusim.lowering.place.factors import (
@@ -68,7 +68,7 @@ from npusim.lowering.plans.dpu.permute import (
 )
 from npusim.lowering.plans.dpu.reduce import plan_reduce
 from npusim.lowering.plans.dpu.reduce_conv import plan_one_term, plan_reduce_conv
-from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
+from npusim.lowering.plans.dpu.reorder import plan_reorder
 from npusim.lowering.plans.shave.dot import plan_dot
 from npusim.lowering.plans.shave.kernel import plan_shave
 from npusim.lowering.split.dpu import depthwise_split
@@ -89,10 +89,10 @@ def _because(node: Node, why: str) -> None:
 def _conv(node: Conv, near: Neighbours, fresh: Fresh) -> Steps:
     hw, reordered = near.hw, False
     if node.window is not None:
-        if near.read_by(node.output) and is_stem(node) and not fits_padded(node, hw):
+        if near.read_by(node.output) and is_stem(node) and not (near.batched or fits_padded(node, hw)):
             node = folded(node, node.window)
         window = node.window or POINT
-        before, source = channels_last(node, hw, node.inputs[0], window, fresh)
+        before, source = channels_last(node, hw, node.inputs[0], window, fresh, near.batched)
         if before:
             yield from before
             node = replace(node, inputs=(source, *node.inputs[1:]), k=max(node.k, source.shape[1]))
@@ -124,7 +124,7 @@ def _depthwise(node: Depthwise, near: Neighbours, fresh: Fresh) -> Steps:
         _because(node, "SHAVE: one tap of one pixel is a product of channels")
         yield plan_shave(product, near.hw, "multiply", near.hint(value))
         return
-    *before, plan = plan_depthwise(node, near.hw, fresh, near.is_turned(value), near.by_rows)
+    *before, plan = plan_depthwise(node, near.hw, fresh, near.is_turned(value), near.batched)
     convolved = any(isinstance(n, Conv | Depthwise) for n in near.read_by(node.output))
     if convolved and depthwise_split(node, near.hw) == "channels":
         plan = multicast(plan, near.hw)
@@ -141,7 +141,7 @@ def _bmm(node: Bmm, near: Neighbours, fresh: Fresh) -> Steps:
 
 
 def _pool(node: Pool, near: Neighbours, fresh: Fresh) -> Steps:
-    yield from plan_pool(node, near.hw, fresh, near.is_turned(node.inputs[0]), near.by_rows)
+    yield from plan_pool(node, near.hw, fresh, near.is_turned(node.inputs[0]), near.batched)
 
 
 def _transpose(node: Transpose, near: Neighbours, fresh: Fresh) -> Steps:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from npusim.lowering.ir.images import CHANNELS_LAST
 from npusim.lowering.ir.nodes import Bmm, Broadcast, Concat, Convert, Copy, Gather
 from npusim.lowering.ir.plan import Plan
+from npusim.lowering.ir.values import Fresh
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.pieces import stays_apart
 from npusim.lowering.plans.dma.moves import (
@@ -20,7 +21,7 @@ from npusim.lowering.plans.dma.moves import (
 )
 from npusim.lowering.plans.dpu.eltwise import plan_add, plan_quantize
 from npusim.lowering.plans.dpu.images import row_split
-from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
+from npusim.lowering.plans.dpu.reorder import plan_reorder
 from npusim.lowering.plans.shave.kernel import plan_shave
 
 

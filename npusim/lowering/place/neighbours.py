@@ -43,7 +43,7 @@ class Neighbours:
     model returns, ``homes`` those that are written into others. ``hints`` are the Dists in which values lie in CMX,
     ``image_hints`` those of one image of a batch, ``sliced`` the plans with several slices, and ``on_dpu`` what the DPU
     made, all by storage; ``widened`` are the same values with more channels; ``latest`` is the plan just made.
-    ``by_rows``: depth-wise images and pools are split over rows.
+    ``batched``: what is placed is one image of a batch.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Neighbours:
         self.on_dpu: set[int] = set()
         self.widened: dict[int, Value] = {}
         self.latest: Plan | None = None
-        self.by_rows = False
+        self.batched = False
 
     def remember(self, plan: Plan) -> None:
         """Take note of what the nodes behind a plan may ask of it, which hangs on the plan alone."""
@@ -81,7 +81,7 @@ class Neighbours:
         """The same for one image of a batch: what lies in CMX are the values of an image."""
         one = copy(self)
         one.hints = self.image_hints
-        one.by_rows = self.hw.software.images_by_rows
+        one.batched = True
         return one
 
     # -- who makes it ---------------------------------------------------------------------------------------------

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.plan import Plan
 from npusim.lowering.ir.values import Value
-from npusim.lowering.place.batch import all_images, at_once, images, in_step, one_image
+from npusim.lowering.place.batch import all_images, at_once, images, in_step, one_image, spread
 from npusim.lowering.place.engines import ENGINES, Steps
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.settle import overlapped, settled
@@ -66,8 +67,9 @@ class Placer:
             assert isinstance(step, Plan)
             of_one.append(replace(overlapped(step, one), gathered=False))
             one.remember(of_one[-1])
-        before = self.near.latest
-        for plan in (all_images(plan, count) for plan in of_one):
+        before, hw = self.near.latest, self.near.hw
+        made = [*(spread(turned, plan, hw) for turned, plan in pairwise(of_one)), *of_one[-1:]]
+        for plan in (all_images(plan, count) for plan in made):
             in_turn = before is not None and self._one_by_one(before, plan, count)
             before = replace(plan, chain=before.chain_number) if before is not None and in_turn else plan
             yield before

@@ -198,21 +198,26 @@ def _shorter(node: Product, hw: Hardware, tolerance: float) -> Split:
     whole on every tile; rows up to ``tolerance`` times the time of channels."""
     height, width = geometry(node, hw)
     n16, k16 = round_up(node.n, CHANNELS), round_up(node.k, CHANNELS)
-    if n16 < CHANNELS * hw.tiles:
+    if hw.tiles == 1 or n16 < CHANNELS * hw.tiles:
         return "rows"
     room = {split: demand(node, hw, split, split == "channels").total for split in ("rows", "channels")}
     capacity = cmx_capacity(hw)
     if (room["rows"] <= capacity) != (room["channels"] <= capacity):
         return "rows" if room["rows"] <= capacity else "channels"
 
-    def time(rows: int, channels: int) -> float:
+    def time(split: Split) -> float:
+        parts = slices(node, hw, split, split == "channels", True)
+        rows, channels = even(height, parts.rows)[0], even(n16, parts.channels, CHANNELS)[0]
+        if split == "rows":
+            rows = ceil_div(rows, hw.tiles)
+        else:
+            channels = even(channels, hw.tiles, CHANNELS)[0]
         works = (conv_work(rows, width, channels, k16, node, mode, hw) for mode in STENCIL_PIXELS)
-        return min(cycles(work, hw) for work in works) / hw.clocks.dpu_mhz
+        return parts.slices * min(cycles(work, hw) for work in works) / hw.clocks.dpu_mhz
 
     weights = WEIGHTS_COUNTED * n16 * channel_bytes(node) / hw.ddr.bandwidth_gbps / 1e3
-    by_rows = time(even(height, hw.tiles)[0], n16) + weights
-    by_channels = time(height, even(n16, hw.tiles, CHANNELS)[0]) + weights / 2
-    return "rows" if by_rows <= by_channels * tolerance else "channels"
+    rows_us, channels_us = time("rows") + weights, time("channels") + weights / 2
+    return "rows" if rows_us <= channels_us * tolerance else "channels"
 
 
 def depthwise_split(node: Depthwise, hw: Hardware) -> Split:

@@ -6,21 +6,23 @@ from dataclasses import replace
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Node, Window
-from npusim.lowering.ir.plan import Plan, output_stores
+from npusim.lowering.ir.plan import Plan, output_stores, transfer
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import Value, even, round_up
+from npusim.lowering.ir.values import Fresh, Value, even, round_up
 from npusim.lowering.plans.dma.permute import plan_permute_dma
 from npusim.lowering.plans.dpu.images import row_split
 from npusim.lowering.plans.dpu.reduce_conv import plan_widen
-from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
+from npusim.lowering.plans.dpu.reorder import plan_reorder
 
 
 def channels_last(
-    node: Node, hw: Hardware, act: Value, window: Window, fresh: Fresh
+    node: Node, hw: Hardware, act: Value, window: Window, fresh: Fresh, batched: bool = False
 ) -> tuple[list[Plan], Value]:
     """The plans that bring the activation [1,C,H,W] of a convolution or pooling to channels last (C widened to a
-    multiple of 16, but for a convolution whose channels are folded pixels), and it; none where it lies so already.
-    One-dimensional data (W = 1) are transposed."""
+    multiple of 16, but where a convolution's channels are folded pixels, or a 1x1 window skips pixels), and it; none
+    where it lies so already.
+    One-dimensional data (W = 1) are transposed. Images of a batch (``batched``) are so where their pixels are no whole
+    granules, and else have their channels padded in DDR."""
     shape = act.shape
     channels, height = shape[1], shape[2]
     width = shape[3] if len(shape) > 3 else 1
@@ -29,9 +31,18 @@ def channels_last(
         return [], act
     order = tuple(d for d in range(len(shape)) if d != 1) + (1,)
     moved = replace(fresh(act), order=order, stored_bits=min(act.stored_bits, act.bits))
-    if width == 1 and height % CHANNELS:
-        return [plan_permute_dma(replace(node, inputs=(act,), output=moved), hw)], moved
-    wide = channels if window.width else round_up(channels, CHANNELS)
+    if (width == 1 or batched) and height * width % CHANNELS:
+        transposed = plan_permute_dma(replace(node, inputs=(act,), output=moved), hw)
+        return [replace(transposed, node=node)], moved
+    skips = window.kernel == (1, 1) != window.stride
+    wide = channels if window.width or skips else round_up(channels, CHANNELS)
+    if batched and wide > channels:
+        padded = replace(fresh(act), shape=(shape[0], wide, *shape[2:]))
+        sizes = (padded.elements - act.elements, act.elements)
+        moves = [(0, transfer("ddr", "ddr", size, act.bits, hw)) for size in sizes]
+        plan = Plan(node, [act], [None], padded, None, [], "channels padded in DDR", ddr_moves=moves)
+        turned, last = channels_last(node, hw, padded, window, fresh, batched)
+        return [plan, *turned], last
     target = moved if wide == channels else replace(moved, shape=(shape[0], wide, *shape[2:]))
     planes = (channels, 1, height) if width == 1 else (channels, height, width)
     other = reads_other_rows(window, height, node.output.shape[2], hw)

@@ -9,7 +9,7 @@ from npusim.lowering.ir.convolution import fold_rows, geometry
 from npusim.lowering.ir.nodes import Depthwise, Node, Pool, axis_of
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, transfer
 from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
-from npusim.lowering.ir.values import Dist, canonical4, round_up
+from npusim.lowering.ir.values import Dist, Fresh, canonical4, round_up
 from npusim.lowering.plans.dpu.channels_last import channels_last, columns_to_channels
 from npusim.lowering.plans.dpu.channelwise import (
     Kind,
@@ -18,26 +18,26 @@ from npusim.lowering.plans.dpu.channelwise import (
     plan_channelwise,
 )
 from npusim.lowering.plans.dpu.images import Image, borrow_channels, refold, row_split
-from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
+from npusim.lowering.plans.dpu.reorder import plan_reorder
 
 
 def plan_depthwise(
-    node: Depthwise, hw: Hardware, fresh: Fresh, turned: bool = False, by_rows: bool = False
+    node: Depthwise, hw: Hardware, fresh: Fresh, turned: bool = False, batched: bool = False
 ) -> list[Plan]:
     """Depth-wise convolution; what brings its input to channels last comes first, if it has not been ``turned``.
-    ``by_rows``: what is brought so is split over rows."""
+    ``batched``: it is one image of a batch."""
     act, weights, out = node.inputs[0], node.inputs[1], node.output
     height, width = geometry(node, hw)
     channels, window, kernel = out.shape[1], node.window, node.window.kernel
     image = Image(height, width, round_up(channels, CHANNELS))
     in_rows = act.shape[2] if len(act.shape) > 2 else height
-    before, last = channels_last(node, hw, act, window, fresh)
+    before, last = channels_last(node, hw, act, window, fresh, batched)
     over_channels = _over_channels(hw, image, kernel, act, out)
     if ((before or turned) and width > 1) or (
         kernel != (1, 1) and width == 1 and hw.software.broadcast_output
     ):
         over_channels = _channels_are_cheaper(hw, image, "dwconv", window, last, out)
-    if before and by_rows and height >= hw.tiles:
+    if before and batched and hw.software.images_by_rows and height >= hw.tiles:
         over_channels = False
     act = last
     rows = [p - kernel[0] // 2 for p in (window.top, window.bottom) if p > kernel[0] // 2]
@@ -131,20 +131,20 @@ def plan_planes(node: Node, hw: Hardware, kind: Kind, fresh: Fresh) -> list[Plan
 
 
 def plan_pool(
-    node: Pool, hw: Hardware, fresh: Fresh, turned: bool = False, by_rows: bool = False
+    node: Pool, hw: Hardware, fresh: Fresh, turned: bool = False, batched: bool = False
 ) -> list[Plan]:
     """Max or average pooling, over rows; what brings its input to channels last comes first, if it has not been
-    ``turned``. ``by_rows``: not over channels even where that takes less long."""
+    ``turned``. ``batched``: it is one image of a batch."""
     act, out = node.inputs[0], node.output
     height, width = geometry(node, hw)
     channels = out.shape[1]
     window, kind = node.window, _pooling(node)
-    before, act = channels_last(node, hw, act, window, fresh)
+    before, act = channels_last(node, hw, act, window, fresh, batched)
     image = Image(height, width, round_up(channels, CHANNELS))
     over_channels = (
         (turned or bool(before))
-        and width > 1
-        and not (by_rows and height >= hw.tiles)
+        and act.shape[3:] not in ((), (1,))
+        and not (batched and hw.software.images_by_rows and height >= hw.tiles)
         and _channels_are_cheaper(hw, image, kind, window, act, out)
     )
     plan = plan_channelwise(

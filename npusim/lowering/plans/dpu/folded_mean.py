@@ -10,10 +10,9 @@ from npusim.costs.dpu import choose_mode
 from npusim.lowering.ir.convolution import fused_constant
 from npusim.lowering.ir.plan import Load, Plan
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import ADDED_CONSTANT, Value, ceil_div, even, round_up
+from npusim.lowering.ir.values import ADDED_CONSTANT, Fresh, Value, ceil_div, even, round_up
 from npusim.lowering.plans.dpu.images import assemble, fit, row_split
 from npusim.lowering.plans.dpu.pool_chain import Chain, factor, plan_channel_chain
-from npusim.lowering.plans.dpu.reorder import Fresh
 from npusim.program.work import DpuWork, Work
 
 #: Pixels that the first convolution of a folded mean averages, and the share of its weights that is zero and saved

@@ -11,10 +11,9 @@ from npusim.lowering.ir.images import CHANNELS_LAST, is_image
 from npusim.lowering.ir.nodes import Node, Transpose
 from npusim.lowering.ir.plan import Plan, cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
-from npusim.lowering.ir.values import WHOLE, Dist, Value, along, ceil_div, even, round_up
+from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, along, ceil_div, even, round_up
 from npusim.lowering.plans.dma.permute import moved_blocks, plan_permute_dma
 from npusim.lowering.plans.dpu.images import WORKLOAD, Image, assemble, fit, workload_channels
-from npusim.lowering.plans.dpu.reorder import Fresh
 from npusim.program.work import DpuWork, Work
 
 #: Workloads of one slice of a permuting pool.

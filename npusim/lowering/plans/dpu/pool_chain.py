@@ -9,9 +9,8 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.plan import Plan, cmx_capacity, output_stores
 from npusim.lowering.ir.shapes import CHANNELS, MAX_KERNEL, MAX_STRIDE
-from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even
+from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, ceil_div, even
 from npusim.lowering.plans.dpu.images import assemble, fit, fit_chain, row_split, workload_channels
-from npusim.lowering.plans.dpu.reorder import Fresh
 from npusim.program.work import DpuKind, DpuWork, Work
 
 #: Rows a tile below which a chain along W is split over channels instead (24 rows on 4 tiles are, 12 a tile are not).

@@ -9,9 +9,9 @@ from itertools import zip_longest
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.images import CHANNELS_LAST
 from npusim.lowering.ir.nodes import Reduce
-from npusim.lowering.ir.plan import Plan, cmx_capacity
+from npusim.lowering.ir.plan import Plan, cmx_capacity, transfer
 from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
-from npusim.lowering.ir.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up
+from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, canonical4, ceil_div, even, round_up
 from npusim.lowering.plans.dpu.folded_mean import folds, plan_folded
 from npusim.lowering.plans.dpu.images import assemble, workload_channels
 from npusim.lowering.plans.dpu.pool_chain import (
@@ -24,7 +24,7 @@ from npusim.lowering.plans.dpu.pool_chain import (
 )
 from npusim.lowering.plans.dpu.reduce_conv import plan_sum_of_planes, plan_widen
 from npusim.lowering.plans.dpu.reduce_square import plan_square
-from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
+from npusim.lowering.plans.dpu.reorder import plan_reorder
 from npusim.lowering.plans.dpu.widen import plan_widen_channels
 from npusim.lowering.plans.dpu.widened import plan_widened
 from npusim.program.work import DpuKind, DpuWork, Work
@@ -52,6 +52,8 @@ def plan_reduce(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
         return plan_down(chain, value, out, fresh)
     across = after == 1
     flat = across and len(value.shape) < 4 and min(before, length) > 1
+    if flat and before > MAX_DIMENSION:
+        return _many_lines(node, hw, kind, before, length, fresh)
     if flat and value.elements * 4 <= cmx_capacity(hw) * hw.tiles:
         return plan_square(node, hw, kind, before, length, factor, fresh)
     if across:
@@ -87,6 +89,34 @@ def plan_reduce(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
     if over_channels:
         return [*plans, *plan_channel_chain(chain, target, out, fresh)]
     return [*plans, *(plan_across(chain, target, out) if across else plan_down(chain, target, out, fresh))]
+
+
+def _many_lines(
+    node: Reduce, hw: Hardware, kind: DpuKind, lines: int, length: int, fresh: Fresh
+) -> list[Plan]:
+    """More lines than a tensor of the DPU has channels: an image of 16 planes, its rows padded by copies to a multiple
+    of 16, where the lines are one; else of as few planes as can be, which are widened."""
+    value, out = node.inputs[0], node.output
+    planes = (
+        CHANNELS
+        if lines % CHANNELS == 0
+        else next(n for n in range(2, lines + 1) if lines % n == 0 and lines // n <= MAX_DIMENSION)
+    )
+    rows = lines // planes if planes < CHANNELS else round_up(lines // planes, CHANNELS)
+    before, after, source, result = [], [], value, out
+    if rows * planes > lines:
+        source = replace(fresh(value), shape=(planes, rows, length), order=())
+        result = replace(fresh(out), shape=(planes, rows), order=())
+        sizes = (value.elements, source.elements - value.elements)
+        moves = [(0, transfer("ddr", "ddr", size, value.bits, hw)) for size in sizes]
+        before = [Plan(node, [value], [None], source, None, [], "rows padded in DDR", ddr_moves=moves)]
+        kept = [(0, transfer("ddr", "ddr", out.elements, out.bits, hw))]
+        after = [Plan(node, [result], [None], out, None, [], "padding left out", ddr_moves=kept)]
+    wide = round_up(planes, CHANNELS)
+    target = replace(fresh(value), shape=(rows, length, wide), order=())
+    turned = plan_reorder(node, hw, source, target, (planes, rows, length), fresh)
+    chain = Chain(node, hw, kind, rows, length, wide, across=True)
+    return [*before, *turned, *plan_across(chain, target, result), *after]
 
 
 def _pooling(node: Reduce) -> DpuKind:

@@ -11,9 +11,18 @@ from npusim.lowering.ir.convolution import TABLE_BYTES, fold_rows, fused_constan
 from npusim.lowering.ir.nodes import Node, Reduce
 from npusim.lowering.ir.plan import Load, Plan, cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
-from npusim.lowering.ir.values import ADDED_CONSTANT, WHOLE, Value, canonical4, ceil_div, even, round_up
+from npusim.lowering.ir.values import (
+    ADDED_CONSTANT,
+    WHOLE,
+    Fresh,
+    Value,
+    canonical4,
+    ceil_div,
+    even,
+    round_up,
+)
 from npusim.lowering.plans.dpu.images import assemble, fit, fit_chain, row_split
-from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
+from npusim.lowering.plans.dpu.reorder import plan_reorder
 from npusim.program.work import DpuWork, Work
 
 #: Share of the weights of a widening convolution that are zero, and saved: each of 256 outputs reads one of 16 inputs.

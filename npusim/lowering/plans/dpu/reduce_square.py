@@ -10,9 +10,10 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.plan import Plan
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import WHOLE, Dist, Value, even, round_up
+from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, even, round_up
+from npusim.lowering.plans.dma.permute import plan_permute_dma
 from npusim.lowering.plans.dpu.images import assemble, square, workload_channels
-from npusim.lowering.plans.dpu.reorder import Fresh, plan_reorder
+from npusim.lowering.plans.dpu.reorder import plan_reorder
 from npusim.program.work import DpuKind, DpuWork, Work
 
 
@@ -42,7 +43,13 @@ def plan_square(
     wide = round_up(channels, CHANNELS)
     over_channels = wide >= CHANNELS * hw.tiles
     target = replace(fresh(value), shape=(height, width, wide), order=())
-    plans = plan_reorder(node, hw, value, target, (channels, height, width), fresh, by_channels=over_channels)
+    if width == 1 and height % CHANNELS:
+        matrix = replace(value, shape=(channels, length), order=())
+        turned = replace(matrix, storage=target.storage, order=(1, 0))
+        plans = [plan_permute_dma(replace(node, inputs=(matrix,), output=turned), hw)]
+    else:
+        planes, by_channels = (channels, height, width), over_channels and width % CHANNELS == 0
+        plans = plan_reorder(node, hw, value, target, planes, fresh, by_channels=by_channels)
     stages, rows, columns = [], height, width
     for kernel in zip_longest(factor(height), factor(width), fillvalue=1):
         rows, columns = -(-rows // kernel[0]), -(-columns // kernel[1])

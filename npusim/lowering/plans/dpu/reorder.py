@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
 
@@ -10,12 +10,10 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.plan import CONSTANT, Load, Plan, Slice, load_value, transfer
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even, round_up
+from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, ceil_div, even, round_up
 from npusim.lowering.plans.dpu.images import assemble, fit
+from npusim.lowering.plans.dpu.padding import padded_by_convolution, plan_row_padding
 from npusim.program.work import DpuWork, Work
-
-#: Gives a value a storage of its own.
-Fresh = Callable[[Value], Value]
 
 
 def plan_reorder(
@@ -30,20 +28,22 @@ def plan_reorder(
     A reader of image rows finds them in CMX unless the pixels are folded, and then if every tile has folded its own
     rows and it needs no ``halo`` (not if rows are padded while they are loaded). Where W is no multiple of 16 the
     pixels are folded to 16 x HW/16; if that can't be, each row is padded, by copies in DDR or while it is loaded.
+    Where C is widened too rows are padded in any case, if possible by a convolution.
     """
-    channels, height, width = planes
-    tiles, wide = hw.tiles, target.elements // (height * width)
-    plans: list[Plan] = []
-    real, padded_loads, fold = width, False, width % CHANNELS > 0 or height < tiles
-    by_channels = by_channels and not (fold and height * width >= channels)
-    if fold and height * width % CHANNELS == 0:
-        height, width = height * width // CHANNELS, CHANNELS
-    elif width % CHANNELS:
-        width = round_up(width, CHANNELS)
-        if hw.software.padding_copies:
-            plans, value = _padded_rows(node, hw, value, fresh, channels * height, real)
-        else:
-            value, padded_loads = replace(value, shape=(channels * height, width), order=()), True
+    channels, height, real = planes
+    tiles, wide = hw.tiles, target.elements // (height * real)
+    fold = real % CHANNELS > 0 or height < tiles
+    by_channels = by_channels and not (fold and height * real >= channels)
+    if fold and height * real % CHANNELS == 0 and (wide == channels or real % CHANNELS == 0):
+        height, width = height * real // CHANNELS, CHANNELS
+    else:
+        width = round_up(real, CHANNELS)
+    source, rows = value, channels * planes[1]
+    padded = width > real and height == planes[1]
+    plans, value = (
+        _rows_padded(node, hw, value, fresh, rows, real, wide > channels) if padded else ([], value)
+    )
+    padded_loads = padded and value.storage == source.storage
     if by_channels:
         cuts = even(channels, tiles, CHANNELS)
         in_dist, out_dist = Dist(1, tuple(c * height * width for c in cuts)), Dist(height * real, cuts)
@@ -84,6 +84,19 @@ def plan_reorder(
     if padded_loads:
         plan = plan.changed(lambda part: _padded_loads(part, value, real, hw))
     return [*plans, plan]
+
+
+def _rows_padded(
+    node: Node, hw: Hardware, value: Value, fresh: Fresh, rows: int, width: int, widens: bool
+) -> tuple[list[Plan], Value]:
+    """Rows of whole granules: made by a convolution where the channels are widened too (``widens``), by copies, or the
+    same storage, whose loads pad them."""
+    if widens and padded_by_convolution(rows, width):
+        plan, padded = plan_row_padding(node, hw, value, fresh, rows, width)
+        return [plan], padded
+    if hw.software.padding_copies:
+        return _padded_rows(node, hw, value, fresh, rows, width)
+    return [], replace(value, shape=(rows, round_up(width, CHANNELS)), order=())
 
 
 def _padded_loads(part: Slice, value: Value, real: int, hw: Hardware) -> Slice:
