@@ -103,3 +103,21 @@ def test_rows_of_images_whose_planes_are_widened_are_padded(platform: str, colum
     pool = op.max_pool(x, [2, 2], [1, 1], [0, 0], [0, 0], [2, 2], "floor").output(0)
     program, hw = lowered(pool, x, platform)
     assert simulate(program, price(program, hw)).latency_us == pytest.approx(us, rel=0.05)
+
+
+#: Platform, shape of a Softmax of four dimensions, its axis, and its latency, µs: an outer axis is brought innermost in
+#: front of the kernel, and the result back.
+OUTER = [
+    ("4000", (21, 96, 96), 1, 80.9), ("4000", (64, 32, 32), 1, 31.9), ("4000", (16, 128, 64), 2, 47.9),
+    ("4000", (8, 64, 64), 2, 24.6), ("4000", (1, 128, 3000), 2, 136.0), ("3720", (64, 32, 32), 1, 49.1),
+    ("3720", (16, 128, 64), 2, 88.0), ("5010", (64, 32, 32), 1, 29.6), ("5010", (16, 128, 64), 2, 58.6),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("platform", "shape", "axis", "us"), OUTER)
+def test_a_softmax_over_an_outer_axis_runs_between_permutes(
+    platform: str, shape: tuple[int, ...], axis: int, us: float
+) -> None:
+    x = op.parameter([1, *shape], np.float16)
+    program, hw = lowered(op.softmax(x, axis), x, platform)
+    assert simulate(program, price(program, hw)).latency_us == pytest.approx(us, rel=0.03)

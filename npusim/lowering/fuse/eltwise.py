@@ -9,11 +9,11 @@ import numpy as np
 
 from npusim.graph.ir import Op
 from npusim.lowering.fuse.fuser import Fuser, is_outer, padded, same_order
-from npusim.lowering.fuse.images import alike, scale_image
+from npusim.lowering.fuse.images import alike, scale_image, turned
 from npusim.lowering.fuse.matmul import outer_product
 from npusim.lowering.fuse.outer import channels_last_product, heads_last_order, settle_layout
 from npusim.lowering.fuse.products import folded, summed_order
-from npusim.lowering.ir.images import CHANNELS_LAST, scales_channels
+from npusim.lowering.ir.images import CHANNELS_LAST, is_image, scales_channels
 from npusim.lowering.ir.kernels import KERNEL_OF, Reads
 from npusim.lowering.ir.nodes import (
     Bmm,
@@ -50,6 +50,8 @@ def unary(fuser: Fuser, op: Op) -> None:
         _of_planes(fuser, op, kernel)
         return
     axis = _axis(fuser, op)
+    if op.type == "Softmax" and axis is not None and len(value.shape) == 4:
+        value = _axis_innermost(fuser, op, value, axis)
     repeated = node.batched if isinstance(node, Eltwise) and axis is None else 0
     low = float(op.attrs["min"]) if op.type == "Clamp" and isfinite(float(op.attrs["max"])) else None
     out = replace(fuser.fresh(op), order=value.order)
@@ -93,6 +95,17 @@ def _axis(fuser: Fuser, op: Op) -> int | None:
     if axis == "attribute":
         return int(op.attrs["axis"]) % rank
     return fuser.axes(op.inputs[1], rank)[-1] if axis == "operand" else None
+
+
+def _axis_innermost(fuser: Fuser, op: Op, value: Value, axis: int) -> Value:
+    """A value with an axis innermost in memory, brought there in front of a kernel that works along it and is fast on
+    whole lines alone."""
+    order = tuple(d for d in value.order or range(len(value.shape)) if d != axis)
+    if value.shape[axis] == 1 or value.memory_order[-1:] == (axis,):
+        return value
+    if axis == 1 and value.plain and is_image(value.shape):
+        return turned(fuser, op, value)
+    return fuser.move(value, (*order, axis), op)
 
 
 def _fusable(fuser: Fuser, op: Op, node: Node) -> bool:

@@ -61,7 +61,7 @@ def why_apart(made: Plan, plan: Plan, operand: int) -> str:
         return "it was made in other dimensions"
     if made.function != plan.function:
         return "it belongs to another function of the model"
-    if _permutes(plan) and on_shave(made):
+    if _permutes(plan) and on_shave(made) and not made.node.runs("softmax"):
         return "a permuting pool reads what a SHAVE kernel made from DDR"
     loads = [x for part in plan.slices for x in part.loads if x.operand == operand]
     if not plan.slices or (len(plan.slices) > 1 and not all(x.key for x in loads)):
@@ -72,7 +72,7 @@ def why_apart(made: Plan, plan: Plan, operand: int) -> str:
 def _permutes(plan: Plan) -> bool:
     """Whether a plan is a permuting pool, which reads what a SHAVE kernel has made from DDR (evidence/lowering.md#4.2;
     Mul_1 and Mul_7 of Mamba-2). A channels-last product is found in CMX by the change of its layout, and so is an image
-    that is turned to planes."""
+    that is turned to planes, or a softmax whose axis was brought innermost."""
     node = plan.node
     image = is_image(node.output.shape) and node.inputs[0].order == CHANNELS_LAST and node.output.plain
     return isinstance(node, Transpose) and not node.reorder and not image
