@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from npusim.cli.terminal import console
+
+_COUNTED = re.compile(r"(\d+) of (\d+)(:?)")
 
 
 @contextmanager
@@ -15,8 +19,22 @@ def progress() -> Iterator[Callable[[str], None]]:
     if not sys.stderr.isatty():
         yield lambda text: None
         return
+    began = time.perf_counter()
     with console(stderr=True).status("starting") as status:
-        yield status.update
+        yield lambda text: status.update(with_time_left(text, time.perf_counter() - began))
+
+
+def with_time_left(text: str, elapsed_s: float) -> str:
+    """``text`` and, where it counts (``3 of 8 rows`` done, or ``3 of 8: the third``), how much is done in per cent and
+    how long the rest takes if it goes on like that."""
+    match = _COUNTED.search(text)
+    if match is None:
+        return text
+    done, total = int(match[1]) - bool(match[3]), int(match[2])
+    if not 0 < done <= total:
+        return text
+    left_s = round(elapsed_s * (total - done) / done)
+    return f"{text} · {done / total:.0%} · {left_s // 60}:{left_s % 60:02} left"
 
 
 @contextmanager
@@ -25,9 +43,22 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     if not sys.stderr.isatty():
         yield lambda done: None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, completed=done)

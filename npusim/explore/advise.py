@@ -82,8 +82,8 @@ def advise(
     result = api.simulate(api.lower(graph, hw), hw, "fast", allow_guess)
     bench = _bench(source, model, hw, result)
     found: list[Advice] = []
-    for what, change in _CHANGES.items():
-        step(f"trying {what}")
+    for number, (what, change) in enumerate(_CHANGES.items(), 1):
+        step(f"{number} of {len(_CHANGES)}: trying {what}")
         found += [one for one in _tried(change, bench) if one.gain >= LEAST_GAIN]
     return Advised(result, graph, bottleneck(result), tuple(sorted(found, key=lambda one: -one.gain)))
 
