@@ -50,16 +50,19 @@ def optimize_command(
     where = explored.machines()
     space = explored.space(hw, overrides or (), asked, allow_guess)
 
+    from npusim.explore.constraints import parse_constraints
     from npusim.explore.document import explored_document
     from npusim.explore.evaluate import is_bug
     from npusim.explore.optimize import optimize
     from npusim.explore.results import DEFAULT_OBJECTIVES
 
     aims = explored.objective or list(DEFAULT_OBJECTIVES)
-    folder = out or folder_of(space, hw, "optimize", [sampler.value, seed, aims])
+    limits = parse_constraints(explored.constraint or ())
+    how = [sampler.value, seed, aims, *([explored.constraint] if limits else [])]
+    folder = out or folder_of(space, hw, "optimize", how)
     with progress_bar("searching", trials) as advance:
         found = optimize(
-            space, trials, folder, sampler.value, seed, where, aims, advance, explored.retry_failed
+            space, trials, folder, sampler.value, seed, where, aims, advance, explored.retry_failed, limits
         )
     options = [
         ("--hw", hw), *space.model.options(), ("--set", overrides), *explored.given(),

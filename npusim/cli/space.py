@@ -32,8 +32,8 @@ class SpaceOptions:
         typer.Option(
             "--axis",
             metavar="NAME=VALUES",
-            help="What varies: 1,2,4 or START:STOP:COUNT[:log] of a hardware path, tokens, layers ...; may be "
-            "repeated.",
+            help="What varies: 1,2,4 or START:STOP:COUNT[:log] of a hardware path, tokens, layers, dim.NAME ...; may "
+            "be repeated.",
         ),
     ] = None
     file: Annotated[
@@ -57,6 +57,14 @@ class SpaceOptions:
             "[default: all]",
         ),
     ] = None
+    constraint: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--constraint",
+            metavar="NAME<NUMBER",
+            help="What a design must keep, such as latency_us<5000: latency, energy, macs, cmx; may be repeated.",
+        ),
+    ] = None
     workers: Annotated[
         int | None,
         typer.Option(
@@ -78,6 +86,7 @@ class SpaceOptions:
         """The options that say what is explored, as a command line has them."""
         return [
             ("--axis", self.axis), ("--space", self.file), ("--xamba", self.xamba), ("--objective", self.objective),
+            ("--constraint", self.constraint),
             ("--no-retry-failed", not self.retry_failed),
         ]  # fmt: skip
 

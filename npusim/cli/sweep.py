@@ -52,6 +52,7 @@ def sweep_command(
     where = explored.machines()
     space = explored.space(hw, overrides or (), asked, allow_guess)
 
+    from npusim.explore.constraints import parse_constraints
     from npusim.explore.document import explored_document
     from npusim.explore.evaluate import is_bug
     from npusim.explore.results import DEFAULT_OBJECTIVES
@@ -60,9 +61,10 @@ def sweep_command(
 
     points = grid(space.axes) if lhs is None else latin_hypercube(space.axes, lhs, seed or 0)
     folder = out or folder_of(space, hw, "sweep")
+    limits = parse_constraints(explored.constraint or ())
     aims = explored.objective or DEFAULT_OBJECTIVES
     with progress_bar("sweeping", len(points)) as advance:
-        found = sweep(space, points, folder, where, aims, advance, explored.retry_failed)
+        found = sweep(space, points, folder, where, aims, advance, explored.retry_failed, limits)
     options = [
         ("--hw", hw), *space.model.options(), ("--set", overrides), *explored.given(),
         ("--lhs", lhs), ("--seed", seed), ("--allow-guess", allow_guess),

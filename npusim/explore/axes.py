@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from npusim.errors import UserError
-from npusim.explore.fields import MODEL_AXES, XAMBA_AXIS, number_field
+from npusim.explore.fields import DIM_AXIS, MODEL_AXES, XAMBA_AXIS, number_field
 from npusim.hardware.errors import shown
 from npusim.hardware.nodes import Node, parse
 from npusim.hardware.schema import Hardware
-from npusim.source import MOST_LAYERS, MOST_SEQUENCES, MOST_TOKENS, NONE, ModelSource
+from npusim.source import MOST_DIMENSION, MOST_LAYERS, MOST_SEQUENCES, MOST_TOKENS, NONE, ModelSource
 
 Value = int | float | str | bool
 
@@ -53,7 +53,8 @@ class Span:
 class Axis:
     """What varies, and its values in the order asked for.
 
-    ``name`` is a path of the hardware (``ddr.bandwidth_gbps``), a field of the model (MODEL_AXES) or ``xamba``.
+    ``name`` is a path of the hardware (``ddr.bandwidth_gbps``), a field of the model (MODEL_AXES), a dynamic dimension
+    of a model file (``dim.sequence``) or ``xamba``.
     ``span`` is the range it was given as, if it was; ``whole`` says that its values are whole numbers.
     """
 
@@ -70,7 +71,8 @@ class Axis:
     @property
     def of_hardware(self) -> bool:
         """Whether it is a path of the hardware."""
-        return self.name not in MODEL_AXES and self.name != XAMBA_AXIS
+        of_model = self.name in MODEL_AXES or self.name == XAMBA_AXIS or self.name.startswith(DIM_AXIS)
+        return not of_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +210,27 @@ def _bound(text: AxisText, hw: Hardware, model: ModelSource) -> Axis:
         return _distinct(text, [_pipeline(value, text.where) for value in text.values])
     if text.name in MODEL_AXES:
         return _distinct(text, _model_values(text, model), whole=text.name not in ("workload", "phase"))
+    if text.name.startswith(DIM_AXIS):
+        return _distinct(text, _sizes(text, model), whole=True)
     field = number_field(hw, text.name, text.where)
     return _distinct(
         text, [field.read(value, text.where) for value in _numbers(text, field.whole)], field.whole
     )
+
+
+def _sizes(text: AxisText, model: ModelSource) -> list[Value]:
+    """Sizes of a dynamic dimension of a model file."""
+    if model.file is None:
+        raise UserError(
+            f"{text.where}: a workload is sized by tokens, batch, layers and chunk; dim. is for model files"
+        )
+    sizes = _numbers(text, whole=True)
+    wrong = next((n for n in sizes if type(n) is not int or not 1 <= n <= MOST_DIMENSION), None)
+    if wrong is not None:
+        raise UserError(
+            f"{text.where}: a dimension is a whole number from 1 to {MOST_DIMENSION:,} (got {shown(wrong)})"
+        )
+    return sizes
 
 
 def _distinct(text: AxisText, values: Sequence[Value], whole: bool = False) -> Axis:

@@ -18,6 +18,8 @@ from npusim.hardware.schema import Hardware
 #: Axes that shape the model: fields of ModelSource; and that of rewrites.
 MODEL_AXES = ("workload", "phase", "tokens", "layers", "batch", "chunk")
 XAMBA_AXIS = "xamba"
+#: What the axis of a dynamic dimension of a model file begins with: ``dim.sequence``.
+DIM_AXIS = "dim."
 AXES_OF_THE_MODEL = (*MODEL_AXES, XAMBA_AXIS)
 
 

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from npusim.errors import UserError
+from npusim.explore.constraints import Constraint, broken
 from npusim.explore.results import DEFAULT_OBJECTIVES, Explored, explored, objective_columns
 from npusim.explore.space import Point, Space, digest
 from npusim.explore.store import Journal, Row, write_tables
@@ -37,16 +38,18 @@ def optimize(
     objectives: Sequence[str] = DEFAULT_OBJECTIVES,
     progress: Callable[[int], None] = lambda done: None,
     retry_failed: bool = True,
+    constraints: Sequence[Constraint] = (),
 ) -> Explored:
     """The points of the grid of ``space`` that ``trials`` trials come upon, each once, in the order of first trials.
 
     ``folder`` holds the study (SQLite), every point's results and the tables. The same call goes on where an earlier
-    one was killed and ends as if it had not been; with more ``trials`` it searches on. Points that cannot be are told
-    to Optuna as failed. Raises UserError for a folder of another exploration or search, and where Optuna is missing.
+    one was killed and ends as if it had not been; with more ``trials`` it searches on. Points that cannot be, and those
+    that break one of ``constraints``, are told to Optuna as failed. Raises UserError for a folder of another
+    exploration or search, and where Optuna is missing.
     """
     columns = objective_columns(objectives)
     with Journal(folder, space.identity(), retry_failed) as journal, pool_of(machines) as pool:
-        search = _Search(space, folder, sampler, seed, columns)
+        search = _Search(space, folder, sampler, seed, columns, constraints)
         rows: dict[str, Row] = {}
         for asked in search.batches(trials):
             points = {space.key(point): point for point in asked}
@@ -55,7 +58,7 @@ def optimize(
             progress(len(search.study.trials))
         table = table_of(space, list(rows.values()))
         write_tables(folder, table)
-    return explored(table, space.axes, columns)
+    return explored(table, space.axes, columns, constraints)
 
 
 class _Search:
@@ -64,14 +67,23 @@ class _Search:
     """
 
     def __init__(
-        self, space: Space, folder: Path, sampler: Sampler, seed: int, columns: Sequence[str]
+        self,
+        space: Space,
+        folder: Path,
+        sampler: Sampler,
+        seed: int,
+        columns: Sequence[str],
+        constraints: Sequence[Constraint] = (),
     ) -> None:
         """Go on with the study in ``folder``, or begin one. Raises UserError if it is of another search."""
         self.space, self.folder, self.sampler, self.seed, self.columns = space, folder, sampler, seed, columns
+        self.constraints = constraints
         optuna = _optuna()
         directions = ["minimize"] * len(columns)
         self.study = optuna.create_study(directions=directions)
-        asked = {"sampler": sampler, "seed": seed, "objectives": list(columns)}
+        asked: dict[str, Any] = {"sampler": sampler, "seed": seed, "objectives": list(columns)}
+        if constraints:
+            asked["constraints"] = [one.text for one in constraints]
         try:
             self.saved = optuna.create_study(
                 storage=f"sqlite:///{folder / STUDY}",
@@ -114,8 +126,8 @@ class _Search:
         """Results of the points of the last batch."""
         optuna = _optuna()
         for trial, row in zip(self.asked, rows, strict=bool(self.asked)):
-            if row["error"]:
-                trial.set_user_attr("error", row["error"])
+            if error := row["error"] or broken(row, self.constraints):
+                trial.set_user_attr("error", error)
                 self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
             else:
                 self.study.tell(trial, [row[column] for column in self.columns])

@@ -10,6 +10,7 @@ import numpy as np
 
 from npusim.errors import UserError
 from npusim.explore.axes import Axis
+from npusim.explore.constraints import Constraint, kept
 from npusim.explore.pareto import Mask, knee, pareto_front
 
 if TYPE_CHECKING:
@@ -49,10 +50,16 @@ class Explored:
         return int((self.table["error"] != "").sum())
 
 
-def explored(table: pd.DataFrame, axes: tuple[Axis, ...], objectives: Sequence[str]) -> Explored:
-    """A table with its Pareto front and knee by some columns; rows with an error are on no front."""
+def explored(
+    table: pd.DataFrame,
+    axes: tuple[Axis, ...],
+    objectives: Sequence[str],
+    constraints: Sequence[Constraint] = (),
+) -> Explored:
+    """A table with its Pareto front and knee by some columns; rows with an error, or that break a constraint, are on no
+    front."""
     costs = table[list(objectives)].to_numpy(float, copy=True)
-    costs[(table["error"] != "").to_numpy()] = np.nan
+    costs[(table["error"] != "").to_numpy() | ~kept(table, constraints)] = np.nan
     front = pareto_front(costs)
     return Explored(table, axes, tuple(objectives), front, knee(costs, front))
 

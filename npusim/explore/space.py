@@ -6,13 +6,13 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 from npusim.errors import UserError
 from npusim.explore.axes import MOST_POINTS, Axis, Value
-from npusim.explore.fields import MODEL_AXES, XAMBA_AXIS
+from npusim.explore.fields import DIM_AXIS, MODEL_AXES, XAMBA_AXIS
 from npusim.hardware.paths import with_values
 from npusim.hardware.schema import Hardware
 from npusim.source import NONE, ModelSource
@@ -39,7 +39,9 @@ class Space:
         hw = with_values(self.hardware, [(axis.name, value) for axis, value in named if axis.of_hardware])
         changes: dict[str, Any] = {axis.name: value for axis, value in named if axis.name in MODEL_AXES}
         passes = next((str(value) for axis, value in named if axis.name == XAMBA_AXIS), self.passes)
-        return hw, self.model.at(**changes) if changes else self.model, passes
+        model = self.model.at(**changes) if changes else self.model
+        dims = {a.name.removeprefix(DIM_AXIS): int(v) for a, v in named if a.name.startswith(DIM_AXIS)}
+        return hw, replace(model, dims={**model.dims, **dims}) if dims else model, passes
 
     def key(self, point: Point) -> str:
         """A point's name in a journal: stable from run to run, and of its values alone."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from npusim.explore.constraints import Constraint
 from npusim.explore.evaluate import evaluate, failed_row, program_keys
 from npusim.explore.results import DEFAULT_OBJECTIVES, Explored, explored, objective_columns
 from npusim.explore.space import Point, Space
@@ -36,6 +37,7 @@ def sweep(
     objectives: Sequence[str] = DEFAULT_OBJECTIVES,
     progress: Callable[[int], None] = lambda done: None,
     retry_failed: bool = True,
+    constraints: Sequence[Constraint] = (),
 ) -> Explored:
     """Results of ``points`` of ``space``, in their order, whatever the machines and however often it was interrupted.
 
@@ -52,7 +54,7 @@ def sweep(
         table = table_of(space, [rows[key] for key in keys])
         if folder:
             write_tables(folder, table)
-    return explored(table, space.axes, columns)
+    return explored(table, space.axes, columns, constraints)
 
 
 class Unkept:
