@@ -117,8 +117,14 @@ def schema(
     editor: Annotated[
         bool, typer.Option("--editor", help="For files that extend others: no key is required.")
     ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The reference, docs/hardware.md.")] = False,
 ) -> None:
-    """Print the JSON schema of hardware files, for programs or for an editor that completes keys."""
+    """Print the JSON schema of hardware files, for programs or for an editor that completes keys; or the reference."""
+    if markdown:
+        from npusim.hardware.reference import reference
+
+        print(reference(), end="")
+        return
     from npusim.hardware import editor_schema, json_schema, load_hardware
 
     document = editor_schema() if editor else json_schema()

@@ -9,6 +9,7 @@ import pytest
 
 from npusim.hardware import check, editor_schema, load_hardware, new_file, shipped
 from npusim.hardware.paths import values
+from npusim.hardware.reference import reference
 from npusim.lowering.ir.kernels import called_kernels
 from tests.cli.test_cli import SMALL, npusim
 
@@ -61,6 +62,13 @@ def test_the_editor_schema_takes_files_that_extend_others() -> None:
     schema = editor_schema()
     assert "extends" in schema["properties"]
     assert not any("required" in part for part in (schema, *schema["$defs"].values()))
+
+
+def test_the_reference_is_that_of_the_schema() -> None:
+    page = Path(__file__).parents[2] / "docs" / "hardware.md"
+    assert page.read_text() == reference(), "npusim hw schema --markdown > docs/hardware.md"
+    for path in ("clocks", "shave.kernels.NAME", "software", "dma.paths"):
+        assert f"## `{path}`" in reference()
 
 
 def test_a_kernel_that_no_run_reads_is_warned_of() -> None:
