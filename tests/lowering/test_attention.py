@@ -70,6 +70,22 @@ def test_keys_and_values_of_shared_heads_are_read_once(shared: int, file: str) -
     )  # V is read again once its layout has changed; the rest is small
 
 
+@pytest.mark.parametrize(("shared", "first"), [(1, "conv"), (2, "maxpool"), (4, "maxpool"), (8, "conv")])
+def test_values_of_several_shared_heads_are_transposed_first(shared: int, first: str, hw: Hardware) -> None:
+    """As compiled for 4000: those of one head, or of heads that are not shared, when the scores are there."""
+    works = _works(attention(8, shared, 1, 512, written=False), hw)
+    kinds = [work.kind for work in works if isinstance(work, DpuWork) and work.kind in ("conv", "maxpool")]
+    assert kinds[0] == first
+
+
+@pytest.mark.parametrize(("rows", "leaves"), [(1, True), (8, False)])
+def test_weights_of_one_row_of_shared_heads_go_through_ddr(rows: int, leaves: bool, hw: Hardware) -> None:
+    """Heads and groups cut them otherwise, as compiled for 4000; of several rows they find them in CMX."""
+    program = lower(attention(16, 4, rows, 512, written=False), hw)
+    softmax = [t for t in program.tasks if program.ops[t.op].name.endswith("softmax")]
+    assert any(isinstance(t.work, DmaWork) and t.work.dst == "ddr" for t in softmax) is leaves
+
+
 def test_multiplications_are_those_of_all_heads(hw: Hardware) -> None:
     works = _works(attention(8, 2, 32, 256, written=True), hw)
     macs = sum(work.macs for work in works if isinstance(work, DpuWork) and work.kind == "conv")

@@ -27,10 +27,11 @@ def view(fuser: Fuser, op: Op) -> None:
 
 
 def transpose(fuser: Fuser, op: Op) -> None:
-    """Transpose: only the order of dimensions changes, until somebody needs the data moved."""
+    """Transpose: only the order of dimensions changes, until somebody needs the data moved, or at once."""
     value = fuser.values[op.inputs[0]]
     perm = tuple(int(p) for p in fuser.constant(op.inputs[1]).reshape(-1)) if len(op.inputs) > 1 else ()
-    fuser.values[op.outputs[0]] = value.transposed(perm or tuple(reversed(range(len(value.shape)))))
+    turned = value.transposed(perm or tuple(reversed(range(len(value.shape)))))
+    fuser.values[op.outputs[0]] = fuser.plain(turned, op) if op.attrs.get("at_once") else turned
 
 
 def slice(fuser: Fuser, op: Op) -> None:

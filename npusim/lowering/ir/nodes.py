@@ -90,8 +90,8 @@ class Conv(Product):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bmm(Product):
-    """A MatMul of two activations, ``batch`` of them; ``on`` the DPU, or by a SHAVE kernel. ``regrouped``: who reads
-    its result sees other groups than it is made in, and so finds it in DDR."""
+    """A MatMul of two activations, ``batch`` of them; ``on`` the DPU, or by a SHAVE kernel. ``regrouped``: who
+    makes its left side or reads its result sees other groups than it, and so leaves or finds them in DDR."""
 
     batch: int = 1
     regrouped: bool = False

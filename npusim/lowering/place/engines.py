@@ -134,10 +134,15 @@ def _depthwise(node: Depthwise, near: Neighbours, fresh: Fresh) -> Steps:
 def _bmm(node: Bmm, near: Neighbours, fresh: Fresh) -> Steps:
     shave = node.on == "shave"
     _because(node, "SHAVE: this compiler contracts there" if shave else "DPU: a product of two activations")
-    around = (near.sole_reader(node.output), near.makers.get(node.inputs[0].storage))
+    reader = near.sole_reader(node.output)
+    if reader is not None and reader.runs("add"):
+        reader = near.sole_reader(reader.output)
+    around = (reader, near.makers.get(node.inputs[0].storage))
     row_by_row = any(isinstance(n, Unary) and n.axis is not None for n in around)
     plan = plan_dot(node, near.hw) if shave else plan_bmm(node, near.hw, row_by_row)
-    yield replace(plan, out_dist=None) if node.regrouped else plan
+    if node.regrouped:
+        plan = replace(plan, in_dists=[None, *plan.in_dists[1:]], out_dist=None)
+    yield plan
 
 
 def _pool(node: Pool, near: Neighbours, fresh: Fresh) -> Steps:

@@ -215,9 +215,17 @@ class _Maker:
             return
         given = one.mask if one.mask is None else self.tensors[one.mask]
         mask = None if given is None else self._mask(f"{name}/mask_add/broadcast", given, (*apart, columns))
+        value, untransposed = self._values(one, self.tensors[one.value])
         query = self._seen(f"{name}/fold", query, (*folded, depth))
-        attrs = TRANSPOSED | {"regrouped": 1 < one.group < heads}
-        made = self._op(f"{name}/qk_matmul", "MatMul", (query.id, key.id), query, (*folded, columns), attrs)
+        regrouped = {"regrouped": 1 < one.group < heads}
+        made = self._op(
+            f"{name}/qk_matmul",
+            "MatMul",
+            (query.id, key.id),
+            query,
+            (*folded, columns),
+            TRANSPOSED | regrouped,
+        )
         made = self._seen(f"{name}/scores", made, (*apart, columns))
         if at == "scores":
             made = self._op(f"{name}/scale_multiply", "Multiply", (made.id, scale), made)
@@ -226,10 +234,15 @@ class _Maker:
         made = self._op(f"{name}/softmax", "Softmax", (made.id,), made, attrs={"axis": -1})
         made = self._seen(f"{name}/weights", made, (*folded, columns))
         if one.group == 1:
-            self.ops.append(Op(name, "MatMul", (made.id, one.value), one.root.outputs, PLAIN))
+            self.ops.append(Op(name, "MatMul", (made.id, value.id), one.root.outputs, untransposed))
             return
         made = self._op(
-            f"{name}/output_matmul", "MatMul", (made.id, one.value), made, (*folded, width), PLAIN
+            f"{name}/output_matmul",
+            "MatMul",
+            (made.id, value.id),
+            made,
+            (*folded, width),
+            {**untransposed, "regrouped": regrouped["regrouped"] and rows == 1},
         )
         self.ops.append(Op(name, "Reshape", (made.id,), one.root.outputs))
 
@@ -254,6 +267,24 @@ class _Maker:
         mask = self.tensors[one.mask]
         alike = mask.shape[-2:] == (rows, columns) and mask.elements == rows * columns
         return mask.elements == 1 or (alike and mask.elements * 2 >= MASKED_BYTES)
+
+    def _values(self, one: Attention, value: Tensor) -> tuple[Tensor, Mapping[str, object]]:
+        """The values as the last MatMul reads them, and how it does: those of several heads that are shared are
+        transposed before anything else, where attention is an op of the compiler's own."""
+        heads = value.shape[-3] if len(value.shape) > 2 else 1
+        if one.group == 1 or heads == 1 or self.hw.software.attention_scale == "scores":
+            return value, PLAIN
+        *lead, rows, width = value.shape
+        order = np.array([*range(len(lead)), len(lead) + 1, len(lead)])
+        axes = self._constant("transpose_v", order)
+        name = f"{one.root.name}/transpose_v"
+        made = self._op(name, "Transpose", (value.id, axes), value, (*lead, width, rows), {"at_once": True})
+        return made, TRANSPOSED
+
+    def _constant(self, name: str, number: np.ndarray) -> int:
+        made = Tensor(len(self.tensors), name, number.shape, "i64", "i64", True, number)
+        self.tensors.append(made)
+        return made.id
 
     def _seen(self, name: str, tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
         """A tensor in another shape."""

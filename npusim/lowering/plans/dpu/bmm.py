@@ -23,7 +23,7 @@ from npusim.lowering.ir.plan import (
     transfer,
 )
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import Dist, ceil_div, even, round_up
+from npusim.lowering.ir.values import WHOLE, Dist, ceil_div, even, round_up
 from npusim.lowering.plans.dpu.conv import Builder, Surroundings
 from npusim.lowering.split.dpu import Wanted, choose
 from npusim.program.work import DmaWork, DpuWork, Work
@@ -142,4 +142,5 @@ def _unrolled(node: Bmm, hw: Hardware, batch: int, row_by_row: bool) -> Plan:
     if whole and rhs.bytes <= WHOLE_OPERAND * cmx_capacity(hw):
         every = Load(1, ALL_TILES, load_value(rhs, rhs.elements, hw), rhs.bytes, key=(1,))
         parts = [replace(x, loads=[every, *(y for y in x.loads if y.operand != 1)]) for x in parts]
-    return Plan(node, [lhs, rhs], [None, None], out, None, parts, strategy, ahead=ahead)
+    dists = [None, None if rhs.constant else WHOLE]
+    return Plan(node, [lhs, rhs], dists, out, None, parts, strategy, ahead=ahead)

@@ -138,7 +138,9 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
     height, width, channels = prod(dims[:-2]), dims[-2], dims[-1]
     upright = height == 1 and hw.software.upright_matrices
     if height == 1 < width and not upright and channels % (CHANNELS * tiles) == 0 and tiles > 1:
-        return _permute_matrix(node, hw, width, channels)
+        return _permute_columns(node, hw, height, width, channels)
+    if 1 < height < tiles and width > 1 and channels >= CHANNELS * tiles:
+        return _permute_columns(node, hw, height, width, channels)
     if upright:
         height, width = width, 1
     by_rows = height >= tiles
@@ -189,15 +191,17 @@ def _permute_long(node: Node, hw: Hardware, height: int, length: int) -> Plan:
     return replace(plan, out_dist=None)
 
 
-def _permute_matrix(node: Node, hw: Hardware, width: int, channels: int) -> Plan:
-    """A matrix that lies flat, its columns over the tiles: each gets the whole, and writes to all (3720)."""
+def _permute_columns(node: Node, hw: Hardware, height: int, width: int, channels: int) -> Plan:
+    """Few matrices, or one that lies flat (3720), their columns over the tiles: each gets the whole, and writes to
+    all."""
     value, out = node.inputs[0], node.output
-    own = channels // hw.tiles
-    slices = fit(hw, value.bytes, out.bytes, own // CHANNELS, equal=True)
+    cuts = even(channels, hw.tiles, CHANNELS)
+    slices = fit(hw, value.bytes, out.bytes, min(cuts) // CHANNELS, equal=True)
 
     def works(tile: int, _: int) -> Iterable[Work]:
-        yield DpuWork("maxpool", 1, width, own // slices, in_bits=value.bits, out_bits=out.bits,
-                      variant_channels=workload_channels(own // slices), planes=True)  # fmt: skip
+        own = cuts[tile] // slices
+        yield DpuWork("maxpool", height, width, own, in_bits=value.bits, out_bits=out.bits,
+                      variant_channels=workload_channels(own), planes=True)  # fmt: skip
 
     return assemble(node, hw, [value], [WHOLE], out, WHOLE, slices, works, "columns over the tiles")
 
