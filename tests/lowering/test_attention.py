@@ -143,6 +143,32 @@ def test_a_mask_is_added_head_by_head_to_large_scores_only(rows: int, apart: boo
     assert any(one.attrs.get("by_head") for one in graph.ops) is apart
 
 
+@pytest.mark.parametrize(
+    ("heads", "rows", "file", "slices"),
+    [
+        (8, 256, "lunarlake-vpunn.yaml", 1),
+        (12, 256, "lunarlake-vpunn.yaml", 2),
+        (8, 384, "lunarlake-vpunn.yaml", 3),
+        (16, 320, "lunarlake-vpunn.yaml", 4),
+        (4, 256, "meteorlake-vpunn.yaml", 1),
+        (8, 256, "meteorlake-vpunn.yaml", 2),
+        (12, 256, "meteorlake-vpunn.yaml", 3),
+        (6, 448, "meteorlake-vpunn.yaml", 4),
+        (8, 384, "pantherlake-vpunn.yaml", 3),
+        (6, 448, "pantherlake-vpunn.yaml", 3),
+    ],
+)
+def test_a_large_mask_is_added_in_the_slices_of_the_softmax(
+    heads: int, rows: int, file: str, slices: int
+) -> None:
+    """As compiled; the masked scores do not leave CMX then."""
+    hw = load_hardware(file)
+    program = lower(attention(heads, heads, rows, rows, written=True), hw)
+    added = [t.work for t in program.tasks if program.ops[t.op].name.endswith("mask_add")]
+    assert sum(isinstance(work, DpuWork) for work in added) == slices * hw.tiles
+    assert not [work for work in added if isinstance(work, DmaWork) and work.dst == "ddr"]
+
+
 def test_the_results_of_the_model_keep_their_shapes(hw: Hardware) -> None:
     before = attention(8, 2, 16, 64, written=True)
     after = share_heads(before, hw)

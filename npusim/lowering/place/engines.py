@@ -48,6 +48,7 @@ from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.scales import scale, scale_by_activation, scale_rows, widened_sum
 from npusim.lowering.place.settle import apart
 from npusim.lowering.place.spread import plan_rows_of_planes, plan_spread, spread_factor
+from npusim.lowering.place.summed import plan_behind_sum, plan_summed, shares_rows
 from npusim.lowering.plans.dpu.bmm import plan_bmm
 from npusim.lowering.plans.dpu.channels_last import channels_last
 from npusim.lowering.plans.dpu.conv import Surroundings, multicast, plan_conv
@@ -134,12 +135,7 @@ def _depthwise(node: Depthwise, near: Neighbours, fresh: Fresh) -> Steps:
 def _bmm(node: Bmm, near: Neighbours, fresh: Fresh) -> Steps:
     shave = node.on == "shave"
     _because(node, "SHAVE: this compiler contracts there" if shave else "DPU: a product of two activations")
-    reader = near.sole_reader(node.output)
-    if reader is not None and reader.runs("add"):
-        reader = near.sole_reader(reader.output)
-    around = (reader, near.makers.get(node.inputs[0].storage))
-    row_by_row = any(isinstance(n, Unary) and n.axis is not None for n in around)
-    plan = plan_dot(node, near.hw) if shave else plan_bmm(node, near.hw, row_by_row)
+    plan = plan_dot(node, near.hw) if shave else plan_bmm(node, near.hw, shares_rows(node, near))
     if node.regrouped:
         plan = replace(plan, in_dists=[None, *plan.in_dists[1:]], out_dist=None)
     yield plan
@@ -225,6 +221,9 @@ def _on_shave(node: Unary, near: Neighbours) -> Plan:
     producer = near.sliced.get(value.storage)
     alone = producer is near.latest and near.sole_reader(value) is not None
     spread = kernel not in hw.software.single_tile_kernels
+    behind = plan_behind_sum(node, hw, producer) if producer is not None and alone else None
+    if behind is not None:
+        return behind
     if producer is not None and spread and joins(node, hw, producer, alone, bool(near.read_by(node.output))):
         return plan_joined(node, hw, kernel, producer)
     return plan_shave(node, hw, kernel, near.hint(value) or near.channel_cut(value))
@@ -240,7 +239,11 @@ def _seen_as(node: Unary, shape: tuple[int, ...], near: Neighbours, hint: Dist |
 def _eltwise(node: Eltwise, near: Neighbours, fresh: Fresh) -> Steps:
     hw = near.hw
     same = all(v.elements == node.output.elements for v in node.inputs)
-    if node.runs("add") and same:
+    together = plan_summed(node, near) if same else None
+    if together is not None:
+        _because(node, "DPU: a sum of operands of one size, with the kernel behind it")
+        yield together
+    elif node.runs("add") and same:
         _because(node, "DPU: a sum of operands of one size")
         plan = plan_add(node, hw, WHOLE if is_row(node.output) else near.sum_hint(node))
         if hw.software.broadcast_output and near.wanted_whole(node):

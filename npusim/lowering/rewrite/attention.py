@@ -228,7 +228,9 @@ class _Maker:
         )
         made = self._seen(f"{name}/scores", made, (*apart, columns))
         if at == "scores":
-            made = self._op(f"{name}/scale_multiply", "Multiply", (made.id, scale), made)
+            made = self._op(
+                f"{name}/scale_multiply", "Multiply", (made.id, scale), made, attrs={"apart": True}
+            )
         if mask is not None:
             made = self._op(f"{name}/mask_add", "Add", (made.id, mask), made)
         made = self._op(f"{name}/softmax", "Softmax", (made.id,), made, attrs={"axis": -1})

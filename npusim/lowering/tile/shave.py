@@ -22,14 +22,16 @@ def slice_to_fit(
     operands: list[tuple[Value, Shape | None]],
     output: Value,
     hw: Hardware,
+    room: float = 1.0,
 ) -> Tiling:
     """The tiling in as few slices as fit CMX (evidence/lowering.md#3.2): one whose operands and result fit beside each
-    other, or, for kernels that the compiler pipelines, slices of which two fit."""
-    capacity = cmx_capacity(hw)
+    other, or, for kernels that the compiler pipelines, slices of which two fit; of rows, where they may take a part of
+    CMX only (``room``)."""
+    capacity = int(room * cmx_capacity(hw))
     pipelined = kernel.name in hw.software.pipelined_kernels
     if _footprint(tiling, kernel, operands, output, hw.tiles, True) <= capacity:
         return tiling
-    axes = _slice_axes(tiling, kernel, pipelined)
+    axes = _slice_axes(tiling, kernel, pipelined) if room == 1 else [H]
     flat = tiling.axis is None and bool(tiling.cuts)
     if flat:
         least = replace(tiling, slice_axis=axes[0], slices=prod(tiling.shape))

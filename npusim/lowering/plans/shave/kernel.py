@@ -20,11 +20,14 @@ from npusim.program.work import DmaWork, ShaveWork, Work
 FP32 = 32
 
 
-def plan_shave(node: Node, hw: Hardware, name: str, hint: Dist | None = None, granule: int = 1) -> Plan:
+def plan_shave(
+    node: Node, hw: Hardware, name: str, hint: Dist | None = None, granule: int = 1, room: float = 1.0
+) -> Plan:
     """The plan of one kernel, by its name, over the operands of a node.
 
     ``hint`` is how its first operand lies in CMX already; a kernel that may takes over that split
-    (evidence/lowering.md#2.4). Without, its channels are cut over whole granules where every tile gets one.
+    (evidence/lowering.md#2.4). Without, its channels are cut over whole granules where every tile gets one. ``room`` is
+    the share of CMX that a slice may take.
     """
     output, kernel = node.output, KERNELS[name]
     if kernel.axes[0] == H and _unrolled(node):
@@ -36,7 +39,7 @@ def plan_shave(node: Node, hw: Hardware, name: str, hint: Dist | None = None, gr
     if shape[N] > 1 and any(a is not None and a[N] == 1 for a in aligned):
         return _over_batch(node, hw, kernel, shape, operands, aligned)
     tiling, aligned = share(node, hw, kernel, shape, aligned, hint, granule)
-    tiling = slice_to_fit(tiling, kernel, list(zip(operands, aligned, strict=True)), output, hw)
+    tiling = slice_to_fit(tiling, kernel, list(zip(operands, aligned, strict=True)), output, hw, room)
     return _build(node, hw, kernel, operands, aligned, tiling)
 
 

@@ -1,0 +1,83 @@
+"""A sum cut together with the kernel along rows behind it, as the mask of attention and its softmax are
+(evidence/lowering.md#4.3).
+
+While the kernel works on some rows, the DPU adds the next ones, and those after them are loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeGuard
+
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.nodes import Bmm, Eltwise, Node, Unary
+from npusim.lowering.ir.plan import Plan, Slice
+from npusim.lowering.place.neighbours import Neighbours
+from npusim.lowering.plans.dpu.images import refold
+from npusim.lowering.plans.shave.kernel import plan_shave
+from npusim.program.work import DpuWork, Work
+
+#: Share of CMX that a slice of the kernel and its operand may take: next to the sum's other operand and two of the next
+#: slice, five equal buffers in 0.9 of it.
+ROOM = 0.9 * 2 / 5
+#: How many times its fair share of a kernel that is sliced by itself one tile may have for the sum to be cut with it
+#: (8 heads on 3 tiles are, 6 on 4 are not).
+UNEVEN = 1.25
+
+
+def along_rows(node: Node | None) -> TypeGuard[Unary]:
+    """Whether a kernel needs whole rows."""
+    return isinstance(node, Unary) and node.axis is not None and node.output.plain
+
+
+def shares_rows(node: Bmm, near: Neighbours) -> bool:
+    """Whether a kernel along rows makes the left side of a product, or reads its result or a sum of that."""
+    reader = near.sole_reader(node.output)
+    if reader is not None and reader.runs("add"):
+        reader = near.sole_reader(reader.output)
+    return along_rows(reader) or along_rows(near.makers.get(node.inputs[0].storage))
+
+
+def plan_summed(node: Eltwise, near: Neighbours) -> Plan | None:
+    """A sum that only a kernel along rows reads, cut in the slices of that and written over its first operand; None
+    where the two of them fit whole, or the tiles share the kernel too unevenly."""
+    reader, out = near.sole_reader(node.output), node.output
+    if not node.runs("add") or not along_rows(reader) or out.storage in near.outputs:
+        return None
+    alone, kernel = plan_shave(reader, near.hw, reader.kernel), _plan_kernel(reader, near.hw)
+    cuts = alone.out_dist.cuts if alone.out_dist is not None else ()
+    uneven = len(alone.slices) > 1 and cuts and max(cuts) * len(cuts) > UNEVEN * sum(cuts)
+    if uneven or len(kernel.slices) == 1:
+        return None
+    operands, parts = node.inputs[:2], []
+    for part in kernel.slices:
+        loads = [replace(x, operand=k) for k in range(len(operands)) for x in part.loads if x.operand == 0]
+        computes: list[tuple[int, Work]] = []
+        for tile, held in enumerate(part.out_bytes):
+            rows = held * 8 // out.bits // out.shape[-1]
+            if rows:
+                image = refold((rows, out.shape[-1]))
+                work = DpuWork("eltwise", image.height, image.width, image.channels, in_bits=operands[0].bits,
+                               out_bits=out.bits, mpe_mode="8x16")  # fmt: skip
+                computes.append((tile, work))
+        parts.append(Slice(loads, computes, part.stores, (0,) * len(part.out_bytes), part.detail))
+    strategy = f"eltwise, cut with the kernel behind it in {len(parts)} slices"
+    return Plan(node, operands, [None] * len(operands), out, None, parts, strategy, in_place=True)
+
+
+def plan_behind_sum(node: Unary, hw: Hardware, total: Plan) -> Plan | None:
+    """The kernel of such a sum, which makes its operand slice by slice; None behind another plan."""
+    if not along_rows(node) or not isinstance(total.node, Eltwise) or total.out_dist is not None:
+        return None
+    kernel = _plan_kernel(node, hw)
+    parts = [replace(part, loads=[x for x in part.loads if x.operand != 0]) for part in kernel.slices]
+    strategy = f"{kernel.strategy}, cut with the op before it"
+    return replace(kernel, in_dists=[None], slices=parts, strategy=strategy, chain=total.chain_number)
+
+
+def _plan_kernel(node: Unary, hw: Hardware) -> Plan:
+    """A kernel along rows in as many rows at a time as leave room for the sum before it; one that is cut so that two
+    slices fit, as it is by itself."""
+    alone = plan_shave(node, hw, node.kernel)
+    enough = len(alone.slices) > 1 and node.kernel in hw.software.pipelined_kernels
+    return alone if enough else plan_shave(node, hw, node.kernel, room=ROOM)
