@@ -13,7 +13,7 @@ from openvino import opset15 as op
 from npusim.graph import load_model
 from npusim.hardware import load_hardware
 from npusim.lowering import lower
-from npusim.lowering.ir.groups import grouped
+from npusim.lowering.ir.groups import fold_group, grouped
 from npusim.program import Program
 from npusim.program.work import DmaWork, DpuWork
 
@@ -61,6 +61,14 @@ def test_products_of_small_results_are_grouped_where_the_compiler_does(
 ) -> None:
     """As compiled for 4000 with 4 tiles."""
     assert grouped(*shape, load_hardware("lunarlake-vpunn.yaml")) is together
+
+
+@pytest.mark.parametrize(
+    ("rows", "image"), [(197, (197, 1)), (49, (7, 7)), (16, (4, 4)), (4, (1, 4)), (3, (3, 1))]
+)
+def test_rows_of_a_group_are_folded_and_not_padded(rows: int, image: tuple[int, int]) -> None:
+    """As compiled for 4000."""
+    assert fold_group(rows) == image
 
 
 @pytest.mark.parametrize(

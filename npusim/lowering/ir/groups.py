@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.convolution import TABLE_BYTES
+from npusim.lowering.ir.convolution import TABLE_BYTES, fold_rows
 from npusim.lowering.ir.plan import cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import round_up
@@ -27,3 +27,12 @@ def grouped(batch: int, m: int, k: int, n: int, hw: Hardware) -> bool:
     enough = batch > hw.tiles if hw.tiles == 3 else batch >= hw.tiles
     small = m * n * 2 < RESULT_BYTES and group_bytes(m, k, n) < CMX_SHARE * cmx_capacity(hw)
     return hw.software.grouped_matmul and enough and small
+
+
+def fold_group(m: int) -> tuple[int, int]:
+    """The rows of one group as height and width: fours beside each other, else as those of one product, but never
+    padded."""
+    if m % 4 == 0:
+        return m // 4, 4
+    height, width = fold_rows(m, 4)
+    return (height, width) if height * width == m else (m, 1)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from npusim.costs.dpu import choose_mode
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.convolution import computed_bits, fold_rows, geometry
-from npusim.lowering.ir.groups import group_bytes, grouped
+from npusim.lowering.ir.convolution import computed_bits, geometry
+from npusim.lowering.ir.groups import fold_group, group_bytes, grouped
 from npusim.lowering.ir.nodes import Bmm
 from npusim.lowering.ir.plan import (
     ALL_TILES,
@@ -55,7 +55,7 @@ def _group_counted(work: DmaWork, divisor: int, hw: Hardware) -> DmaWork:
 
 def _grouped(node: Bmm, hw: Hardware, batch: int, m: int, k: int, n: int) -> Plan:
     tiles, (lhs, rhs), out = hw.tiles, node.inputs, node.output
-    height, width = fold_rows(m, 4)
+    height, width = fold_group(m)
     k16, n16 = round_up(k, CHANNELS), round_up(n, CHANNELS)
     groups = even(batch, tiles)
     room, one = cmx_capacity(hw), group_bytes(m, k, n)
