@@ -12,6 +12,7 @@ from npusim.graph import subgraphs
 from npusim.graph.attributes import ATTRIBUTES
 from npusim.graph.coding import folded_coding, stored_coding
 from npusim.graph.constants import constant_value, evaluate, with_widened_constants
+from npusim.graph.grouped_queries import without_grouped_queries
 from npusim.graph.ir import BITS, Graph, Op, Tensor
 
 #: Floating types wider than what the NPU computes in.
@@ -211,7 +212,7 @@ def from_openvino(model: Any, name: str = "") -> Graph:
     an input and written like an output (so the compiler treats it, whatever it starts from).
     """
     build = Builder()
-    outputs = build.walk(with_widened_constants(model))
+    outputs = build.walk(with_widened_constants(without_grouped_queries(model)))
     return Graph(
         name=name or model.get_friendly_name(),
         tensors=tuple(build.tensors),

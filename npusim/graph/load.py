@@ -29,6 +29,8 @@ _MOST_DIGITS = 15
 _MOST_WEIGHT_BYTES, _MOST_XML_BYTES = 64 << 30, 256 << 20
 
 
+#: What OpenVINO says of an ONNX file whose weights are in another that it does not find.
+_OUTSIDE = re.compile(r"externally stored data in file \(([^,)]*)")
 #: Lines of OpenVINO's errors that say where they come from, not what is wrong.
 _FRAME = ("Exception from", "Check '", "FrontEnd API failed", "Model wasn't fully converted", "Summary:")
 
@@ -146,6 +148,10 @@ def read_as_it_is(path: Path) -> tuple[Any, tuple[str, ...]]:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     except Exception as error:  # of whatever type a library has for it
+        if missing := _OUTSIDE.search(str(error)):
+            raise UserError(
+                f"{path}: its weights are in {missing[1]}, which is not beside it or too short"
+            ) from error
         hint = "" if path.suffix in _SUFFIXES else f" (known endings: {', '.join(_SUFFIXES)})"
         raise UserError(f"{path}: not a model that OpenVINO reads: {_what_helps(error)}{hint}") from error
     return model, notes

@@ -82,3 +82,26 @@ def test_fake_quantised_weights_are_stored_narrow(levels: int, bits: int) -> Non
 def test_openvino_runs_every_precision(precision: Precision) -> None:
     out = ov.Core().compile_model(layers(precision), "CPU")([np.ones((1, 64, K), np.float32)])[0]
     assert np.isfinite(out).all()
+
+
+def _bf16(kind: str) -> ov.Model:
+    """A MatMul of 64 rows in which an input, the weights, the result or everything is BF16."""
+    narrow, half = ov.Type.bf16, np.float16
+    whole = kind == "everything"
+    x = op.parameter([1, 64, 256], narrow if whole or kind == "input" else half, name="x")
+    raw = ov.Tensor(np.full((256, 256), 0x3F80, np.uint16), [256, 256], narrow)
+    weights = op.constant(raw) if whole or kind == "weights" else op.constant(np.ones((256, 256), half))
+    factors = [x, weights] if whole else [op.convert(factor, "f16") for factor in (x, weights)]
+    y = op.matmul(*factors, False, False)
+    return ov.Model([op.result(op.convert(y, "bf16") if kind == "result" else y)], [x], kind)
+
+
+@pytest.mark.parametrize(("kind", "taken"), [("input", 1), ("weights", 1), ("result", 0), ("everything", 0)])
+def test_bf16_is_taken_where_the_compiler_takes_it(kind: str, taken: bool) -> None:
+    """OpenVINO 2026.4.1 compiles the first two and refuses the others, for every platform."""
+    hw, graph = npusim.load_hardware("lunarlake"), from_openvino(_bf16(kind))
+    if taken:
+        lower(graph, hw)
+        return
+    with pytest.raises(npusim.UserError, match=r"makes BF16.*convert the model to FP16"):
+        lower(graph, hw)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import replace
 
+from npusim.errors import UserError
 from npusim.graph.ir import BITS, Graph, Op, Tensor
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.optypes import WEIGHTED
@@ -20,7 +21,15 @@ def settle(graph: Graph, hw: Hardware) -> Graph:
     weights are widened to FP16 when the model is compiled, and a note says so.
     A FakeQuantize whose result meets FP16 weights alone does nothing either: the DPU multiplies FP16 by narrower
     weights but not 8-bit activations by FP16 weights (valid types of VPUNN's device_valid_values).
+    Raises UserError for an op that makes BF16: the compiler takes that type as an input or weights that are converted,
+    and nowhere else.
     """
+    for op in graph.ops:
+        if any(graph.tensors[id].stored_dtype == "bf16" for id in op.outputs):
+            raise UserError(
+                f"op '{op.name}' ({op.type}) makes BF16, which the NPU compiler takes only as inputs and weights "
+                "that are converted; convert the model to FP16"
+            )
     graph = _without_fp8(graph) if hw.dpu.macs_per_cycle.fp8 is None else graph
     readers: dict[int, list[Op]] = defaultdict(list)
     for op in graph.ops:
