@@ -208,7 +208,7 @@ def _against_measured(
         from npusim.cli.silicon_tables import print_silicon
 
         print_silicon(against, found, engines, spoken)
-        for path in filter(None, (markdown, report)):
+        for path in filter(None, (markdown, residuals, report)):
             print(f"Wrote {path}")
 
 
