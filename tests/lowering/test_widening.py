@@ -30,3 +30,18 @@ def test_long_lines_are_widened_by_a_convolution(shape: tuple[int, int, int]) ->
     kinds = {getattr(work, "kind", "") for work in result.program.tasks.works}
     assert ("conv" in kinds) is convolved
     assert result.latency_us == pytest.approx(seen_us, rel=0.11)
+
+
+#: Latency of (x + y) z for x, y of rows by terms and z of terms by columns, likewise compiled, µs.
+PRODUCTS = {(256, 12, 16): 14.6, (256, 24, 32): 15.1, (64, 8, 64): 14.5}
+
+
+@pytest.mark.parametrize("shape", PRODUCTS, ids=str)
+def test_terms_of_a_product_are_widened(shape: tuple[int, int, int]) -> None:
+    rows, terms, columns = shape
+    x, y = (op.parameter([1, rows, terms], np.float16, name=name) for name in "xy")
+    z = op.parameter([1, terms, columns], np.float16, name="z")
+    product = op.result(op.matmul(op.add(x, y), z, False, False))
+    hw = hardware_of("4000", 4, 2)
+    result = npusim.simulate(lower(from_openvino(ov.Model([product], [x, y, z], "p")), hw), hw, "fast")
+    assert result.latency_us == pytest.approx(PRODUCTS[shape], rel=0.02)

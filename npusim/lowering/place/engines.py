@@ -70,6 +70,7 @@ from npusim.lowering.plans.dpu.permute import (
 from npusim.lowering.plans.dpu.reduce import plan_reduce
 from npusim.lowering.plans.dpu.reduce_conv import plan_one_term, plan_reduce_conv
 from npusim.lowering.plans.dpu.reorder import plan_reorder
+from npusim.lowering.plans.dpu.widen import widened_terms
 from npusim.lowering.plans.shave.dot import plan_dot
 from npusim.lowering.plans.shave.kernel import plan_shave
 from npusim.lowering.split.dpu import depthwise_split
@@ -135,6 +136,9 @@ def _depthwise(node: Depthwise, near: Neighbours, fresh: Fresh) -> Steps:
 def _bmm(node: Bmm, near: Neighbours, fresh: Fresh) -> Steps:
     shave = node.on == "shave"
     _because(node, "SHAVE: this compiler contracts there" if shave else "DPU: a product of two activations")
+    if not shave:
+        before, node = widened_terms(node, near.hw, fresh)
+        yield from before
     plan = plan_dot(node, near.hw) if shave else plan_bmm(node, near.hw, shares_rows(node, near))
     if node.regrouped:
         plan = replace(plan, in_dists=[None, *plan.in_dists[1:]], out_dist=None)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from math import gcd
 
 from npusim.costs.dpu import choose_mode
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.convolution import TABLE_BYTES, fused_load
-from npusim.lowering.ir.nodes import Node
+from npusim.lowering.ir.convolution import TABLE_BYTES, fold_rows, fused_load
+from npusim.lowering.ir.images import CHANNELS_LAST
+from npusim.lowering.ir.nodes import Bmm, Node
 from npusim.lowering.ir.plan import Load, Plan
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import Value, ceil_div, even, round_up
+from npusim.lowering.ir.values import Fresh, Value, ceil_div, even, round_up
 from npusim.lowering.plans.dpu.images import assemble, fit, row_split
 from npusim.program.work import DpuWork, Work
 
@@ -42,3 +44,19 @@ def plan_widen_channels(node: Node, hw: Hardware, value: Value, target: Value) -
 
     strategy = f"{channels} channels widened to {target.shape[1]} by a convolution"
     return assemble(node, hw, [value], [in_dist], target, out_dist, slices, works, strategy, constants)
+
+
+def widened_terms(node: Bmm, hw: Hardware, fresh: Fresh) -> tuple[list[Plan], Bmm]:
+    """A MatMul of one batch with its terms made a multiple of 16 by such a convolution, where there are enough rows for
+    every tile and whole pixels in each; and the convolution."""
+    value, terms = node.inputs[0], node.k
+    height, width = fold_rows(node.m, hw.software.row_fold)
+    pixels = CHANNELS // gcd(terms, CHANNELS)
+    alone = node.batch == 1 and not value.constant and value.plain and not value.partial
+    if not alone or pixels == 1 or width % pixels or height < hw.tiles:
+        return [], node
+    image = replace(value, shape=(1, terms, height, width), order=CHANNELS_LAST)
+    wide = replace(fresh(value), shape=(1, round_up(terms, CHANNELS), height, width), order=CHANNELS_LAST)
+    plan = plan_widen_channels(node, hw, image, wide)
+    rows = replace(wide, shape=(node.m, wide.shape[1]), order=())
+    return [plan], replace(node, inputs=(rows, *node.inputs[1:]), k=wide.shape[1])
