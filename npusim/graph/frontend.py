@@ -21,21 +21,29 @@ _EXECUTED = {"f32": "f16", "f64": "f16", "bf16": "f16"}
 _DECODING = frozenset({"Convert", "FakeQuantize", "Multiply", "Reshape", "Subtract"})
 
 
-def _adds_to_product(node: Any) -> bool:
-    """Whether a node is a sum whose first operand is a MatMul by constant weights, however these are stored."""
-    first = node.input_value(0).get_node() if node.get_type_name() == "Add" else None
-    if first is None or first.get_type_name() != "MatMul":
-        return False
-    weights = first.input_value(1).get_node()
-    while weights.get_type_name() in _DECODING:
+def _has_weights(node: Any) -> bool:
+    """Whether a node is a MatMul by constant weights, however these are stored, or a product of two computed rows
+    [1, K], which is a scale by one of them."""
+    kind = node.get_type_name()
+    weights = node.input_value(1).get_node() if kind in ("MatMul", "Multiply") else None
+    if weights is not None and kind == "Multiply":
+        shapes = {_static_shape(node.input_value(i), node) for i in (0, 1)}
+        row = len(shapes) == 1 and all(len(shape) == 2 and shape[0] == 1 for shape in shapes)
+        return row and weights.get_type_name() != "Constant"
+    while weights is not None and weights.get_type_name() in _DECODING:
         weights = weights.input_value(0).get_node()
-    return weights.get_type_name() == "Constant"
+    return weights is not None and weights.get_type_name() == "Constant"
+
+
+def _adds_to_product(node: Any) -> bool:
+    """Whether a node is a sum whose first operand is a product with weights."""
+    return node.get_type_name() == "Add" and _has_weights(node.input_value(0).get_node())
 
 
 def _post_order(roots: Sequence[Any]) -> Iterator[Any]:
     """Ops so that producers precede consumers: depth first from the ``roots``, the last of them first, inputs in port
-    order, as OpenVINO sorts a model before it is compiled. What is added to a product by constant weights comes before
-    the product, whose bias the compiler takes it for at first.
+    order, as OpenVINO sorts a model before it is compiled. What is added to a product with weights comes before the
+    product, whose bias the compiler takes it for at first.
 
     The order depends on the structure alone, not on the order in the file. A ReadValue gives back what an earlier
     inference stored: what it starts from is no part of this one.
