@@ -113,3 +113,15 @@ def test_what_is_added_to_a_product_comes_before_it() -> None:
     product, other = op.matmul(x, weights, False, True), op.tanh(x)
     model = ov.Model([op.result(op.add(product, other))], [x], "sum")
     assert [o.type for o in from_openvino(model).ops] == ["Tanh", "MatMul", "Add"]
+
+
+@pytest.mark.parametrize("platform", ["3720", "4000", "5010"])
+def test_a_row_is_loaded_once_for_all_groups_of_a_product(platform: str) -> None:
+    """Weights of 28 groups: as many transfers as in the compiler's schedule."""
+    blocks = open_reference(sets=["vendor_blocks"])
+    row = next(r for r in blocks.rows if r.case == "wmm_1_3584_512_i4g" and r.platform == platform)
+    hw = hardware_of(row.platform, row.tiles, row.dma_engines)
+    seen = counts(import_trace(read_trace(blocks.schedule(row), row.case), hw).program)["dma"]
+    assert counts(lower(blocks.graph(row), hw))["dma"] == pytest.approx(
+        seen, abs=3
+    )  # of which 28 would be the row

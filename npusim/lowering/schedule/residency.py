@@ -33,6 +33,8 @@ def decide(plans: Sequence[Plan], outputs: set[int], tiles: int, capacity: int) 
             found.joined[index] = None
         for operand, value in enumerate(plan.inputs):
             source = maker.get(value.storage)
+            if source is None and value.partial and not value.constant:
+                sharing.share(index, operand)
             if source is None or value.constant:
                 continue
             readers[source] += 1

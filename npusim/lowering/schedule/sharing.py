@@ -12,12 +12,13 @@ from npusim.lowering.schedule.steps import Residency
 
 class Sharing:
     """Lets a convolution or sum of images find an activation where a convolution before it has loaded it in the same
-    parts: to the compiler the copies are one (the 36 projections per head of bert on 6 tiles load their input once)."""
+    parts: to the compiler the copies are one (the 36 projections per head of bert on 6 tiles load their input once). A
+    row comes as a whole for all groups of a MatMul whose weights are quantised by groups."""
 
     def __init__(self, found: Residency) -> None:
         """Nothing loaded yet."""
         self.found = found
-        self.loaded: dict[tuple[int, Dist], tuple[int, int]] = {}
+        self.loaded: dict[tuple[int, Dist, str], tuple[int, int]] = {}
         self.weights: dict[tuple[object, ...], int] = {}
 
     def share(self, reader: int, operand: int) -> None:
@@ -25,9 +26,10 @@ class Sharing:
         found, plan = self.found, self.found.plans[reader]
         value, dist = plan.inputs[operand], plan.in_dists[operand]
         reads = isinstance(plan.node, Conv) or (plan.node.runs("add") and is_image(value.shape))
-        if not reads or dist is None or value.partial or len(plan.slices) != 1:
+        row = value.partial and isinstance(plan.node, Conv) and plan.node.m == 1 and plan.node.window is None
+        if not reads or dist is None or (value.partial and not row) or len(plan.slices) != 1:
             return
-        key = value.storage, dist
+        key = value.storage, dist, plan.node.name if value.partial else ""
         first = self.loaded.get(key)
         if first is not None:
             step, end = found.steps_of[first[0]][0], found.steps_of[reader][0]
