@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,12 +20,12 @@ from npusim.report.model_facts import (
     slow_paths,
     under_hint,
 )
+from npusim.report.ops_table import folded_name
 from npusim.report.subject import Subject
 from npusim.report.units import bytes_text, time_text
 from npusim.text import printable
 
 TOP = 10
-_NUMBER = re.compile(r"\d+")
 _ENGINES = (
     Column("engine"), Column("busy", "right"), Column("of latency", "right"), Column("use of servers", "right", 2),
     Column("tasks", "right", 3), Column("critical path", "right", 1),
@@ -135,8 +134,7 @@ def across_layers(result: Result) -> list[tuple[str, list[OpRow]]]:
     alike: dict[tuple[str, str, str], list[OpRow]] = {}
     for op, row in zip(result.program.ops, result.metrics.ops, strict=True):
         if row.exposed_us > 0:
-            name = op.name.replace(op.layer, _NUMBER.sub("*", op.layer), 1) if op.layer else op.name
-            alike.setdefault((name, row.type, row.engine), []).append(row)
+            alike.setdefault((folded_name(op), row.type, row.engine), []).append(row)
     return sorted(
         ((name, rows) for (name, _, _), rows in alike.items()),
         key=lambda item: -sum(row.exposed_us for row in item[1]),

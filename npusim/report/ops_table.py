@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from npusim.api import Result
+from npusim.program import ProgramOp
 from npusim.report.blocks import Block, number_column, text_column
 from npusim.report.looks import ENGINE_NAMES
 from npusim.report.opwork import OpWork
+from npusim.text import printable
+
+_NUMBER = re.compile(r"\d+")
 
 
 def ops_block() -> Block:
@@ -55,4 +60,15 @@ def ops_table(result: Result, work: OpWork) -> dict[str, Any]:
         text_column("shape", "Output", ["×".join(map(str, op.shape)) for op in ops]),
         text_column("strategy", "Split", [op.strategy for op in ops]),
     ]
-    return {"columns": columns, "sort": "exposed_us"}
+    fold = {
+        "title": "equal layers together",
+        "names": [printable(folded_name(op)) for op in ops],
+        "apart": ["type", "engine"],
+        "how": {"start_us": "min", "end_us": "max"},
+    }
+    return {"columns": columns, "sort": "exposed_us", "fold": fold}
+
+
+def folded_name(op: ProgramOp) -> str:
+    """The op's name with a star for the number of its layer, the same for all layers."""
+    return op.name.replace(op.layer, _NUMBER.sub("*", op.layer), 1) if op.layer else op.name

@@ -83,10 +83,28 @@ def test_names_from_strangers_are_text(watched: Watched) -> None:
     assert page.locator("#panel-time .hovertext a, #panel-time .hovertext [style*='bold']").count() == 0
 
 
+def test_equal_layers_stand_together_and_keep_their_sum(watched: Watched) -> None:
+    page = watched.page
+    watched.tab("ops")
+
+    def latency_us() -> float:
+        while page.locator("#panel-ops .more").is_visible():
+            page.click("#panel-ops .more button:has-text('Show all')")
+        cells = page.locator("#panel-ops tbody td:nth-child(4)").all_inner_texts()
+        return sum(float(text.replace(",", "") or 0) for text in cells)
+
+    together, folded = page.locator("#panel-ops tbody tr").count(), latency_us()
+    assert "×" in page.locator("#panel-ops tbody").inner_text()
+    page.uncheck("#panel-ops .tools input[type=checkbox]")
+    assert latency_us() == pytest.approx(folded, rel=1e-3)
+    assert page.locator("#panel-ops tbody tr").count() > together
+
+
 def test_table_sorts_filters_and_downloads(watched: Watched, folder: Path, tmp_path: Path) -> None:
     page = watched.page
     watched.tab("ops")
     rows = page.locator("#panel-ops tbody tr")
+    page.uncheck("#panel-ops .tools input[type=checkbox]")
     assert rows.count() == 100
     page.click("#panel-ops .more button:has-text('Show all')")
     assert rows.count() == 2 * LAYERS
