@@ -22,6 +22,17 @@ FLAGS = [
     "--disable-background-networking",
 ]
 SWEEP = ["--layers", "1", "--axis", "tiles=2,4,6", "--axis", "ddr.bandwidth_gbps=34,68,102,136"]
+#: A model of states, a hybrid and a transformer of about a billion parameters, as they stand and rewritten.
+LLMS = [
+    "mamba2-1.3b",
+    "granite-4.0-h-1b",
+    "llama-3.2-1b",
+    "--xamba",
+    "auto",
+    "--stock",
+    "--prompt",
+    "128,512,2048,4096",
+]
 #: Picture: the report it is of, the tab, and the colours of the system.
 PICTURES = {
     "summary": ("run", "summary", "light"),
@@ -36,6 +47,7 @@ PICTURES = {
     "parallel": ("sweep", "points", "light"),
     "sensitivity": ("sensitivity", "sensitivity", "light"),
     "validate": ("validate", "scatter", "light"),
+    "llm": ("llm", "llm", "light"),
 }
 
 
@@ -77,11 +89,15 @@ def main() -> None:
     """Make a report of every kind, and photograph the tabs that the documentation shows."""
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        out = {name: Path(folder) / name for name in ("run", "compare", "sweep", "sensitivity", "validate")}
+        out = {
+            name: Path(folder) / name
+            for name in ("run", "compare", "sweep", "sensitivity", "validate", "llm")
+        }
         npusim("run", "--hw", "lunarlake.yaml", "--out", str(out["run"]))
         npusim("sweep", "--hw", "lunarlake.yaml", *SWEEP, "--out", str(out["sweep"]))
         npusim("sensitivity", "--hw", "lunarlake.yaml", "--out", str(out["sensitivity"]))
         npusim("validate", "--family", "micro", "--platform", "4000", "--out", str(out["validate"]))
+        npusim("llm", "--hw", "lunarlake.yaml", *LLMS, "--out", str(out["llm"]))
         compare(out["compare"])
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         for name, (report, tab, scheme) in PICTURES.items():

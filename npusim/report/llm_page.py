@@ -21,16 +21,17 @@ _SHARES = (
 
 def llm_page(told: Told, documents: Sequence[dict[str, Any]], command_text: str) -> str:
     """The page, as HTML text."""
-    names = ", ".join(one["model"] for one in documents)
+    names = ", ".join(dict.fromkeys(one["model"].partition(" (")[0] for one in documents))
     blocks: list[Block] = [
         plot(
             "Tokens a second over context",
             over_context(told),
             "Every further token, by the size of the cache that the model is compiled for: all of it is attended to, "
             "whatever is in it. Sizes between the marks are interpolated"
-            + "".join(f"; {name} is {error:.2%} off half-way" for name, error in between(told)) + ".",
+            f" (half-way between the last two they are at most {max(error for _, error in between(told)):.2%} off).",
+            "half",
         ),
-        plot("Time to the first token", over_prompt(documents), "Prompts are padded to the rows of a pass."),
+        plot("Time to the first token", over_prompt(documents), "Prompts are padded to the rows of a pass.", "half"),
         plot("Where the time of a token goes", shares(documents), "The first two are bytes over bandwidth: the floor."),
         {"kind": "table", "title": "Every number", "table": "answers", "file": "llm.csv"},
         *command(command_text, ""),
@@ -39,23 +40,28 @@ def llm_page(told: Told, documents: Sequence[dict[str, Any]], command_text: str)
     return render(names, f"on {documents[0]['hardware']}", page)
 
 
+_LEGEND: dict[str, Any] = {"legend": {"orientation": "h", "y": -0.3, "yanchor": "top"}, "margin": {"b": 150}}
 #: Sizes of cache that the curve is simulated at, and one between them that says how far interpolation is off.
-_MARKS, _HALF_WAY = (128, 1152, 2176, 4224), 3200
+_MARKS, _HALF_WAY = (128, 1152, 2176, 4224, 8320, 12416, 16512), 14464
 
 
 def over_context(told: Told) -> dict[str, Any]:
     """Tokens a second over the size of the cache."""
     data = []
-    for number, (predictor, _) in enumerate(told):
+    lines = _lines([predictor.model.name for predictor, _ in told])
+    for (predictor, _), line in zip(told, lines, strict=True):
         rates = [1e6 / predictor.step(cache).us for cache in _MARKS]
         data.append(
             {
                 "type": "scatter", "mode": "lines+markers", "name": plot_text(predictor.model.name), "x": list(_MARKS),
-                "y": rates, "line": {"color": _COLOURS[number % len(_COLOURS)]},
+                "y": rates, "line": line,
             }
         )  # fmt: skip
-    axes = {"xaxis": _axis("tokens of context"), "yaxis": _axis("tokens a second") | {"rangemode": "tozero"}}
-    return {"data": data, "layout": axes, "height": 360, "label": "Tokens a second over context"}
+    axes = {
+        "xaxis": _axis("tokens of context"),
+        "yaxis": _axis("tokens a second") | {"rangemode": "tozero"},
+    } | _LEGEND
+    return {"data": data, "layout": axes, "height": 460, "label": "Tokens a second over context"}
 
 
 def between(told: Told) -> list[tuple[str, float]]:
@@ -75,15 +81,15 @@ def over_prompt(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
         {
             "type": "scatter", "mode": "lines+markers", "name": plot_text(one["model"]),
             "x": [row["prompt"] for row in one["prompts"]], "y": [row["ttft_ms"] for row in one["prompts"]],
-            "line": {"color": _COLOURS[number % len(_COLOURS)]},
+            "line": line,
         }
-        for number, one in enumerate(documents)
+        for one, line in zip(documents, _lines([one["model"] for one in documents]), strict=True)
     ]  # fmt: skip
     axes = {
         "xaxis": _axis("tokens of prompt"),
         "yaxis": _axis("ms to the first token") | {"rangemode": "tozero"},
-    }
-    return {"data": data, "layout": axes, "height": 360, "label": "Time to the first token over the prompt"}
+    } | _LEGEND
+    return {"data": data, "layout": axes, "height": 460, "label": "Time to the first token over the prompt"}
 
 
 def shares(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -123,6 +129,19 @@ def answers_table(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for key in ("first", "mean", "last")
     ]
     return {"columns": columns}
+
+
+def _lines(names: Sequence[str]) -> list[dict[str, str]]:
+    """A colour a model, however it is stored or rewritten; dots where it is a further form of one before."""
+    models = list(dict.fromkeys(name.partition(" (")[0] for name in names))
+    seen: set[str] = set()
+    lines = []
+    for name in names:
+        model = name.partition(" (")[0]
+        colour = _COLOURS[models.index(model) % len(_COLOURS)]
+        lines.append({"color": colour, "dash": "dot" if model in seen else "solid"})
+        seen.add(model)
+    return lines
 
 
 def _axis(title: str) -> dict[str, Any]:

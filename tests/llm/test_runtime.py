@@ -72,3 +72,11 @@ def test_one_graph_saves_calls_and_nothing_else() -> None:
     assert a.calls_us > b.calls_us
     with pytest.raises(UserError, match="do not fit a cache"):
         Predictor(model, many.hw, rt.Window(512, 64)).answer(600, 10)
+
+
+def test_sizes_of_cache_between_the_marks_of_the_page_may_be_interpolated() -> None:
+    from npusim.report.llm_page import between
+
+    model = built(workloads.llm.published("llama-3.1-8b"), "int4")
+    ((_, error),) = between([(Predictor(model, load_hardware("lunarlake.yaml"), allow_guess=True), [])])
+    assert error <= 0.01
