@@ -121,3 +121,30 @@ def test_a_softmax_over_an_outer_axis_runs_between_permutes(
     x = op.parameter([1, *shape], np.float16)
     program, hw = lowered(op.softmax(x, axis), x, platform)
     assert simulate(program, price(program, hw)).latency_us == pytest.approx(us, rel=0.03)
+
+
+#: Platform, shape of an image, and the latency of its mean over rows and columns, µs: planes that are no channels yet.
+MEANS = [
+    ("4000", (64, 7, 7), 10.9), ("4000", (128, 14, 14), 14.9), ("4000", (256, 28, 28), 31.6),
+    ("4000", (32, 32, 64), 10.6), ("3720", (64, 7, 7), 6.5), ("3720", (128, 14, 14), 12.0),
+    ("3720", (32, 32, 64), 9.0), ("3720", (48, 20, 20), 8.9),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("platform", "shape", "us"), MEANS)
+def test_the_mean_of_an_image_is_poolings_both_ways(platform: str, shape: tuple[int, ...], us: float) -> None:
+    x = op.parameter([1, *shape], np.float16)
+    program, hw = lowered(op.reduce_mean(x, op.constant(np.array([2, 3])), True), x, platform)
+    assert simulate(program, price(program, hw)).latency_us == pytest.approx(us, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"), [((2, 192, 20, 56), [2, 3]), ((1, 100, 8, 7), [1]), ((1, 1, 20, 4), [2, 3])]
+)
+def test_every_mean_is_written(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], axes: list[int]
+) -> None:
+    monkeypatch.setenv("NPUSIM_CHECK", "1")
+    x = op.parameter(list(shape), np.float16)
+    for platform in HARDWARE:
+        lowered(op.reduce_mean(x, op.constant(np.array(axes)), True), x, platform)

@@ -210,7 +210,7 @@ class Stages:
     def out_dist(self, out: Value) -> Dist:
         """How the result of stages that end on every tile lies."""
         channels = self.chain.channels
-        if not self.last_over_channels:
+        if not self.last_over_channels or out.elements % channels:
             return WHOLE
         return Dist(out.elements // channels, even(channels, self.chain.hw.tiles, CHANNELS))
 

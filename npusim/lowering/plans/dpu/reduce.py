@@ -23,7 +23,7 @@ from npusim.lowering.plans.dpu.pool_chain import (
     plan_down,
 )
 from npusim.lowering.plans.dpu.reduce_conv import plan_sum_of_planes, plan_widen
-from npusim.lowering.plans.dpu.reduce_square import plan_square
+from npusim.lowering.plans.dpu.reduce_square import plan_over_rows, plan_square
 from npusim.lowering.plans.dpu.reorder import plan_reorder
 from npusim.lowering.plans.dpu.widen import plan_widen_channels
 from npusim.lowering.plans.dpu.widened import plan_widened
@@ -43,6 +43,13 @@ def plan_reduce(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
     if not value.plain and before == 1 and len(sides) == 2 and after % CHANNELS == 0:
         return [_whole_image(node, hw, value, out, sides)]
     kind = _pooling(node)
+    if value.plain and len(value.shape) == 4 and len(sides) == 2 and after == 1:
+        height, width = sides
+        image = replace(fresh(value), shape=(height, width, round_up(before, CHANNELS)), order=())
+        turned = plan_reorder(node, hw, value, image, (before, height, width), fresh)
+        if width % CHANNELS == 0 and height >= hw.tiles:
+            return [*turned, plan_over_rows(node, hw, kind, image, out, factor)]
+        return [*turned, _whole_image(node, hw, image, out, sides)]
     dims = len(value.memory_order)
     if before == 1 and dims == 3:
         if node.by == "sum" and _sums_with_ones(value, out):
@@ -133,7 +140,7 @@ def _whole_image(node: Reduce, hw: Hardware, value: Value, out: Value, sides: li
     """An image whose channels the tiles share (the global pools of MobileNet and ResNet, which one kernel covers); by
     several kernels one after the other where it is larger, of which every tile computes all channels unless each gets
     whole granules of its own (14 x 14 by 7 and 2, 24 x 24 by 8 and 3; 96 channels on 2 tiles and on 4)."""
-    channels, (height, width) = out.elements, sides
+    channels, (height, width) = round_up(out.elements, CHANNELS), sides
     stages = list(zip_longest(factor(height), factor(width), fillvalue=1))
     shared = len(stages) == 1 or channels % (CHANNELS * hw.tiles) == 0
     cuts = even(channels, hw.tiles, CHANNELS) if shared else (channels,) * hw.tiles
@@ -146,6 +153,7 @@ def _whole_image(node: Reduce, hw: Hardware, value: Value, out: Value, sides: li
             unit = workload_channels(cuts[tile])
             yield DpuWork(kind, rows, columns, cuts[tile], 1, *kernel, kernel[0], variant_channels=unit)
 
-    dist = WHOLE if hw.software.broadcast_output or not shared else Dist(1, cuts)
+    whole = hw.software.broadcast_output or not shared or channels > out.elements
+    dist = WHOLE if whole else Dist(1, cuts)
     strategy = f"{kind} {sides} " + ("over channels (SOK)" if shared else f"repeated on {hw.tiles} tiles")
     return assemble(node, hw, [value], [WHOLE], out, dist, 1, works, strategy)

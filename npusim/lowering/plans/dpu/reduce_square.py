@@ -50,13 +50,19 @@ def plan_square(
     else:
         planes, by_channels = (channels, height, width), over_channels and width % CHANNELS == 0
         plans = plan_reorder(node, hw, value, target, planes, fresh, by_channels=by_channels)
+    if over_channels:
+        stages = _stages(height, width, factor)
+        return [*plans, *_over_channels(node, hw, kind, target, stages, fresh)]
+    return [*plans, plan_over_rows(node, hw, kind, target, out, factor)]
+
+
+def _stages(height: int, width: int, factor: Callable[[int], list[int]]) -> list[_Stage]:
+    """The poolings that reduce an image both ways."""
     stages, rows, columns = [], height, width
     for kernel in zip_longest(factor(height), factor(width), fillvalue=1):
         rows, columns = -(-rows // kernel[0]), -(-columns // kernel[1])
         stages.append(_Stage(rows, columns, kernel))
-    if over_channels:
-        return [*plans, *_over_channels(node, hw, kind, target, stages, fresh)]
-    return [*plans, _over_rows(node, hw, kind, target, out, stages)]
+    return stages
 
 
 def _pool(kind: DpuKind, stage: _Stage, rows: int, channels: int) -> DpuWork:
@@ -85,10 +91,11 @@ def _over_channels(
     return plans
 
 
-def _over_rows(
-    node: Node, hw: Hardware, kind: DpuKind, source: Value, out: Value, stages: list[_Stage]
+def plan_over_rows(
+    node: Node, hw: Hardware, kind: DpuKind, source: Value, out: Value, factor: Callable[[int], list[int]]
 ) -> Plan:
-    tiles = hw.tiles
+    """An image [H, W, C] reduced both ways, the tiles sharing rows as long as there are enough."""
+    tiles, stages = hw.tiles, _stages(source.shape[0], source.shape[1], factor)
     height, per_row = source.shape[0], source.elements // source.shape[0]
     split = stages[0].rows >= tiles
     in_dist = Dist(1, tuple(n * per_row for n in even(height, tiles))) if split else WHOLE
