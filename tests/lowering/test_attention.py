@@ -169,6 +169,19 @@ def test_a_large_mask_is_added_in_the_slices_of_the_softmax(
     assert not [work for work in added if isinstance(work, DmaWork) and work.dst == "ddr"]
 
 
+@pytest.mark.parametrize(
+    ("heads", "rows", "mask", "leave"),
+    [(8, 197, False, False), (6, 49, False, True), (8, 49, True, True), (8, 48, True, False)],
+)
+def test_scores_of_padded_columns_are_cut_to_size_in_ddr(
+    heads: int, rows: int, mask: bool, leave: bool, hw: Hardware
+) -> None:
+    """As compiled for 4000: where a mask is added, or tiles have different numbers of heads."""
+    program = lower(attention(heads, heads, rows, rows, written=True, mask=mask), hw)
+    scores = [t.work for t in program.tasks if program.ops[t.op].name.endswith("qk_matmul")]
+    assert any(isinstance(work, DmaWork) and work.dst == "ddr" for work in scores) is leave
+
+
 def test_the_results_of_the_model_keep_their_shapes(hw: Hardware) -> None:
     before = attention(8, 2, 16, 64, written=True)
     after = share_heads(before, hw)

@@ -48,7 +48,7 @@ from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.scales import scale, scale_by_activation, scale_rows, widened_sum
 from npusim.lowering.place.settle import apart
 from npusim.lowering.place.spread import plan_rows_of_planes, plan_spread, spread_factor
-from npusim.lowering.place.summed import plan_behind_sum, plan_summed, shares_rows
+from npusim.lowering.place.summed import cut_to_size, padded_groups, plan_behind_sum, plan_summed, shares_rows
 from npusim.lowering.plans.dpu.bmm import plan_bmm
 from npusim.lowering.plans.dpu.channels_last import channels_last
 from npusim.lowering.plans.dpu.conv import Surroundings, multicast, plan_conv
@@ -142,7 +142,7 @@ def _bmm(node: Bmm, near: Neighbours, fresh: Fresh) -> Steps:
     plan = plan_dot(node, near.hw) if shave else plan_bmm(node, near.hw, shares_rows(node, near))
     if node.regrouped:
         plan = replace(plan, in_dists=[None, *plan.in_dists[1:]], out_dist=None)
-    yield plan
+    yield padded_groups(plan, node, near)
 
 
 def _pool(node: Pool, near: Neighbours, fresh: Fresh) -> Steps:
@@ -222,6 +222,11 @@ def _on_shave(node: Unary, near: Neighbours) -> Plan:
         return _seen_as(node, (image.outer, CHANNELS), near, image)
     if node.runs("convert") and near.is_column(value):
         return _seen_as(node, (1, value.elements, 1, 1), near, near.hint(value))
+    if cut_to_size(node, near):
+        columns = value.shape[-1]
+        return replace(
+            _seen_as(replace(node, axis=1), (value.elements // columns, columns), near, None), node=node
+        )
     producer = near.sliced.get(value.storage)
     alone = producer is near.latest and near.sole_reader(value) is not None
     spread = kernel not in hw.software.single_tile_kernels

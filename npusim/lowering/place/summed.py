@@ -12,6 +12,7 @@ from typing import TypeGuard
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Bmm, Eltwise, Node, Unary
 from npusim.lowering.ir.plan import Plan, Slice
+from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.plans.dpu.images import refold
 from npusim.lowering.plans.shave.kernel import plan_shave
@@ -36,6 +37,37 @@ def shares_rows(node: Bmm, near: Neighbours) -> bool:
     if reader is not None and reader.runs("add"):
         reader = near.sole_reader(reader.output)
     return along_rows(reader) or along_rows(near.makers.get(node.inputs[0].storage))
+
+
+def padded_groups(plan: Plan, node: Bmm, near: Neighbours) -> Plan:
+    """A grouped product whose terms or columns are no multiple of 16: what is padded or cut to size lies in DDR, but
+    for the scores of a softmax that needs no mask, where the tiles share their groups evenly."""
+    if node.batch == 1 or plan.out_dist is None:
+        return plan
+    even = node.batch % near.hw.tiles == 0
+    maker = near.makers.get(node.inputs[0].storage)
+    masked = along_rows(maker) and isinstance(near.makers.get(maker.inputs[0].storage), Eltwise)
+    if node.k % CHANNELS:
+        kept = plan.in_dists[0] if even and along_rows(maker) and not masked else None
+        plan = replace(plan, in_dists=[kept, None])
+    if node.n % CHANNELS and not (even and along_rows(near.sole_reader(node.output))):
+        plan = replace(plan, out_dist=None)
+    return plan
+
+
+def cut_to_size(node: Unary, near: Neighbours) -> bool:
+    """Whether a kernel along rows reads rows of no multiple of 16 that a grouped product has left in DDR, and finds
+    them of all groups under each other."""
+    value = node.inputs[0]
+    maker = near.makers.get(value.storage)
+    made = isinstance(maker, Bmm) and maker.batch % near.hw.tiles != 0
+    return (
+        made
+        and along_rows(node)
+        and value.plain
+        and value.shape[-1] % CHANNELS > 0
+        and near.hint(value) is None
+    )
 
 
 def plan_summed(node: Eltwise, near: Neighbours) -> Plan | None:
