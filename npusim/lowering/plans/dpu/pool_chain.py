@@ -96,7 +96,7 @@ def plan_across(chain: Chain, source: Value, out: Value) -> list[Plan]:
             yield chain.work(own, columns, chain.channels, k)
 
     planes = out.elements // chain.height
-    out_dist = WHOLE if in_dist.whole else Dist(planes, rows)
+    out_dist = WHOLE if in_dist.whole or out.elements % chain.height else Dist(planes, rows)
     strategy = f"{chain.kind} chain {kernels}"
     plan = assemble(node, hw, [source], [in_dist], out, out_dist, slices, works, strategy)
     if local < len(kernels):

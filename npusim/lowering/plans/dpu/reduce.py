@@ -43,7 +43,7 @@ def plan_reduce(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
     if not value.plain and before == 1 and len(sides) == 2 and after % CHANNELS == 0:
         return [_whole_image(node, hw, value, out, sides)]
     kind = _pooling(node)
-    if value.plain and len(value.shape) == 4 and len(sides) == 2 and after == 1:
+    if value.plain and len(value.shape) == 4 and value.shape[0] == 1 and len(sides) == 2 and after == 1:
         height, width = sides
         image = replace(fresh(value), shape=(height, width, round_up(before, CHANNELS)), order=())
         turned = plan_reorder(node, hw, value, image, (before, height, width), fresh)
