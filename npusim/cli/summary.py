@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -71,16 +72,24 @@ def print_summary(result: Result, subject: Subject, folder: Path | None, wall_s:
         )
 
 
-def _headline(result: Result, subject: Subject, width: int) -> Table:
+def _headline(result: Result, subject: Subject, width: int) -> Group:
+    """Figures under their names, in as many lines as a narrow terminal needs."""
     metrics = result.metrics
-    facts = latency_facts(result, subject)
-    facts += [
+    facts = [
+        *latency_facts(result, subject),
         *energy_facts(result, subject),
         ("DDR traffic", bytes_text(sum(metrics.ddr_bytes.values()))),
         ("tasks", f"{sum(metrics.tasks.values()):,}"),
     ]
-    while len(facts) > 2 and sum(4 + max(map(len, fact)) for fact in facts) > width + 4:
-        facts.pop()
+    lines: list[list[tuple[str, str]]] = [[]]
+    for fact in facts:
+        if lines[-1] and sum(4 + max(map(len, one)) for one in (*lines[-1], fact)) > width + 4:
+            lines.append([])
+        lines[-1].append(fact)
+    return Group(*map(_figures, lines))
+
+
+def _figures(facts: Sequence[tuple[str, str]]) -> Table:
     grid = Table.grid(padding=(0, 4))
     grid.add_row(*(Text(label, "dim") for label, _ in facts))
     grid.add_row(*(Text(value, "bold") for _, value in facts))
