@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from openvino import Node
 from openvino import opset15 as op
-from openvino.op import Parameter
 
 from workloads.config import Shape
 from workloads.llm.config import DecoderConfig
@@ -21,7 +20,7 @@ from workloads.llm.mixers import rms_norm
 from workloads.llm.weights import Weights
 from workloads.nets.maker import shape_of
 
-Read = Callable[[str, Shape], Parameter]
+Read = Callable[[str, Shape], Node]
 Write = Callable[[str, Node], None]
 
 

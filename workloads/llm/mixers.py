@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from openvino import Node
 from openvino import opset15 as op
-from openvino.op import Parameter
 
 from workloads.blocks import swish
 from workloads.config import Shape
@@ -41,7 +40,7 @@ def short_convolution(
     s: Weights,
     x: Node,
     config: DecoderConfig,
-    read: Callable[[str, Shape], Parameter],
+    read: Callable[[str, Shape], Node],
     write: Callable[[str, Node], None],
 ) -> Node:
     """LFM2's mixer: out(c * conv(b * x)) with a causal depthwise convolution of a few taps behind its window."""

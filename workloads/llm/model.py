@@ -31,16 +31,16 @@ class Ports:
         self.parameters: list[Parameter] = []
         self.results: list[Result] = []
 
-    def input(self, name: str, shape: Shape, dtype: type = np.float32) -> Parameter:
-        """An input of a name and shape."""
+    def input(self, name: str, shape: Shape, dtype: type = np.float16) -> Node:
+        """An input of a name and shape; what comes from another call, or is remembered, is FP16."""
         parameter = op.parameter(list(shape), dtype, name=name)
         parameter.output(0).set_names({name})
         self.parameters.append(parameter)
-        return parameter
+        return op.convert(parameter, "f32") if dtype is np.float16 else parameter
 
-    def output(self, name: str, value: Node) -> None:
+    def output(self, name: str, value: Node, dtype: str = "f16") -> None:
         """An output of a name."""
-        port = value.output(0) if isinstance(value, Node) else value
+        port = op.convert(value, dtype).output(0)
         port.add_names({name})
         self.results.append(Result(port))
 
@@ -58,7 +58,7 @@ def whole(config: DecoderConfig, rows: int, past: int, stored: Stored, seed: int
     hidden = root(op.gather, "embedding", table, tokens, 0)
     for index in range(config.layers):
         hidden = _layer(root, ports, config, index, hidden, place)
-    ports.output("logits", _logits(root, config, hidden, stored))
+    ports.output("logits", _logits(root, config, hidden, stored), "f32")
     return ports.model(config.name)
 
 
@@ -77,7 +77,7 @@ def head(config: DecoderConfig, stored: Stored, rows: int = 1, seed: int | None 
     """Hidden states to their logits."""
     root, ports = _root(stored, seed), Ports()
     hidden = ports.input("hidden", (1, rows, config.width))
-    ports.output("logits", _logits(root, config, hidden, stored))
+    ports.output("logits", _logits(root, config, hidden, stored), "f32")
     return ports.model(f"{config.name}.head")
 
 
@@ -87,7 +87,7 @@ def _root(stored: Stored, seed: int | None) -> Weights:
 
 def _place(ports: Ports, config: DecoderConfig, rows: int, past: int) -> Place:
     """Mask and rotary positions, which all layers share and the host or the first call makes."""
-    mask = ports.input("mask", (1, 1, rows, past + rows))
+    mask = ports.input("mask", (1, 1, rows, past + rows), np.float16 if rows == 1 else np.float32)
     cos, sin = (ports.input(name, (1, 1, rows, config.head_width)) for name in ("cos", "sin"))
     return Place(rows, past, mask, cos, sin)
 
@@ -117,7 +117,7 @@ def _mixed(
     """The mixer of a layer, with what it remembers read and written."""
     kind = config.kinds[index]
 
-    def remembered(name: str, shape: Shape) -> Parameter:
+    def remembered(name: str, shape: Shape) -> Node:
         return ports.input(f"past.{index}.{name}", shape)
 
     def write(name: str, value: Node) -> None:
@@ -137,7 +137,7 @@ def _state_space(
     x: Node,
     config: DecoderConfig,
     rows: int,
-    remembered: Callable[[str, Shape], Parameter],
+    remembered: Callable[[str, Shape], Node],
     write: Callable[[str, Node], None],
 ) -> Node:
     """Mamba or Mamba-2 as `workloads` builds it: a prompt from an empty state, or one token behind a state."""
@@ -179,7 +179,7 @@ def _logits(root: Weights, config: DecoderConfig, hidden: Node, stored: Stored) 
 def lookup(config: DecoderConfig, rows: int) -> ov.Model:
     """Embeddings of ``rows`` tokens from an FP16 table that is an argument of the call."""
     ports, root = Ports(), _root(Stored(16), None)
-    table = ports.input("table", (config.vocabulary, config.width), np.float16)
+    ports.input("table", (config.vocabulary, config.width))
     tokens = ports.input("input_ids", (1, rows), np.int64)
-    ports.output("hidden", root(op.gather, "embedding", table, tokens, 0))
+    ports.output("hidden", root(op.gather, "embedding", ports.parameters[0], tokens, 0))
     return ports.model(f"{config.name}.embedding")

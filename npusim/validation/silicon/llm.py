@@ -23,6 +23,7 @@ from npusim.validation.silicon.measurements import PACKAGED
 Metric = Literal["ttft", "tpot"]
 METRICS: tuple[Metric, ...] = ("tpot", "ttft")
 _FILE = PACKAGED / "llm.csv"
+_TRUSTED = ("A", "B")
 #: What is tried for ``token_us``.
 _TRIED_US = tuple(range(0, 30_001, 250))
 
@@ -107,14 +108,15 @@ def hear(rows: Sequence[Spoken], progress: Callable[[int], None] = lambda _: Non
 
 
 def fitted_us(rows: Sequence[Spoken], without_ms: Sequence[float]) -> int:
-    """``token_us`` that brings times per token nearest: the least sum of absolute logarithms of their ratios."""
+    """``token_us`` that brings times per token of grades A and B nearest: least squares of the logarithms of their
+    ratios. Rows of grade C are scored, and tell nothing."""
     pairs = [
         (row.measured_ms, base)
         for row, base in zip(rows, without_ms, strict=True)
-        if row.use == "score" and row.metric == "tpot"
+        if row.use == "score" and row.metric == "tpot" and row.grade in _TRUSTED
     ]
     return min(
-        _TRIED_US, key=lambda us: sum(abs(log((base + us / 1e3) / measured)) for measured, base in pairs)
+        _TRIED_US, key=lambda us: sum(log((base + us / 1e3) / measured) ** 2 for measured, base in pairs)
     )
 
 
