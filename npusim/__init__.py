@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         verify,
     )
     from npusim.jobs.saved import load
+    from npusim.llm.static import make_static
     from npusim.report import write_report
 
 __version__ = "0.1.0"
@@ -37,6 +38,7 @@ __all__ = [
     "load_hardware",
     "load_model",
     "lower",
+    "make_static",
     "optimize",
     "run",
     "sensitivity",
@@ -52,6 +54,7 @@ _JOBS = ("advise", "compare", "optimize", "run", "sensitivity", "sweep", "transf
 _HOME = {
     "UserError": "npusim.errors",
     "load": "npusim.jobs.saved",
+    "make_static": "npusim.llm.static",
     "write_report": "npusim.report",
     **dict.fromkeys(_JOBS, "npusim.jobs.public"),
 }
