@@ -153,7 +153,7 @@ def _operands_read(module: Module, hw: Hardware) -> str | None:
 
 def _operand_bytes(nodes: Sequence[Node]) -> dict[int, int]:
     """Bytes that each storage which no node writes, a parameter or constant, must be read for: the largest whole view
-    of it that a node computes on. Sparse weights are not counted."""
+    of it that a node computes on. Sparse weights are not counted, nor single numbers: those may be the task's own."""
     made = {node.output.storage for node in nodes}
     found: dict[int, int] = {}
     for node in nodes:
@@ -161,7 +161,8 @@ def _operand_bytes(nodes: Sequence[Node]) -> dict[int, int]:
             continue
         for value in node.inputs:
             sparse = value.constant and isinstance(node, Product) and node.zeros
-            if value.storage in made or value.storage < 0 or value.partial or sparse:
+            number = value.constant and value.elements == 1
+            if value.storage in made or value.storage < 0 or value.partial or sparse or number:
                 continue
             size = value.elements * value.stored_bits // 8
             found[value.storage] = max(size, found.get(value.storage, 0))

@@ -167,3 +167,11 @@ def test_what_has_two_places_is_written_to_both(returned: bool) -> None:
         for work, count in zip(program.tasks.works, program.tasks.count_of_work(), strict=True)
     )
     assert written >= 2 * 4 * (2 + returned)
+
+
+@pytest.mark.parametrize("shape", [(6, 3, 33, 64), (3, 16, 8, 8), (4, 1, 16, 16)])
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_means_of_a_batch_of_images_are_written(shape: tuple[int, ...], machine: str) -> None:
+    x = op.parameter(list(shape), np.float16, name="x")
+    model = ov.Model([op.result(op.reduce_mean(x, np.array([2, 3]), True))], [x], "means")
+    api.lower(from_openvino(model), api.load_hardware(machine))

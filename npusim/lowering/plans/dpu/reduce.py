@@ -69,7 +69,7 @@ def plan_reduce(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
     else:
         channels, height, width = before, length, after
     wide = round_up(channels, CHANNELS)
-    if across and kind == "avgpool" and channels < wide and folds(width, channels):
+    if across and kind == "avgpool" and len(sides) == 1 and channels < wide and folds(width, channels):
         chain = Chain(node, hw, kind, height, width, channels, across)
         if channels == 1:
             return plan_folded(chain, value, out, fresh)
