@@ -107,13 +107,16 @@ def plan_across(chain: Chain, source: Value, out: Value) -> list[Plan]:
     return [plan]
 
 
-def plan_channel_chain(chain: Chain, source: Value, out: Value, fresh: Fresh) -> list[Plan]:
-    """A chain whose tiles split the channels. Along W it stays in CMX and leaves whole; down H each stage's result is
-    multicast, and so goes through DDR to a next stage that wants its own channels."""
+def plan_channel_chain(
+    chain: Chain, source: Value, out: Value, fresh: Fresh, *, whole: bool = False
+) -> list[Plan]:
+    """A chain whose tiles split the channels, of which all have all (``whole``) or their own. Along W it stays in CMX
+    and leaves whole; down H each stage's result is multicast, and so goes through DDR to a next stage that wants its
+    own channels."""
     hw, tiles, node = chain.hw, chain.hw.tiles, chain.node
     cuts = even(chain.channels, tiles, CHANNELS)
     kernels = factor(chain.length)
-    in_dist = Dist(source.elements // chain.channels, cuts)
+    in_dist = WHOLE if whole else Dist(source.elements // chain.channels, cuts)
     strategy = f"{chain.kind} chain {kernels}"
     if chain.across:
         slices = fit(hw, in_dist.elements(0, source.elements) * 2, 0, chain.height)

@@ -12,7 +12,7 @@ from npusim.lowering.ir.nodes import Reduce
 from npusim.lowering.ir.plan import Plan, cmx_capacity, transfer
 from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
 from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, canonical4, ceil_div, even, round_up
-from npusim.lowering.plans.dpu.folded_mean import folds, plan_folded
+from npusim.lowering.plans.dpu.folded_mean import folds, padded_channels, plan_folded
 from npusim.lowering.plans.dpu.images import assemble, workload_channels
 from npusim.lowering.plans.dpu.pool_chain import (
     Chain,
@@ -73,8 +73,10 @@ def plan_reduce(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
         chain = Chain(node, hw, kind, height, width, channels, across)
         if channels == 1:
             return plan_folded(chain, value, out, fresh)
-        folded = replace(fresh(value), shape=(height, width, channels), order=())
-        plans = plan_reorder(node, hw, value, folded, (channels, height, width), fresh)
+        turned_channels = padded_channels(hw, height, width, channels)
+        folded = replace(fresh(value), shape=(height, width, turned_channels), order=())
+        *plans, turned_plan = plan_reorder(node, hw, value, folded, (channels, height, width), fresh)
+        plans.append(turned_plan if turned_channels == channels else replace(turned_plan, out_dist=None))
         return [*plans, *plan_folded(chain, folded, out, fresh)]
     target = replace(fresh(value), shape=(height, width, wide), order=())
     chain = Chain(node, hw, kind, height, width, wide, across)
