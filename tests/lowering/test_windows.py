@@ -33,6 +33,19 @@ def convolution(
     return from_openvino(ov.Model([op.result(node)], [x], "m"))
 
 
+def line(samples: int, kernel: int, out: int, stride: int, axis: int) -> Graph:
+    """A long window over a signal that lies along one axis of an image."""
+
+    def along(extent: int) -> list[int]:
+        return [extent if i == axis else 1 for i in range(2)]
+
+    x = op.parameter([1, 1, *along(samples)], np.float16, name="x")
+    weights = op.constant(np.ones((out, 1, *along(kernel)), np.float16))
+    node = op.convolution(x, weights, along(stride), [0, 0], [0, 0], [1, 1])
+    biased = op.add(node, op.constant(np.ones((1, out, 1, 1), np.float16)))
+    return from_openvino(ov.Model([op.result(biased)], [x], "m"))
+
+
 def macs(graph: Graph, op: Op) -> int:
     out, weights = (graph.tensors[i] for i in (op.outputs[0], op.inputs[1]))
     return out.elements * prod(weights.shape[1:])
@@ -82,6 +95,16 @@ def test_a_long_window_over_one_signal_is_folded() -> None:
     assert parts.tensors[only.outputs[0]].shape == (1, 512, 98)
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_an_image_of_one_line_is_folded_as_a_signal_is(axis: int) -> None:
+    """64 samples every 17 become four of 17 channels, whatever axis they lie along; the bias stays behind it."""
+    parts = split_windows(line(2048, 64, 32, 17, axis))
+    (only,) = convolutions(parts)
+    assert [parts.tensors[i].shape for i in only.inputs] == [(1, 17, 120), (32, 17, 4)]
+    assert parts.ops[parts.ops.index(only) + 1].type == "Add"
+    assert parts.tensors[parts.outputs[0]].elements == 32 * 117
+
+
 #: What Intel's compiler of 2026.4.1 schedules for platform 4000, µs, with random weights.
 COMPILED = {
     "dilated by 2": (convolution, ((1, 128, 56, 56), (3, 3), 128, 1, 2), 184.0),
@@ -93,6 +116,7 @@ COMPILED = {
     "1-D, dilated by 6": (convolution, ((1, 64, 4096), (3,), 64, 1, 6), 69.7),
     "1-D, dilated by 9": (convolution, ((1, 64, 4096), (3,), 64, 1, 9), 69.7),
     "1-D, 15 taps": (convolution, ((1, 64, 4096), (15,), 64), 188.7),
+    "40 of one row every 11": (line, (3001, 40, 48, 11, 1), 10.5),
 }
 
 

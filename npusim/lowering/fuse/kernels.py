@@ -12,17 +12,20 @@ from npusim.lowering.ir.values import Value
 
 
 def kernel(fuser: Fuser, op: Op) -> None:
-    """A SHAVE kernel that reads its operands whole; a further output that is read is written by one more call."""
+    """A SHAVE kernel that reads its operands as they are, along the axis that the last of them may name; a further
+    output that is read is written by one more call."""
     inputs = tuple(
         fuser.plain(v, op) for i, v in zip(op.inputs, fuser.operands(op), strict=True) if _data(fuser, i)
     )
-    name = (KERNEL_OF.get(op.type) or KERNELS[op.type.lower()]).name
+    row = KERNEL_OF.get(op.type) or KERNELS[op.type.lower()]
+    rank = len(fuser.graph.tensors[op.inputs[0]].shape)
+    axis = fuser.axes(op.inputs[-1], rank)[-1] if row.axis == "operand" else None
     for output in op.outputs:
         if fuser.index.readers[output] or output in fuser.graph.outputs:
             tensor = fuser.graph.tensors[output]
             bits = BITS[tensor.dtype]
             made = Value(fuser.storage(), tensor.shape, bits, bits)
-            fuser.emit(op, Unary(op.name, op.type, inputs, made, kernel=name))
+            fuser.emit(op, Unary(op.name, op.type, inputs, made, kernel=row.name, axis=axis))
             fuser.values[output] = made
 
 

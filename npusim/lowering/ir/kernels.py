@@ -215,6 +215,7 @@ ROWS: tuple[ShaveKernel, ...] = (
     # The gates of recurrent cells, of which the others are written out (``rewrite.recurrent``).
     _row("LSTMCell", like=_GATES),
     _row("LSTMSequence", like=_GATES, name="lstm"),
+    _row("ScatterElementsUpdate", like=_ALL, axis="operand", whole="axis", columns=True, dense=True),
     # Those of which only the cost is known.
     _row(name="maxpool", like=_ALL),  # of which the places of the largest elements are read
     *(
@@ -231,7 +232,7 @@ ROWS: tuple[ShaveKernel, ...] = (
             "NMSRotated", "NV12toBGR", "NV12toRGB", "NonMaxSuppression", "NonZero", "OneHot", "PSROIPooling",
             "PriorBox", "PriorBoxClustered", "Proposal", "RDFT", "ROIAlign", "ROIAlignRotated", "ROIPooling",
             "RandomUniform", "Range", "RegionYolo", "ReorgYolo", "Reverse", "ReverseSequence", "Roll", "STFT",
-            "ScatterElementsUpdate", "ScatterNDUpdate", "ScatterUpdate", "SearchSorted", "SegmentMax", "SliceScatter",
+            "ScatterNDUpdate", "ScatterUpdate", "SearchSorted", "SegmentMax", "SliceScatter",
             "SpaceToBatch", "TopK", "Unique",
         )
     ),

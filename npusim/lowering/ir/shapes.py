@@ -37,20 +37,20 @@ def filled(total: int, parts: int, granule: int) -> tuple[int, ...]:
     return (size,) * (parts - 1) + (total - size * (parts - 1),)
 
 
-def four(output: Value, inputs: list[Value]) -> tuple[Shape, list[Shape | None]]:
+def four(output: Value, inputs: list[Value], along: int | None = None) -> tuple[Shape, list[Shape | None]]:
     """The output's shape in memory order as NCHW with N = 1, and the operands' shapes aligned with it.
 
     Neighbouring dimensions are merged where every operand has them all or none of them; of four, only the first two or
     the last two (Mul_6 of mamba2 on 3720, [256,256,24,64], keeps its batch of 256; Mul_4 and Mul_8 lose theirs).
     An operand
-    that can't be aligned (None) is read whole.
+    that can't be aligned (None) is read whole; along the axis ``along`` it may be longer or shorter than the output.
     """
     order = output.order or tuple(range(len(output.shape)))
     shape = [output.shape[d] for d in order]
     aligned: list[list[int] | None] = []
     for value in inputs:
-        pairs = zip(value.shape, output.shape, strict=False)
-        if len(value.shape) == len(shape) and all(v in (1, o) or o == 1 for v, o in pairs):
+        pairs = enumerate(zip(value.shape, output.shape, strict=False))
+        if len(value.shape) == len(shape) and all(v in (1, o) or o == 1 or d == along for d, (v, o) in pairs):
             aligned.append([value.shape[d] for d in order])
         elif value.elements == output.elements:
             aligned.append(list(shape))

@@ -76,12 +76,14 @@ class _Windows(Writer):
         return self.written()
 
     def _bias(self, op: Op) -> Op | None:
-        """The sum with a constant that alone reads a convolution: a part of it to the compiler."""
+        """The sum with a constant a channel that alone reads a convolution: a part of it to the compiler."""
         readers = self.readers.get(op.outputs[0], [])
         if len(readers) != 1 or readers[0].type != "Add" or op.outputs[0] in self.graph.outputs:
             return None
         others = [self.tensors[i] for i in readers[0].inputs if i != op.outputs[0]]
-        return readers[0] if len(others) == 1 and others[0].constant else None
+        channels = self.tensors[op.outputs[0]].shape[1]
+        biased = len(others) == 1 and others[0].constant and others[0].elements in (1, channels)
+        return readers[0] if biased else None
 
     # -- one convolution ----------------------------------------------------------------------------------------
 
@@ -239,35 +241,41 @@ class _Windows(Writer):
         return replace(op, type="Convolution", inputs=(op.inputs[0], dense), attrs=attrs)
 
     def _folded(self, op: Op, bias: Op | None) -> bool:
-        """A long window along one signal (a spectrogram's): as many samples as it moves by become channels, so that it
-        moves by one of them."""
+        """A long window along one signal (a spectrogram's), be it an image's only row or column: as many samples as it
+        moves by become channels, so that it moves by one of them. A padded signal stays as it is."""
         data, weights, out = (self.tensors[i] for i in (*op.inputs[:2], op.outputs[0]))
-        if (
-            _spatial(op) != 1
-            or op.type != "Convolution"
-            or weights.shape[1] != 1
-            or op.attrs["dilations"][0] != 1
-        ):
+        rank, kernels = _spatial(op), weights.shape[2:]
+        long = [i for i in range(rank) if (data.shape[2 + i], kernels[i]) != (1, 1)]
+        if op.type != "Convolution" or weights.shape[1] != 1 or len(long) != 1:
             return False
-        stride, kernel, count = int(op.attrs["strides"][0]), weights.shape[2], out.shape[2]
-        taps = ceil_div(kernel, stride)
-        if stride == 1 or kernel <= MAX_KERNEL or taps > MAX_KERNEL:
+        (axis,) = long
+        padded = any((*op.attrs["pads_begin"], *op.attrs["pads_end"]))
+        stride, kernel = int(op.attrs["strides"][axis]), kernels[axis]
+        taps, size, count = ceil_div(kernel, stride), data.shape[2 + axis], out.shape[2 + axis]
+        if padded or op.attrs["dilations"][axis] != 1 or stride == 1:
             return False
-        needed, before = (count - 1 + taps) * stride, int(op.attrs["pads_begin"][0])
-        source = self.part(op.name, op.inputs[0], 2, 0, min(data.shape[2], needed - before))
-        if before or self.tensors[source].shape[2] < needed:
-            source = self._padded(
-                op.name, source, [before], [needed - before - self.tensors[source].shape[2]]
-            )
+        if kernel <= MAX_KERNEL or taps > MAX_KERNEL:
+            return False
+        needed, source = (count - 1 + taps) * stride, op.inputs[0]
+        if rank > 1:
+            source = self.emit(op.name, "Reshape", (source,), (data.shape[0], 1, size))
+        source = self.part(op.name, source, 2, 0, min(size, needed))
+        if size < needed:
+            source = self._padded(op.name, source, [0], [needed - size])
         rows = self.emit(op.name, "Reshape", (source,), (data.shape[0], needed // stride, stride))
         turned = self.emit(
             op.name, "Transpose", (rows, self._order()), (data.shape[0], stride, needed // stride)
         )
         matrix = self.tensor(weights, (weights.shape[0], stride, taps))
         attrs = {"strides": [1], "pads_begin": [0], "pads_end": [0], "dilations": [1]}
-        self.ops.append(replace(op, inputs=(turned, matrix), attrs=attrs))
+        made = self.emit(op.name, op.type, (turned, matrix), (*out.shape[:2], count), **attrs)
         if bias is not None:
-            self.ops.append(bias)
+            (constant,) = (self.tensors[i] for i in bias.inputs if i != op.outputs[0])
+            line = self.tensor(constant, (1, constant.elements, 1))
+            made = self.emit(bias.name, bias.type, (made, line), self.tensors[made].shape)
+        if rank > 1:
+            made = self.emit(op.name, "Reshape", (made,), out.shape)
+        self.makes(made, (bias or op).outputs[0])
         return True
 
     def _order(self) -> int:

@@ -7,7 +7,7 @@ from math import prod
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.kernels import KERNELS, ShaveKernel
-from npusim.lowering.ir.nodes import Node, Unary
+from npusim.lowering.ir.nodes import Node, Unary, axis_of
 from npusim.lowering.ir.plan import ALL_TILES, Load, Plan, Slice, Store, load_value, odd_halves, transfer
 from npusim.lowering.ir.shapes import C, H, N, Shape, W, four
 from npusim.lowering.ir.tiling import Part, Tiling, operand_part
@@ -35,7 +35,7 @@ def plan_shave(
     operands = [_executed(v) for v in node.inputs]
     if name == "rms" and len(operands) == 1:
         operands.append(_gamma(output))
-    shape, aligned = four(output, operands)
+    shape, aligned = four(output, operands, axis_of(node))
     if shape[N] > 1 and any(a is not None and a[N] == 1 for a in aligned):
         return _over_batch(node, hw, kernel, shape, operands, aligned)
     tiling, aligned = share(node, hw, kernel, shape, aligned, hint, granule)
