@@ -109,3 +109,24 @@ def test_images_take_as_long_as_the_compiler_says(
     hw = load_hardware(f"{platform}-vpunn")
     made = lower(graph_of(ov.Model([y], [x], "m"), "m", "m"), hw)
     assert simulate(made, price(made, hw)).latency_us == pytest.approx(us, rel=0.09)
+
+
+#: Images of a 1x1 convolution to which they are added, and what the compiler estimates, µs.
+SUMS = [
+    ("meteorlake-vpunn", (4, 32, 28), 51.6), ("meteorlake-vpunn", (2, 64, 56), 94.9),
+    ("meteorlake-vpunn", (3, 24, 32), 34.5), ("lunarlake-vpunn", (4, 32, 28), 46.8),
+    ("lunarlake-vpunn", (2, 64, 56), 71.7), ("lunarlake-vpunn", (3, 24, 32), 33.3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("platform", "shape", "us"), SUMS)
+def test_what_is_added_to_a_batch_is_written_as_planes(
+    platform: str, shape: tuple[int, int, int], us: float
+) -> None:
+    images, channels, side = shape
+    x = op.parameter([images, channels, side, side], np.float16)
+    total = op.add(conv(x, channels, 1), x)
+    hw = load_hardware(platform)
+    result = lower(graph_of(ov.Model([total], [x], "m"), "m", "m"), hw)
+    assert not any("permut" in one.strategy for one in result.ops)
+    assert simulate(result, price(result, hw)).latency_us == pytest.approx(us, rel=0.07)

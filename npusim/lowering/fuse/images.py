@@ -31,9 +31,14 @@ def scale_image(fuser: Fuser, op: Op) -> None:
 
 def alike(fuser: Fuser, op: Op) -> list[Value]:
     """The operands of an op. Images that a sum or join reads lie alike: channels last for its own readers, else as
-    planes, which what makes them writes where it can."""
+    planes, which what makes them writes where it can; so do batches of images whose sum is a result."""
     values = fuser.operands(op)
-    images = [k for k, v in enumerate(values) if is_image(v.shape) and not v.constant]
+    ends = op.type == "Add" and op.outputs[0] in fuser.graph.outputs
+    images = [
+        k
+        for k, v in enumerate(values)
+        if not v.constant and is_image((1, *v.shape[1:]) if ends and len(v.shape) == 4 else v.shape)
+    ]
     if op.type not in JOINING or len({values[k].plain for k in images}) < 2:
         return values
     if not all(values[k].plain or same_order(values[k], CHANNELS_LAST) for k in images):
