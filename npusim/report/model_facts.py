@@ -9,7 +9,7 @@ from npusim.api import Result
 from npusim.hints import Seen
 from npusim.report.series import cmx_kib, edges_us
 from npusim.report.subject import Subject, imported
-from npusim.report.units import bytes_text, count_text, energy_text, time_text
+from npusim.report.units import bytes_text, count_text, energy_text, time_text, times_text
 from npusim.validation.silicon.intervals import Interval
 
 #: Share of the latency from which on an op type that keeps it on SHAVE is named, and how many are.
@@ -30,8 +30,8 @@ def latency_facts(result: Result, subject: Subject) -> list[tuple[str, str]]:
 
 
 def band_text(interval: Interval) -> str:
-    """The band of a time."""
-    return f"{time_text(interval.low_us)} to {time_text(interval.high_us)}"
+    """The band of a time, to the two digits that a band has."""
+    return times_text(interval.low_us, interval.high_us)
 
 
 def energy_facts(result: Result, subject: Subject) -> list[tuple[str, str]]:

@@ -16,6 +16,13 @@ def time_text(us: float) -> str:
     return _scaled(us, _TIMES)
 
 
+def times_text(low_us: float, high_us: float) -> str:
+    """A band of times with two digits each, in the unit of the upper: ``74–170 ms``."""
+    scale, unit = next((each for each in _TIMES if high_us >= each[0]), _TIMES[-1])
+    low, high = (f"{float(f'{us / scale:.2g}'):g}" for us in (low_us, high_us))
+    return f"{low}–{high} {unit}"
+
+
 def energy_text(uj: float) -> str:
     """An energy of ``uj`` microjoules."""
     return _scaled(uj, ((1e6, "J"), (1e3, "mJ"), (1.0, "µJ")))

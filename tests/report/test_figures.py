@@ -14,7 +14,7 @@ from npusim.program import CmxBuffer
 from npusim.report import series
 from npusim.report.queues import engine_partition, lane_times
 from npusim.report.timeline_data import lane_name, lane_of_task, lanes
-from npusim.report.units import bytes_text, energy_text, time_text, time_unit
+from npusim.report.units import bytes_text, energy_text, time_text, time_unit, times_text
 from tests.report.synthetic import synthetic_result
 
 INTERVALS = st.lists(
@@ -109,3 +109,16 @@ def test_units() -> None:
     assert [bytes_text(count) for count in (12, 2048, 3 << 30)] == ["12 B", "2.00 KiB", "3.00 GiB"]
     assert time_unit(500.0) == (1.0, "µs")
     assert time_unit(5000.0) == (1e3, "ms")
+
+
+@pytest.mark.parametrize(
+    ("low_us", "high_us", "said"),
+    [
+        (73_550, 169_500, "74–170 ms"),
+        (950.4, 2_049, "0.95–2 ms"),
+        (0.4, 12.3, "0.4–12 µs"),
+        (900, 980, "900–980 µs"),
+    ],
+)
+def test_a_band_has_two_digits_and_one_unit(low_us: float, high_us: float, said: str) -> None:
+    assert times_text(low_us, high_us) == said
