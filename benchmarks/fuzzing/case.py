@@ -67,6 +67,9 @@ def check(case: Case, read: Sequence[str] = ()) -> tuple[str, ...]:
         if "Traceback" in error or code not in (0, 2):
             raise Broken(f"exit code {code}: {error[-1500:]}")
         if code == 2:
+            error = "".join(
+                line for line in error.splitlines(keepends=True) if not line.startswith("warning: ")
+            )
             if (
                 out
                 or not error.startswith("error: ")

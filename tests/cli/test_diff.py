@@ -47,7 +47,7 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path, text: str, said: str) -> 
 
 def test_markdown_of_a_run_and_of_a_comparison(tmp_path: Path) -> None:
     run = npusim("run", *GEMM, "--no-report", "--markdown", cwd=tmp_path).stdout
-    assert run.startswith("### gemm-64x64x64 on Lunar Lake NPU\n\n| latency | inferences/s |")
+    assert run.startswith("### gemm-64x64x64 on Lunar Lake NPU\n\n| latency | 80% within | inferences/s |")
     rows = ("--hw", "pantherlake", "--markdown", "--no-report")
     both = npusim("compare", *GEMM, *rows, cwd=tmp_path).stdout
     assert both.count("\n| ") == 4

@@ -166,9 +166,10 @@ def row_cuts(height: int, tiles: int) -> tuple[int, ...]:
 
 
 def row_split(value: Value, height: int, tiles: int) -> Dist:
-    """A value of ``height`` outermost rows over the tiles; whole where there are fewer rows than tiles."""
+    """A value of ``height`` outermost rows over the tiles; whole where there are fewer rows than tiles, or where they
+    have been reduced to less than one element each."""
     cuts = even(height, tiles)
-    if len(cuts) < tiles:
+    if len(cuts) < tiles or value.elements < height:
         return WHOLE
     return Dist(1, tuple(c * (value.elements // height) for c in cuts))
 
