@@ -27,8 +27,8 @@ def test_a_calibration_started_from_the_shipped_values(document: dict[str, Any])
 
 @pytest.mark.parametrize("document", carried_calibrations(), ids=lambda d: d["hardware"])
 def test_a_calibration_predicted_what_is_predicted_now(document: dict[str, Any]) -> None:
-    """Its shortest call (no overlap): the device's latency, the host's overhead and the client, to a percent, which is
-    far below its residuals; lowering moves on between calibrations."""
+    """Its shortest call (no overlap): the device's latency, the host's overhead and the client, to two percent, which
+    is far below its residuals; lowering moves on between calibrations."""
     row = min(
         (one for one in document["rows"] if one["metric"] == "latency"), key=lambda one: one["measured_us"]
     )
@@ -37,7 +37,7 @@ def test_a_calibration_predicted_what_is_predicted_now(document: dict[str, Any])
     )
     hw = npusim.load_hardware(document["hardware"])
     now = seen(measured.model_source.graph(), hw, measured.metric, client=measured.client)
-    assert row["base_us"] == pytest.approx(now.us, rel=0.01)
+    assert row["base_us"] == pytest.approx(now.us, rel=0.02)
 
 
 @pytest.mark.parametrize("document", carried_calibrations(), ids=lambda d: d["hardware"])
