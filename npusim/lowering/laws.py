@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.nodes import Copy
 from npusim.lowering.ir.plan import booked_bytes, cmx_capacity
 from npusim.lowering.passes import Law, Module
 from npusim.lowering.rewrite.long_sums import parts
@@ -50,7 +51,9 @@ def _nodes_in_order(module: Module, hw: Hardware) -> str | None:
 
 
 def _outputs_made(module: Module, hw: Hardware) -> str | None:
+    """A Copy may return several values that no other node makes, each from where it lies."""
     made = {node.output.storage for node in module.nodes}
+    made |= {value.storage for node in module.nodes if isinstance(node, Copy) for value in node.inputs}
     lost = [
         module.graph.tensors[id].name
         for id, value in zip(module.graph.outputs, module.outputs, strict=True)

@@ -28,9 +28,6 @@ def seed_of_the_code() -> int:
     return int.from_bytes(hashlib.sha256(b"".join(path.read_bytes() for path in sources)).digest()[:3])
 
 
-@pytest.mark.xfail(
-    reason="some random graphs on odd machines still end in a traceback of lowering; a find is printed"
-)
 def test_fresh_inputs_find_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     seed = seed_of_the_code()
     with capsys.disabled():

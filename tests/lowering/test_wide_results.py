@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+import openvino as ov
 import pytest
+from openvino import opset15 as op
 
+import npusim
+from npusim.graph import from_openvino
 from npusim.lowering import lower
 from npusim.program.work import DpuWork, ShaveWork
 from npusim.validation.schedules.predict import hardware_of
@@ -23,3 +28,12 @@ def test_a_kernel_converts_what_the_compiler_has_it_convert(row: Row) -> None:
     ]  # fmt: skip
     on_dpu = [work for work in works if isinstance(work, DpuWork) and work.out_bits == 32]
     assert (bool(widening), bool(on_dpu)) == (by_kernel, not by_kernel)
+
+
+@pytest.mark.parametrize("machine", ["meteorlake", "lunarlake", "pantherlake"])
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1, 1)])
+def test_a_single_number_may_be_the_result(shape: tuple[int, ...], machine: str) -> None:
+    x = op.parameter(list(shape), np.float32, name="x")
+    scaled = op.multiply(op.exp(x), np.float32(0.3))
+    model = ov.Model([op.result(op.add(scaled, x)), op.result(scaled)], [x], "number")
+    assert lower(from_openvino(model), npusim.load_hardware(machine)).tasks

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 from npusim.graph.ir import BITS
 from npusim.hardware.schema import Software
@@ -69,10 +70,10 @@ def _can_write_wide(node: Node, software: Software) -> bool:
 
 
 def _of_one_line(node: Node) -> bool:
-    """Whether it is a sum of two vectors, or a scaled vector, for which an image has to be made up."""
+    """Whether it is a sum of two vectors, or a scaled vector or number, for which an image has to be made up."""
     shape = node.output.shape
     if isinstance(node, Scale):
-        return shape[-1] == node.output.elements
+        return prod(shape[:-1]) == 1
     return isinstance(node, Eltwise) and len(shape) == 2 and shape[0] == 1
 
 

@@ -11,7 +11,7 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import POINT, Conv, Depthwise, Node, Pool, Product, Window
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, cmx_capacity, transfer
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import Dist, Value, ceil_div, even, round_up
+from npusim.lowering.ir.values import Value, ceil_div, round_up
 from npusim.program.work import DmaWork, DpuWork, MpeMode
 
 #: Bytes of weight table per output channel (evidence/hardware.md#2).
@@ -203,9 +203,3 @@ def fused_constant(channels: int, k: int, weights: Value, hw: Hardware, *key: in
     """Weights and weight table in one transfer to all tiles (a byte tensor: charged as it is)."""
     moved = channels * (k * weights.stored_bits // 8 + TABLE_BYTES)
     return Load(CONSTANT, ALL_TILES, DmaWork("ddr", "cmx", moved, moved), moved, key=(3, *key))
-
-
-def row_dist(value: Value, rows: int, tiles: int) -> Dist:
-    """A value cut along its outermost memory dimension, which has ``rows`` equal parts."""
-    per_row = value.elements // rows
-    return Dist(1, tuple(r * per_row for r in even(rows, tiles)))

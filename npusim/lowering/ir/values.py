@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import prod
 
 #: Storage of constants that the compiler adds itself (the gamma of an RMS norm, the ones of a sum).
@@ -145,6 +145,14 @@ def even(total: int, parts: int, granule: int = 1) -> tuple[int, ...]:
     pieces = [(base + (i < extra)) * granule for i in range(parts)]
     pieces[-1] -= units * granule - total
     return tuple(pieces)
+
+
+def row_dist(value: Value, rows: int, tiles: int) -> Dist:
+    """A value cut along its outermost memory dimension, which has ``rows`` parts: equal ones, or the last is shorter by
+    what it is padded with on the DPU."""
+    row = ceil_div(value.elements, rows)
+    ends = accumulate((row * r for r in even(rows, tiles)), initial=0)
+    return Dist(1, tuple(b - a for a, b in pairwise(min(end, value.elements) for end in ends)))
 
 
 def along(shape: tuple[int, ...], axis: int, cuts: tuple[int, ...]) -> Dist:

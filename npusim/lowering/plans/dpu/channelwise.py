@@ -143,7 +143,7 @@ def plan_channelwise(
 
     def works(tile: int, index: int) -> Iterable[Work]:
         columns = image.width if by_channels else ceil_div(image.width, slices)
-        share = channels // slices if by_channels else channels
+        share = ceil_div(channels, slices) if by_channels else channels
         if weighted:
             return depthwise_tasks(image, rows[tile], columns, share, hw, **more)
         return [
@@ -151,7 +151,7 @@ def plan_channelwise(
         ]
 
     def constants(index: int) -> list[Load]:
-        share = channels // slices if by_channels else channels
+        share = ceil_div(channels, slices) if by_channels else channels
         return [fused_constant(share, taps, weights, hw, index if by_channels else 0)] if weighted else []
 
     strategy = f"{'depth-wise' if weighted else kind} over rows (SOH)"

@@ -13,7 +13,6 @@ from npusim.lowering.ir.convolution import (
     conv_work,
     fused_load,
     geometry,
-    row_dist,
     sparse_load,
     table_load,
     weights_load,
@@ -36,7 +35,7 @@ from npusim.lowering.ir.plan import (
     store,
 )
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even, round_up
+from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even, round_up, row_dist
 from npusim.lowering.split.dpu import Split, Wanted, choose, choose_alone, slices, weighed
 from npusim.lowering.tile.matmul_estimate import NOTHING, Behind
 from npusim.lowering.tile.slices import Cut

@@ -10,7 +10,7 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.plan import Load, Plan, Slice, cmx_capacity, held, operand_loads, output_stores
 from npusim.lowering.ir.shapes import CHANNELS, segments
-from npusim.lowering.ir.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up
+from npusim.lowering.ir.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up, row_dist
 from npusim.program.work import DpuKind, DpuWork, Work
 
 #: Share of CMX that a chain of DPU ops (or an op that widens its data) may take with two slices resident: 6 slices for
@@ -168,10 +168,8 @@ def row_cuts(height: int, tiles: int) -> tuple[int, ...]:
 def row_split(value: Value, height: int, tiles: int) -> Dist:
     """A value of ``height`` outermost rows over the tiles; whole where there are fewer rows than tiles, or where they
     have been reduced to less than one element each."""
-    cuts = even(height, tiles)
-    if len(cuts) < tiles or value.elements < height:
-        return WHOLE
-    return Dist(1, tuple(c * (value.elements // height) for c in cuts))
+    few = min(height, value.elements) < tiles or value.elements < height
+    return WHOLE if few else row_dist(value, height, tiles)
 
 
 Works = Callable[[int, int], Iterable[Work]]

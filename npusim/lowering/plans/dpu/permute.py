@@ -143,7 +143,7 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
         return _permute_columns(node, hw, height, width, channels)
     if upright:
         height, width = width, 1
-    by_rows = height >= tiles
+    by_rows = height >= tiles and (height > 1 or width == 1)
     by_outermost = by_rows and not upright and len(value.memory_order) > 2
     cuts = even(dims[0] if by_outermost else height if by_rows else width, tiles)
     if len(cuts) < tiles:
@@ -199,7 +199,7 @@ def _permute_columns(node: Node, hw: Hardware, height: int, width: int, channels
     slices = fit(hw, value.bytes, out.bytes, min(cuts) // CHANNELS, equal=True)
 
     def works(tile: int, _: int) -> Iterable[Work]:
-        own = cuts[tile] // slices
+        own = ceil_div(cuts[tile], slices)
         yield DpuWork("maxpool", height, width, own, in_bits=value.bits, out_bits=out.bits,
                       variant_channels=workload_channels(own), planes=True)  # fmt: skip
 

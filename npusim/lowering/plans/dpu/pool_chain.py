@@ -134,7 +134,8 @@ def plan_channel_chain(
         rows = ceil_div(rows, k)
         last = i == len(kernels) - 1
         target = out if last else replace(fresh(source), shape=(rows, chain.width, chain.channels), order=())
-        out_dist = Dist(target.elements // chain.channels, cuts) if last else WHOLE
+        real = last and target.elements % chain.channels == 0  # padded channels are no part of the result
+        out_dist = Dist(target.elements // chain.channels, cuts) if real else WHOLE
         held = (in_dist.elements(0, source.elements) * 2, out_dist.elements(0, target.elements) * 2)
         slices = fit(hw, *held, chain.width)
 
