@@ -9,14 +9,14 @@ two exports of one model may number their ops differently.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from npusim.analysis.intervals import length, union
-from npusim.validation.schedules.compare_case import Groups
+from npusim.validation.schedules.compare_case import Groups, canonical
 from npusim.validation.traces.types import OpProfile, OpTime
 
 Measure = Literal["exposed", "span"]
@@ -83,7 +83,7 @@ class Comparison:
 def compare_profiles(left: OpProfile, right: OpProfile, measure: Measure | None = None) -> Comparison:
     """Both profiles, op by op. ``measure`` None takes the most telling one that both have."""
     chosen: Measure = measure or ("exposed" if left.has_exposed and right.has_exposed else "span")
-    groups = Groups(op.name for op in right.ops)
+    groups = Groups(_wholes(left.ops, right.ops))
     for op in (*right.ops, *left.ops):
         groups.join(op.names)
     sides = [_by_group(profile.ops, groups) for profile in (left, right)]
@@ -95,6 +95,24 @@ def compare_profiles(left: OpProfile, right: OpProfile, measure: Measure | None 
         kind = next((op.type for ops in reversed(found) for op in ops if op.type), "")
         rows.append(Pair(name, kind, ours, theirs, "order" if name in twins else "name"))
     return Comparison(left, right, chosen, tuple(sorted(rows, key=lambda pair: -abs(pair.delta_us))))
+
+
+def _wholes(left: Iterable[OpTime], right: Iterable[OpTime]) -> list[str]:
+    """Names that have a row of their own: both sides know them, or they are no part of an op of the other side."""
+    ours, theirs = ({canonical(op.name): op.name for op in side} for side in (left, right))
+    return [
+        side[name]
+        for side, other in ((theirs, ours), (ours, theirs))
+        for name in side
+        if name in other or other.keys().isdisjoint(_above(name))
+    ]
+
+
+def _above(name: str) -> Iterator[str]:
+    """The names that an op of this name may be a part of, longest first."""
+    while "/" in name:
+        name = name.rpartition("/")[0]
+        yield name
 
 
 def _by_group(ops: Iterable[OpTime], groups: Groups) -> dict[str, list[OpTime]]:

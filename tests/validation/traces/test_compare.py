@@ -61,9 +61,6 @@ def test_residuals_add_up_to_the_gap(sim: Path, schedule: Path) -> None:
     assert all(pair.left for pair in found.pairs if pair.right)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="ops that one side runs head by head are paired one way and not the other"
-)
 def test_sides_may_be_swapped(sim: Path, schedule: Path) -> None:
     ours, theirs = read_profile(sim / "run.json"), read_profile(schedule)
     there, back = compare_profiles(ours, theirs), compare_profiles(theirs, ours)
