@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from math import isclose
 from pathlib import Path
 
+from benchmarks import alternatives
 from npusim.jobs.commands import command_line
 from npusim.validation.schedules.page import validation_page
 from npusim.validation.schedules.predict import Prediction, predict
@@ -73,7 +74,7 @@ def pages(found: Iterable[Prediction]) -> dict[Path, str]:
         command = command_line("validate", [("--index", index), ("--markdown", page)])
         mine = [one for one in found if one.row.set in sets]
         made[ROOT / page] = validation_page(reference.label, mine, command)
-    return made
+    return {**made, ROOT / "docs/alternatives.md": alternatives.page(found)}
 
 
 def predict_all(workers: int | None = None) -> list[Prediction]:

@@ -39,6 +39,10 @@ class Draw:
         """One of the choices."""
         return int(self.rng.choice(choices))
 
+    def some(self, choices: tuple[str, ...], count: int) -> list[str]:
+        """Several of the choices, each once at most."""
+        return [str(one) for one in self.rng.choice(choices, count, replace=False)]
+
     def input(self, *shape: int) -> ov.Output:
         """A new FP16 input."""
         parameter = op.parameter(list(shape), np.float16, name=f"x{len(self.inputs)}")

@@ -25,7 +25,7 @@ def test_no_prediction_moved(committed: list[guard.Kept]) -> None:
         pytest.fail(f"{guard.moved_text(moved, 60)}\n\n{scores}\n\n{RENEW}", pytrace=False)
 
 
-@pytest.mark.parametrize("page", ["docs/validation.md", "docs/unseen.md"])
+@pytest.mark.parametrize("page", ["docs/validation.md", "docs/unseen.md", "docs/alternatives.md"])
 def test_a_page_says_what_the_table_says(committed: list[guard.Kept], page: str) -> None:
     fresh = guard.pages(guard.as_predictions(committed))[guard.ROOT / page]
     assert (guard.ROOT / page).read_text() == fresh, RENEW
