@@ -9,6 +9,9 @@ hint, which decides for how many tiles the model is compiled and how many reques
 - ``throughput``: as many inferences run side by side as the tiles allow, sharing DDR; the others wait behind them, so
   that the host's part is hidden. The time between two results is the device's and ``host.serial_us`` of every stream,
   and at least what the client's thread takes for a call.
+
+A model may run in ``segments``, graphs that the host calls one after another (OpenVINO's HETERO and NPUW plugins cut it
+so). Every segment is a call of its own to firmware and driver, and one call to the client.
 """
 
 from __future__ import annotations
@@ -36,8 +39,8 @@ class Seen:
     """What a user sees of one model under one hint.
 
     ``tiles`` that an inference is compiled for, ``streams`` of inferences side by side, ``device_us`` of one that is
-    alone on the NPU, ``host_us`` that firmware, driver and ``client`` add to one that is alone. ``us`` is what is
-    measured: wall time of an inference, or time between two results.
+    alone on the NPU, ``host_us`` that firmware, driver and ``client`` add to one that is alone and called in so many
+    ``segments``. ``us`` is what is measured: wall time of an inference, or time between two results.
     """
 
     hint: HintName
@@ -48,6 +51,7 @@ class Seen:
     host_us: float = 0.0
     client: ClientName = DEFAULT_CLIENT
     bound: Bound = "compute"
+    segments: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +79,30 @@ class Interface:
         return costs.call_us + moved / 1e6 + costs.output_us * max(self.outputs - 1, 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What the NPU takes: ``alone_us`` of one inference by itself, ``period_us`` between two results of a running
+    machine, and ``ddr_us`` that DDR needs for one at its full rate. Nothing of ``host`` is part of it."""
+
+    alone_us: float
+    period_us: float
+    ddr_us: float
+
+    def bound(self, host_us: float) -> Bound:
+        """What bounds an inference that takes ``host_us`` beside the NPU: whatever is at least half of it."""
+        if host_us >= self.alone_us:
+            return "host"
+        return "memory" if 2 * self.ddr_us >= self.alone_us else "compute"
+
+
 def bound_of(prices: Prices, device_us: float, host_us: float = 0.0) -> Bound:
-    """What bounds an inference that takes ``device_us`` on the NPU and ``host_us`` beside it: whatever is at least half
-    of it, with DDR taken at its full rate."""
-    if host_us >= device_us:
-        return "host"
-    ddr_us = float(prices.ddr_bytes.sum()) / prices.ddr_gbps / 1e3 if prices.ddr_gbps else 0.0
-    return "memory" if 2 * ddr_us >= device_us else "compute"
+    """What bounds an inference that takes ``device_us`` on the NPU and ``host_us`` beside it."""
+    return Inside(device_us, device_us, _ddr_us(prices)).bound(host_us)
+
+
+def _ddr_us(prices: Prices) -> float:
+    """What DDR needs for all bytes at its full rate, µs; 0 where it is not contended."""
+    return float(prices.ddr_bytes.sum()) / prices.ddr_gbps / 1e3 if prices.ddr_gbps else 0.0
 
 
 def compiled_for(hw: Hardware, hint: HintName) -> Hardware:
@@ -102,29 +123,37 @@ class Prepared:
     uses_shaves: bool
 
     def seen(
-        self, machines: Sequence[Hardware], allow_guess: bool = False, client: ClientName = DEFAULT_CLIENT
+        self,
+        machines: Sequence[Hardware],
+        allow_guess: bool = False,
+        client: ClientName = DEFAULT_CLIENT,
+        segments: int = 1,
     ) -> list[Seen]:
         """What a user sees on each of ``machines``. Raises UserError as `api.simulate` does."""
+        found = zip(machines, self.inside(machines, allow_guess), strict=True)
+        return [self.outside(hw, inside, client, segments) for hw, inside in found]
+
+    def inside(self, machines: Sequence[Hardware], allow_guess: bool = False) -> list[Inside]:
+        """What the NPU takes on each of ``machines``. Raises UserError as `api.simulate` does."""
         from npusim import api
 
         table = api.priced(self.program, [compiled_for(hw, self.hint) for hw in machines], allow_guess)
-        return [self._seen(hw, table.prices(point), client) for point, hw in enumerate(machines)]
+        found = (table.prices(point) for point in range(len(machines)))
+        return [Inside(*self.flight.times_us(prices), _ddr_us(prices)) for prices in found]
 
-    def _seen(self, hw: Hardware, prices: Prices, client: ClientName) -> Seen:
+    def outside(self, hw: Hardware, inside: Inside, client: ClientName, segments: int = 1) -> Seen:
+        """What a user sees where the NPU takes what it does ``inside`` of ``hw``."""
         tiles, streams = self.program.tiles, self.flight.streams
-        device_us, period = self.flight.times_us(prices)
-        serial_us = hw.host.serial_us + (hw.host.shave_us if self.uses_shaves else 0.0)
+        serial_us = segments * (hw.host.serial_us + (hw.host.shave_us if self.uses_shaves else 0.0))
         client_us = self.interface.client_us(hw, client)
-        host_us = serial_us + hw.host.overhead_us + client_us
-        wall_us = device_us + host_us
-        if self.requests == 1:
-            bound = bound_of(prices, device_us, host_us)
-            return Seen(self.hint, tiles, 1, device_us, wall_us, host_us, client, bound)
-        period = max(period + serial_us / streams, client_us)
-        if self.requests == streams:  # nobody waits to go on where one ends
-            period = max(period, wall_us / streams)
-        bound = bound_of(prices, device_us, max(period * streams - device_us, 0.0))
-        return Seen(self.hint, tiles, streams, device_us, period, host_us, client, bound)
+        host_us = serial_us + segments * hw.host.overhead_us + client_us
+        us = wall_us = inside.alone_us + host_us
+        if self.requests > 1:
+            us = max(inside.period_us + serial_us / streams, client_us)
+            if self.requests == streams:  # nobody waits to go on where one ends
+                us = max(us, wall_us / streams)
+        bound = inside.bound(max(us * streams - inside.alone_us, 0.0))
+        return Seen(self.hint, tiles, streams, inside.alone_us, us, host_us, client, bound, segments)
 
 
 def prepare(graph: Graph, hw: Hardware, hint: HintName, program: Program | None = None) -> Prepared:
@@ -150,9 +179,10 @@ def seen(
     allow_guess: bool = False,
     client: ClientName = DEFAULT_CLIENT,
     program: Program | None = None,
+    segments: int = 1,
 ) -> Seen:
-    """What a user sees of ``graph`` under a hint; ``program`` as in `prepare`.
+    """What a user sees of ``graph`` under a hint, called in so many segments; ``program`` as in `prepare`.
 
     Raises UserError as `api.lower` and `api.simulate` do.
     """
-    return prepare(graph, hw, hint, program).seen([hw], allow_guess, client)[0]
+    return prepare(graph, hw, hint, program).seen([hw], allow_guess, client, segments)[0]

@@ -87,6 +87,10 @@ def test_the_command_says_what_is_seen() -> None:
     assert loop.us > hinted["seen"]["us"]
     assert asked["interval"]["low_us"] < loop.us < asked["interval"]["high_us"]
     assert asked["energy"]["package_uj"] > asked["energy"]["npu_uj"] == asked["energy_uj"]
+    cut = json.loads(CliRunner().invoke(app, [*command, "--segments", "3", "--json"]).stdout)
+    assert cut["seen"]["us"] == pytest.approx(
+        seen(GRAPH, load_hardware("lunarlake.yaml"), "latency", segments=3).us
+    )
     none = json.loads(CliRunner().invoke(app, [*command, "--hint", "none", "--json"]).stdout)
     assert {**none, "wall_s": 0, "run": 0} == {**plain, "wall_s": 0, "run": 0}
 
@@ -101,6 +105,18 @@ def test_a_client_pays_by_call_byte_and_output() -> None:
     assert loop.us - plain.us == pytest.approx(expected)
     assert loop.device_us == plain.device_us == pytest.approx(loop.us - loop.host_us)
     assert (loop.client, plain.client) == ("python", "benchmark_app")
+
+
+def test_a_segment_is_a_call_to_the_driver_and_none_to_the_client() -> None:
+    """Of three: twice what a call costs beside its graph more, and what a client moves as for one. Where inferences
+    follow one another, only what no number of requests hides."""
+    told = ["host.overhead_us=100", "host.serial_us=30", "host.clients.python={call_us: 500}"]
+    hw = load_hardware("lunarlake.yaml", told)
+    one, three = (seen(GRAPH, hw, "latency", client="python", segments=n) for n in (1, 3))
+    assert three.us - one.us == pytest.approx(2 * 130)
+    assert (three.segments, three.device_us) == (3, one.device_us)
+    busy, cut = (seen(GRAPH, hw, "throughput", segments=n) for n in (1, 3))
+    assert cut.us - busy.us == pytest.approx(2 * 30)
 
 
 def test_an_interface_is_counted_at_the_types_that_a_caller_sees() -> None:

@@ -39,6 +39,10 @@ class Engine(StrEnum):
     FAST = "fast"
 
 
+#: More than any model has ops.
+MOST_SEGMENTS = 100_000
+
+
 class Hint(StrEnum):
     """OpenVINO's performance hints."""
 
@@ -75,6 +79,16 @@ def run_command(
             "its own.  [default: benchmark_app; implies --hint latency]"
         ),
     ] = None,
+    segments: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST_SEGMENTS,
+            metavar="N",
+            help="Graphs that the host calls one after another for an inference, as HETERO and NPUW cut a model.  "
+            "[default: 1; implies --hint latency]",
+        ),
+    ] = None,
     power: Annotated[
         str | None, typer.Option(metavar="MODE", help="A power mode of the hardware file, as 17w.")
     ] = None,
@@ -98,15 +112,15 @@ def run_command(
     """Simulate a model on an NPU and report where the time goes."""
     began = time.perf_counter()
     source = asked.source()
-    if client is not None and hint == Hint.NONE:
-        refuse_together("--hint none", {"--client": client})
-    asked_hint = _asked_hint(hint, client)
+    if hint == Hint.NONE:
+        refuse_together("--hint none", {"--client": client, "--segments": segments})
+    asked_hint = _asked_hint(hint, outside=client is not None or segments is not None)
     command = command_line(
         "run",
         [
             ("--hw", hw), *source.options(), ("--set", overrides), ("--xamba", xamba),
             ("--engine", None if engine == Engine.EVENT else engine), ("--hint", hint),
-            ("--client", client), ("--power", power), ("--allow-guess", allow_guess),
+            ("--client", client), ("--segments", segments), ("--power", power), ("--allow-guess", allow_guess),
         ],
     )  # fmt: skip
     with progress() as step:
@@ -121,8 +135,8 @@ def run_command(
         warn_of_size(source, machine.hardware)
         run = simulate_model(
             source, machine, passes=xamba or "", engine=engine.value, hint=asked_hint,
-            client=client.value if client else DEFAULT_CLIENT, allow_guess=allow_guess, explain=explain,
-            command=command, step=step,
+            client=client.value if client else DEFAULT_CLIENT, segments=segments or 1, allow_guess=allow_guess,
+            explain=explain, command=command, step=step,
         )  # fmt: skip
         advised = None
         if advise:
@@ -133,7 +147,15 @@ def run_command(
         document = run_document(run.result, run.subject, time.perf_counter() - began)
         folder = out
         if out is None and not no_report:
-            more = (*asked_of_hardware(overrides or ()), xamba or "", hint or "", client or "", power or "")
+            cut = f"{segments}-segments" if segments else ""
+            more = (
+                *asked_of_hardware(overrides or ()),
+                xamba or "",
+                hint or "",
+                client or "",
+                cut,
+                power or "",
+            )
             plain = default_folder(source.name, *asked_of_model(source), hw, *more)
             folder = free_folder(plain, "run.json", document)
         if folder is not None:
@@ -177,8 +199,8 @@ def _print(run: Run, advised: AdviceFor | None, folder: Path | None, wall_s: flo
         print_explanation(run.explanation, run.result)
 
 
-def _asked_hint(hint: Hint | None, client: Client | None) -> HintName | None:
-    """The hint that is meant: whoever names a client asks for the time of a call."""
+def _asked_hint(hint: Hint | None, outside: bool) -> HintName | None:
+    """The hint that is meant: whoever names what is around the NPU asks for the time of a call."""
     if hint is None:
-        return "latency" if client else None
+        return "latency" if outside else None
     return None if hint == Hint.NONE else "latency" if hint == Hint.LATENCY else "throughput"

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from npusim.cli.terminal import console
 from npusim.validation.silicon.groups import grouped, machine_of, p90_error
+from npusim.validation.silicon.left_out import carried_calibrations, left_out
 from npusim.validation.silicon.llm import METRICS, Heard, median_of, of_metric
 from npusim.validation.silicon.scores import (
     Bottleneck,
@@ -37,8 +38,17 @@ def print_silicon(
         with_vendor = [one for one in scored if one.vendor_us is not None]
         screen.print(f"\nmedian error over {len(scored)} scored rows: {median_error(scored):.1%}")
         screen.print(f"nine of ten are within {p90_error(scored):.1%}")
-        for name, count, middle, ninth in grouped(scored, machine_of):
-            screen.print(f"  {name}: {count} rows, median {middle:.1%}, nine of ten within {ninth:.1%}")
+        alone = left_out(scored, carried_calibrations())
+        screen.print(
+            f"by values fitted without the row's model: median {median_error(alone):.1%}, nine of ten within "
+            f"{p90_error(alone):.1%}"
+        )
+        both = zip(grouped(scored, machine_of), grouped(alone, machine_of), strict=True)
+        for (name, count, middle, ninth), (*_, apart, farthest) in both:
+            screen.print(
+                f"  {name}: {count} rows, median {middle:.1%}, nine of ten within {ninth:.1%}; without the model "
+                f"{apart:.1%} and {farthest:.1%}"
+            )
         if with_vendor:
             screen.print(
                 f"over the {len(with_vendor)} rows that the vendor's estimate has: npusim "
@@ -65,11 +75,11 @@ def print_silicon(
         screen.print(_spoken(spoken))
         for metric in METRICS:
             mine = of_metric(spoken, metric)
-            error, left_out = (
+            error, without = (
                 median_of([getattr(one, name) for one in mine]) for name in ("error", "left_out_error")
             )
             screen.print(
-                f"median error of {len(mine)} {metric}: {error:.1%}; with the model left out {left_out:.1%}"
+                f"median error of {len(mine)} {metric}: {error:.1%}; with the model left out {without:.1%}"
             )
 
 

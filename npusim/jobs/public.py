@@ -47,17 +47,19 @@ def run(
     engine: Engine = "fast",
     hint: HintName | None = None,
     client: ClientName | None = None,
+    segments: int = 1,
     power: str = "",
     allow_guess: bool = False,
     explain: str | None = None,
     **size: Any,
 ) -> Run:
     """Simulate one model on one machine, after the rewrites ``xamba`` (``cumba,reduba``, or ``auto``); ``client`` asks
-    for the time of a call, ``power`` for a power mode of the machine."""
+    for the time of a call, ``segments`` for that of a model called in so many graphs, ``power`` for a power mode of the
+    machine."""
     return simulate_model(
         source_of(model, **size), machine_of(hw, set, power), passes=xamba, engine=engine,
-        hint=hint or ("latency" if client else None), client=client or DEFAULT_CLIENT, allow_guess=allow_guess,
-        explain=explain,
+        hint=hint or ("latency" if client or segments > 1 else None), client=client or DEFAULT_CLIENT,
+        segments=segments, allow_guess=allow_guess, explain=explain,
     )  # fmt: skip
 
 

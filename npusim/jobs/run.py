@@ -114,6 +114,7 @@ def simulate_model(
     engine: Engine = "event",
     hint: HintName | None = None,
     client: ClientName = DEFAULT_CLIENT,
+    segments: int = 1,
     allow_guess: bool = False,
     explain: str | None = None,
     command: str = "",
@@ -132,7 +133,7 @@ def simulate_model(
     program, entries = api.lower_explained(graph, hardware)
     step("simulating")
     result = api.simulate(program, hardware, engine=engine, allow_guess=allow_guess)
-    outside = seen(graph, machine.hardware, hint, allow_guess, client, program) if hint else None
+    outside = seen(graph, machine.hardware, hint, allow_guess, client, program, segments) if hint else None
     bound = outside.bound if outside else bound_of(result.prices, result.latency_us)
     headline_us = outside.us if outside else result.latency_us
     subject = Subject(

@@ -53,7 +53,8 @@ def under_hint(seen: Seen) -> str:
         if seen.streams > 1
         else f"on {seen.tiles} tiles"
     )
-    host = f"{time_text(seen.host_us)} of host and driver, {seen.client} asking"
+    calls = f" in {seen.segments} segments" if seen.segments > 1 else ""
+    host = f"{time_text(seen.host_us)} of host and driver, {seen.client} asking{calls}"
     return f"{seen.hint}: {at_once}, seen from outside · {host}"
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from npusim.graph.ir import Graph
 from npusim.hardware.schema import ClientName, Hardware
-from npusim.hints import DEFAULT_CLIENT, HintName, Prepared, prepare
+from npusim.hints import DEFAULT_CLIENT, HintName, Inside, Prepared, prepare
 from npusim.validation.calibrate.parameters import Point, Space
 
 Matrix = np.ndarray
@@ -36,16 +36,18 @@ class Case:
 
 
 _Key = tuple[int, HintName]
+_Apart = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
     """Cases, and what lowering makes of their Graphs on one machine; predictions are for others that leave the Programs
-    as they are."""
+    as they are. ``known`` is what the NPU takes on machines that were asked about, whatever is around them."""
 
     space: Space
     cases: Sequence[Case]
     programs: Mapping[_Key, Prepared]
+    known: dict[tuple[_Key, _Apart], tuple[Hardware, Inside]] = field(default_factory=dict)
 
     @classmethod
     def lowered(cls, space: Space, cases: Sequence[Case], hw: Hardware) -> Bench:
@@ -59,13 +61,25 @@ class Bench:
 
     def only(self, cases: Sequence[Case]) -> Bench:
         """The same Programs with some of the cases."""
-        return Bench(self.space, cases, self.programs)
+        return Bench(self.space, cases, self.programs, self.known)
 
     def predict(self, machines: Sequence[Hardware]) -> Matrix:
         """Predicted figures, µs, shape (machines, cases)."""
         asked = dict.fromkeys((_key(case), case.client) for case in self.cases)
-        seen = {(key, client): self.programs[key].seen(machines, True, client) for key, client in asked}
-        return np.array([[one.us for one in seen[_key(case), case.client]] for case in self.cases]).T
+        seen = {(key, client): self._seen(key, client, machines) for key, client in asked}
+        return np.array([seen[_key(case), case.client] for case in self.cases]).T
+
+    def _seen(self, key: _Key, client: ClientName, machines: Sequence[Hardware]) -> list[float]:
+        """What a client sees of one Program on each of ``machines``; those whose NPUs are alike are simulated once."""
+        prepared = self.programs[key]
+        apart = [(key, _apart_from_host(hw)) for hw in machines]
+        new = {place: hw for place, hw in zip(apart, machines, strict=True) if place not in self.known}
+        found = prepared.inside(list(new.values()), allow_guess=True) if new else []
+        self.known.update((place, (hw, one)) for (place, hw), one in zip(new.items(), found, strict=True))
+        return [
+            prepared.outside(hw, self.known[place][1], client).us
+            for place, hw in zip(apart, machines, strict=True)
+        ]
 
     def residuals(self, points: Sequence[Point]) -> Matrix:
         """log(predicted / measured), shape (points, cases)."""
@@ -94,3 +108,9 @@ class Bench:
 
 def _key(case: Case) -> _Key:
     return id(case.graph), case.metric
+
+
+def _apart_from_host(hw: Hardware) -> _Apart:
+    """Equal for machines that share all sections but ``host``, as those of one Space do where no value of another is
+    free; whoever keeps this keeps the machine, whose sections are told by where they are."""
+    return tuple((name, id(getattr(hw, name))) for name in type(hw).model_fields if name != "host")

@@ -66,9 +66,8 @@ def _silicon(hw: Hardware, grades: Sequence[str]) -> list[Case]:
     }
     cases = []
     for row in rows:
-        release = f", OpenVINO {row.openvino}" if row.openvino else ""
-        label = f"{row.workload} {row.precision} {row.metric} ({row.device}{release})"
         graph = graphs[repr(row.model_source)]
-        case = Case(label, row.workload, row.metric, row.measured_us, graph, row.client, row.device)
-        cases.append(case)
+        cases.append(
+            Case(row.label, row.workload, row.metric, row.measured_us, graph, row.client, row.device)
+        )
     return cases

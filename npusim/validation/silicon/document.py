@@ -7,6 +7,7 @@ from math import isnan
 from typing import Any
 
 from npusim.validation.silicon.groups import grouped, kind_of, machine_of, p90_error
+from npusim.validation.silicon.left_out import carried_calibrations, left_out
 from npusim.validation.silicon.llm import Heard, section
 from npusim.validation.silicon.scores import (
     Bottleneck,
@@ -29,6 +30,7 @@ def silicon_document(
 ) -> dict[str, Any]:
     """All rows, and what they add up to. The same inputs give the same document."""
     scored = [one for one in found if one.row.use == "score"]
+    alone = left_out(scored, carried_calibrations())
     with_vendor = [one for one in scored if one.vendor_us is not None]
     trend = [one for one in found if one.row.use == "trend"]
     return {
@@ -44,6 +46,12 @@ def silicon_document(
             "p90_error": _number(p90_error(scored)),
             "by_machine": _groups(grouped(scored, machine_of)),
             "by_kind": _groups(grouped(scored, kind_of)),
+            "model_left_out": {
+                "median_error": _number(median_error(alone)),
+                "p90_error": _number(p90_error(alone)),
+                "by_machine": _groups(grouped(alone, machine_of)),
+                "by_kind": _groups(grouped(alone, kind_of)),
+            },
         },
         "speedups": [_ratio(one) for one in (*precision_speedups(scored), *platform_speedups(scored))],
         "steps_ms": [_ratio(one) for one in size_steps(found)],

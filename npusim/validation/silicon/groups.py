@@ -36,22 +36,30 @@ def kind_of(one: Scored) -> str:
     return f"{one.row.kind}, {one.row.client}"
 
 
-def group_sections(scored: Sequence[Scored]) -> list[str]:
-    """The tables by machine and by kind."""
+def group_sections(scored: Sequence[Scored], left_out: Sequence[Scored]) -> list[str]:
+    """The tables by machine and by kind; ``left_out`` are the same rows, predicted without their model."""
+    if not scored:
+        return []
+    header = ("", "rows", "median", "p90", "median, left out", "p90, left out")
     parts = []
     for title, about, by in (
         ("## By machine", "Rows belong to a machine, not to a platform: each is predicted with the file that names its "
          "processor in `machines`, or else with its platform's.", machine_of),
         ("## By kind of model and client", "Who asks decides what is added to a call (`host.clients`).", kind_of),
     ):  # fmt: skip
+        pairs = zip(grouped(scored, by), grouped(left_out, by), strict=True)
         lines = [
-            (name, str(count), f"{mid:.1%}", f"{p90:.1%}") for name, count, mid, p90 in grouped(scored, by)
+            (name, str(count), *(f"{share:.1%}" for share in (*both, *alone)))
+            for (name, count, *both), (_, _, *alone) in pairs
         ]
-        parts += [title, about, markdown_table(("", "rows", "median", "p90"), lines, left=1)] if lines else []
-    if scored:
-        both = f"Over all {len(scored)} rows the median error is {median_error(scored):.1%}, and nine of ten are within"
-        parts.append(f"{both} {p90_error(scored):.1%}.")
-    return parts
+        parts += [title, about, markdown_table(header, lines, left=1)]
+    return [
+        *parts,
+        f"Over all {len(scored)} rows the median error is {median_error(scored):.1%}, and nine of ten are within "
+        f"{p90_error(scored):.1%}. Where a row is predicted by values that were fitted without its model (*left out*; "
+        'see "What was fitted"; of models that no fit has seen, as it is), the median error is '
+        f"{median_error(left_out):.1%}, and nine of ten are within {p90_error(left_out):.1%}.",
+    ]
 
 
 def contradictions(found: Sequence[Scored]) -> list[str]:

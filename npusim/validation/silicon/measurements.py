@@ -71,6 +71,12 @@ class Measurement:
         return any(all(word in said for word in words.split()) for words in machines)
 
     @property
+    def label(self) -> str:
+        """The row in one line, as calibrations name it."""
+        release = f", OpenVINO {self.openvino}" if self.openvino else ""
+        return f"{self.workload} {self.precision} {self.metric} ({self.device}{release})"
+
+    @property
     def model_source(self) -> ModelSource:
         """The model that was measured: as given, or the built-in workload in the row's precision.
 

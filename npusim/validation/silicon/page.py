@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from math import isnan
-from statistics import median
 from typing import Any
 
 from npusim.hardware import names_of
 from npusim.validation.schedules.page import markdown_table
 from npusim.validation.silicon.groups import contradictions, group_sections, interval_section
 from npusim.validation.silicon.intervals import Residual
+from npusim.validation.silicon.left_out import left_out, taken
 from npusim.validation.silicon.llm import Heard
 from npusim.validation.silicon.llm_page import language_models
-from npusim.validation.silicon.measurements import PACKAGED
 from npusim.validation.silicon.scores import (
     Bottleneck,
     Ratio,
@@ -28,13 +26,6 @@ from npusim.validation.silicon.scores import (
     vendor_median_error,
 )
 from npusim.validation.silicon.tasks import TaskScore
-
-
-def carried_calibrations() -> list[dict[str, Any]]:
-    """The documents of ``npusim calibrate --json`` that the package carries (data/measured/calibration-*.json)."""
-    return [
-        json.loads(path.read_text(encoding="utf-8")) for path in sorted(PACKAGED.glob("calibration-*.json"))
-    ]
 
 
 def accuracy_page(
@@ -61,7 +52,7 @@ def accuracy_page(
         "compiler says of the same model; it has no contention, no host, and one inference at a time.",
         "An error is predicted / measured - 1; medians are of its absolute value.",
         *_medians(scored),
-        *group_sections(scored),
+        *group_sections(scored, left_out(scored, calibrations)),
         *interval_section(residuals),
         *contradictions(rows),
         *_ratios(
@@ -199,30 +190,13 @@ def _calibrations(documents: Sequence[Mapping[str, Any]]) -> list[str]:
             f"{_percent(error['left_out'])} where every network is left out of the fit that predicts it (the file as "
             f"it stood then: {_percent(error['base'])}{_by_machine(error)}).",
             markdown_table(("value", "fitted", "95 % interval", "", "tied to"), values, left=1),
-            *([] if _taken(one) else ["Tried and not taken: the rows do not tell all of these values."]),
+            *([] if taken(one) else ["Tried and not taken: the rows do not tell all of these values."]),
         ]
-    alone = [
-        abs(row["left_out_us"] / row["measured_us"] - 1)
-        for one in documents
-        for row in one["rows"]
-        if _taken(one) and row["left_out_us"] is not None
-    ]
-    overall = (
-        f" Over all {len(alone)} rows, each predicted by a fit that has not seen its network, the median error is "
-        f"{median(alone):.1%}."
-        if alone
-        else ""
-    )
     title = (
         "Values of the silicon files that were fitted to these rows, by commands whose outcome is kept beside them "
-        f"(`data/measured/calibration-*.json`).{overall}"
+        "(`data/measured/calibration-*.json`)."
     )
     return ["## What was fitted", title, *parts] if parts else []
-
-
-def _taken(document: Mapping[str, Any]) -> bool:
-    """Whether a hardware file has the fitted values: rows that tell them are asked for."""
-    return all(value["verdict"] != "not identified" for value in document["parameters"])
 
 
 def _by_machine(error: Mapping[str, float | None]) -> str:

@@ -8,8 +8,8 @@ import pytest
 
 import npusim
 from npusim.hints import seen
+from npusim.validation.silicon.left_out import carried_calibrations
 from npusim.validation.silicon.measurements import Measurement, measurements
-from npusim.validation.silicon.page import carried_calibrations
 
 
 @pytest.mark.parametrize("document", carried_calibrations(), ids=lambda d: d["hardware"])

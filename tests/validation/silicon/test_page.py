@@ -55,9 +55,14 @@ def test_the_page_tells_what_was_fitted() -> None:
     fitted = {
         "command": "npusim calibrate --hw lunarlake",
         "rows": [
-            {"model": "net", "measured_us": 10.0, "left_out_us": 12.0},
-            {"model": "net", "measured_us": 10.0, "left_out_us": 9.0},
-            {"model": "other", "measured_us": 10.0, "left_out_us": None},
+            {
+                "row": ROW.label,
+                "model": "net",
+                "measured_us": 1000.0,
+                "base_us": 1100.0,
+                "left_out_us": 1210.0,
+            },
+            {"row": "another", "model": "other", "measured_us": 10.0, "base_us": 9.0, "left_out_us": None},
         ],
         "median_error": {"base": 0.5, "fitted": 0.05, "left_out": None},
         "parameters": [
@@ -77,11 +82,11 @@ def test_the_page_tells_what_was_fitted() -> None:
             },
         ],
     }
-    page = accuracy_page([], [], [], [fitted], "npusim validate")
-    assert "3 rows of net, other: median error 5.0%, and unknown where" in page
+    page = accuracy_page([Scored(ROW, 1100.0, None)], [], [], [fitted], "npusim validate")
+    assert "2 rows of net, other: median error 5.0%, and unknown where" in page
     assert "| `ddr.bandwidth_gbps` | 71.5 | 60 to 90.5 | identified |  |" in page
-    assert "Over all 2 rows" in page
-    assert "the median error is 15.0%" in page
+    assert "| a laptop | 1 | 10.0% | 10.0% | 21.0% | 21.0% |" in page
+    assert "the median error is 21.0%, and nine of ten are within 21.0%." in page
     assert "| `a.b` | 1 |  | flat | `ddr.bandwidth_gbps` |" in page
 
 
