@@ -51,6 +51,11 @@ class Footprint:
         return self.weight_bytes + self.activation_bytes
 
     @property
+    def quantised(self) -> bool:
+        """Whether most products are of 8-bit integers."""
+        return bool(self.computed) and self.computed[0][0] == "INT8"
+
+    @property
     def precision_text(self) -> str:
         """``FP16``, or ``INT8 and FP16``; with the type of the file's weights where it is another."""
         computed = " and ".join(name for name, share in self.computed if share >= _SEEN) or "no products"

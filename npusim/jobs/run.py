@@ -136,6 +136,9 @@ def simulate_model(
     outside = seen(graph, machine.hardware, hint, allow_guess, client, program, segments) if hint else None
     bound = outside.bound if outside else bound_of(result.prices, result.latency_us)
     headline_us = outside.us if outside else result.latency_us
+    model = footprint(graph, program)
+    scope = scope_of(machine.hardware, bool(machine.overrides))
+    quantised = machine.hardware.platform if model.quantised else ""
     subject = Subject(
         workload=source.name,
         hardware_file=machine.file,
@@ -143,9 +146,9 @@ def simulate_model(
         phase=source.phase if source.file is None else "",
         tokens=source.tokens_per_inference,
         command=command,
-        model=footprint(graph, program),
+        model=model,
         seen=outside,
-        interval=interval(headline_us, bound, scope_of(machine.hardware, bool(machine.overrides))),
+        interval=interval(headline_us, bound, scope, quantised),
         ask_advice=_ask_advice(source, machine),
     )
     explanation = explained(result.timeline, entries, explain) if explain else None

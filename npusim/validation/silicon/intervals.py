@@ -36,12 +36,14 @@ Scope = Literal["own", "other"]
 @dataclass(frozen=True, slots=True)
 class Residual:
     """One measured row: what bounds its prediction, whether the hardware file is of its machine, log(predicted /
-    measured)."""
+    measured). ``quantised`` is the platform of a model that computes in 8 bits, whose compilers differ most from one
+    release to the next; empty for others."""
 
     model: str
     bound: Bound
     scope: Scope
     log_error: float
+    quantised: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,12 @@ def scope_of(hw: Hardware, changed: bool = False) -> Scope:
     return "own" if hw.machines and hw.role in ("silicon", "machine") and not changed else "other"
 
 
-def interval(us: float, bound: Bound, scope: Scope) -> Interval | None:
-    """The band of an answer of ``us``; None where nothing was measured."""
+def interval(us: float, bound: Bound, scope: Scope, quantised: str = "") -> Interval | None:
+    """The band of an answer of ``us``, of a model as `Residual` tells it; None where nothing was measured."""
     known = residuals()
     if not known or us <= 0:
         return None
-    alike, like = _alike(known, bound, scope)
+    alike, like = _alike(known, bound, scope, quantised)
     spread = spread_of(alike)
     return Interval(us / spread, us * spread, len(alike), like)
 
@@ -82,24 +84,30 @@ def coverage(rows: Sequence[Residual]) -> dict[str, tuple[int, float]]:
     held: dict[str, list[bool]] = {}
     for one in rows:
         others = [other for other in rows if other.model != one.model]
-        alike, _ = _alike(others, one.bound, one.scope)
+        alike, like = _alike(others, one.bound, one.scope, one.quantised)
         inside = abs(one.log_error) <= math.log(spread_of(alike))
-        for name in (_named(one.bound, one.scope), "all"):
+        for name in (like, "all"):
             held.setdefault(name, []).append(inside)
     return {name: (len(inside), sum(inside) / len(inside)) for name, inside in sorted(held.items())}
 
 
-def _alike(rows: Sequence[Residual], bound: Bound, scope: Scope) -> tuple[Sequence[Residual], str]:
-    """The rows of a class, or of its scope, or all, whichever are enough first; and what they are called."""
+def _alike(
+    rows: Sequence[Residual], bound: Bound, scope: Scope, quantised: str
+) -> tuple[Sequence[Residual], str]:
+    """The rows of a class, or of its scope, or all, whichever are enough first; and what they are called. 8-bit models
+    of a platform are a class of their own; what bounds them says less than that."""
     same = [one for one in rows if one.scope == scope]
+    closest = [one for one in same if one.quantised == quantised] if quantised else []
+    if len(closest) >= _FEWEST:
+        return closest, _named(None, scope, f"8-bit models on {quantised}")
     closest = [one for one in same if one.bound == bound]
     if len(closest) >= _FEWEST:
         return closest, _named(bound, scope)
     return (same, _named(None, scope)) if len(same) >= _FEWEST else (rows, "all measured rows")
 
 
-def _named(bound: Bound | None, scope: Scope) -> str:
-    what = "all models" if bound is None else f"models bound by {bound}"
+def _named(bound: Bound | None, scope: Scope, models: str = "all models") -> str:
+    what = models if bound is None else f"models bound by {bound}"
     return f"{what}, {'this machine' if scope == 'own' else 'another machine of the platform'}"
 
 
@@ -107,9 +115,12 @@ def residuals_of(found: Iterable[Scored], scope: Scope) -> list[Residual]:
     """The rows to be scored, as predicted."""
     scored = [one for one in found if one.row.use == "score"]
     return [
-        Residual(one.row.workload, one.bound, scope, math.log(one.predicted_us / one.row.measured_us))
+        Residual(
+            one.row.workload, one.bound, scope, math.log(one.predicted_us / one.row.measured_us),
+            one.row.platform if one.row.precision == "INT8" else "",
+        )
         for one in scored
-    ]
+    ]  # fmt: skip
 
 
 @cache
@@ -124,6 +135,7 @@ def residuals() -> tuple[Residual, ...]:
                 cast("Bound", row["bound"]),
                 cast("Scope", row["scope"]),
                 float(row["log_error"]),
+                row["quantised"],
             )
             for row in csv.DictReader(file)
         )
@@ -133,6 +145,6 @@ def residuals_csv(rows: Iterable[Residual]) -> str:
     """The file's text."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("model", "bound", "scope", "log_error"))
-    writer.writerows((one.model, one.bound, one.scope, f"{one.log_error:.4f}") for one in rows)
+    writer.writerow(("model", "bound", "scope", "log_error", "quantised"))
+    writer.writerows((one.model, one.bound, one.scope, f"{one.log_error:.4f}", one.quantised) for one in rows)
     return text.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,6 +57,17 @@ def test_a_machine_that_was_not_measured_has_the_wider_band() -> None:
     assert narrow is not None and wide is not None
     assert wide.low_us < narrow.low_us < 1000 < narrow.high_us < wide.high_us
     assert narrow.low_us * narrow.high_us == pytest.approx(1e6)
+
+
+@pytest.mark.parametrize(("count", "expected"), [(10, 1.0), (9, 0.0)])
+def test_8_bit_models_of_a_platform_have_a_band_of_their_own(count: int, expected: float) -> None:
+    """Where nine other models of them were measured; else they are judged by what bounds them, with many better."""
+    others = [row(0.05, f"m{i}") for i in range(60)]
+    eight_bit = [replace(row(0.3, f"q{i}"), quantised="4000") for i in range(count)]
+    held = coverage([*others, *eight_bit])
+    inside = sum(share * rows for name, (rows, share) in held.items() if name != "all") - len(others)
+    assert inside == pytest.approx(expected * count)
+    assert ("8-bit models on 4000, this machine" in held) == (expected == 1.0)
 
 
 def test_rows_are_written_as_they_are_read() -> None:
