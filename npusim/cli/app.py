@@ -1,33 +1,85 @@
-"""The commands of ``npusim``, put together."""
+"""The commands of ``npusim``, put together. A command's module is imported when the command is asked for, so that
+``npusim --help`` is instant and no command waits for the others."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperGroup
 
 from npusim import __version__
-from npusim.cli.advise import advise_command
-from npusim.cli.calibrate import calibrate_command
-from npusim.cli.catalog import list_command
-from npusim.cli.compare import compare_command
-from npusim.cli.compare_trace import compare_trace_command
-from npusim.cli.diff import diff_command
-from npusim.cli.groups import grouped
-from npusim.cli.hw import hw_app
-from npusim.cli.llm import llm_command
-from npusim.cli.measure import measure_command
-from npusim.cli.optimize import optimize_command
-from npusim.cli.reproduce import reproduce_app
-from npusim.cli.run import run_command
-from npusim.cli.sensitivity import sensitivity_command
-from npusim.cli.sweep import sweep_command
-from npusim.cli.trace import trace_app
-from npusim.cli.transform import transform_command
-from npusim.cli.validate import validate_command
-from npusim.cli.verify import verify_command
+
+
+class _Command(NamedTuple):
+    """Where a command is, and what ``npusim --help`` says of it in what is left of 80 columns."""
+
+    home: str
+    line: str
+
+
+COMMANDS = {
+    "run": _Command("run:run_command", "Simulate a model on an NPU: where does the time go?"),
+    "advise": _Command("advise:advise_command", "Say what would make a model faster, as simulated."),
+    "compare": _Command("compare:compare_command", "Several NPUs, or several rewrites, side by side."),
+    "llm": _Command("llm:llm_command", "Tokens a second and time to the first token, and why."),
+    "diff": _Command("diff:diff_command", "Exit with 1 if a run takes more than a committed one."),
+    "sweep": _Command("sweep:sweep_command", "Simulate every point of a design space."),
+    "optimize": _Command("optimize:optimize_command", "Search a design space for its Pareto front."),
+    "sensitivity": _Command("sensitivity:sensitivity_command", "What is a per cent of each hardware number worth?"),
+    "list": _Command("catalog:list_command", "List shipped hardware files and built-in workloads."),
+    "validate": _Command("validate:validate_command", "Predict what is known, and say how far off npusim is."),
+    "transform": _Command("transform:transform_command", "Rewrite an OpenVINO model, site by site."),
+    "verify": _Command("verify:verify_command", "Are two models the same? Run both on the CPU."),
+    "measure": _Command("measure:measure_command", "Measure a model on a device, layer by layer."),
+    "calibrate": _Command("calibrate:calibrate_command", "Fit values of a hardware file to measurements."),
+    "compare-trace": _Command("compare_trace:compare_trace_command", "Compare two profiles op by op."),
+    "hw": _Command("hw:hw_app", "Make, show, compare and check hardware files."),
+    "trace": _Command("trace:trace_app", "Read schedules and profiles in Chrome's trace format."),
+    "reproduce": _Command("reproduce:reproduce_app", "Simulate the figures of a paper in its own setting."),
+}  # fmt: skip
+
+
+class _Commands(TyperGroup):
+    """The group of all commands, each loaded on first use."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All names, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this name; None if there is none."""
+        return load(cmd_name) if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the arguments begin with; an error offers the names that are near."""
+        self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment]  # whose names alone are read
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The list of commands in the help."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.line) for name, command in COMMANDS.items()])
+
+
+def load(name: str) -> Any:
+    """The command, imported."""
+    from npusim.cli.groups import grouped
+
+    module, attribute = COMMANDS[name].home.split(":")
+    found = getattr(import_module(f"npusim.cli.{module}"), attribute)
+    if isinstance(found, typer.Typer):
+        group = typer.main.get_group(found)
+        group.name = name
+        return group
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    alone.command(name)(grouped(found))
+    return typer.main.get_command(alone)
+
 
 app = typer.Typer(
+    cls=_Commands,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -48,23 +100,3 @@ def root(
     ] = False,
 ) -> None:
     """How long will this model take on this NPU, what holds it back, and what would change that?"""
-
-
-app.command("run")(grouped(run_command))
-app.command("advise")(grouped(advise_command))
-app.command("compare")(grouped(compare_command))
-app.command("llm")(grouped(llm_command))
-app.command("diff")(grouped(diff_command))
-app.command("sweep")(grouped(sweep_command))
-app.command("optimize")(grouped(optimize_command))
-app.command("sensitivity")(grouped(sensitivity_command))
-app.command("list")(grouped(list_command))
-app.command("validate")(grouped(validate_command))
-app.command("transform")(grouped(transform_command))
-app.command("verify")(grouped(verify_command))
-app.command("measure")(grouped(measure_command))
-app.command("calibrate")(grouped(calibrate_command))
-app.command("compare-trace")(grouped(compare_trace_command))
-app.add_typer(hw_app, name="hw")
-app.add_typer(trace_app, name="trace")
-app.add_typer(reproduce_app, name="reproduce")

@@ -12,6 +12,7 @@ import pytest
 
 import workloads
 from npusim import __version__
+from npusim.cli.app import COMMANDS, load
 from npusim.hardware import shipped
 
 ROOT = Path(__file__).parents[2]
@@ -203,8 +204,17 @@ def test_version_and_help(tmp_path: Path) -> None:
     assert npusim(cwd=tmp_path).stdout == npusim("--help", cwd=tmp_path).stdout != ""
 
 
+def test_help_names_every_command_in_a_line_of_80_columns(tmp_path: Path) -> None:
+    shown = npusim("--help", cwd=tmp_path).stdout.split("Commands:\n")[1].splitlines()
+    assert [line.split()[0] for line in shown] == list(COMMANDS)
+    assert all(len(line) < 80 for line in shown)
+    for name in COMMANDS:
+        assert load(name).name == name
+
+
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
-    heavy = ("numpy", "pandas", "plotly", "openvino", "simpy", "yaml", "rich")
+    commands = tuple(f"npusim.cli.{command.home.split(':')[0]}" for command in COMMANDS.values())
+    heavy = ("numpy", "pandas", "plotly", "openvino", "simpy", "yaml", "rich", *commands)
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); from npusim.cli.main import main\n"
         "try: main(['--help'])\n"

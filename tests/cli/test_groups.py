@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from npusim.cli.app import app
+from npusim.cli.app import COMMANDS, load
 from npusim.cli.groups import grouped
 
 
@@ -52,9 +52,8 @@ def test_a_group_becomes_its_options() -> None:
 )
 def test_an_option_of_a_model_is_the_same_everywhere(option: str) -> None:
     found = defaultdict(list)
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    for name, command in commands.items():
-        for parameter in command.params:
+    for name in COMMANDS:
+        for parameter in load(name).params:
             if option in parameter.opts and name != "validate" and (option, name) != ("--shape", "verify"):
                 found[parameter.help, parameter.metavar, parameter.multiple].append(name)
     assert len(found) == 1
