@@ -7,7 +7,8 @@
 
 A pipeline is a list of rules, each with options in braces: `cumba{block=256},actiba{segments=32,range=-8:8}`; rules run
 one after the other, over the whole model. CumBA, ReduBA and ActiBA are those of the XAMBA paper
-(https://arxiv.org/abs/2502.06924); `contract` and `segsum` go beyond it. The model that is given is never changed.
+(https://arxiv.org/abs/2502.06924); `contract` and `segsum` go beyond it; `prune`, `quantize` and `binary` trade
+accuracy for speed by changing weights. The model that is given is never changed.
 
 Importing this package imports neither OpenVINO nor numpy; its functions do.
 """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from openvino import Node, Output, Type
@@ -11,6 +11,7 @@ from openvino import opset15 as op
 from openvino.op import Constant
 
 Value: TypeAlias = "Node | Output"
+Made = TypeVar("Made")
 
 #: Element types that a MatMul computes in.
 REAL = (Type.f16, Type.bf16, Type.f32, Type.f64)
@@ -22,6 +23,7 @@ class Maker:
     def __init__(self) -> None:
         """Nothing is made yet."""
         self._made: dict[tuple[str, str], Node] = {}
+        self._shared: dict[tuple[Hashable, ...], tuple[np.ndarray, Any]] = {}
 
     def node(self, name: str, made: Node) -> Node:
         """A node under a name."""
@@ -81,6 +83,15 @@ class Maker:
         if tuple(order) == tuple(range(len(order))):
             return x
         return self.node(name, op.transpose(x, self.integers(tuple(order))))
+
+    def once_for(self, memory: np.ndarray, how: Hashable, make: Callable[[], Made]) -> Made:
+        """What ``make`` gives, made once for the same memory and ``how``: weights that share memory, as those of equal
+        layers of a workload do, share what becomes of them."""
+        key = (memory.__array_interface__["data"][0], memory.shape, memory.dtype.str, how)
+        if key not in self._shared:
+            self._shared[key] = memory, make()  # memory that is kept is not used again for something else
+        made: Made = self._shared[key][1]
+        return made
 
     def _once(self, name: str, kind: str, make: Callable[[], Node]) -> Node:
         made = self._made.get((name, kind))

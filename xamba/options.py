@@ -24,6 +24,35 @@ def count(text: str) -> int:
     return value
 
 
+def share(text: str) -> float:
+    """A number above 0 and below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise ValueError("expected a share above 0 and below 1")
+    return value
+
+
+def one_of(*known: str) -> Callable[[str], str]:
+    """A reader of one name of several."""
+
+    def read(text: str) -> str:
+        if text not in known:
+            raise ValueError(f"expected one of {', '.join(known)}")
+        return text
+
+    return read
+
+
+def glob(text: str) -> str:
+    """A pattern of names: * stands for anything, ? for one sign."""
+    if not text:
+        raise ValueError("expected a name, in which * stands for anything")
+    return text
+
+
 def yes_or_no(text: str) -> bool:
     """yes or no"""
     if text not in ("yes", "no"):

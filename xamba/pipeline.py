@@ -12,11 +12,15 @@ from xamba.actiba import ActiBA
 from xamba.contract import Contract
 from xamba.cumba import CumBA
 from xamba.errors import PipelineError
+from xamba.prune import Prune
+from xamba.quantize import Binary, Quantize
 from xamba.reduba import ReduBA
 from xamba.rule import Rule
 from xamba.segsum import SegSum
 
-RULES: dict[str, type[Rule[Any]]] = {rule.name: rule for rule in (CumBA, ReduBA, ActiBA, Contract, SegSum)}
+RULES: dict[str, type[Rule[Any]]] = {
+    rule.name: rule for rule in (CumBA, ReduBA, ActiBA, Contract, SegSum, Prune, Quantize, Binary)
+}
 _STEP = re.compile(r"\s*([^{},]*?)\s*(?:\{([^{}]*)\})?\s*(?:,|$)")
 
 

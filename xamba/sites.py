@@ -10,8 +10,9 @@ class Site:
     """One op that a rule could apply to.
 
     `op` and `type` are its friendly name and type before the rewrite. `note` says what it became, or, where it was
-    not `taken`, why. `error_bound` is the largest absolute error of an approximation within the range it was made for
-    (None: the rewrite is exact up to rounding); the note tells the range, and the error outside.
+    not `taken`, why. `error_bound` is the largest absolute error of an approximation within the range it was made for,
+    or of a weight that was pruned or stored narrower (None: the rewrite is exact up to rounding); the note tells the
+    range, and the error outside.
     """
 
     rule: str

@@ -53,6 +53,10 @@ def folded_coding(kind: str, inputs: list[Tensor]) -> Coding:
             "each" if point is None else "none" if point == middle else "one"
         )
         return replace(data.coding, zeros=0.0, shift=shift)
+    if kind == "GatherElements":  # the numbers of tables, by the places that are stored
+        return replace(PLAIN, table=True)
+    if kind == "Add" and data.coding.table:  # and the few that they lack
+        return data.coding
     if kind not in _SCALING:
         return PLAIN
     groups = _groups(data, others[0]) if kind in ("Multiply", "Divide") and others else 1

@@ -20,6 +20,12 @@ _EXECUTED = {"f32": "f16", "f64": "f16", "bf16": "f16"}
 #: Ops between stored weights and the MatMul that reads them.
 _DECODING = frozenset({"Convert", "FakeQuantize", "Multiply", "Reshape", "Subtract"})
 
+#: Element types that no NPU compiler reads, and what is said of them.
+_FOREIGN = {
+    kind: f"weights are stored as {kind}, which the NPU compilers of today refuse: priced as if decoded to FP16"
+    for kind in ("u1", "u3", "u6")
+}
+
 
 def _has_weights(node: Any) -> bool:
     """Whether a node is a MatMul by constant weights, however these are stored, or a product of two computed rows
@@ -206,6 +212,9 @@ class Builder:
         name = node.get_name()
         if name not in self._constants:
             scope, self.scope = self.scope, ""
+            kind = node.get_output_element_type(0).get_type_name()
+            if kind in _FOREIGN and _FOREIGN[kind] not in self.notes:
+                self.notes.append(_FOREIGN[kind])
             value, coding = constant_value(node), stored_coding(node)
             self._constants[name] = self.add(node, 0, constant=True, value=value, coding=coding)
             self.scope = scope

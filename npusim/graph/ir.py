@@ -11,7 +11,7 @@ from typing import Any, Literal
 BITS = {
     "f64": 64, "f32": 32, "f16": 16, "bf16": 16, "f8e4m3": 8, "f8e5m2": 8,
     "i64": 64, "u64": 64, "i32": 32, "u32": 32, "i16": 16, "u16": 16, "i8": 8, "u8": 8, "boolean": 8,
-    "i4": 4, "u4": 4, "nf4": 4, "i2": 2, "u2": 2, "u1": 1,
+    "i4": 4, "u4": 4, "nf4": 4, "u6": 6, "u3": 3, "i2": 2, "u2": 2, "u1": 1,
 }  # fmt: skip
 
 
@@ -22,13 +22,14 @@ class Coding:
     ``groups``: numbers along the last axis share scales in so many groups, 1 where one scale serves all of a channel.
     ``shift``: the zero point that is subtracted from what is stored: none but the middle of the type, one for all
     channels, or one for each. ``zeros`` is the share of numbers that are 0; ``only`` the one number that all are, if
-    so; both of what can be read.
+    so; both of what can be read. ``table``: what is stored are places in a table of each row.
     """
 
     groups: int = 1
     shift: Literal["none", "one", "each"] = "none"
     zeros: float = 0.0
     only: float | None = None
+    table: bool = False
 
 
 #: The coding of numbers of which nothing is known.

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from npusim.analysis import series
 from npusim.api import Result
 from npusim.hardware.schema import Hardware
-from npusim.report import series
 from npusim.report.looks import ENGINE_COLOUR, KINDS
 from npusim.report.opwork import OpWork
 from npusim.report.page import plot_text

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from npusim.analysis.footprint import Footprint
+from npusim.analysis.series import cmx_kib, edges_us
 from npusim.api import Result
 from npusim.hints import Seen
-from npusim.report.series import cmx_kib, edges_us
 from npusim.report.subject import Subject, imported
 from npusim.report.units import bytes_text, count_text, energy_text, time_text, times_text
 from npusim.validation.silicon.intervals import Interval

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from npusim.analysis.intervals import union
+from npusim.analysis.series import Floats
 from npusim.api import Result
 from npusim.engine.timeline import WAIT_REASONS
 from npusim.program import ENGINES
-from npusim.report.series import Floats
 from npusim.report.timeline_data import lane_of_task, lanes
 
 #: What a lane's time goes to; a row of lane_times for each.

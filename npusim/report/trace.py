@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from npusim.analysis import series
 from npusim.api import Result
 from npusim.costs.prices import PROVENANCE
 from npusim.engine.timeline import WAIT_REASONS
 from npusim.program.work import DmaWork, DpuWork, Work
-from npusim.report import series
 
 _CATEGORY = {"dma": "DMA", "dpu": "DPU", "shave": "Shave"}
 _COUNTER_BINS = 2000

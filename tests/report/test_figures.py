@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from npusim.analysis import series
 from npusim.api import Result
 from npusim.program import CmxBuffer
-from npusim.report import series
 from npusim.report.queues import engine_partition, lane_times
 from npusim.report.timeline_data import lane_name, lane_of_task, lanes
 from npusim.report.units import bytes_text, energy_text, time_text, time_unit, times_text

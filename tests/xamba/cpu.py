@@ -8,12 +8,14 @@ import numpy as np
 import openvino as ov
 from openvino import opset15 as op
 
+from xamba.runner import FP32
+
 #: Largest relative error that a rewrite may have in FP32.
 TOLERANCE = 1e-3
 
 
 def run(model: ov.Model, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = ov.Core().compile_model(model, "CPU", FP32)
     results = compiled(list(inputs))
     return [np.array(results[port]) for port in compiled.outputs]
 

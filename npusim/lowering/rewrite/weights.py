@@ -1,7 +1,8 @@
 """Graph to Graph before fusion: compressed weights that the DPU can not read as they are stored.
 
 It multiplies by weights of 8 bits, and by those of 4 through a table of 16 numbers, that have one scale a channel. What
-is stored otherwise the compiler decodes to FP16, and 4-bit weights with a scale for each group of terms it multiplies
+is stored otherwise the compiler decodes to FP16 (tables of rows, too; numbers of 3 bits and of one it refuses: a
+compiler that took them would do the same), and 4-bit weights with a scale for each group of terms it multiplies
 group by group where rows are few (``long_sums``). Each rule was tried with models of 512 to 2,048 channels and 1 to 64
 rows on 4000 (tests/lowering/test_weights.py).
 """
@@ -23,6 +24,9 @@ DECODED_NUMBERS = 512 * 512
 #: SparsifyWeights of npu_compiler, 2024-12).
 SPARSE_FROM, SPARSE_TERMS = {16: 0.0625, 8: 0.125}, 8192
 
+#: Ops that sum products with weights.
+_SUMS = ("MatMul", "Convolution", "GroupConvolution")
+
 
 def sparse_zeros(weights: Tensor, terms: int) -> float:
     """The share of zeros of weights that are stored without them; 0 where the compiler keeps those: few of them, narrow
@@ -34,7 +38,12 @@ def sparse_zeros(weights: Tensor, terms: int) -> float:
 
 def decode_weights(graph: Graph) -> Graph:
     """The Graph with those weights as FP16 that the compiler decodes."""
-    decoded = {op.inputs[1] for op in graph.ops if op.type == "MatMul" and _is_decoded(graph, op)}
+    decoded = {
+        op.inputs[1]
+        for op in graph.ops
+        if (op.type in _SUMS and _is_foreign(graph.tensors[op.inputs[1]]))
+        or (op.type == "MatMul" and _is_decoded(graph, op))
+    }
     tensors = tuple(
         replace(tensor, stored_dtype="f16", coding=replace(tensor.coding, groups=1))
         if tensor.id in decoded
@@ -42,6 +51,11 @@ def decode_weights(graph: Graph) -> Graph:
         for tensor in graph.tensors
     )
     return replace(graph, tensors=tensors) if decoded else graph
+
+
+def _is_foreign(weights: Tensor) -> bool:
+    """Whether no DPU multiplies by weights that are stored so."""
+    return weights.constant and (weights.coding.table or BITS[weights.stored_dtype] < 4)
 
 
 def _is_decoded(graph: Graph, op: Op) -> bool:
