@@ -83,3 +83,18 @@ def test_maps_of_one_row_cost_more_than_zeros_save() -> None:
     results = [program(sparse((512, 512), zeros), "lunarlake-vpunn", 1) for zeros in (0.5, 0)]
     half, none = (simulate_fast(one, price(one, hw)).latency_us for one in results)
     assert half > 1.2 * none
+
+
+@pytest.mark.parametrize(
+    ("terms", "stored"), [(24, True), (40, True), (100, True), (200, False), (250, False)]
+)
+def test_padding_counts_as_zeros(terms: int, stored: bool) -> None:
+    """A bit map beside the weights, or none, in the compiler's schedules of such products for 3720 and 4000; none for
+    5010."""
+    for platform, padded in (
+        ("meteorlake-vpunn", True),
+        ("lunarlake-vpunn", True),
+        ("pantherlake-vpunn", False),
+    ):
+        result = program(np.ones((256, terms), np.float16), platform, 64)
+        assert any("zero" in o.strategy for o in result.ops) is (stored and padded)

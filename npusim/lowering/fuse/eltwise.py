@@ -261,8 +261,9 @@ def by_scalar(fuser: Fuser, op: Op) -> bool:
 
 def _with_constant(fuser: Fuser, op: Op, shape: tuple[int, ...]) -> bool:
     """Bias and scale by a constant: nothing where all of it is one (D of Mamba-2 as it is initialised: no trace has a
-    task for it), fused behind a DPU op, or a depth-wise 1x1 convolution of its own. A sum over an innermost dimension
-    that can't be channels adds the constant at full size (Add of Mamba-2, 24 heads, every trace)."""
+    task for it), fused behind a DPU op, or a depth-wise 1x1 convolution of its own. A sum over the innermost dimension
+    of several rows, or over one that can't be channels, adds the constant at full size (Add of Mamba-2, 24 heads, every
+    trace)."""
     split = fuser.index.split_constant(op)
     if split is None or fuser.values[split[0]].elements != prod(shape):
         return False
@@ -287,7 +288,8 @@ def _with_constant(fuser: Fuser, op: Op, shape: tuple[int, ...]) -> bool:
     if node is not None and additive and _is_shift_of(node, varying):
         return fuser.absorb(op, source, bias=True)
     out = replace(fuser.fresh(op), order=value.order)
-    if additive and tuple(varying) == value.memory_order[-1:] and factor.elements % CHANNELS:
+    rows = value.elements > factor.elements
+    if additive and tuple(varying) == value.memory_order[-1:] and (rows or factor.elements % CHANNELS):
         full = replace(factor, shape=value.shape, order=value.order)
         fuser.emit(op, Eltwise(op.name, op.type, (value, full), out, kernel="add"))
     elif len(varying) <= 1:

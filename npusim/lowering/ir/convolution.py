@@ -95,7 +95,7 @@ def sparse_bytes(node: Product) -> tuple[int, int]:
     reduced = round_up(node.k, CHANNELS) * kernel[0] * kernel[1]
     values = weights.elements // weights.shape[0]
     if node.zeros:
-        values = round(node.k * kernel[0] * kernel[1] * (1 - node.zeros))
+        values = round(reduced * (1 - node.zeros))
     bit_map = round_up(ceil_div(reduced, 8), 16) if node.inputs[0].bits > 8 else 0
     return round_up(ceil_div(values * weights.stored_bits, 8), 16), bit_map
 

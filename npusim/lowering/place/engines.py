@@ -45,7 +45,7 @@ from npusim.lowering.place.factors import (
     repeats_rows,
 )
 from npusim.lowering.place.neighbours import Neighbours
-from npusim.lowering.place.scales import scale, scale_by_activation, scale_rows, widened_sum
+from npusim.lowering.place.scales import feeds_channels, scale, scale_by_activation, scale_rows, widened_sum
 from npusim.lowering.place.settle import apart
 from npusim.lowering.place.spread import plan_rows_of_planes, plan_spread, spread_factor
 from npusim.lowering.place.summed import cut_to_size, padded_groups, plan_behind_sum, plan_summed, shares_rows
@@ -235,7 +235,8 @@ def _on_shave(node: Unary, near: Neighbours) -> Plan:
         return behind
     if producer is not None and spread and joins(node, hw, producer, alone, bool(near.read_by(node.output))):
         return plan_joined(node, hw, kernel, producer)
-    return plan_shave(node, hw, kernel, near.hint(value) or near.channel_cut(value))
+    granule = CHANNELS if feeds_channels(node, near) else 1
+    return plan_shave(node, hw, kernel, near.hint(value) or near.channel_cut(value), granule)
 
 
 def _seen_as(node: Unary, shape: tuple[int, ...], near: Neighbours, hint: Dist | None) -> Plan:

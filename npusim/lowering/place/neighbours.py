@@ -136,11 +136,13 @@ class Neighbours:
         return self.common_hint(node)
 
     def granule(self, node: Node) -> int:
-        """A product with what it broadcasts, one operand of which the DPU has made, is cut over whole granules of
-        channels (Mul_4 of Mamba-2's single token and Mul_10: 80 heads on 4 tiles as 32, 16, 16 and 16, 64 on 3 as 32,
-        16 and 16; Mul_1: 256 rows on 3 as 96, 80 and 80; not Mul_7, whose rows and heads are one dimension)."""
+        """A product with itself or with what it broadcasts, one operand of which the DPU has made, is cut over whole
+        granules of channels (Mul_4 of Mamba-2's single token and Mul_10: 80 heads on 4 tiles as 32, 16, 16 and 16, 64
+        on 3 as 32, 16 and 16; Mul_1: 256 rows on 3 as 96, 80 and 80; not Mul_7, whose rows and heads are one
+        dimension)."""
         outer = any(v.elements < node.output.elements for v in node.inputs)
-        return CHANNELS if outer and any(v.storage in self.on_dpu for v in node.inputs) else 1
+        square = node.runs("multiply") and len({v.storage for v in node.inputs}) == 1
+        return CHANNELS if (outer or square) and any(v.storage in self.on_dpu for v in node.inputs) else 1
 
     def channel_cut(self, value: Value) -> Dist | None:
         """How a sliced convolution over output channels has cut what a kernel reads: it keeps to that, although it
@@ -238,12 +240,13 @@ class Neighbours:
 
     def is_dpu_product(self, node: Node) -> bool:
         """A product of what two MatMuls make, whose channels lie innermost: 5010 multiplies them on the DPU (gated
-        units; of two inputs it stays with the SHAVEs)."""
+        units; of two inputs, or of one MatMul with itself, it stays with the SHAVEs)."""
         if not node.runs("multiply") or not self.hw.software.eltwise_multiply_on_dpu:
             return False
         made = [self.makers.get(v.storage) for v in node.inputs]
         alike = all(v.elements == node.output.elements for v in node.inputs)
-        return alike and len(made) == 2 and all(isinstance(maker, Conv) for maker in made)
+        two = len({v.storage for v in node.inputs}) == 2
+        return alike and two and all(isinstance(maker, Conv) for maker in made)
 
     def refolds(self, value: Value) -> bool:
         """Whether all readers of a value are sums that fold it anew, for which it goes through DDR."""

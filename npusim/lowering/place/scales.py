@@ -9,7 +9,7 @@ from math import prod
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import TABLE_BYTES
 from npusim.lowering.ir.images import CHANNELS_LAST
-from npusim.lowering.ir.nodes import POINT, Eltwise, Node, Scale, Transpose
+from npusim.lowering.ir.nodes import POINT, Conv, Eltwise, Node, Scale, Transpose
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, Slice, load_value, transfer
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Fresh, Value, round_up
@@ -17,10 +17,13 @@ from npusim.lowering.place.chain import plan_scaled
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.plans.dpu.channels_last import channels_last
 from npusim.lowering.plans.dpu.channelwise import plan_channelwise
+from npusim.lowering.plans.dpu.conv import multicast
 from npusim.lowering.plans.dpu.depthwise import plan_scale
 from npusim.lowering.plans.dpu.images import Image
 from npusim.lowering.plans.dpu.reorder import plan_reorder
+from npusim.lowering.plans.dpu.scaled_rows import over_channels, plan_scaled_rows, scales_rows
 from npusim.lowering.plans.dpu.widen import plan_widen_channels
+from npusim.lowering.split.dpu import choose
 
 
 def scale(node: Scale, near: Neighbours, fresh: Fresh) -> Iterator[Plan | Node]:
@@ -42,12 +45,32 @@ def scale(node: Scale, near: Neighbours, fresh: Fresh) -> Iterator[Plan | Node]:
     if chained is not None:
         yield chained
         return
-    plans = plan_scale(node, near.hw, fresh, node.any_order)
     hint = near.hint(value)
+    if scales_rows(node) and (hint is None or hint.outer == 1):
+        yield _scaled_rows(node, near)
+        return
+    plans = plan_scale(node, near.hw, fresh, node.any_order)
     if len(plans) == 1 and plans[0].in_dists[0] == WHOLE and hint is not None and hint.outer > 1:
         # A tile scales its own channels (the smoothing behind bert's Gelu).
         plans = [replace(plans[0], in_dists=[hint, *plans[0].in_dists[1:]])]
     yield from plans
+
+
+def _scaled_rows(node: Scale, near: Neighbours) -> Plan:
+    """A scale of rows; the MatMul behind it finds it on every tile, if it is split over channels."""
+    plan = plan_scaled_rows(node, near.hw, node.inputs[0].storage in near.makers)
+    reader = near.sole_reader(node.output)
+    if isinstance(reader, Conv) and reader.window is None and choose(reader, near.hw) == "channels":
+        return multicast(plan, near.hw)
+    return plan
+
+
+def feeds_channels(node: Node, near: Neighbours) -> bool:
+    """Whether rows are normalised that a scale over channels alone reads: the tiles then share them by whole granules,
+    as if they were channels to it."""
+    reader = near.sole_reader(node.output)
+    rows = node.runs("mvn") and isinstance(reader, Scale) and scales_rows(reader)
+    return rows and isinstance(reader, Scale) and over_channels(reader, near.hw, fed=True)
 
 
 def _in_chain(node: Scale, near: Neighbours) -> Plan | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from itertools import accumulate, pairwise
 from math import prod
 
@@ -34,6 +35,14 @@ def split_projections(graph: Graph) -> Graph:
         tensors.append(replace(like, id=len(tensors), shape=shape, value=None))
         return len(tensors) - 1
 
+    @cache
+    def rows_of(weights: int, begin: int, end: int, turned: bool) -> int:
+        """The constant that some output channels of another one are: one, however many MatMuls read it (the steps of
+        a loop)."""
+        like = tensors[weights]
+        count = end - begin
+        return new(like, (count, like.shape[1]) if turned else (like.shape[0], count))
+
     gone: set[int] = set()
     before: dict[int, list[Op]] = {}  # id of an op -> what stands before it
     for op in graph.ops:
@@ -45,7 +54,8 @@ def split_projections(graph: Graph) -> Graph:
         for output, begin, end in pieces:
             first = next(iter(readers.get(output, [])), None)
             if first is not None or output in graph.outputs:
-                made = _part(graph, covered, output, end - begin, new)
+                constant = rows_of(op.inputs[1], begin, end, bool(op.attrs.get("transpose_b")))
+                made = _part(graph, covered, output, constant, end - begin, new)
                 before.setdefault(id(first) if first is not None else 0, []).extend(made)
     if not gone:
         return graph
@@ -119,12 +129,13 @@ def _cuts(graph: Graph, op: Op, axis: int) -> list[tuple[int, int, int]] | None:
     return [(op.outputs[0], begin, end)] if step == 1 and along % len(shape) == axis else None
 
 
-def _part(graph: Graph, covered: list[Op], output: int, count: int, new: NewTensor) -> list[Op]:
-    """The MatMul (and transpose) that make ``output``; it keeps the name of the whole one, which reports know."""
+def _part(
+    graph: Graph, covered: list[Op], output: int, constant: int, count: int, new: NewTensor
+) -> list[Op]:
+    """The MatMul (and transpose) that make ``output`` with their own weights; it keeps the name of the whole one, which
+    reports know."""
     op = covered[0]
-    weights, result = graph.tensors[op.inputs[1]], graph.tensors[op.outputs[0]]
-    rows = (count, weights.shape[1]) if op.attrs.get("transpose_b") else (weights.shape[0], count)
-    constant = new(weights, rows)
+    result = graph.tensors[op.outputs[0]]
     if len(covered) > 1 and covered[1].type == "Transpose":
         middle = new(result, (*result.shape[:-1], count))
         turn = replace(covered[1], inputs=(middle, *covered[1].inputs[1:]), outputs=(output,))

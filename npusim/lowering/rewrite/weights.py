@@ -13,6 +13,8 @@ from dataclasses import replace
 from math import prod
 
 from npusim.graph.ir import BITS, Graph, Op, Tensor
+from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.values import round_up
 
 #: Rows of a product up to which its weights of 4 bits are multiplied group by group (16 are, 17 are not).
 GROUPED_ROWS = 16
@@ -28,11 +30,14 @@ SPARSE_FROM, SPARSE_TERMS = {16: 0.0625, 8: 0.125}, 8192
 _SUMS = ("MatMul", "Convolution", "GroupConvolution")
 
 
-def sparse_zeros(weights: Tensor, terms: int) -> float:
-    """The share of zeros of weights that are stored without them; 0 where the compiler keeps those: few of them, narrow
-    types, sums over more terms than a bit map has."""
+def sparse_zeros(weights: Tensor, terms: int, padded: bool) -> float:
+    """The share of zeros of weights that are stored without them, if ``padded`` with those that fill up the last
+    granule of terms; 0 where the compiler keeps those: few of them, narrow types, sums over more terms than a bit map
+    has."""
     least = SPARSE_FROM.get(min(BITS[weights.stored_dtype], 16), 1.0)
     zeros = weights.coding.zeros if weights.constant else 0.0
+    if padded:
+        zeros = 1 - (1 - zeros) * terms / round_up(terms, CHANNELS)
     return zeros if zeros >= least and terms <= SPARSE_TERMS else 0.0
 
 

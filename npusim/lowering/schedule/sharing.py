@@ -44,9 +44,10 @@ class Sharing:
 
     def share_weights(self, reader: int) -> None:
         """Let a plan find its weights where one before it has loaded the same constant in the same parts, as long as
-        there is room for them (the steps of a loop), or note that it loads them."""
+        there is room for them (the steps of a loop), or note that it loads them. Those that are stored sparse come for
+        each anew."""
         found, plan = self.found, self.found.plans[reader]
-        if not isinstance(plan.node, Conv) or len(plan.slices) != 1:
+        if not isinstance(plan.node, Conv) or plan.node.zeros or len(plan.slices) != 1:
             return
         loads = [load for load in plan.slices[0].loads if brings_weights(load)]
         if not loads:

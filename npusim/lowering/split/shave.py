@@ -144,8 +144,8 @@ def split(
             return _short(shape, kernel, locked, tiles, hw)
         axis = picked
         cuts = segments(shape[axis], tiles)
-        if axis == C and granule > 1 and shape[C] % granule == 0 and shape[C] >= tiles * granule:
-            cuts, fusible = even(shape[C], tiles, granule), False
+        if granule > 1 and shape[axis] % granule == 0 and shape[axis] >= tiles * granule:
+            cuts, fusible = even(shape[axis], tiles, granule), False
         if kernel.granules and axis == H and shape[H] % tiles:
             cuts = filled(shape[H], tiles, FLAT_GRANULE)
     lines = kernel.lines and locked == W

@@ -104,20 +104,20 @@ class Estimate:
         line = channels if split == "rows" else ceil_div(channels // CHANNELS, tiles) * CHANNELS
         strided = self.rules.short_line_bytes / (line * self.node.output.bits // 8)
         factor = max(1.0, strided) if channels < self.fit.channels else 1.0
-        return self._moves(acts), self._moves(weights), factor * self._moves(outs)
+        return moves_us(acts, self.hw), moves_us(weights, self.hw), factor * moves_us(outs, self.hw)
 
-    def _moves(self, sizes: Sequence[int]) -> float:
-        """Estimate of transfers, one a tile, that the engines share, µs."""
-        rules, engines = self.rules, min(self.hw.dma.engines, self.hw.tiles)
-        if rules.shared_by == "largest":
-            return rules.dma_latency_us + max(sizes) / rules.dma_gbps / 1e3
-        if len(sizes) == 1:
-            return rules.dma_latency_us + sizes[0] / rules.dma_gbps / 1e3
-        if rules.shared_by == "mean":
-            return sum(rules.dma_latency_us + size / rules.dma_gbps / 1e3 for size in sizes) / engines
-        return (
-            rules.dma_latency_us + max(sum(sizes[e::engines]) for e in range(engines)) / rules.dma_gbps / 1e3
-        )
+
+def moves_us(sizes: Sequence[int], hw: Hardware) -> float:
+    """The compiler's estimate of transfers of so many bytes, one a tile, that the engines share, µs."""
+    rules, engines = hw.software.tiling, min(hw.dma.engines, hw.tiles)
+    if rules.shared_by == "largest":
+        return rules.dma_latency_us + max(sizes) / rules.dma_gbps / 1e3
+    if len(sizes) == 1:
+        return rules.dma_latency_us + sizes[0] / rules.dma_gbps / 1e3
+    if rules.shared_by == "mean":
+        return sum(rules.dma_latency_us + size / rules.dma_gbps / 1e3 for size in sizes) / engines
+    busiest = max(sum(sizes[e::engines]) for e in range(engines))
+    return rules.dma_latency_us + busiest / rules.dma_gbps / 1e3
 
 
 def _exposed(transfers: Sequence[float], computes: list[float], hidden: bool, shorten: bool = False) -> float:
