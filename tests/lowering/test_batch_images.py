@@ -73,7 +73,8 @@ def test_weights_are_read_once_and_tables_for_each() -> None:
 #: Pools and depth-wise convolutions of kernel and stride, and what the compiler (2026.4.1) estimates of them, µs.
 #: Images whose rows are no multiples of 16 pixels are turned before the first is computed (56, 40), others one by one
 #: (112, 48); those whose pixels are no whole granules by transfers (14, 7); channels are padded in DDR (24). A batch of
-#: 3720 lies in rows, where one image is cut over its channels; what a tile turns is not what it reads (54).
+#: 3720 lies in rows, where one image is cut over its channels (unless transfers turn it); what a tile turns is not what
+#: it reads (54).
 COMPILED = [
     ("meteorlake", "pool", (2, 64, 56, 56), 2, 2, 32.5),
     ("meteorlake", "pool", (1, 64, 56, 56), 2, 2, 46.1),
@@ -93,6 +94,10 @@ COMPILED = [
     ("lunarlake", "pool", (2, 24, 28, 28), 2, 2, 25.6),
     ("pantherlake", "pool", (2, 256, 14, 14), 2, 2, 8.5),
     ("meteorlake", "pool", (2, 24, 28, 28), 2, 2, 18.8),
+    ("meteorlake", "conv", (3, 256, 10, 10), 3, 1, 129.5),
+    ("lunarlake", "conv", (3, 256, 10, 10), 3, 1, 65.0),
+    ("pantherlake", "conv", (3, 256, 10, 10), 3, 1, 41.2),
+    ("meteorlake", "conv", (5, 192, 14, 14), 3, 1, 210.2),
 ]  # fmt: skip
 
 
@@ -103,6 +108,8 @@ def test_images_take_as_long_as_the_compiler_says(
     x, pads = op.parameter(list(shape), np.float16), [(kernel - 1) // 2 * (kernel > stride)] * 2
     if kind == "pool":
         y = op.max_pool(x, [stride] * 2, [1, 1], pads, pads, [kernel] * 2, "floor").output(0)
+    elif kind == "conv":
+        y = conv(x, shape[1], kernel)
     else:
         weights = np.ones((shape[1], 1, 1, kernel, kernel), np.float16)
         y = op.group_convolution(x, weights, [stride] * 2, pads, pads, [1, 1])
@@ -129,4 +136,16 @@ def test_what_is_added_to_a_batch_is_written_as_planes(
     hw = load_hardware(platform)
     result = lower(graph_of(ov.Model([total], [x], "m"), "m", "m"), hw)
     assert not any("permut" in one.strategy for one in result.ops)
+    assert simulate(result, price(result, hw)).latency_us == pytest.approx(us, rel=0.07)
+
+
+@pytest.mark.parametrize(("shape", "us"), [((4, 96, 32, 32), 566.5), ((3, 64, 24, 24), 140.4)])
+def test_sums_of_a_batch_are_of_planes(shape: tuple[int, ...], us: float) -> None:
+    """As the compiler estimates it on 3720: a result that another convolution reads too is turned to planes for
+    the sum, all images at once, and what reads the sum turns it back."""
+    x = op.parameter(list(shape), np.float16)
+    first = conv(x, shape[1])
+    total = op.add(first, conv(first, shape[1]))
+    hw = load_hardware("meteorlake-vpunn")
+    result = lower(graph_of(ov.Model([conv(total, shape[1])], [x], "m"), "m", "m"), hw)
     assert simulate(result, price(result, hw)).latency_us == pytest.approx(us, rel=0.07)

@@ -83,13 +83,7 @@ def test_a_pointwise_convolution_over_few_rows_is_shared_by_all_tiles() -> None:
     assert max(work.width for work in works) <= 8192
 
 
-LOOKS_AT_NO_NEIGHBOUR = pytest.mark.xfail(
-    strict=True,
-    reason="convolutions with windows are split by their own time; the compiler stays in rows among rows",
-)
-
-
-@pytest.mark.parametrize("platform", ["meteorlake", pytest.param("lunarlake", marks=LOOKS_AT_NO_NEIGHBOUR)])
+@pytest.mark.parametrize("platform", ["meteorlake", "lunarlake"])
 def test_a_concat_of_channels_lies_in_cmx(platform: str) -> None:
     """A fire module of squeezenet: what its two branches make is read where it lies, and nothing of it is moved."""
 

@@ -31,14 +31,11 @@ def scale_image(fuser: Fuser, op: Op) -> None:
 
 def alike(fuser: Fuser, op: Op) -> list[Value]:
     """The operands of an op. Images that a sum or join reads lie alike: channels last for its own readers, else as
-    planes, which what makes them writes where it can; so do batches of images whose sum is a result."""
+    planes, which what makes them writes where it can; those of a batch are always added as planes."""
     values = fuser.operands(op)
-    ends = op.type == "Add" and op.outputs[0] in fuser.graph.outputs
-    images = [
-        k
-        for k, v in enumerate(values)
-        if not v.constant and is_image((1, *v.shape[1:]) if ends and len(v.shape) == 4 else v.shape)
-    ]
+    if op.type == "Add" and all(_is_batch(v) for v in values):
+        return [_as_planes(fuser, op, k) for k in range(len(values))]
+    images = [k for k, v in enumerate(values) if is_image(v.shape) and not v.constant]
     if op.type not in JOINING or len({values[k].plain for k in images}) < 2:
         return values
     if not all(values[k].plain or same_order(values[k], CHANNELS_LAST) for k in images):
@@ -48,6 +45,20 @@ def alike(fuser: Fuser, op: Op) -> list[Value]:
     for k in images:
         fuser.write_planes(op.inputs[k])
     return [fuser.plain(v, op) if k in images else v for k, v in enumerate(fuser.operands(op))]
+
+
+def _is_batch(value: Value) -> bool:
+    """Whether a value is a batch of images."""
+    shape = value.shape
+    return not value.constant and len(shape) == 4 and shape[0] > 1 and is_image((1, *shape[1:]))
+
+
+def _as_planes(fuser: Fuser, op: Op, operand: int) -> Value:
+    """An operand as planes: what makes it for this op alone writes it so."""
+    id = op.inputs[operand]
+    if fuser.sole_reader(id):
+        fuser.write_planes(id)
+    return fuser.plain(fuser.operands(op)[operand], op)
 
 
 def turned(fuser: Fuser, op: Op, value: Value) -> Value:

@@ -138,5 +138,5 @@ def at_once(before: Plan, plan: Plan, hw: Hardware) -> bool:
     multiples of 16 pixels, between which and their reader a change of shape stands, as far as CMX takes them."""
     turned, computed = before.slices[0], plan.slices[0]
     size = before.images * max(turned.out_bytes) + load_bytes(turned.loads, hw.tiles)
-    folded = before.node is plan.node and before.inputs[0].shape[-1] % CHANNELS > 0
+    folded = before.node.name == plan.node.name and before.inputs[0].shape[-1] % CHANNELS > 0
     return folded and size + 2 * max(computed.out_bytes) <= cmx_capacity(hw)

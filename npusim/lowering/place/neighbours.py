@@ -202,9 +202,19 @@ class Neighbours:
         if splits - {"rows"} or (pooled and self.hw.software.broadcast_output):
             return Wanted.WHOLE
         images = [n for n in readers if isinstance(n, Eltwise | Pool) and len(n.output.shape) == 4]
-        if splits or any(isinstance(n, Pool) or not self._fits_whole(n) for n in images):
+        if any(isinstance(n, Pool) or not self._fits_whole(n) for n in images):
             return Wanted.ROWS
+        if splits:
+            return Wanted.POINTS if self._reads_points(node.output) else Wanted.ROWS
         return Wanted.EITHER if images else Wanted.ANY
+
+    def _reads_points(self, value: Value) -> bool:
+        """Whether all that reads a value, itself and not joined with others, are convolutions of windows of one pixel,
+        which take their rows from a value that lies whole on every tile."""
+        windows = [n.window if isinstance(n, Conv) else None for n in self.read_by(value)]
+        return self.hw.software.broadcast_output and all(
+            w is not None and w.kernel == (1, 1) for w in windows
+        )
 
     def wanted_whole(self, node: Eltwise) -> bool:
         """Whether a sum of images is read by convolutions with halo rows alone, and those are split over channels, so

@@ -77,4 +77,5 @@ class Placer:
     def _one_by_one(self, before: Plan, plan: Plan, count: int) -> bool:
         """Whether each of so many images passes through both plans before the next one does."""
         hw, alike = self.near.hw, len(plan.slices) == len(before.slices) == count
-        return alike and in_step(before, plan, hw) and not at_once(before, plan, hw)
+        alone = len(self.near.read_by(before.output)) <= 1
+        return alike and alone and in_step(before, plan, hw) and not at_once(before, plan, hw)

@@ -138,7 +138,8 @@ def _compute(s: State, index: int, waits: tuple[int, ...]) -> list[int]:
     """Emit the computes of a step and what is prefetched meanwhile; the numbers of the former.
 
     A transfer among them (broadcast, gather) follows the kernels before it, and on its queue what was prefetched: a
-    gather waits behind all weights that CMX has room for (every SSM trace on 4000). Kernels behind a transfer follow
+    gather waits behind all weights that CMX has room for (every SSM trace on 4000); one within CMX, where it shares its
+    queue with loads (3720), behind those of the next slice alone. Kernels behind a transfer follow
     it, and so do copies behind an expansion. Kernels without a duration (index conversion, RMS norm, CumSum) set
     prefetch no limit.
     """
@@ -150,8 +151,11 @@ def _compute(s: State, index: int, waits: tuple[int, ...]) -> list[int]:
     for tile, work in step.slice.computes:
         moves = work.kind if isinstance(work, DmaWork) else ""
         if isinstance(work, DmaWork) and s.out.queues_with_loads(work) and not prefetched:
-            prefetch(s, index, _limit(s, group, made))
-            prefetched = True
+            prefetched = work.src == "ddr"
+            if prefetched:
+                prefetch(s, index, _limit(s, group, made))
+            elif not made and not step.last:
+                prefetch(s, index, 0.0)
         if made and moves != moved:
             waits = (*waits, _regroup(s, group, made))
         moved = moves

@@ -31,6 +31,7 @@ class Wanted(Enum):
     CUT = "cut, however: a SHAVE kernel takes over any cut"
     WHOLE = "whole on every tile"
     ROWS = "in rows"
+    POINTS = "in rows, or whole on every tile as good: windows of one pixel"
     EITHER = "whole on every tile or in rows"
 
 
@@ -131,7 +132,7 @@ def choose(
     if _sparse_rows(node, hw):
         return "rows"
     if (node.window or POINT).kernel != (1, 1):
-        return _shorter(node, hw, WINDOW_TOLERANCE)
+        return _shorter(node, hw, WINDOW_TOLERANCE, _spilled_us(node, hw) if wanted is Wanted.ROWS else 0.0)
     k16 = round_up(node.k, CHANNELS)
     mode = choose_mode(height, width, n16, hw)
     over_channels = cycles(
@@ -139,14 +140,16 @@ def choose(
     )
     over_rows = cycles(conv_work(even(height, hw.tiles)[0], width, n16, k16, node, mode, hw), hw)
     ratio = over_rows / over_channels if over_channels else 1.0  # results of a type that is not priced
-    beside = (rows_before or wanted is Wanted.ROWS) and node.window is not None
+    beside = (rows_before or wanted in (Wanted.ROWS, Wanted.POINTS)) and node.window is not None
     if ratio > (hw.software.neighbour_tolerance if beside else hw.software.rows_tolerance):
         return "channels"
     if ratio < ROWS_CLEAR:
         return "rows"
     by_channels = slices(node, hw, "channels", True, True, behind=behind)
     by_rows = slices(node, hw, "rows", False, True, behind=behind)
-    patience = 2 if wanted in (Wanted.ROWS, Wanted.EITHER) or (rows_before and ratio < 1) else 1
+    patience = (
+        2 if wanted in (Wanted.ROWS, Wanted.POINTS, Wanted.EITHER) or (rows_before and ratio < 1) else 1
+    )
     if by_channels.channels == 1 and by_channels.slices * patience < by_rows.slices:
         return "channels"
     return "rows"
@@ -193,9 +196,16 @@ def choose_alone(node: Product, hw: Hardware, behind: Behind = NOTHING) -> Split
     return _shorter(node, hw, STAYING_TOLERANCE if stays else SPILLED_TOLERANCE)
 
 
-def _shorter(node: Product, hw: Hardware, tolerance: float) -> Split:
+def _spilled_us(node: Product, hw: Hardware) -> float:
+    """What it takes to bring a result through DDR to readers that want it otherwise than it lies, µs: the compiler
+    counts all of it where it lies whole on every tile, and a part for each engine where it is read in rows."""
+    return node.output.bytes * (1 + 1 / hw.dma.engines) / hw.ddr.bandwidth_gbps / 1e3
+
+
+def _shorter(node: Product, hw: Hardware, tolerance: float, moved_us: float = 0.0) -> Split:
     """The split that fits CMX, or the one that takes less long with a part of its weights' transfer, which rows need
-    whole on every tile; rows up to ``tolerance`` times the time of channels."""
+    whole on every tile, and with what channels cost the readers (``moved_us``); rows up to ``tolerance`` times the time
+    of channels."""
     height, width = geometry(node, hw)
     n16, k16 = round_up(node.n, CHANNELS), round_up(node.k, CHANNELS)
     if hw.tiles == 1 or n16 < CHANNELS * hw.tiles:
@@ -216,7 +226,7 @@ def _shorter(node: Product, hw: Hardware, tolerance: float) -> Split:
         return parts.slices * min(cycles(work, hw) for work in works) / hw.clocks.dpu_mhz
 
     weights = WEIGHTS_COUNTED * n16 * channel_bytes(node) / hw.ddr.bandwidth_gbps / 1e3
-    rows_us, channels_us = time("rows") + weights, time("channels") + weights / 2
+    rows_us, channels_us = time("rows") + weights, time("channels") + weights / 2 + moved_us
     return "rows" if rows_us <= channels_us * tolerance else "channels"
 
 

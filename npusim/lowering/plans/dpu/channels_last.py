@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.nodes import Conv, Node, Window
+from npusim.lowering.ir.nodes import Node, Window
 from npusim.lowering.ir.plan import Plan, output_stores, transfer
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Fresh, Value, even, round_up
@@ -21,8 +21,8 @@ def channels_last(
     """The plans that bring the activation [1,C,H,W] of a convolution or pooling to channels last (C widened to a
     multiple of 16, but where a convolution's channels are folded pixels, or a 1x1 window skips pixels), and it; none
     where it lies so already.
-    One-dimensional data (W = 1) are transposed. Images of a batch (``batched``) that a pool or depth-wise convolution
-    reads are so where their pixels are no whole granules, and else have their channels padded in DDR."""
+    One-dimensional data (W = 1) are transposed. Images of a batch (``batched``) are so where their pixels are no whole
+    granules, and else have their channels padded in DDR."""
     shape = act.shape
     channels, height = shape[1], shape[2]
     width = shape[3] if len(shape) > 3 else 1
@@ -31,7 +31,7 @@ def channels_last(
         return [], act
     order = tuple(d for d in range(len(shape)) if d != 1) + (1,)
     moved = replace(fresh(act), order=order, stored_bits=min(act.stored_bits, act.bits))
-    if (width == 1 or (batched and not isinstance(node, Conv))) and height * width % CHANNELS:
+    if (width == 1 or batched) and height * width % CHANNELS:
         transposed = plan_permute_dma(replace(node, inputs=(act,), output=moved), hw)
         return [replace(transposed, node=node)], moved
     skips = window.kernel == (1, 1) != window.stride

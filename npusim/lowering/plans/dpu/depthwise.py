@@ -37,7 +37,8 @@ def plan_depthwise(
         kernel != (1, 1) and width == 1 and hw.software.broadcast_output
     ):
         over_channels = _channels_are_cheaper(hw, image, "dwconv", window, last, out)
-    if before and batched and hw.software.images_by_rows and height >= hw.tiles:
+    turned_by_dpu = bool(before) and act.elements // act.shape[1] % CHANNELS == 0
+    if turned_by_dpu and batched and hw.software.images_by_rows and height >= hw.tiles:
         over_channels = False
     act = last
     rows = [p - kernel[0] // 2 for p in (window.top, window.bottom) if p > kernel[0] // 2]

@@ -135,6 +135,8 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
         return _permute_rows(node, hw, *rows)
     dims = [value.shape[d] for d in value.memory_order]
     dims = [1] * (3 - len(dims)) + dims
+    if _is_small_batch(value, hw):
+        return _permute_columns(node, hw, dims[0], prod(dims[1:-1]), dims[-1])
     height, width, channels = prod(dims[:-2]), dims[-2], dims[-1]
     upright = height == 1 and hw.software.upright_matrices
     if height == 1 < width and not upright and channels % (CHANNELS * tiles) == 0 and tiles > 1:
@@ -170,6 +172,14 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
     slices = cut.height * cut.width * cut.channels
     plan = assemble(node, hw, [value], [in_dist], out, out_dist, slices, works, "permuting pool")
     return plan.changed(lambda part: replace(part, stores=[*part.stores] * copies))
+
+
+def _is_small_batch(value: Value, hw: Hardware) -> bool:
+    """Whether a value is a batch of few images, channels last, of which every tile can hold all and write some channels
+    as planes."""
+    images, channels = value.shape[0], value.shape[1]
+    few = 1 < images <= max(hw.tiles, hw.software.row_fold) and channels >= CHANNELS * hw.tiles > CHANNELS
+    return value.order == CHANNELS_LAST and few and 2 * value.bytes <= cmx_capacity(hw)
 
 
 def _permute_long(node: Node, hw: Hardware, height: int, length: int) -> Plan:
