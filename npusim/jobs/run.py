@@ -14,6 +14,7 @@ from npusim.analysis.explain import Explanation
 from npusim.analysis.explain import explain as explained
 from npusim.analysis.footprint import footprint
 from npusim.analysis.metrics import Metrics
+from npusim.analysis.wiring import wiring
 from npusim.api import Engine, Result
 from npusim.explore.rewrites import graph_for
 from npusim.hardware.schema import ClientName
@@ -150,6 +151,7 @@ def simulate_model(
         seen=outside,
         interval=interval(headline_us, bound, scope, quantised),
         ask_advice=_ask_advice(source, machine),
+        edges=wiring(graph, program),
     )
     explanation = explained(result.timeline, entries, explain) if explain else None
     return Run(result, subject, time.perf_counter() - began, tuple(entries), explanation)

@@ -1,9 +1,10 @@
 """A self-contained HTML page from a description of its tabs and blocks: everything inlined, nothing loaded.
 
 A page is ``{"tabs": [{"id", "title", "blocks": [...]}], "tables": {...}}``. A block has a ``kind`` (``cards``,
-``split``, ``facts``, ``command``, ``notes``, ``plot``, ``table``, ``breakdown``, ``timeline``: each one function in
-``assets/``), and may have a ``title``, a ``lead`` sentence and a ``width`` (``half``, ``third``, ``two-thirds``). Texts
-are shown as text; only strings inside a ``plot`` block reach Plotly as they are, and go through plot_text first.
+``split``, ``facts``, ``command``, ``notes``, ``plot``, ``table``, ``breakdown``, ``timeline``, ``graph``: each one
+function in ``assets/``), and may have a ``title``, a ``lead`` sentence and a ``width`` (``half``, ``third``,
+``two-thirds``). Texts are shown as text; only strings inside a ``plot`` block reach Plotly as they are, and go through
+plot_text first.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ _SCRIPTS = (
     "lanes.js",
     "decisions.js",
     "timeline.js",
+    "layered.js",
+    "graph.js",
     "app.js",
 )
 _SLOT = re.compile("@@([A-Z]+)@@")

@@ -11,6 +11,7 @@ from npusim.report.advice import advice_table
 from npusim.report.blocks import Block, plot, tab
 from npusim.report.decisions import decisions
 from npusim.report.figures import lanes_figure, over_time_figure, roofline_figure
+from npusim.report.graph_data import graph_block
 from npusim.report.looks import ENGINE_NAMES, KINDS, TYPE_PALETTE
 from npusim.report.model_facts import latency_facts
 from npusim.report.ops_table import ops_block, ops_table
@@ -58,6 +59,8 @@ def run_page(
         tab("overtime", "Over time", over),
         tab("ops", "Ops", ops_block()),
     ]
+    if subject.edges:
+        tabs.insert(2, tab("graph", "Graph", graph_block(subject.edges)))
     tables = {"ops": ops_table(result, work)}
     if subject.advice:
         tables["advice"] = advice_table(subject)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from npusim.analysis.footprint import Footprint
 from npusim.analysis.package import PackageEnergy, package_energy
+from npusim.analysis.wiring import Edge
 from npusim.api import Result
 from npusim.hints import Seen
 from npusim.validation.silicon.intervals import Interval
@@ -36,6 +37,7 @@ class Subject:
     or makes (all sequences of the batch together), None for a model that has none; ``command`` is the shell command
     that gives the same result. ``model`` says what the model is, ``seen`` what is seen of it from outside under the
     hint that was asked for, ``interval`` how far the time that was asked for may be off; None where that is not known.
+    ``edges`` say which op of the Program reads which, where the model is known.
     ``ask_advice`` is the command that looks for what would help, ``advice`` what it found, if it was asked for.
     """
 
@@ -50,6 +52,7 @@ class Subject:
     ask_advice: str = ""
     advice: tuple[AdviceRow, ...] = ()
     interval: Interval | None = None
+    edges: tuple[Edge, ...] = ()
 
     @classmethod
     def of(cls, result: Result) -> Subject:

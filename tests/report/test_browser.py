@@ -33,8 +33,15 @@ DECIDED = (
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = synthetic_result(LAYERS)
+    edges = tuple((op, op + 1) for op in range(2 * LAYERS - 1)) + ((0, 5), (0, 2 * LAYERS - 1))
     subject = Subject(
-        f"model {HOSTILE}", "lunarlake.yaml", (), "prefill", 256, "npusim run --hw lunarlake.yaml"
+        f"model {HOSTILE}",
+        "lunarlake.yaml",
+        (),
+        "prefill",
+        256,
+        "npusim run --hw lunarlake.yaml",
+        edges=edges,
     )
     return write_report(result, tmp_path_factory.mktemp("report"), subject, entries=DECIDED)
 
@@ -51,7 +58,8 @@ def watched(request: pytest.FixtureRequest, browser: Browser, folder: Path) -> I
 def test_every_tab_has_its_content(watched: Watched, tmp_path: Path) -> None:
     page = watched.page
     content = {
-        "summary": ".card", "timeline": "canvas.lanes", "time": ".treemap .slice", "roofline": ".scatterlayer .point",
+        "summary": ".card", "timeline": "canvas.lanes", "graph": "canvas.model",
+        "time": ".treemap .slice", "roofline": ".scatterlayer .point",
         "overtime": ".scatterlayer .js-line", "ops": "tbody tr",
     }  # fmt: skip
     assert page.locator('[role="tab"]').count() == len(content)
@@ -66,7 +74,7 @@ def test_every_tab_has_its_content(watched: Watched, tmp_path: Path) -> None:
 
 def test_names_from_strangers_are_text(watched: Watched) -> None:
     page = watched.page
-    for name in ("summary", "timeline", "time", "roofline", "overtime", "ops"):
+    for name in ("summary", "timeline", "graph", "time", "roofline", "overtime", "ops"):
         watched.tab(name)
         page.wait_for_timeout(50)
         assert page.locator("main script, main a[href], main b:has-text('bold')").count() == 0
@@ -218,7 +226,7 @@ def test_types_have_one_colour_everywhere(watched: Watched) -> None:
 def test_all_tabs_are_printed(watched: Watched) -> None:
     page = watched.page
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-    for name in ("summary", "timeline", "time", "roofline", "overtime", "ops"):
+    for name in ("summary", "timeline", "graph", "time", "roofline", "overtime", "ops"):
         assert page.locator(f"#panel-{name}").is_visible()
     width = page.locator("#panel-roofline .main-svg").first.bounding_box()
     assert width is not None

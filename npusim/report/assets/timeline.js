@@ -94,7 +94,8 @@
           el("div", { class: "tools" },
             el("button", { type: "button", class: "quiet", on: { click: () => zoomTo(task) } }, "Zoom to it"),
             cause < 0 ? null : el("button", { type: "button", class: "quiet", on: { click: () => { choose(cause); reveal(cause); } } }, "Go to what it waited for"),
-            el("button", { type: "button", class: "quiet", on: { click: () => { filter.value = data.ops.name[op]; repaint(new Set([op])); } } }, "Highlight its op")),
+            el("button", { type: "button", class: "quiet", on: { click: () => { filter.value = data.ops.name[op]; repaint(new Set([op])); } } }, "Highlight its op"),
+            document.getElementById("tab-graph") && el("button", { type: "button", class: "quiet", on: { click: () => npusim.goto("graph", op) } }, "Show in the graph")),
           npusim.decisions(block, op));
       }
       draw();
