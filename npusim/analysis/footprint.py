@@ -35,7 +35,7 @@ class Footprint:
     (never wider than FP16), ``macs`` the multiply-accumulates that are asked for, padding aside. ``computed`` are the
     element types by the share of the Program's products in each, ``stored`` those of the weights in the file by the
     share of parameters, both the largest first. ``activation_bytes`` is the most that inputs, outputs and intermediate
-    tensors take at once if none is fused or kept in CMX.
+    tensors take at once if none is fused or kept in CMX. ``inputs`` are names and shapes.
     """
 
     parameters: int
@@ -44,6 +44,7 @@ class Footprint:
     computed: tuple[tuple[str, float], ...]
     stored: tuple[tuple[str, float], ...]
     activation_bytes: int
+    inputs: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     @property
     def ddr_bytes(self) -> int:
@@ -77,6 +78,7 @@ def footprint(graph: Graph, program: Program) -> Footprint:
         computed=_shares(_computed(program)),
         stored=_shares(stored),
         activation_bytes=_most_alive(graph),
+        inputs=tuple((graph.tensors[i].name, graph.tensors[i].shape) for i in graph.inputs),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from npusim.cli.perfetto import open_trace
 from npusim.cli.progress import progress
 from npusim.cli.terminal import print_json_text
 from npusim.jobs.commands import command_line
@@ -68,3 +69,6 @@ def show(
         from npusim.cli.summary import print_summary
 
         print_summary(result, subject, out, wall_s)
+
+
+trace_app.command("open")(open_trace)

@@ -28,6 +28,7 @@ from npusim.text import printable
 _SCRIPTS = (
     "core.js",
     "blocks.js",
+    "plotkeys.js",
     "plots.js",
     "table.js",
     "breakdown.js",

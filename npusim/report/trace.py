@@ -1,7 +1,8 @@
 """The trace: Chrome JSON in the dialect of Intel's compiler, for Perfetto and chrome://tracing.
 
 Processes are ``DMA`` (a lane a queue), ``Cluster (i)`` (one DPU and two Shave lanes), ``Layers`` (an event an op) and
-``Counters`` (DDR bandwidth, CMX use). Times are microseconds.
+``Counters`` (DDR bandwidth, CMX use). Times are microseconds. What SQL is likely to group or sum by are arguments of
+their own: an op's exposed time, its engine, the type of a task's op.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from npusim import __version__
 from npusim.analysis import series
 from npusim.api import Result
 from npusim.costs.prices import PROVENANCE
@@ -41,6 +43,12 @@ def trace_text(result: Result) -> str:
         "taskStatistics": _statistics(result.metrics.statistics),
         "workpoint": {"freq": result.hardware.clocks.dpu_mhz, "status": "SIM"},
         "hardware": result.hardware.model_dump(mode="json"),
+        "otherData": {
+            "npusim": __version__,
+            "hardware": result.hardware.name,
+            "software": result.hardware.software.name,
+            "workload": result.program.name,
+        },
         "displayTimeUnit": "ns",
     }
     return f'{{"traceEvents": [\n{events}\n],\n{encode(tail)[1:]}\n'
@@ -111,6 +119,7 @@ def _tasks(result: Result, lanes: _Lanes) -> Iterator[dict[str, Any]]:
             "pid": pid,
             "tid": tid,
             "args": {
+                "Op type": op.type,
                 **_arguments(task.work),
                 "Detail": task.detail,
                 "Waited for": WAIT_REASONS[reason],
@@ -173,6 +182,9 @@ def _layers(result: Result, lanes: _Lanes) -> Iterator[dict[str, Any]]:
                 "args": {
                     "Layer type": row.type,
                     **times,
+                    "Engine": _CATEGORY[row.engine],
+                    "exposed_us": round(row.exposed_us, 6),
+                    "guess_us": round(row.guess_us, 6),
                     "Bound by": row.bound,
                     "Shape": "x".join(map(str, op.shape)),
                     "Fused ops": list(op.fused),

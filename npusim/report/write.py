@@ -9,6 +9,7 @@ from pathlib import Path
 from npusim.api import Result
 from npusim.files import all_or_nothing
 from npusim.program.journal import Entry
+from npusim.report.benchmark_app import benchmark_report
 from npusim.report.document import document_text, run_document
 from npusim.report.subject import Subject
 from npusim.report.tables import ops_csv
@@ -36,7 +37,8 @@ def write_report(
 ) -> Path:
     """Write report.html, run.json, ops.csv and trace.json of ``result`` to ``folder``, all or none, and return it.
 
-    A trace of many tasks is gzipped, as trace.json.gz, which Perfetto and npusim read as well.
+    A trace of many tasks is gzipped, as trace.json.gz, which Perfetto and npusim read as well. Under a hint there is
+    benchmark_report.json, too.
 
     ``subject`` says what was run, for people; ``entries`` are the journal of the lowering (`api.lower_explained`),
     which the page shows op by op; ``html=False`` leaves the page out. Raises UserError where the folder cannot be
@@ -50,6 +52,8 @@ def write_report(
             "ops.csv": ops_csv(result),
             "trace.json": trace_text(result),
         }
+        if subject.seen is not None:
+            files["benchmark_report.json"] = benchmark_report(result, subject)
         if html:
             from npusim.report.run_page import run_page
 

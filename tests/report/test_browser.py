@@ -242,6 +242,29 @@ def test_from_a_dot_of_the_roofline_to_its_tasks(watched: Watched) -> None:
     watched.page.locator("#panel-timeline canvas.lanes").wait_for(state="visible")
 
 
+def test_the_keyboard_walks_through_the_marks_of_a_plot(watched: Watched) -> None:
+    page = watched.page
+    watched.tab("roofline")
+    page.locator("#panel-roofline .plot").focus()
+    for _ in range(4):  # past the roofs
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    page.locator("#panel-roofline .said:has-text('of the latency, bound by')").wait_for()
+    before = page.evaluate("document.querySelector('#panel-roofline .plot').layout.yaxis.range")
+    page.keyboard.press("+")
+    low, high = page.evaluate("document.querySelector('#panel-roofline .plot').layout.yaxis.range")
+    assert high - low == pytest.approx(0.7 * (before[1] - before[0]))
+    page.keyboard.press("Enter")
+    page.locator("#panel-timeline canvas.lanes").wait_for(state="visible")
+    watched.tab("time")
+    page.locator("#panel-time .plot.treemap").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert "%" in page.locator("#panel-time .plot.treemap + .said").inner_text()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.querySelector('#panel-time .plot.treemap').data[0].level") == "g0"
+
+
 def test_keyboard_and_theme(watched: Watched) -> None:
     page = watched.page
     page.focus("#tab-summary")

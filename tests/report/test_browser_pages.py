@@ -8,19 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from npusim.analysis.compare import Case, compare
-from npusim.analysis.sensitivity import Sensitivity
-from npusim.report.compare_page import compare_page
-from npusim.report.explore_page import explore_page
-from npusim.report.sensitivity_page import sensitivity_page
-from npusim.report.validate_page import silicon_page, validate_page
+from npusim.report.validate_page import silicon_page
 from npusim.report.write import write_page
-from npusim.validation.schedules.predict import Prediction
-from npusim.validation.schedules.references import Row
 from npusim.validation.silicon.measurements import measurements
 from npusim.validation.silicon.scores import Scored
-from tests.report.explored import synthetic_explored
-from tests.report.synthetic import HOSTILE, synthetic_result
+from tests.report.pages import PAGES
+from tests.report.synthetic import HOSTILE
 from tests.report.watched import Watched
 
 if TYPE_CHECKING:
@@ -28,64 +21,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 MARKUP = "main script, main img, main a[href]"
-
-
-def _predictions() -> list[Prediction]:
-    """Two families on two platforms, two numbers of tiles, one row that failed."""
-    found = []
-    for number in range(24):
-        platform, tiles = ("3720", 2) if number % 2 else ("4000", 4 if number % 4 else 6)
-        case = HOSTILE if number == 1 else f"case{number // 3}"
-        truth = 3.0 * 1.5**number
-        row = Row((), case, f"family {HOSTILE}" if number > 12 else "micro", "", platform, tiles, 2, "",
-                  {"total_us": truth}, number)  # fmt: skip
-        failed = number == 5
-        statistics = {} if failed else {"total_us": truth * (0.7 + 0.03 * number)}
-        found.append(Prediction(row, statistics, {}, (), f"cannot {HOSTILE}" if failed else ""))
-    return found
-
-
-def _compare() -> str:
-    before, after = synthetic_result(layers=5, kernels=6), synthetic_result(layers=5, kernels=2)
-    cases = [
-        Case(label, result.program.ops, result.metrics)
-        for label, result in (("base", before), (HOSTILE, after))
-    ]
-    return compare_page(compare(cases), [before, after], HOSTILE, "", "npusim compare")
-
-
-def _sensitivity() -> str:
-    rows = [
-        Sensitivity("clocks.vpu_mhz", 1057.0, "MHz", -12.5, -0.6),
-        Sensitivity(HOSTILE, 0.5, "", 2.0, 0.1),
-    ]
-    return sensitivity_page(rows, HOSTILE, "", "npusim sensitivity")
-
-
-def _silicon() -> str:
-    rows = [
-        Scored(row, row.measured_us * 1.2, row.measured_us * 0.8 if number % 2 else None)
-        for number, row in enumerate(measurements()[:20])
-    ]
-    return silicon_page(HOSTILE, rows)
-
-
-#: Every page, with what must be drawn in each of its tabs.
-PAGES = {
-    "compare": (_compare, {
-        "summary": ".bars .point", "steps": ".waterfalllayer .point", "changes": "tbody tr",
-        "timeline0": "canvas.lanes", "timeline1": "canvas.lanes",
-    }),
-    "explore": (lambda: explore_page(synthetic_explored(), HOSTILE, "", "npusim sweep"), {
-        "front": ".pareto .point", "points": "canvas.parallel", "heat": ".heatmaplayer image",
-    }),
-    "validate": (lambda: validate_page(HOSTILE, _predictions(), "npusim validate"), {
-        "scatter": ".scatterlayer .point", "errors": ".bars .point", "cases": "tbody tr",
-        "tiles": ".scatterlayer .point", "failed": "tbody tr",
-    }),
-    "silicon": (_silicon, {"scatter": ".scatterlayer .point", "errors": ".bars .point", "cases": "tbody tr"}),
-    "sensitivity": (_sensitivity, {"sensitivity": ".bars .point"}),
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

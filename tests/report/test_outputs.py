@@ -9,17 +9,24 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+import openvino as ov
 import pytest
+from openvino import opset15 as ops
 
+import npusim
+from npusim import __version__
 from npusim.api import Result
 from npusim.errors import UserError
 from npusim.files import all_or_nothing
+from npusim.hints import HintName
 from npusim.report import write_report
 from npusim.report.document import run_document
 from npusim.report.opwork import op_work
 from npusim.report.subject import Subject
 from npusim.report.tables import ops_csv
 from npusim.report.trace import trace_text
+from npusim.validation.measure.rows import read_measured
 from npusim.validation.traces.file import read_trace
 from npusim.validation.traces.schedule import machine_of
 from tests.report.synthetic import HOSTILE, synthetic_result
@@ -82,6 +89,37 @@ def test_work_is_conserved(result: Result) -> None:
     assert work.tasks.sum() == len(result.program.tasks)
     assert work.macs.sum() == 3 * 2 * 4 * 16 * 256 * 256
     assert work.elements.sum() == 3 * 2 * 2 * 2048
+
+
+def test_what_sql_asks_of_a_trace_is_in_its_arguments(result: Result) -> None:
+    trace = json.loads(trace_text(result))
+    layers = [event["args"] for event in trace["traceEvents"] if event.get("cat") == "Layer"]
+    assert sum(layer["exposed_us"] for layer in layers) == pytest.approx(result.latency_us, abs=1e-4)
+    tasks = [event["args"] for event in trace["traceEvents"] if event.get("cat") == "DPU"]
+    assert {task["Op type"] for task in tasks} == {"MatMul"}
+    assert trace["otherData"] == {
+        "npusim": __version__, "hardware": result.hardware.name, "software": result.hardware.software.name,
+        "workload": result.program.name,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("hint", ["latency", "throughput"])
+def test_benchmark_apps_report_is_read_as_it_was_seen(hint: HintName, tmp_path: Path) -> None:
+    data = ops.parameter([8, 64], np.float32, name="data")
+    model = ov.Model(
+        [ops.relu(ops.matmul(data, np.ones((64, 32), np.float32), False, False))], [data], "small"
+    )
+    file = tmp_path / "small.xml"
+    ov.save_model(model, file, compress_to_fp16=False)
+    run = npusim.run(file, "meteorlake", hint=hint)
+    run.report(tmp_path / "out")
+    (found,) = read_measured(tmp_path / "out" / "benchmark_report.json")
+    assert run.subject.seen is not None
+    assert found.us == {hint: pytest.approx(run.subject.seen.us, rel=1e-3)}
+    assert found.source.file == file
+    assert found.source.shapes == {"data": [8, 64]}
+    plain = npusim.run(file, "meteorlake").report(tmp_path / "plain")
+    assert not (plain.parent / "benchmark_report.json").exists()
 
 
 def test_trace_speaks_the_vendors_dialect(result: Result) -> None:

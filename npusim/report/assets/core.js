@@ -18,6 +18,8 @@ npusim.el = (tag, attributes = {}, ...children) => {
 /* Plotly reads a subset of HTML, and TeX between dollars, in every text. */
 npusim.plotText = (text) =>
   String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll("$", "&#36;");
+npusim.plainText = (text) =>
+  text.replaceAll("&#36;", "$").replaceAll("&gt;", ">").replaceAll("&lt;", "<").replaceAll("&amp;", "&");
 
 npusim.clip = (text, length) => (text.length > length ? text.slice(0, length - 1) + "…" : text);
 

@@ -94,6 +94,7 @@
     };
     npusim.onTheme(draw);
     draw();
+    npusim.plotKeys(node);
     return draw;
   };
 
