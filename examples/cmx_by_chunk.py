@@ -15,7 +15,7 @@ from npusim.source import ModelSource
 
 hw = load_hardware("lunarlake.yaml")
 model = ModelSource("mamba2-130m", layers=int(sys.argv[1]) if len(sys.argv) > 1 else 2)
-texts = ["cmx.kib_per_tile=512,1024,1439,2048,3072", "chunk=32,64,128,256"]
+texts = [f"cmx.kib_per_tile=512,1024,{hw.cmx.kib_per_tile:g},2048,3072", "chunk=32,64,128,256"]
 axes = bind([parse_axis(text) for text in texts], hw, model)
 space = Space(hw, model, axes, allow_guess=True)
 

@@ -31,15 +31,17 @@ _MOST_WEIGHT_BYTES, _MOST_XML_BYTES = 64 << 30, 256 << 20
 
 #: What OpenVINO says of an ONNX file whose weights are in another that it does not find.
 _OUTSIDE = re.compile(r"externally stored data in file \(([^,)]*)")
-#: Lines of OpenVINO's errors that say where they come from, not what is wrong.
+#: Lines of OpenVINO's errors that say where they come from, not what is wrong; so do those that end in a colon.
 _FRAME = ("Exception from", "Check '", "FrontEnd API failed", "Model wasn't fully converted", "Summary:")
+_ONNX_NODE = re.compile(r"<Node\((\w+)\): ([^>]+)>")
 
 
 def _what_helps(error: Exception) -> str:
-    """Of a message of many lines, the one that says what is wrong."""
+    """Of a message of many lines, the one that says what is wrong, with the ONNX node that it is about."""
     lines = [line.strip(" -") for line in str(error).splitlines() if line.strip(" -")]
-    said = [line for line in lines if not line.startswith(_FRAME)]
-    return (said or lines or [type(error).__name__])[0]
+    said = [line for line in lines if not line.startswith(_FRAME) and not line.endswith(":")]
+    node = _ONNX_NODE.search(str(error))
+    return (f"{node[1]} {node[2]}: " if node else "") + (said or lines or [type(error).__name__])[0]
 
 
 @contextmanager

@@ -15,6 +15,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
     ("name", "arguments", "words"),
     [
         ("shave_count_by_cumba", ["1"], "CumBA gains least with"),
+        ("what_binds_mamba2", ["1"], "2 x DDR bandwidth"),
         ("cmx_by_chunk", ["1"], "the best chunk is"),
         ("smallest_npu_for_decode", ["50", "1"], "The smallest: 2 tiles"),
     ],
@@ -29,3 +30,8 @@ def test_example(
     monkeypatch.setattr(sys, "argv", [name, *arguments])
     runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
     assert words in capsys.readouterr().out
+
+
+def test_every_example_is_run() -> None:
+    named = {parameters[0] for mark in test_example.pytestmark for parameters in mark.args[1]}  # type: ignore[attr-defined]
+    assert named == {file.stem for file in EXAMPLES.glob("*.py")}

@@ -172,6 +172,32 @@ def test_files_that_are_no_models(tmp_path: Path, name: str, content: bytes | No
     assert name in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("op", "domain", "said"),
+    [
+        ("MatMul", "", r"MatMul y: Incompatible MatMul matrix dimension"),
+        ("MyOwnOp", "com.mine", r"No conversion rule found for operations: com\.mine\.MyOwnOp"),
+    ],
+)
+def test_what_is_wrong_with_a_model_is_said_and_no_librarys_log(
+    op: str, domain: str, said: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    node = helper.make_node(op, ["x", "w"], ["y"], domain=domain)
+    weights = helper.make_tensor("w", kind, [4, 5], [0.0] * 20)
+    values = [
+        helper.make_tensor_value_info("x", kind, [2, 3]),
+        helper.make_tensor_value_info("y", kind, None),
+    ]
+    graph = helper.make_graph([node], "net", values[:1], values[1:], [weights])
+    sets = [helper.make_opsetid(name, version) for name, version in (("", 17), ("com.mine", 1))]
+    onnx.save(helper.make_model(graph, opset_imports=sets), tmp_path / "bad.onnx")
+    with pytest.raises(UserError, match=said):
+        load_model(tmp_path / "bad.onnx")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_onnx_files_are_read(tmp_path: Path) -> None:
     """As an IR made of them: a division by a constant is a product, a batch norm goes into its convolution."""
     onnx = pytest.importorskip("onnx")

@@ -59,6 +59,15 @@ class Calibration:
     correlation: Matrix
     rounds: int
     settled: bool
+    loss: Loss = "linear"
+
+    def minimised(self, which: Literal["base_us", "fitted_us"]) -> float:
+        """What the fit makes small: the sum over the cases of the squares of log(predicted / measured), as the loss
+        counts them (scipy.optimize.least_squares)."""
+        squares = np.array([np.log(getattr(one, which) / one.case.measured_us) ** 2 for one in self.cases])
+        parts = squares / _ROBUST_FROM**2
+        counted = {"linear": parts, "soft_l1": 2 * (np.sqrt(1 + parts) - 1), "cauchy": np.log1p(parts)}
+        return float(np.sum(counted[self.loss]) * _ROBUST_FROM**2)
 
     def median(self, which: Literal["base_us", "fitted_us", "left_out_us", "machine_out_us"]) -> float:
         """Median absolute relative error; nan where nothing was predicted so."""
@@ -93,7 +102,8 @@ def calibrate(
     parameters, correlation = identify(space, bench, point)
     before, after = base.predict([space.base])[0], bench.predict([space.hardware(point)])[0]
     rows = zip(cases, before.tolist(), after.tolist(), left_out, machine_out, strict=True)
-    return Calibration(space, parameters, tuple(CaseFit(*row) for row in rows), correlation, rounds, settled)
+    fits = tuple(CaseFit(*row) for row in rows)
+    return Calibration(space, parameters, fits, correlation, rounds, settled, loss)
 
 
 def _fit_and_lower(

@@ -23,6 +23,13 @@ _ADVICE = {
     "flat": "flat: no row depends on it; kept as it was",
 }
 
+#: How a loss counts squares, for people.
+_COUNTED = {
+    "linear": "",
+    "soft_l1": ", less of those above 10 %",
+    "cauchy": ", hardly any of those above 10 %",
+}
+
 
 def overlay_text(found: Calibration, out: Path, command: str) -> str:
     """The YAML: the fitted values over the file that was fitted, and in comments how well they fit and are known.
@@ -53,13 +60,14 @@ def overlay_text(found: Calibration, out: Path, command: str) -> str:
 
 
 def summary(found: Calibration) -> str:
-    """One line: how many rows, and the median errors before, after, and of models left out."""
+    """One line: how many rows, the median errors before, after, and of models left out, and what was minimised."""
     models = len({one.case.model for one in found.cases})
     alone = found.median("left_out_us")
     left = "" if isnan(alone) else f", {alone:.1%} for models left out of the fit"
     return (
         f"{len(found.cases)} rows of {models} models: median error {found.median('fitted_us'):.1%} (it was "
-        f"{found.median('base_us'):.1%}){left}."
+        f"{found.median('base_us'):.1%}){left}. Minimised, the sum of squares of log(predicted / measured)"
+        f"{_COUNTED[found.loss]}: {found.minimised('fitted_us'):.4g} (it was {found.minimised('base_us'):.4g})."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from zipfile import ZipFile
@@ -72,6 +73,11 @@ def test_known_values_come_back(synthetic: list[Case]) -> None:
     assert found.median("fitted_us") < 0.001 < found.median("base_us")
     assert all(one.left_out_us is not None for one in found.cases)
     assert found.settled
+    squares = [math.log(one.base_us / one.case.measured_us) ** 2 for one in found.cases]
+    assert found.minimised("base_us") == pytest.approx(sum(squares))
+    assert found.minimised("fitted_us") < 1e-4 < found.minimised("base_us")
+    counted = [replace(found, loss=loss).minimised("base_us") for loss in ("linear", "soft_l1", "cauchy")]
+    assert counted == sorted(counted, reverse=True)
 
 
 def test_values_that_stand_for_one_another_are_not_identified(packaged: Reference) -> None:
@@ -180,6 +186,7 @@ def test_the_overlay_is_a_hardware_file(npusim: Npusim, files: list[Path], tmp_p
         assert path.name in text
     assert "flat: no row depends on it" in text
     assert "left out" in text
+    assert "Minimised, the sum of squares of log(predicted / measured)" in text
     printed = npusim("calibrate", "--hw", "lunarlake", *against, *free, "-o", out, "--json")
     assert out.read_text() == text
     document = json.loads(printed.out)
