@@ -140,3 +140,33 @@ def test_hover_and_worst_case_first(watched: Watched) -> None:
     assert "100.0" in first  # the row that failed
     page.select_option("#panel-cases select", "4000")
     assert page.locator("#panel-cases tbody tr").count() == 12
+
+
+#: Texts of a plot that lie over one another, or outside of it.
+_OVERLAPPING = """(selector) => {
+  const plot = document.querySelector(selector), frame = plot.getBoundingClientRect();
+  const texts = [...plot.querySelectorAll('.ytick text, .xtick text, .annotation-text, .legendtext, .bartext')]
+    .filter((node) => node.textContent.trim());
+  const boxes = texts.map((node) => [node.textContent, node.getBoundingClientRect()]);
+  const out = boxes.filter(([, box]) => box.left < frame.left - 1 || box.right > frame.right + 1);
+  const over = boxes.flatMap(([a, one], i) => boxes.slice(i + 1).filter(([, two]) =>
+    one.left < two.right - 2 && two.left < one.right - 2 && one.top < two.bottom - 4 && two.top < one.bottom - 4)
+    .map(([b]) => `${a} / ${b}`));
+  return [...out.map(([text]) => text), ...over];
+}"""
+
+
+@pytest.mark.parametrize(
+    ("name", "tab", "plot"),
+    [("compare", "steps", ".plot"), ("sensitivity", "sensitivity", ".plot"), ("run", "time", ".plot.bars"),
+     ("run", "roofline", ".plot"), ("validate", "errors", ".plot")],
+)  # fmt: skip
+def test_texts_of_plots_stand_apart_on_a_phone(
+    name: str, tab: str, plot: str, browser: Browser, folder: Path
+) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    watched = Watched(context.new_page(), (folder / name / "report.html").as_uri())
+    watched.tab(tab)
+    watched.page.locator(f"#panel-{tab} {plot} .ytick text").first.wait_for()
+    assert watched.page.evaluate(_OVERLAPPING, f"#panel-{tab} {plot}") == []
+    context.close()

@@ -3,7 +3,7 @@
    that pass there, here and in every block that follows the selection of the table. */
 (() => {
   const { el, blocks } = npusim;
-  const TOP = 46, BOTTOM = 26, SIDE = 70, HEIGHT = 430, MOST_TICKS = 9, WIDE_RANGE = 50, SNAP = 0.03;
+  const TOP = 46, BOTTOM = 26, SIDE = 70, HEIGHT = 430, MOST_TICKS = 9, WIDE_RANGE = 50, SNAP = 0.03, LEAST = 96;
 
   class Scale {
     constructor(column) {
@@ -184,7 +184,8 @@
     return {
       content: [
         el("div", { class: "tools" }, el("ul", { class: "legend" }, ...legend), el("span", { class: "space" }), note, clear),
-        el("div", { class: "parallel-frame", style: `height: ${HEIGHT}px` }, canvas, ...handles),
+        el("div", { class: "across" }, el("div", { class: "parallel-frame",
+          style: `height: ${HEIGHT}px; min-width: ${2 * SIDE + LEAST * (axes.length - 1)}px` }, canvas, ...handles)),
       ],
       mounted: () => {
         choose();

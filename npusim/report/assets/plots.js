@@ -42,27 +42,43 @@
       if (/^[xy]axis\d*$/.test(key)) result[key] = merge(axis(), result[key] ?? {});
     return result;
   };
-  /* On a narrow screen: long titles of axes in lines, and the steps of a waterfall below each other, with room for
-     their texts. */
-  const NARROW = 560, TITLE = 34;
+  /* On a narrow screen: long titles of axes in lines, of long names their ends, a line of height for each name in the
+     legend, and the steps of a waterfall below each other, their texts to the right of them. */
+  const NARROW = 560, TITLE = 34, TICK = 24, LEGEND_LINE = 20;
   const inLines = (text) => text.split(" ").reduce((lines, word) => {
     const last = lines[lines.length - 1];
     return last && last.length + word.length < TITLE ? [...lines.slice(0, -1), `${last} ${word}`] : [...lines, word];
   }, []).join("<br>");
+  const ending = (text) => {
+    const plain = npusim.plainText(String(text));
+    return plain.length > TICK ? npusim.plotText(`…${plain.slice(1 - TICK)}`) : text;
+  };
   const turned = ({ data, layout, height }) => {
     if (!data.some(({ type }) => type === "waterfall")) return { data, layout, height };
     const { xaxis, yaxis, ...rest } = layout;
+    const [{ x, y, text, measure }] = data;
+    let before = 0;
+    const annotations = x.map((step, i) => {
+      const after = measure[i] === "relative" ? before + y[i] : y[i];
+      const right = measure[i] === "relative" ? Math.max(before, after) : after;
+      before = after;
+      return { x: right, y: step, text: ` ${text[i]}`, xanchor: "left", showarrow: false };
+    });
     return {
-      data: data.map((trace) => ({ ...trace, orientation: "h", x: trace.y, y: trace.x })),
-      layout: { ...rest, xaxis: yaxis, yaxis: { ...xaxis, autorange: "reversed" }, margin: { t: 10, l: 10, r: 60 } },
+      data: data.map((trace) => ({ ...trace, orientation: "h", x: trace.y, y: trace.x, textposition: "none" })),
+      layout: { ...rest, annotations, xaxis: yaxis, yaxis: { ...xaxis, autorange: "reversed" }, margin: { t: 10, l: 10, r: 70 } },
       height: 90 + 34 * data[0].x.length,
     };
   };
   const narrowed = (spec) => {
     const { data, layout, height } = turned(spec);
-    const axes = Object.entries(layout).map(([key, value]) => [key, /^[xy]axis\d*$/.test(key) && value?.title?.text
-      ? { ...value, title: { ...value.title, text: inLines(value.title.text) } } : value]);
-    return { data, layout: Object.fromEntries(axes), height };
+    const axes = Object.entries(layout).map(([key, value]) => [key, !/^[xy]axis\d*$/.test(key) || !value ? value : {
+      ...value,
+      ...(value.title?.text ? { title: { ...value.title, text: inLines(value.title.text) } } : {}),
+      ...(key.startsWith("y") && value.ticktext ? { ticktext: value.ticktext.map(ending) } : {}),
+    }]);
+    const named = layout.showlegend === false ? 0 : data.filter(({ name, showlegend }) => name && showlegend !== false).length;
+    return { data, layout: { ...Object.fromEntries(axes), margin: { r: 36, ...layout.margin } }, height: height + LEGEND_LINE * Math.max(named - 1, 0) };
   };
 
   const config = {
