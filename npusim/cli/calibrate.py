@@ -48,7 +48,11 @@ def calibrate_command(
     ],
     free: Annotated[
         list[str],
-        typer.Option("--free", metavar="PATH=LOW:HIGH", help="A value to fit, within bounds; repeat."),
+        typer.Option(
+            "--free",
+            metavar="PATH=LOW:HIGH",
+            help="A value to fit, within bounds; PATH,PATH share one; repeat.",
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="OUT.yaml", help="Where to write the overlay.")

@@ -37,7 +37,7 @@ class Dispatch(Section):
     """What starting a task costs besides its work: the barrier it waits on, and its descriptor. It is part of the
     task's duration, and the compiler does not weigh it."""
 
-    dma_us: NonNegative = 0
+    dma_us: NonNegative = 0.0
     """µs per transfer; it comes before the first byte."""
     dpu_us: NonNegative = 0
     """µs per DPU task."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -23,6 +24,7 @@ def cluster_executor(address: str) -> Iterator[tuple[Executor, int]]:
         from distributed import Client
     except ImportError:
         raise UserError("--cluster needs the package distributed: pip install 'npusim[cluster]'") from None
+    _hush()
     if not _ADDRESS.match(address):
         raise UserError(f"--cluster {address}: not an address of a scheduler, as in tcp://10.0.0.1:8786")
     try:
@@ -42,6 +44,13 @@ def cluster_executor(address: str) -> Iterator[tuple[Executor, int]]:
                 f"--cluster {address}: the cluster has no workers; start some with 'dask worker {address}'"
             )
         yield client.get_executor(pure=False), threads
+
+
+def _hush() -> None:
+    """Dask's log says in pages what the error of a command says in a line."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def _version() -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+from npusim.errors import UserError
 from npusim.workers.local import Here, kill_workers, processes
 
 Call = TypeVar("Call")
@@ -46,7 +47,8 @@ def run_all(
     """``function`` of every call, as they are done, in any order; both must be picklable.
 
     A worker that dies (killed, out of memory) costs nothing but time: what it was at is tried again, one call at a
-    time, so that the one that takes its process down is found; it comes back as Died. Raises what ``function`` raises.
+    time, so that the one that takes its process down is found; it comes back as Died. Raises what ``function`` raises,
+    and UserError where all workers are gone for good.
     """
     waiting, suspects = deque(calls), deque[Call]()
     running: dict[Future[Result], Call] = {}
@@ -87,8 +89,15 @@ class Pool:
             return self.executor.submit(function, call)
 
     def outcome(self, future: Future[Result]) -> Result | Died | None:
-        """What a call gave; None where its worker died and it is to be tried again."""
-        error = future.exception()
+        """What a call gave; None where its worker died and it is to be tried again. Raises UserError where a cluster
+        went away."""
+        try:
+            error = future.exception()
+        except CancelledError:  # Dask, of every call that its scheduler had
+            raise UserError(
+                "the scheduler of the cluster went away; what was done is kept: run the command again when it is back, "
+                "or without --cluster"
+            ) from None
         if error is None:
             return future.result()
         if isinstance(error, BrokenExecutor):

@@ -50,9 +50,9 @@ def overlay_text(found: Calibration, out: Path, command: str) -> str:
     ]
     tree: dict[str, Any] = {}
     for one in found.parameters:
-        if one.verdict != "flat":
+        for path in [] if one.verdict == "flat" else one.path.split(","):
             branch = tree
-            *sections, key = one.path.split(".")
+            *sections, key = path.split(".")
             for section in sections:
                 branch = branch.setdefault(section, {})
             branch[key] = one

@@ -25,11 +25,17 @@ Point = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Free:
-    """One value of a hardware file, by its path, and the bounds that it is fitted within."""
+    """One value of a hardware file, by its path, and the bounds that it is fitted within; ``path`` may be several paths
+    with commas between, which share the value."""
 
     path: str
     low: float
     high: float
+
+    @property
+    def paths(self) -> list[str]:
+        """Every path that the value stands at."""
+        return self.path.split(",")
 
     def value(self, share: float) -> float:
         """The value at ``share`` of the range, 0 to 1."""
@@ -46,24 +52,26 @@ class Free:
 
 def parse_free(texts: Sequence[str]) -> tuple[Free, ...]:
     """``ddr.bandwidth_gbps=40:120``, one text a parameter. Raises UserError for any other form."""
-    found: dict[str, Free] = {}
+    found: list[Free] = []
     for text in texts:
         path, equals, bounds = text.partition("=")
         low, colon, high = bounds.partition(":")
         try:
-            free = Free(path.strip(), float(low), float(high))
+            free = Free(",".join(one.strip() for one in path.split(",")), float(low), float(high))
         except ValueError:
             free = None
-        if free is None or not (equals and colon and path.strip() and math.isfinite(free.low + free.high)):
+        if free is None or not (equals and colon and all(free.paths) and math.isfinite(free.low + free.high)):
             raise UserError(
                 f"--free {text}: must have the form PATH=LOW:HIGH, as in ddr.bandwidth_gbps=40:120"
             )
         if not 0 <= free.low < free.high:
             raise UserError(f"--free {text}: bounds must be at least 0, and the upper one above the lower")
-        if free.path in found:
-            raise UserError(f"--free {text}: '{free.path}' is given twice")
-        found[free.path] = free
-    return tuple(found.values())
+        found.append(free)
+        paths = [path for one in found for path in one.paths]
+        for path in free.paths:
+            if paths.count(path) > 1:
+                raise UserError(f"--free {text}: '{path}' is given twice")
+    return tuple(found)
 
 
 class Space:
@@ -91,17 +99,23 @@ class Space:
     def hardware(self, point: Point) -> Hardware:
         """The machine at a point."""
         shares = zip(self.free, point.tolist(), strict=True)
-        return with_values(self.base, [(one.path, one.value(share)) for one, share in shares])
+        found = [(path, one.value(share)) for one, share in shares for path in one.paths]
+        return with_values(self.base, found)
 
     def _checked(self, free: Free) -> float:
-        """The value in the file. Raises UserError where the path or the bounds are wrong."""
+        """The value in the file, of several paths the first one's. Raises UserError where a path or the bounds are
+        wrong."""
+        first, *_ = (self._value(free, path) for path in free.paths)
+        return first
+
+    def _value(self, free: Free, path: str) -> float:
         where = f"--free {free.path}={free.low:g}:{free.high:g}"
-        field = number_field(self.base, free.path, where)
+        field = number_field(self.base, path, where)
         if field.whole:
             raise UserError(f"{where}: is a whole number; only values that may have fractions can be fitted")
         for bound in (free.low, free.high):
             field.read(bound, where)
-        value = reduce(_entry, free.path.split("."), self.base)
+        value = reduce(_entry, path.split("."), self.base)
         if not isinstance(value, float):
             raise UserError(f"{where}: is not a number in {self.file}")
         return value

@@ -92,6 +92,19 @@ def test_values_that_stand_for_one_another_are_not_identified(packaged: Referenc
     assert all(two.interval is None for two in twice.parameters)
 
 
+def test_paths_that_share_a_value_are_one_parameter(packaged: Reference) -> None:
+    """Two overheads that only ever appear as a sum are known where they are the same: 60 each of 120 µs."""
+    rows = cases(packaged, ["host.overhead_us=120", "host.serial_us=0"], ["abs_s", "add_m"])
+    both = space("host.overhead_us,host.serial_us=1:400")
+    (one,) = calibrate(both, rows, leave_out=False).parameters
+    assert one.verdict == "identified"
+    assert one.value == pytest.approx(60, rel=0.01)
+    hw = both.hardware(np.array([0.5]))
+    assert hw.host.overhead_us == hw.host.serial_us == pytest.approx(20)
+    with pytest.raises(UserError, match=r"'host.serial_us' is given twice"):
+        space("host.overhead_us,host.serial_us=1:400", "host.serial_us=1:9")
+
+
 def test_a_value_at_its_bound_says_so(packaged: Reference) -> None:
     rows = cases(packaged, ["host.overhead_us=500"], ["abs_s", "add_m", "softmax_1x1x256x768"])
     (one,) = calibrate(space("host.overhead_us=10:200"), rows, leave_out=False).parameters
