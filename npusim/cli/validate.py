@@ -188,7 +188,7 @@ def _against_measured(
             elsewhere = predict_elsewhere(scored, workers, lambda done: step(f"elsewhere, {done} models"))
             errors = (*residuals_of(found, "own"), *residuals_of(elsewhere, "other"))
             write_residuals(residuals_csv(errors))
-        spoken = heard(platform, step) if published and not given else []
+        spoken = heard(platform, workers, step) if published and not given else []
         if write_page:
             kept = (read_scores(), carried_calibrations()) if published else ([], [])
             options = [("--against", against), ("--hw", files), ("--platform", platform)]
@@ -213,13 +213,13 @@ def _against_measured(
             print(f"Wrote {path}")
 
 
-def heard(platform: str | None, step: Callable[[str], None]) -> list[Heard]:
+def heard(platform: str | None, workers: int | None, step: Callable[[str], None]) -> list[Heard]:
     """The measured language models, of one platform or all."""
     from npusim.hardware import load_hardware
     from npusim.validation.silicon.llm import hear, spoken
 
     rows = [row for row in spoken() if platform in (None, load_hardware(row.hardware).platform)]
-    return hear(rows, lambda done: step(f"{done} of {len(rows)} rows of language models"))
+    return hear(rows, workers, lambda done: step(f"{done} of {len(rows)} rows of language models"))
 
 
 def _show_case(reference: Reference, rows: list[Row], as_json: bool) -> None:

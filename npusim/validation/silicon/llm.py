@@ -8,6 +8,7 @@ all rows but those of one model ask for, and what it makes of that model, are ha
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,10 +16,12 @@ from math import isnan, log, nan
 from statistics import median
 from typing import Any, Literal, cast
 
+from npusim.errors import UserError
 from npusim.hardware import load_hardware
 from npusim.llm.built import Built
 from npusim.llm.predict import Predictor
 from npusim.validation.silicon.measurements import PACKAGED
+from npusim.workers import Died, Machines, pool_of, run_all
 
 Metric = Literal["ttft", "tpot"]
 METRICS: tuple[Metric, ...] = ("tpot", "ttft")
@@ -87,24 +90,40 @@ def spoken() -> tuple[Spoken, ...]:
         )  # fmt: skip
 
 
-def hear(rows: Sequence[Spoken], progress: Callable[[int], None] = lambda _: None) -> list[Heard]:
-    """The rows with their predictions, in order. ``progress`` hears how many are done."""
-    without, carried = [], []
-    predictors: dict[tuple[str, str, str, tuple[str, ...]], Predictor] = {}
-    for done, row in enumerate(rows, 1):
-        key = (row.config, row.weights, row.hardware, row.settings)
-        if key not in predictors:
-            predictors[key] = _predictor(row)
-        predictor = predictors[key]
+def hear(
+    rows: Sequence[Spoken], workers: int | None = None, progress: Callable[[int], None] = lambda _: None
+) -> list[Heard]:
+    """The rows with their predictions, in order; models are shared among ``workers``. ``progress`` hears how many rows
+    are done. Raises UserError where a model takes its process down."""
+    groups: dict[tuple[str, str, str, tuple[str, ...]], list[int]] = {}
+    for number, row in enumerate(rows):
+        groups.setdefault((row.config, row.weights, row.hardware, row.settings), []).append(number)
+    calls = [tuple((i, rows[i]) for i in members) for members in groups.values()]
+    said: dict[int, tuple[float, float]] = {}
+    with pool_of(Machines(max(1, min(workers or os.cpu_count() or 1, len(calls))))) as pool:
+        for call, answer in run_all(_answers, calls, pool):
+            if isinstance(answer, Died):
+                raise UserError(f"{call[0][1].model}: {answer}")
+            said |= answer
+            progress(len(said))
+    without = [said[i][1] for i in range(len(rows))]
+    return [
+        Heard(
+            row, said[i][0], without[i] + _left_out(rows, without, row) / 1e3 if row.use == "score" else nan
+        )
+        for i, row in enumerate(rows)
+    ]
+
+
+def _answers(rows: Sequence[tuple[int, Spoken]]) -> dict[int, tuple[float, float]]:
+    """Of numbered rows of one model on one machine: the prediction, ms, and the same without ``token_us``."""
+    predictor = _predictor(rows[0][1])
+    found = {}
+    for number, row in rows:
         answer = predictor.answer(row.prompt, row.generate)
         us = answer.first.us if row.metric == "ttft" else answer.token_us["last"]
-        carried.append(us / 1e3)
-        without.append((us - predictor.runtime.token_us) / 1e3)
-        progress(done)
-    return [
-        Heard(row, with_it, base + _left_out(rows, without, row) / 1e3 if row.use == "score" else nan)
-        for row, base, with_it in zip(rows, without, carried, strict=True)
-    ]
+        found[number] = us / 1e3, (us - predictor.runtime.token_us) / 1e3
+    return found
 
 
 def fitted_us(rows: Sequence[Spoken], without_ms: Sequence[float]) -> int:
