@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from npusim.hardware.schema import Hardware
 from npusim.hints import Bound
-from npusim.validation.silicon.measurements import PACKAGED
+from npusim.validation.silicon.measurements import PACKAGED, measurements
 
 if TYPE_CHECKING:
     from npusim.validation.silicon.scores import Scored
@@ -58,8 +58,9 @@ class Interval:
 
 
 def scope_of(hw: Hardware, changed: bool = False) -> Scope:
-    """Whether a hardware file is of machines that were measured, as they are and not ``changed`` by overrides."""
-    return "own" if hw.machines and hw.role in ("silicon", "machine") and not changed else "other"
+    """Whether rows of a hardware file's machines are scored, and they are as they are, not ``changed`` by overrides."""
+    scored = not changed and any(row.use == "score" and row.on(hw.machines) for row in measurements())
+    return "own" if scored and hw.role in ("silicon", "machine") else "other"
 
 
 def interval(us: float, bound: Bound, scope: Scope, quantised: str = "") -> Interval | None:

@@ -8,27 +8,33 @@ import pytest
 
 import npusim
 from npusim.hints import seen
-from npusim.validation.silicon.left_out import carried_calibrations
+from npusim.validation.silicon.left_out import carried_calibrations, taken
 from npusim.validation.silicon.measurements import Measurement, measurements
 
+#: What the hardware files rest on; a trial that was not taken is of the day it was tried.
+TAKEN = [document for document in carried_calibrations() if taken(document)]
 
-@pytest.mark.parametrize("document", carried_calibrations(), ids=lambda d: d["hardware"])
+
+@pytest.mark.parametrize("document", TAKEN, ids=lambda d: d["hardware"])
 def test_a_calibration_started_from_the_shipped_values(document: dict[str, Any]) -> None:
     """Else the file was changed after its calibration was committed: run its command again."""
     hw = npusim.load_hardware(document["hardware"])
-    for parameter in document["parameters"]:
+    paths = [
+        (path, parameter) for parameter in document["parameters"] for path in parameter["path"].split(",")
+    ]
+    for path, parameter in paths:
         shipped: Any = hw
-        for part in parameter["path"].split("."):
+        for part in path.split("."):
             shipped = shipped[part] if isinstance(shipped, dict) else getattr(shipped, part)
         assert shipped == parameter["base"]
         low, high = parameter["interval"]
         assert low <= shipped <= high
 
 
-@pytest.mark.parametrize("document", carried_calibrations(), ids=lambda d: d["hardware"])
+@pytest.mark.parametrize("document", TAKEN, ids=lambda d: d["hardware"])
 def test_a_calibration_predicted_what_is_predicted_now(document: dict[str, Any]) -> None:
-    """Its shortest call (no overlap): the device's latency, the host's overhead and the client, to two percent, which
-    is far below its residuals; lowering moves on between calibrations."""
+    """Its shortest call (no overlap): the device's latency, the host's overhead and the client, to one percent, which
+    is far below its residuals; lowering moves on between calibrations (``python -m benchmarks.calibrations``)."""
     row = min(
         (one for one in document["rows"] if one["metric"] == "latency"), key=lambda one: one["measured_us"]
     )
@@ -37,10 +43,10 @@ def test_a_calibration_predicted_what_is_predicted_now(document: dict[str, Any])
     )
     hw = npusim.load_hardware(document["hardware"])
     now = seen(measured.model_source.graph(), hw, measured.metric, client=measured.client)
-    assert row["base_us"] == pytest.approx(now.us, rel=0.02)
+    assert row["base_us"] == pytest.approx(now.us, rel=0.01)
 
 
-@pytest.mark.parametrize("document", carried_calibrations(), ids=lambda d: d["hardware"])
+@pytest.mark.parametrize("document", TAKEN, ids=lambda d: d["hardware"])
 def test_a_calibration_is_of_all_rows_of_its_grade(document: dict[str, Any]) -> None:
     """Of the machines and networks that it names, as they are in the table now."""
     calibrated = [(row["model"], row["metric"], row["measured_us"]) for row in document["rows"]]

@@ -53,6 +53,7 @@ def test_a_machine_that_was_not_measured_has_the_wider_band() -> None:
     own, other = (load_hardware(file) for file in ("lunarlake-256v-2026.2.yaml", "lunarlake.yaml"))
     assert (scope_of(own), scope_of(other)) == ("own", "other")
     assert scope_of(own, changed=True) == "other"
+    assert scope_of(load_hardware("lunarlake-258v-2026.2.yaml")) == "other"  # its rows tell steps alone
     narrow, wide = (interval(1000.0, "memory", scope_of(hw)) for hw in (own, other))
     assert narrow is not None and wide is not None
     assert wide.low_us < narrow.low_us < 1000 < narrow.high_us < wide.high_us

@@ -121,7 +121,7 @@ def test_larger_networks_are_compared_with_the_smallest_of_their_family() -> Non
         ("Ultra 7 265K (Arrow Lake-S)", "arrowlake.yaml"),
         ("Ultra 7 256V (Lunar Lake)", "lunarlake-256v-2026.2.yaml"),
         ("Ultra 9 288V (Lunar Lake)", "lunarlake-288v-2024.5.yaml"),
-        ("Ultra 7 258V (Lunar Lake)", "lunarlake.yaml"),
+        ("Ultra 7 258V (Lunar Lake)", "lunarlake-258v-2026.2.yaml"),
     ],
 )
 def test_a_machine_is_predicted_by_its_own_file(device: str, file: str) -> None:
