@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         verify,
     )
     from npusim.jobs.saved import load
+    from npusim.jobs.scenario import scenario
     from npusim.llm.static import make_static
     from npusim.report import write_report
 
@@ -41,6 +42,7 @@ __all__ = [
     "make_static",
     "optimize",
     "run",
+    "scenario",
     "sensitivity",
     "simulate",
     "sweep",
@@ -55,6 +57,7 @@ _HOME = {
     "UserError": "npusim.errors",
     "load": "npusim.jobs.saved",
     "make_static": "npusim.llm.static",
+    "scenario": "npusim.jobs.scenario",
     "write_report": "npusim.report",
     **dict.fromkeys(_JOBS, "npusim.jobs.public"),
 }

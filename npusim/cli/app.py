@@ -24,6 +24,7 @@ COMMANDS = {
     "advise": _Command("advise:advise_command", "Say what would make a model faster, as simulated."),
     "compare": _Command("compare:compare_command", "Several NPUs, or several rewrites, side by side."),
     "llm": _Command("llm:llm_command", "Tokens a second and time to the first token, and why."),
+    "scenario": _Command("scenario:scenario_command", "Early exits, cuts, programs together: one answer."),
     "diff": _Command("diff:diff_command", "Exit with 1 if a run takes more than a committed one."),
     "sweep": _Command("sweep:sweep_command", "Simulate every point of a design space."),
     "optimize": _Command("optimize:optimize_command", "Search a design space for its Pareto front."),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -21,6 +21,8 @@ from npusim.hardware.schema import Hardware
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 def load_hardware(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Hardware:
@@ -40,10 +42,15 @@ def resolve(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Node:
 
 def validate(tree: Node) -> Hardware:
     """The Hardware that ``tree`` says. Raises HardwareError at the place of the first mistake."""
+    return validate_as(Hardware, tree)
+
+
+def validate_as(kind: type[Kind], tree: Node) -> Kind:
+    """What ``tree`` says, as a ``kind``. Raises HardwareError at the place of the first mistake."""
     try:
-        return Hardware.model_validate_json(json.dumps(tree.plain()), strict=True)
+        return kind.model_validate_json(json.dumps(tree.plain()), strict=True)
     except ValidationError as error:
-        raise HardwareError(_message(tree, error)) from None
+        raise HardwareError(_message(kind, tree, error)) from None
 
 
 def _merged_with_parents(file: File, children: tuple[File, ...]) -> Node:
@@ -83,7 +90,7 @@ def _merged(parent: Node, child: Node) -> Node:
     return Node(entries, child.place)
 
 
-def _message(tree: Node, error: ValidationError) -> str:
+def _message(kind: type[BaseModel], tree: Node, error: ValidationError) -> str:
     """The first mistake in reading order, and how many more there are; missing keys come last, and are all named.
 
     (A key that is missing is often the one that was misspelt.)
@@ -98,7 +105,7 @@ def _message(tree: Node, error: ValidationError) -> str:
     if first["type"] == "missing":
         return _missing(tree, sorted(details, key=order))
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    return _mistake(tree, first) + more
+    return _mistake(kind, tree, first) + more
 
 
 def _missing(tree: Node, details: Sequence[ErrorDetails]) -> str:
@@ -114,14 +121,14 @@ def _missing(tree: Node, details: Sequence[ErrorDetails]) -> str:
     )
 
 
-def _mistake(tree: Node, detail: ErrorDetails) -> str:
+def _mistake(root: type[BaseModel], tree: Node, detail: ErrorDetails) -> str:
     node, keys = _locate(tree, detail["loc"])
     kind = detail["type"]
     at, path = node.place, ".".join(keys)
     if kind == "extra_forbidden":
         key = str(detail["loc"][-1])
         path = ".".join(keys[:-1]) if keys and keys[-1] == key else path
-        words = _unknown(key, keys[:-1])
+        words = _unknown(root, key, keys[:-1])
     else:
         words = told(kind, detail["input"], detail.get("ctx", {}))
     own_words = at.source.startswith("--set") and kind == "extra_forbidden"
@@ -142,13 +149,13 @@ def _locate(tree: Node, loc: tuple[int | str, ...]) -> tuple[Node, list[str]]:
     return node, keys
 
 
-def _unknown(key: str, parents: Sequence[str]) -> str:
-    return f"unknown key '{key}'{did_you_mean(key, keys_of(parents))}"
+def _unknown(root: type[BaseModel], key: str, parents: Sequence[str]) -> str:
+    return f"unknown key '{key}'{did_you_mean(key, keys_of(parents, root))}"
 
 
-def keys_of(path: Sequence[str]) -> list[str]:
-    """The keys that the schema knows for the section at ``path``; none where any key may stand (tables)."""
-    kind: Any = Hardware
+def keys_of(path: Sequence[str], root: type[BaseModel] = Hardware) -> list[str]:
+    """The keys that the schema of ``root`` knows for the section at ``path``; none where any key may stand (tables)."""
+    kind: Any = root
     for key in path:
         if get_origin(kind) is dict:
             kind = get_args(kind)[1]
@@ -156,7 +163,7 @@ def keys_of(path: Sequence[str]) -> list[str]:
             field = kind.model_fields.get(key) if _is_section(kind) else None
             kind = _mapping_in(field.annotation) if field else None
     names = list(kind.model_fields) if _is_section(kind) else []
-    return names if path else [*names, "extends"]
+    return names if path or root is not Hardware else [*names, "extends"]
 
 
 def _is_section(kind: Any) -> bool:

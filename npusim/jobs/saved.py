@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: The list of a document that is its table, by the document's schema.
-_TABLES = {"npusim.run": "ops", "npusim.compare": "runs", "npusim.advise": "advice"}
+_TABLES = {
+    "npusim.run": "ops",
+    "npusim.compare": "runs",
+    "npusim.advise": "advice",
+    "npusim.scenario": "rows",
+}
 
 
 def save_document(document: dict[str, Any], path: str | Path) -> Path:
@@ -34,16 +39,18 @@ class Saved(Shown):
 
     @property
     def latency_us(self) -> float:
-        """Latency of the run, or of the baseline."""
-        known = self.document.get("latency_us", (self.document.get("runs") or [{}])[0].get("latency_us"))
+        """Latency of the run, or of the baseline; of a mix the expected one."""
+        first = (self.document.get("runs") or [{}])[0].get("latency_us")
+        known = self.document.get("latency_us", self.document.get("expected_us", first))
         return float(known if known is not None else "nan")
 
     def headline(self) -> str:
         """Schema, workload and latency."""
-        return f"{self.document['schema']} of {self.document.get('workload')}: {self.latency_us:,.1f} µs"
+        what = self.document.get("workload", self.document.get("scenario"))
+        return f"{self.document['schema']} of {what}: {self.latency_us:,.1f} µs"
 
     def to_frame(self) -> pd.DataFrame:
-        """The ops of a run, the runs of a comparison, the changes of advice."""
+        """The ops of a run, the runs of a comparison, the changes of advice, the rows of a scenario."""
         import pandas as pd
 
         return pd.DataFrame(self.document[_TABLES[self.document["schema"].partition("/")[0]]])
@@ -53,7 +60,7 @@ def load(path: str | Path) -> Saved:
     """A document that was saved, or the folder of a report. Raises UserError for anything else."""
     path = Path(path)
     if path.is_dir():
-        names = ("run.json", "compare.json")
+        names = ("run.json", "compare.json", "scenario.json")
         path = next((path / name for name in names if (path / name).exists()), path / names[0])
     document = parse_json(read_bytes(path), str(path), "a document of npusim")
     schema = document.get("schema", "") if isinstance(document, dict) else ""
