@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import field
+from pathlib import Path
 from typing import Any, Literal
 
 
@@ -24,7 +25,7 @@ def count(text: str) -> int:
     return value
 
 
-def share(text: str) -> float:
+def proportion(text: str) -> float:
     """A number above 0 and below 1."""
     try:
         value = float(text)
@@ -33,6 +34,19 @@ def share(text: str) -> float:
     if not 0 < value < 1:
         raise ValueError("expected a share above 0 and below 1")
     return value
+
+
+def ratios(text: str) -> tuple[tuple[str, float], ...]:
+    """A YAML file of names and shares, in its order."""
+    import yaml
+
+    try:
+        read = yaml.safe_load(Path(text).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"the file cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(read, dict) or not read:
+        raise ValueError("expected a file of lines such as 'layers.3.*: 0.75'")
+    return tuple((str(name), proportion(str(value))) for name, value in read.items())
 
 
 def one_of(*known: str) -> Callable[[str], str]:

@@ -9,31 +9,39 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import numpy as np
 from openvino import Node
 from openvino.op import Constant
 
+from xamba.channels import GRANULE, Region, kept_places, narrow, region_of
 from xamba.maker import Maker
-from xamba.options import glob, option, share
+from xamba.options import glob, option, proportion, ratios
 from xamba.rule import Rewritten, Rule, Skip
 from xamba.weights import SUMS, Weights, weights_of
 
-RANDOM = "random"
+RANDOM, OUTPUTS = "random", "outputs"
+#: Patterns of which a share says how many are zeros.
+SHARED = (RANDOM, OUTPUTS)
+#: Unless a share is given.
+HALF = 0.5
 _OF_TERMS, _OF_TAPS = re.compile(r"(\d+):(\d+)"), re.compile(r"(\d+)of(\d+)")
 
 
 def pattern(text: str) -> str:
-    """N:M, NofM or random"""
+    """N:M, NofM, random or outputs"""
     found = _OF_TERMS.fullmatch(text) or _OF_TAPS.fullmatch(text)
-    if text != RANDOM and (found is None or not 0 < int(found[1]) < int(found[2])):
-        raise ValueError("expected 2:4 (of so many terms), 4of9 (of so many taps) or random")
+    if text not in SHARED and (found is None or not 0 < int(found[1]) < int(found[2])):
+        raise ValueError("expected 2:4 (of so many terms), 4of9 (of so many taps), outputs or random")
     return text
 
 
 @dataclass(frozen=True)
-class Prune(Rule[Weights]):
-    """The smallest weights of MatMuls and convolutions become zeros, so many of every group or of all."""
+class Prune(Rule["Weights | Region"]):
+    """The smallest weights of MatMuls and convolutions become zeros, so many of every group or of all; or whole
+    channels go, and what carries them becomes narrower.
+    """
 
     name = "prune"
     types = SUMS
@@ -41,24 +49,44 @@ class Prune(Rule[Weights]):
     pattern: str = option(
         RANDOM,
         pattern,
-        "2:4 keeps 2 of every 4 terms of a sum, 4of9 4 of the 9 taps of a window, random any.",
+        "2:4 keeps 2 of every 4 terms of a sum, 4of9 4 of the 9 taps of a window; outputs takes whole outputs, random "
+        "single weights.",
     )
     share: float | None = option(
-        None, share, "of the weights that become zero, for pattern=random (0.5 unless given)."
+        None, proportion, f"of the weights that become zero, for random and outputs ({HALF} unless given)."
+    )
+    ratios: tuple[tuple[str, float], ...] = option(
+        (),
+        ratios,
+        "a YAML file of shares by op: 'layers.3.*: 0.75'; the first name that fits counts, others are kept.",
+    )
+    channels: float | None = option(
+        None,
+        proportion,
+        f"of the outputs of a product that go, with all that carries them; multiples of {GRANULE} stay.",
     )
     only: str = option("*", glob, "names of the ops whose weights are pruned; * stands for anything.")
 
     def __post_init__(self) -> None:
         """A pattern says how many are zeros."""
-        if self.share is not None and self.pattern != RANDOM:
+        if self.channels is not None and (self.share is not None or self.ratios or self.pattern != RANDOM):
+            raise ValueError("channels is a pruning by itself: leave out the other options but only")
+        if self.share is not None and self.ratios:
+            raise ValueError("share is for all ops and ratios says it of each: leave out one")
+        if (self.share is not None or self.ratios) and self.pattern not in SHARED:
             raise ValueError(
                 f"pattern={self.pattern} says itself how many weights are zeros: leave out share"
             )
 
-    def check(self, node: Node) -> Weights | None:
-        """The weights, if the pattern fits them."""
+    def check(self, node: Node) -> Weights | Region | None:
+        """The weights, if the pattern fits them, or the channels that are narrowed together."""
+        if self.channels is not None:
+            region = region_of(node) if fnmatchcase(node.get_friendly_name(), self.only) else None
+            if region is not None:
+                kept_places(region, self.channels)
+            return region
         found = weights_of(node, self.only)
-        if found is None:
+        if found is None or not self._share(node):
             return None
         sizes = [found.shape[axis] for axis in found.order[found.outputs :]]
         terms, taps = sizes[0], int(np.prod(sizes[1:]))
@@ -68,16 +96,35 @@ class Prune(Rule[Weights]):
             raise Skip(f"its window has {taps} tap{'s' if taps > 1 else ''}, not {of[2]}")
         return found
 
-    def rewrite(self, node: Node, found: Weights, make: Maker) -> Rewritten:
-        """The constant with zeros in it."""
+    def rewrite(self, node: Node, found: Weights | Region, make: Maker) -> Rewritten:
+        """The constant with zeros in it, or with fewer outputs."""
+        if isinstance(found, Region):
+            return self._narrowed(node, found)
         memory = np.asarray(found.constant.data)
-        pruned, lost = make.once_for(memory, (self, found.order), lambda: self._pruned(found))
+        part = self._share(node)
+        pruned, lost = make.once_for(memory, (self, part, found.order), lambda: self._pruned(found, part))
         zeros = 1 - np.count_nonzero(pruned) / max(pruned.size, 1)
         constant = make.node(found.constant.get_friendly_name(), Constant(pruned, shared_memory=True))
         note = f"{zeros:.1%} of {pruned.size:,} weights are zeros ({self.pattern})"
         return Rewritten(found.constant, constant, note, lost)
 
-    def _pruned(self, found: Weights) -> tuple[np.ndarray, float]:
+    def _narrowed(self, node: Node, region: Region) -> Rewritten:
+        assert self.channels is not None
+        kept = kept_places(region, self.channels)
+        lost = max(float(np.abs(np.delete(w.rows(), kept, 0)).max()) for _, w in region.producers.values())
+        others = len(region.producers) - 1
+        beside = f", with {others} other{'s' if others > 1 else ''}" if others else ""
+        note = f"{len(kept)} of {region.channels} channels{beside}, and {len(region.carried)} constants narrowed too"
+        return Rewritten(*narrow(region, kept, node), note, lost)
+
+    def _share(self, node: Node) -> float:
+        """Of the weights that become zero, where a share says that."""
+        if not self.ratios:
+            return self.share or HALF
+        name = node.get_friendly_name()
+        return next((part for known, part in self.ratios if fnmatchcase(name, known)), 0.0)
+
+    def _pruned(self, found: Weights, part: float) -> tuple[np.ndarray, float]:
         """The weights in the constant's own type and order, and the largest that was lost."""
         rows = found.rows()
         if of := _OF_TERMS.fullmatch(self.pattern):
@@ -86,8 +133,13 @@ class Prune(Rule[Weights]):
             small = _smallest(groups, int(of[2]) - int(of[1]), axis=2).reshape(rows.shape)
         elif of := _OF_TAPS.fullmatch(self.pattern):
             small = _smallest(rows, int(of[2]) - int(of[1]), axis=2)
+        elif self.pattern == OUTPUTS:
+            sizes = np.square(rows).sum(axis=(1, 2))
+            small = np.broadcast_to(
+                _smallest(sizes, round(part * len(rows)), axis=0)[:, None, None], rows.shape
+            )
         else:
-            count = round((self.share or 0.5) * rows.size)
+            count = round(part * rows.size)
             small = _smallest(rows.reshape(-1), count, axis=0).reshape(rows.shape)
         lost = float(np.abs(rows[small]).max(initial=0))
         kept = np.where(small, np.float32(0), rows)

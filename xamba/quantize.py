@@ -19,7 +19,7 @@ from openvino.op import Constant
 
 from xamba import codes
 from xamba.maker import Maker
-from xamba.options import count, glob, one_of, option, share
+from xamba.options import count, glob, one_of, option, proportion
 from xamba.rule import Rewritten, Rule, Skip
 from xamba.weights import SUMS, TABLES, Weights, weights_of
 
@@ -43,7 +43,7 @@ class Quantize(Rule[Weights]):
     )
     sparse: float | None = option(
         None,
-        share,
+        proportion,
         "for tables: of the weights, those that it serves worst, stored apart in FP16 with their places.",
     )
     only: str = option("*", glob, "names of the ops whose weights are stored so; * stands for anything.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ from npusim.cli.terminal import print_json
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
+    from npusim.explore.accuracy import Weighed
     from npusim.explore.auto import SiteGain
     from xamba import Site
 
@@ -42,6 +44,14 @@ def transform_command(
             "-o", "--out", metavar="OUT.xml", help="Where the result is written, with its .bin beside it."
         ),
     ] = None,
+    accuracy_budget: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="For auto: weigh pruned and narrower weights, too, and take the fastest whose outputs are off by no "
+            "more (relative, on random inputs).",
+        ),
+    ] = None,
     observe: Annotated[
         list[Path] | None,
         typer.Option(
@@ -63,6 +73,8 @@ def transform_command(
     from npusim.explore.rewrites import AUTO, AUTO_APPROXIMATE
 
     automatic = passes in (AUTO, AUTO_APPROXIMATE)
+    if accuracy_budget is not None and passes != AUTO:
+        raise UserError(f"--accuracy-budget is for --passes auto: {passes} says itself what is done")
     _check_passes(passes, automatic, hw, overrides)
     if observe and "range=observed" not in "".join(passes.split()):
         raise UserError("--observe is for --passes with actiba{range=observed}")
@@ -72,7 +84,16 @@ def transform_command(
         step("rewriting")
         sites: Sequence[Site | SiteGain]
         latencies: dict[str, float] = {}
-        if hw is not None:
+        weighed: tuple[Weighed, ...] = ()
+        if hw is not None and accuracy_budget is not None:
+            from npusim.explore.accuracy import within_budget
+
+            machine = machine_with_warnings(hw, overrides).hardware
+            bargain = within_budget(stock, machine, accuracy_budget, name=source.name)
+            result, sites, weighed = bargain.model, bargain.sites, bargain.weighed
+            latencies = {"stock_us": bargain.stock_us, "latency_us": bargain.chosen.latency_us}
+            passes = f"{passes}: {bargain.chosen.passes}"
+        elif hw is not None:
             from npusim.explore.auto import best_rewrites
 
             machine = machine_with_warnings(hw, overrides).hardware
@@ -90,9 +111,29 @@ def transform_command(
             _write(result, out)
     if as_json:
         document = _document(source.name, passes, out, sites, latencies, notes)
-        print_json(document)
+        print_json(document | ({"weighed": [asdict(one) for one in weighed]} if weighed else {}))
     else:
+        if weighed:
+            _print_weighed(weighed, passes)
         _print(sites, latencies, out, notes)
+
+
+def _print_weighed(weighed: Sequence[Weighed], chosen: str) -> None:
+    """The front of latency and damage, and what it beats."""
+    from rich.text import Text
+
+    from npusim.cli.tables import Column, fitted, width_of_output
+    from npusim.cli.terminal import console
+
+    width = width_of_output()
+    columns = [Column("rewrites"), Column("latency, µs", "right"), Column("damage", "right"), Column("")]
+    rows = [
+        (one.passes, f"{one.latency_us:,.1f}", f"{one.damage:.2%}", "on the front" if one.front else "")
+        for one in weighed
+    ]
+    screen = console(width=width)
+    screen.print(fitted(columns, rows, width))
+    screen.print(Text(f"{chosen}; damage: worst relative error of an output, of the weights in the file\n"))
 
 
 def _check_passes(passes: str, automatic: bool, hw: str | None, overrides: list[str] | None) -> None:

@@ -92,6 +92,29 @@ def test_the_share_of_zeros_is_the_one_asked_for_and_the_smallest_go(share: floa
     assert (weights_of(again) == after).all()
 
 
+def test_whole_outputs_go_the_smallest_first() -> None:
+    model = matmul(4, 32, 48)
+    before, after = (
+        weights_of(m) for m in (model, xamba.apply(model, "prune{pattern=outputs,share=0.25}")[0])
+    )
+    gone = ~after.any(1)
+    assert gone.sum() == 12
+    assert np.linalg.norm(before[gone], axis=1).max() <= np.linalg.norm(before[~gone], axis=1).min()
+    assert (after[~gone] == before[~gone]).all()
+
+
+def test_shares_of_each_op_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "ratios.yaml").write_text("si*: 0.75\n'*': 0.5\n")
+    (tmp_path / "none.yaml").write_text("other: 0.75\n")
+    (tmp_path / "wrong.yaml").write_text("site: 1.5\n")
+    pruned, _ = xamba.apply(matmul(4, 32, 48), f"prune{{ratios={tmp_path / 'ratios.yaml'}}}")
+    assert np.count_nonzero(weights_of(pruned) == 0) == 0.75 * 32 * 48
+    assert not xamba.apply(matmul(4, 32, 48), f"prune{{ratios={tmp_path / 'none.yaml'}}}")[1]
+    for file, said in (("wrong.yaml", "above 0 and below 1"), ("absent.yaml", "cannot be read")):
+        with pytest.raises(xamba.PipelineError, match=said):
+            xamba.apply(matmul(4, 32, 48), f"prune{{ratios={tmp_path / file}}}")
+
+
 CODES = {
     "int8": 2.0, "int4": 4.0, "int4,group=16": 4.0, "nf4": 4.0, "nf4,group=32": 4.0, "3bit": 16 / 3,
     "3bit-table": 16 / 3, "4bit-table": 4.0, "3bit-table,sparse=0.01": 2 / (3 / 8 + 0.06),

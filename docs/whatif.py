@@ -1,0 +1,230 @@
+"""What the systems beside XAMBA ask, answered here: python docs/whatif.py writes docs/whatif.md.
+
+A row a system: its mechanism, the command, npusim's figure (computed now), the published one, and why they may differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import npusim
+import xamba
+from npusim.graph.load import graph_of
+from npusim.source import ModelSource
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "whatif.md"
+_HW = "lunarlake.yaml"
+_HEAD = """# What if: the questions of XAMBA's neighbours
+
+Written by `python docs/whatif.py`: every figure of npusim's below comes from that run. The commands give them one by
+one; what is published was measured by others on other machines, with trained models. Weights here are random: figures
+are times and bytes, never accuracy.
+
+| system | what it does | command | npusim | published | why they may differ |
+| --- | --- | --- | --- | --- | --- |
+"""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One system. ``answer`` computes npusim's figure; without it the question has no answer here yet."""
+
+    system: str
+    does: str
+    command: str
+    published: str
+    differs: str
+    answer: Callable[[], str] | None = None
+
+
+def scenario(name: str) -> Any:
+    """An example's answer."""
+    return npusim.scenario(ROOT / "examples" / "scenarios" / f"{name}.yaml")
+
+
+def latency_us(model: Any) -> float:
+    """Of an openvino.Model on Lunar Lake, in the NPU."""
+    hw = npusim.load_hardware(_HW)
+    return npusim.simulate(npusim.lower(graph_of(model, "model", "model"), hw), hw, "fast").latency_us
+
+
+def gain(workload: str, passes: str) -> str:
+    """How many times as fast a workload is after a pipeline."""
+    model, _ = ModelSource(workload).read()
+    before, after = latency_us(model), latency_us(xamba.apply(model, passes)[0])
+    return f"{before / after:.2f} × ({before:,.0f} → {after:,.0f} µs in the NPU)"
+
+
+def stored(passes: str) -> str:
+    """What a layer of 2048 x 2048 weights takes after a pipeline."""
+    model, _ = ModelSource("mlp-4x2048").read()
+    return next(site.note for site in xamba.apply(model, passes)[1] if site.taken)
+
+
+def rows() -> str:
+    """The fastest arrival rate of the example."""
+    most = scenario("rows").to_frame().sort_values("tokens_per_s").iloc[-1]
+    return (
+        f"{most['tokens_per_s']:,.0f} tokens/s at {most['requests_per_s']:g} requests a second, "
+        f"{most['padding']:.0%} of the rows padding, first token after {most['first_p50_ms']:,.0f} ms"
+    )
+
+
+def skipping() -> str:
+    """Blocks one by one."""
+    found = scenario("skip_blocks")
+    block = found.to_frame().query("probability < 1").iloc[0]
+    return (
+        f"{found.figures_of()['gain']:.2f} × as fast as the whole: skipping a block of {block['device_us']:.0f} µs "
+        f"pays only if it runs less than {block['break_even']:.0%} of the time (a call costs {block['call_us']:.0f} µs)"
+    )
+
+
+def early_exit() -> str:
+    """Two exits."""
+    found = scenario("early_exit")
+    even = found.document()["cases"][0]["break_even"]
+    return f"{found.figures_of()['gain']:.2f} × as fast with 60 % leaving early; it pays from {even:.0%} on"
+
+
+def cutting() -> str:
+    """The best cut."""
+    found = scenario("split")
+    over = found.document()["over"]
+    moved = [one["gbps"] for before, one in pairwise(over) if before["place"] != one["place"]]
+    return f"{found.headline().partition(': ')[2]}; the best cut moves at {', '.join(f'{g:.2g}' for g in moved)} Gbit/s"
+
+
+def less_memory() -> str:
+    """First and last limit."""
+    return str(scenario("budget").headline().partition(": ")[2])
+
+
+def beside() -> str:
+    """Two models."""
+    return str(scenario("together").headline().partition(": ")[2])
+
+
+QUESTIONS = (
+    Question(
+        "XY-Serve ([2412.18106](https://arxiv.org/abs/2412.18106))",
+        "prefill, decode and verify rows in common calls, cut into fixed tiles",
+        "`npusim scenario examples/scenarios/rows.yaml`",
+        "+89 % throughput, on Ascend",
+        "another NPU, with paged attention; here one graph with a mask, padded to compiled sizes",
+        rows,
+    ),
+    Question(
+        "SqueezeLLM ([2306.07629](https://arxiv.org/abs/2306.07629))",
+        "3-bit tables a row, 0.45 % of the weights apart in FP16",
+        "`npusim transform --workload mlp-4x2048 --passes 'quantize{weights=3bit-table,sparse=0.0045}'`",
+        "4.97 × fewer bytes; up to 2.3 × over FP16 on an A6000",
+        "bytes are exact; Intel's compiler refuses 3-bit types and decodes tables to FP16: no time is saved today",
+        lambda: stored("quantize{weights=3bit-table,sparse=0.0045}"),
+    ),
+    Question(
+        "RAMAN ([2306.06493](https://arxiv.org/abs/2306.06493))",
+        "skips zero weights and activations",
+        "`npusim run --hw lunarlake.yaml --workload mobilenet-v2 --xamba 'prune{share=0.5}'`",
+        "98.5 GOp/s/W on an FPGA",
+        "watts of an FPGA say nothing of an NPU; zeros in activations need statistics that the compiler has off",
+        lambda: gain("mobilenet-v2", "prune{share=0.5}"),
+    ),
+    Question(
+        "pattern pruning ([2003.06513](https://arxiv.org/abs/2003.06513))",
+        "4 of 9 taps of every window stay",
+        "`npusim run --hw lunarlake.yaml --workload resnet-50 --xamba 'prune{pattern=4of9}'`",
+        "2.0 to 4.2 × over other phone frameworks",
+        "their ratios are against other frameworks, not dense weights; a pattern buys no more than zeros anywhere",
+        lambda: gain("resnet-50", "prune{pattern=4of9}"),
+    ),
+    Question(
+        "structural pruning ([2406.10576](https://arxiv.org/abs/2406.10576))",
+        "channels go, and all that carries them",
+        "`npusim run --hw lunarlake.yaml --workload resnet-50 --xamba 'prune{channels=0.3}'`",
+        "no speed-up is claimed (perplexity)",
+        "widths stay multiples of 16; heads and layers are not pruned here",
+        lambda: gain("resnet-50", "prune{channels=0.3}"),
+    ),
+    Question(
+        "LAUDNet ([2308.15949](https://arxiv.org/abs/2308.15949))",
+        "skips layers, channels or pixels by input",
+        "`npusim scenario examples/scenarios/skip_blocks.yaml`",
+        "-50 % on GPUs (ResNet-101)",
+        "a GPU decides inside a kernel; an NPU's program is static, so that each part that may be skipped is a call",
+        skipping,
+    ),
+    Question(
+        "early exits (SAC-d, [2201.02968](https://arxiv.org/abs/2201.02968))",
+        "leaves where an early classifier is sure",
+        "`npusim scenario examples/scenarios/early_exit.yaml`",
+        "chosen by a learned controller on a Raspberry Pi 4",
+        "the exit's classifier is left out; the floor of a call decides",
+        early_exit,
+    ),
+    Question(
+        "SAC-d ([2201.02968](https://arxiv.org/abs/2201.02968))",
+        "chooses where to cut between device and edge, and the bits",
+        "`npusim scenario examples/scenarios/split.yaml`",
+        "AlexNet between a Raspberry Pi 4 and a PC",
+        "another device, another link; the sign is the same: more bandwidth moves the cut to the input",
+        cutting,
+    ),
+    Question(
+        "adapter-ALBERT ([2303.16100](https://arxiv.org/abs/2303.16100))",
+        "shared layers in dense memory on the chip",
+        "none yet: `memory.tiers` is not in the hardware schema",
+        "figures not readable",
+        "no NPU of Intel's is known to have such a tier",
+    ),
+    Question(
+        "MOTION2NX ([2408.16387](https://arxiv.org/abs/2408.16387))",
+        "layers in chunks, so that memory suffices",
+        "`npusim scenario examples/scenarios/budget.yaml`",
+        "figures not readable",
+        "theirs is secure computation in host memory; here it is the scratchpad of a tile",
+        less_memory,
+    ),
+    Question(
+        "spiking co-design ([2410.16298](https://arxiv.org/abs/2410.16298))",
+        "time steps of event-driven adds",
+        "none yet: `blocks` is not in the hardware schema",
+        "38.4 GOPS at 1.54 W",
+        "nobody claims that it is faster on this NPU",
+    ),
+    Question(
+        "binary readouts, NullaNet Tiny ([2104.05421](https://arxiv.org/abs/2104.05421))",
+        "weights of a bit; neurons as Boolean functions",
+        "`npusim transform --workload mlp-4x2048 --passes 'binary{only=layers.0}'`",
+        "2.36 × lower latency than LogicNets, on FPGAs",
+        "bytes only: Intel's compiler refuses u1; a block for Boolean functions is not in the schema yet",
+        lambda: stored("binary"),
+    ),
+    Question(
+        "BIDENT ([2606.05271](https://arxiv.org/abs/2606.05271))",
+        "models side by side over the units of a Core Ultra",
+        "`npusim scenario examples/scenarios/together.yaml`",
+        "3.42 × (geometric mean of 190 pairs) over CPU, GPU and NPU; the NPU 1.09 to 1.17 × slower beside a busy CPU",
+        "here both run on the NPU, by tiles, and share DDR; CPU and GPU are not simulated",
+        beside,
+    ),
+)  # fmt: skip
+
+
+def main() -> None:
+    """Write the page."""
+    lines = [
+        f"| {q.system} | {q.does} | {q.command} | {q.answer() if q.answer else '-'} | {q.published} | {q.differs} |"
+        for q in QUESTIONS
+    ]
+    PAGE.write_text(_HEAD + "\n".join(lines) + "\n", encoding="utf-8")
+    print(f"written: {PAGE}")
+
+
+if __name__ == "__main__":
+    main()
