@@ -112,7 +112,7 @@ def _planes_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
     if row is None or not work.planes:
         return 0.0
     if work.kind == "conv":
-        per_cell = row.conv
+        per_cell = 0.0 if "line3" in _conv_classes(work) else row.conv
     elif work.kernel_h * work.kernel_w > 1:
         per_cell = row.window * min(1.0, WINDOW_TAPS / (work.kernel_h * work.kernel_w))
     else:
@@ -164,8 +164,8 @@ def conv_terms(work: DpuWork, channels: int, hw: Hardware) -> ConvTerms:
 def conv_keys(work: DpuWork) -> tuple[str, ...]:
     """Rows of the conv table that may price this work, the most special first."""
     by_type = _type(work)
-    by_class = f"{by_type} {_conv_class(work)}"
-    return f"{by_class} {work.mpe_mode}", by_class, by_type
+    classes = [f"{by_type} {one}" for one in _conv_classes(work)]
+    return (*(key for by_class in classes for key in (f"{by_class} {work.mpe_mode}", by_class)), by_type)
 
 
 def cell_keys(work: DpuWork, channels: int) -> tuple[str, ...]:
@@ -255,10 +255,11 @@ def _lookup(table: Mapping[str, Row], keys: tuple[str, ...], hw: Hardware) -> Ro
     raise NoDpuCost(f"{hw.name} has no DPU cost for '{keys[-1]}'; add it to dpu.costs in the hardware file")
 
 
-def _conv_class(work: DpuWork) -> str:
+def _conv_classes(work: DpuWork) -> tuple[str, ...]:
+    """Classes of a convolution, the narrowest first: of a window over one column, a window, or a width."""
     if work.kernel_h * work.kernel_w > 1:
-        return "img3"
-    return "W1" if work.width <= 2 else "W4" if work.width <= 5 else "W8" if work.width <= 10 else "img1"
+        return ("line3", "img3") if work.width == 1 else ("img3",)
+    return ("W1" if work.width <= 2 else "W4" if work.width <= 5 else "W8" if work.width <= 10 else "img1",)
 
 
 def _kernel_classes(work: DpuWork) -> tuple[str, ...]:

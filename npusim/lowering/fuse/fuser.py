@@ -181,7 +181,7 @@ class Fuser:
         rows is the same, and nothing is left to be permuted."""
         value, node, op = self.values[id], self.producer(id), self.index.maker.get(id)
         alone = isinstance(node, Unary) and node.axis is None and len(node.inputs) == 1
-        if op is None or node is None or not alone or not is_image(value.shape) or value.plain:
+        if op is None or node is None or not alone or not _is_planes(value.shape) or value.plain:
             return
         if op.type == "FakeQuantize":  # of a result, which stays as it is
             op = self.index.maker[op.inputs[0]]
@@ -245,6 +245,11 @@ class Fuser:
         if same_order(value, order):
             return value
         return self.move(value, order or tuple(range(len(value.shape))), op)
+
+
+def _is_planes(shape: tuple[int, ...]) -> bool:
+    """Whether a shape is that of one image or signal of more than one channel."""
+    return is_image(shape) or (len(shape) > 2 and shape[0] == 1 < min(shape[1:3]) and prod(shape[3:]) == 1)
 
 
 def is_outer(node: Node | None) -> bool:

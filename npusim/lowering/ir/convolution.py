@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import isqrt
+from math import isqrt, prod
 
 import numpy as np
 
@@ -39,6 +39,12 @@ def geometry(node: Product | Depthwise | Pool, hw: Hardware) -> tuple[int, int]:
         shape = node.output.shape
         return (shape[2], node.window.width or shape[3]) if len(shape) == 4 else (shape[2], 1)
     return fold_rows(node.m, hw.software.row_fold)
+
+
+def is_line_of_planes(node: Product) -> bool:
+    """Whether a convolution of one column writes its result as planes, which a kernel behind it cuts over channels."""
+    output = node.output
+    return node.window is not None and output.plain and len(output.shape) > 2 and prod(output.shape[3:]) == 1
 
 
 def is_stem(node: Product) -> bool:

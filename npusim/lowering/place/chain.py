@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.convolution import geometry, table_load, weights_load
+from npusim.lowering.ir.convolution import geometry, is_line_of_planes, table_load, weights_load
 from npusim.lowering.ir.nodes import Conv, Node, Product, Unary
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Plan, Slice, cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS, FLAT_GRANULE
@@ -28,9 +28,13 @@ def joins(node: Unary, hw: Hardware, producer: Plan, sole: bool, feeds: bool) ->
 
     A convolution whose tiles or slices are rows carries its kernel along; one that both tiles and slices cut by output
     channels only if its rows are few (``software.joined_rows``), but not one: more of them where nothing reads the
-    result (``feeds``), with which the kernel could overlap instead.
+    result (``feeds``), with which the kernel could overlap instead. A convolution of one column that writes planes,
+    which the kernel cuts over channels, carries it along only where tiles keep their own channels (3720).
     """
     most = hw.software.joined_rows if feeds else max(LAST_ROWS, hw.software.joined_rows)
+    line = isinstance(producer.node, Conv) and is_line_of_planes(producer.node)
+    if line and (hw.software.broadcast_output or not _takes_whole(producer)):
+        return False
     few = isinstance(producer.node, Product) and 1 < producer.node.m <= most
     rows = bool(producer.in_dists) and producer.in_dists[0] is not None and not producer.in_dists[0].whole
     keys = [{x.key for x in part.loads if x.operand == 0} for part in producer.slices]
@@ -45,6 +49,11 @@ def joins(node: Unary, hw: Hardware, producer: Plan, sole: bool, feeds: bool) ->
         and not node.runs("convert")
         and node.inputs[0].elements == producer.output.elements
     )
+
+
+def _takes_whole(plan: Plan) -> bool:
+    """Whether every tile gets all of a plan's activation."""
+    return plan.in_dists[0] is None or plan.in_dists[0].whole
 
 
 def plan_joined(node: Node, hw: Hardware, kernel: str, producer: Plan) -> Plan:

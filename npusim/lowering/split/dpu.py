@@ -16,7 +16,7 @@ from npusim.lowering.ir.convolution import TABLE_BYTES, channel_bytes, conv_work
 from npusim.lowering.ir.nodes import POINT, Depthwise, Product
 from npusim.lowering.ir.plan import cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import ceil_div, even, round_up
+from npusim.lowering.ir.values import Value, ceil_div, even, round_up
 from npusim.lowering.tile.matmul import Tiler
 from npusim.lowering.tile.matmul_estimate import NOTHING, Behind
 from npusim.lowering.tile.slices import Cut, Demand, cut
@@ -132,7 +132,9 @@ def choose(
     if _sparse_rows(node, hw):
         return "rows"
     if (node.window or POINT).kernel != (1, 1):
-        return _shorter(node, hw, WINDOW_TOLERANCE, _spilled_us(node, hw) if wanted is Wanted.ROWS else 0.0)
+        return _shorter(
+            node, hw, WINDOW_TOLERANCE, _spilled_us(node.output, hw) if wanted is Wanted.ROWS else 0.0
+        )
     k16 = round_up(node.k, CHANNELS)
     mode = choose_mode(height, width, n16, hw)
     over_channels = cycles(
@@ -181,13 +183,16 @@ def _sparse_rows(node: Product, hw: Hardware) -> bool:
     return bool(node.zeros) and node.window is not None and enough and hw.software.broadcast_output
 
 
-def choose_alone(node: Product, hw: Hardware, behind: Behind = NOTHING) -> Split:
+def choose_alone(node: Product, hw: Hardware, behind: Behind = NOTHING, rows_before: bool = False) -> Split:
     """The split of a convolution whose activation was brought to channels last for it. A pass that works on the image
-    itself, whose rows are multiples of 16 pixels, leaves rows in CMX, and so may one that folds each tile's own."""
+    itself, whose rows are multiples of 16 pixels, leaves rows in CMX, and so may one that folds each tile's own; where
+    it has (``rows_before``), channels take the activation through DDR."""
     act, point = node.inputs[0], (node.window or POINT).kernel == (1, 1)
     few = geometry(node, hw)[0] < hw.tiles or round_up(node.n, CHANNELS) < CHANNELS * hw.tiles
-    if few or not point or _sparse_rows(node, hw):
+    if few or _sparse_rows(node, hw):
         return choose(node, hw, behind=behind)
+    if not point:
+        return _shorter(node, hw, WINDOW_TOLERANCE, _spilled_us(act, hw) if rows_before else 0.0)
     columns = act.shape[3] if len(act.shape) > 3 else 1
     if act.shape[2] >= hw.tiles and columns % CHANNELS == 0:
         return "rows"
@@ -196,16 +201,16 @@ def choose_alone(node: Product, hw: Hardware, behind: Behind = NOTHING) -> Split
     return _shorter(node, hw, STAYING_TOLERANCE if stays else SPILLED_TOLERANCE)
 
 
-def _spilled_us(node: Product, hw: Hardware) -> float:
-    """What it takes to bring a result through DDR to readers that want it otherwise than it lies, µs: the compiler
-    counts all of it where it lies whole on every tile, and a part for each engine where it is read in rows."""
-    return node.output.bytes * (1 + 1 / hw.dma.engines) / hw.ddr.bandwidth_gbps / 1e3
+def _spilled_us(value: Value, hw: Hardware) -> float:
+    """What it takes to bring a value through DDR to readers that want it otherwise than it lies, µs: the compiler
+    counts all of it where it lies whole on every tile, and a part for each engine where it lies in rows."""
+    return value.bytes * (1 + 1 / hw.dma.engines) / hw.ddr.bandwidth_gbps / 1e3
 
 
 def _shorter(node: Product, hw: Hardware, tolerance: float, moved_us: float = 0.0) -> Split:
     """The split that fits CMX, or the one that takes less long with a part of its weights' transfer, which rows need
-    whole on every tile, and with what channels cost the readers (``moved_us``); rows up to ``tolerance`` times the time
-    of channels."""
+    whole on every tile, and with what channels cost the neighbours (``moved_us``); rows up to ``tolerance`` times the
+    time of channels."""
     height, width = geometry(node, hw)
     n16, k16 = round_up(node.n, CHANNELS), round_up(node.k, CHANNELS)
     if hw.tiles == 1 or n16 < CHANNELS * hw.tiles:

@@ -13,6 +13,7 @@ from npusim.lowering.ir.convolution import (
     conv_work,
     fused_load,
     geometry,
+    is_line_of_planes,
     sparse_load,
     table_load,
     weights_load,
@@ -69,10 +70,10 @@ class Surroundings:
 
 def plan_conv(node: Product, hw: Hardware, around: Surroundings = Surroundings()) -> Plan:
     """MatMul by constant weights, or a dense convolution."""
+    rows_before = around.hint is not None and not around.hint.whole
     if around.reordered and node.window is not None:
-        split = choose_alone(node, hw, around.behind)
+        split = choose_alone(node, hw, around.behind, rows_before)
     else:
-        rows_before = around.hint is not None and not around.hint.whole
         split = choose(node, hw, rows_before, around.wanted, around.behind)
     if recording():
         note("split", node.name, f"{split} of {node.n} channels", weighed(node, hw, around.behind))
@@ -96,12 +97,14 @@ class Builder:
         self.in_rows = self.act.shape[2] if image else self.height
         self.from_whole = split != "rows" or (around.hint is not None and around.hint.whole)
         self.whole = self._whole_output(around.wanted)
-        self.cut = self._cut(around.followed != "")
+        apart = is_line_of_planes(node) and (hw.software.broadcast_output or split == "rows")
+        followed = "" if apart else around.followed
+        self.cut = self._cut(followed != "")
         if self.whole and split == "rows" and self.cut.slices > 1:
             self.whole = False
             self.cut = self._cut()
         self._make_fit()
-        if around.followed and self.cut.slices == 1 and self._overlaps(around.followed):
+        if followed and self.cut.slices == 1 and self._overlaps(followed):
             self.cut = Cut(rows=2)
 
     def _cut(self, followed: bool = False) -> Cut:
