@@ -38,6 +38,7 @@ PICTURES = {
     "summary": ("run", "summary", "light"),
     "timeline": ("run", "timeline", "light"),
     "timeline-dark": ("run", "timeline", "dark"),
+    "graph": ("run", "graph", "light"),
     "time": ("run", "time", "light"),
     "roofline": ("run", "roofline", "light"),
     "overtime": ("run", "overtime", "light"),

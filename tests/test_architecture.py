@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import openvino as ov
@@ -28,6 +29,8 @@ from npusim.lowering.passes import Module, Pass
 from npusim.lowering.rewrite import written_out
 from npusim.program import Program
 from npusim.program.work import ShaveWork
+from workloads import nets
+from workloads.nets.maker import Maker as NetMaker
 from xamba import pipeline
 from xamba.check import compare
 from xamba.maker import Maker
@@ -133,6 +136,23 @@ def test_a_new_rewrite_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kernels_of(before)["power"] == 2 * kernels_of(after)["power"] == 2 * kernels_of(after)["sqrt"]
     slow, fast = (npusim.simulate(one, hw).latency_us for one in (before, after))
     assert fast < slow
+
+
+def test_a_new_workload(monkeypatch: pytest.MonkeyPatch) -> None:
+    scope: dict[str, object] = {"Maker": NetMaker, "Net": nets.Net, "ov": ov, "op": op}
+    net = evaluated("A new workload", scope)
+    assert isinstance(net, nets.Net)
+    module = ModuleType("gated")
+    vars(module).update(scope)
+    exec(compile(examples("A new workload")["python"], str(PAGE), "exec", dont_inherit=True), vars(module))
+    monkeypatch.setitem(sys.modules, f"{nets.__name__}.{net.module}", module)
+    monkeypatch.setitem(nets.NETS, net.name, net)
+    run = npusim.run("gated", "lunarlake", tokens=64)
+    assert run.subject.model is not None
+    assert run.subject.model.macs == 2 * 64 * 256 * 256
+    eight_bits = npusim.run("gated-int8", "lunarlake", tokens=64)
+    assert eight_bits.subject.model is not None
+    assert dict(eight_bits.subject.model.computed)["INT8"] > 0.9
 
 
 def test_a_new_lowering_pass(monkeypatch: pytest.MonkeyPatch) -> None:
