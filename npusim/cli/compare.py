@@ -1,9 +1,10 @@
-"""``npusim compare``: one model on several machines or after several rewrites, side by side."""
+"""``npusim compare``: a model on several machines, after several rewrites, or beside other models."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,12 +19,13 @@ from npusim.cli.options import (
     NoReportOption,
     SetOption,
     hardware_files,
+    workload_names,
 )
 from npusim.cli.progress import progress
 from npusim.cli.terminal import print_json_text
 from npusim.errors import UserError
 from npusim.jobs.commands import command_line
-from npusim.source import NONE
+from npusim.source import NONE, ModelSource
 
 
 def compare_command(
@@ -37,6 +39,15 @@ def compare_command(
         ),
     ],
     asked: ModelOptions,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--beside",
+            metavar="MODEL",
+            help="Another model in the same comparison, a workload's name or a file; may be repeated.",
+            autocompletion=workload_names,
+        ),
+    ] = None,
     xamba: Annotated[
         list[str] | None,
         typer.Option(
@@ -56,11 +67,12 @@ def compare_command(
     ] = False,
     markdown: MarkdownOption = False,
 ) -> None:
-    """Simulate a model on several NPUs, or after several rewrites, side by side; the first is the baseline."""
+    """Simulate a model on several NPUs, after several rewrites, or beside other models; the first is the baseline."""
     began = time.perf_counter()
     source = asked.source()
-    pairs = _pairs(hw, xamba or [NONE])
-    labels = _labels(pairs)
+    sources = [source, *(_beside(source, other) for other in beside or ())]
+    runs = _runs(sources, hw, xamba or [NONE])
+    labels = _labels(runs)
     with progress() as step:
         step("reading the hardware")
         from npusim import api
@@ -71,38 +83,45 @@ def compare_command(
 
         machines = {file: machine_with_warnings(file, overrides).hardware for file in hw}
         results = []
-        for number, ((file, passes), label) in enumerate(zip(pairs, labels, strict=True), 1):
-            step(f"{number} of {len(pairs)}: {label}")
-            machine = machines[file]
-            program = api.lower(graph_for(source, passes, machine), machine)
+        for number, (run, label) in enumerate(zip(runs, labels, strict=True), 1):
+            step(f"{number} of {len(runs)}: {label}")
+            machine = machines[run.file]
+            program = api.lower(graph_for(run.source, run.passes, machine), machine)
             results.append(api.simulate(program, machine, engine="fast", allow_guess=allow_guess))
         cases = (Case(label, r.program.ops, r.metrics) for label, r in zip(labels, results, strict=True))
         comparison = compare(list(cases))
         command = command_line(
             "compare",
             [
-                *(("--hw", file) for file in hw), *source.options(), ("--xamba", xamba), ("--set", overrides),
-                ("--allow-guess", allow_guess),
+                *(("--hw", file) for file in hw), *source.options(), ("--beside", beside), ("--xamba", xamba),
+                ("--set", overrides), ("--allow-guess", allow_guess),
             ],
         )  # fmt: skip
         subjects = [
             Subject(
-                workload=source.name,
-                hardware_file=file,
+                workload=run.source.name,
+                hardware_file=run.file,
                 overrides=tuple(overrides or ()),
-                phase=source.phase if source.file is None else "",
-                tokens=source.tokens_per_inference,
+                phase=run.source.phase if run.source.file is None else "",
+                tokens=run.source.tokens_per_inference,
                 command=command,
             )
-            for file, _ in pairs
+            for run in runs
         ]
+        title = " and ".join(dict.fromkeys(subject.title for subject in subjects))
         named = " and ".join(dict.fromkeys(machine.name for machine in machines.values()))
         document = compare_document(
-            comparison, results, subjects, [passes for _, passes in pairs], time.perf_counter() - began
+            comparison, results, subjects, [run.passes for run in runs], time.perf_counter() - began
         )
         folder = out
         if out is None and not no_report:
-            asked_parts = (*asked_of_model(source), *hw, *asked_of_hardware(overrides or ()), *(xamba or ()))
+            asked_parts = (
+                *asked_of_model(source),
+                *(beside or ()),
+                *hw,
+                *asked_of_hardware(overrides or ()),
+                *(xamba or ()),
+            )
             plain = default_folder("compare", source.name, *asked_parts)
             folder = free_folder(plain, "compare.json", document)
         if folder is not None:
@@ -111,9 +130,7 @@ def compare_command(
             if not no_report:
                 from npusim.report.compare_page import compare_page
 
-                page = compare_page(
-                    comparison, results, subjects[0].title, f"{named} · {' · '.join(labels)}", command
-                )
+                page = compare_page(comparison, results, title, f"{named} · {' · '.join(labels)}", command)
             write_comparison(folder, document, page)
             point_latest(folder)
     if as_json:
@@ -123,30 +140,52 @@ def compare_command(
     elif markdown:
         from npusim.report.markdown import comparison_markdown
 
-        print(comparison_markdown(f"{subjects[0].title} on {named}", document), end="")
+        print(comparison_markdown(f"{title} on {named}", document), end="")
     else:
         from npusim.cli.compare_tables import print_comparison
 
-        print_comparison(comparison, subjects[0].title, named, folder)
+        print_comparison(comparison, title, named, folder)
 
 
-def _pairs(hw: Sequence[str], xamba: Sequence[str]) -> list[tuple[str, str]]:
-    """Every hardware file with every pipeline. Raises UserError for one alone and for two that are the same."""
-    for option, values in (("--hw", hw), ("--xamba", xamba)):
-        twice = next((value for value in values if values.count(value) > 1), None)
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A model on a hardware file after some rewrites."""
+
+    source: ModelSource
+    file: str
+    passes: str
+
+
+def _beside(source: ModelSource, other: str) -> ModelSource:
+    """Another model, asked about as the first one is where both are workloads."""
+    from npusim.jobs.model import source_of
+
+    found = source_of(other)
+    return found if found.file is not None or source.file is not None else replace(source, workload=other)
+
+
+def _runs(sources: Sequence[ModelSource], hw: Sequence[str], xamba: Sequence[str]) -> list[_Run]:
+    """Every model on every hardware file with every pipeline. Raises UserError for one run, and for equal ones."""
+    given = {"--beside": [source.name for source in sources], "--hw": hw, "--xamba": xamba}
+    for option, values in given.items():
+        twice = next((value for value in values if list(values).count(value) > 1), None)
         if twice is not None:
             raise UserError(f"{option} {twice} is given twice: leave one out")
-    pairs = [(file, passes) for file in hw for passes in xamba]
-    if len(pairs) == 1:
+    runs = [_Run(source, file, passes) for source in sources for file in hw for passes in xamba]
+    if len(runs) == 1:
         raise UserError(
-            "there is nothing to compare with: give a second --hw or --xamba (such as --xamba none)"
+            "there is nothing to compare with: give a second --hw or --xamba (such as --xamba none), or --beside "
+            "another model"
         )
-    return pairs
+    return runs
 
 
-def _labels(pairs: Sequence[tuple[str, str]]) -> list[str]:
+def _labels(runs: Sequence[_Run]) -> list[str]:
     """What tells the runs apart."""
-    files, pipelines = ({pair[i] for pair in pairs} for i in (0, 1))
-    if len(files) == 1:
-        return [passes for _, passes in pairs]
-    return [file if len(pipelines) == 1 else f"{file} {passes}" for file, passes in pairs]
+    every = [(_short(run.source), run.file, run.passes) for run in runs]
+    differ = [i for i in range(3) if len({parts[i] for parts in every}) > 1]
+    return [" ".join(parts[i] for i in differ) for parts in every]
+
+
+def _short(source: ModelSource) -> str:
+    return source.name if source.file is None else source.file.stem

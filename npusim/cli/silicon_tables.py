@@ -9,7 +9,7 @@ from rich.table import Table
 from npusim.cli.terminal import console
 from npusim.validation.silicon.groups import grouped, machine_of, p90_error
 from npusim.validation.silicon.left_out import carried_calibrations, left_out
-from npusim.validation.silicon.llm import METRICS, Heard, median_of, of_metric
+from npusim.validation.silicon.llm import METRICS, Heard, lengths, median_of, of_metric, worst_of
 from npusim.validation.silicon.scores import (
     Bottleneck,
     Ratio,
@@ -69,18 +69,32 @@ def print_silicon(
         screen.print(f"engine that limits an operator: right for {right} of {len(engines)}\n")
         screen.print(_engines(engines))
     if spoken:
-        screen.print(
-            f"\n{len(spoken)} rows of language models; times in ms, as OpenVINO's pipeline runs them\n"
+        screen.print()
+        print_spoken(spoken)
+
+
+def print_spoken(spoken: Sequence[Heard]) -> None:
+    """Language models: every row, medians and worst with the model left out of the fit, and ratios."""
+    screen = console(width=_WIDTH, soft_wrap=True)
+    screen.print(f"{len(spoken)} rows of language models; times in ms, as OpenVINO's pipeline runs them\n")
+    screen.print(_spoken(spoken))
+    for metric in METRICS:
+        mine = of_metric(spoken, metric)
+        error, without = (
+            median_of([getattr(one, name) for one in mine]) for name in ("error", "left_out_error")
         )
-        screen.print(_spoken(spoken))
-        for metric in METRICS:
-            mine = of_metric(spoken, metric)
-            error, without = (
-                median_of([getattr(one, name) for one in mine]) for name in ("error", "left_out_error")
-            )
-            screen.print(
-                f"median error of {len(mine)} {metric}: {error:.1%}; with the model left out {without:.1%}"
-            )
+        worst = worst_of([one.left_out_error for one in mine])
+        screen.print(
+            f"median error of {len(mine)} {metric}: {error:.1%}; with the model left out of the fit {without:.1%}, at "
+            f"most {worst:.1%}"
+        )
+    ratios = lengths(spoken)
+    if ratios:
+        table = _table(("ratio",), ("measured", "npusim", "error"))
+        for what, measured, predicted in ratios:
+            table.add_row(what, f"{measured:.2f}", f"{predicted:.2f}", f"{predicted / measured - 1:+.0%}")
+        screen.print()
+        screen.print(table)
 
 
 def _table(left: Iterable[str], right: Iterable[str]) -> Table:

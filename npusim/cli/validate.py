@@ -27,8 +27,8 @@ def validate_command(
         str,
         typer.Option(
             metavar="WHAT",
-            help="vendor (schedules of Intel's compiler), silicon (published measurements), or a file of npusim "
-            "measure, a benchmark_report or a table of measurements.",
+            help="vendor (schedules of Intel's compiler), silicon (published measurements), llm (those of language "
+            "models alone), or a file of npusim measure, a benchmark_report or a table of measurements.",
         ),
     ] = "vendor",
     hw: Annotated[
@@ -82,6 +82,19 @@ def validate_command(
             {"--index": index, "--set": sets, "--predictions": predictions, "--family": family, "--tiles": tiles,
              "--case": case},
         )  # fmt: skip
+        if against == "llm":
+            refuse_together(
+                "--against llm",
+                {
+                    "--hw": hw,
+                    "--markdown": markdown,
+                    "--residuals": residuals,
+                    "--out": out,
+                    "--workers": workers,
+                },
+            )
+            _against_spoken(platform, workers, as_json)
+            return
         if residuals is not None:
             other = against if against != "silicon" else None
             refuse_together(
@@ -95,7 +108,7 @@ def validate_command(
     if case is not None:
         refuse_together(
             "--case",
-            {"--predictions": predictions, "--markdown": markdown, "--out": out, "--workers": workers},
+            {"--predictions": predictions, "--markdown": markdown, "--out": out},
         )
     from npusim.validation.schedules.references import open_reference, select
 
@@ -211,6 +224,20 @@ def _against_measured(
         print_silicon(against, found, engines, spoken)
         for path in filter(None, (markdown, residuals, report)):
             print(f"Wrote {path}")
+
+
+def _against_spoken(platform: str | None, workers: int | None, as_json: bool) -> None:
+    """The measured language models alone."""
+    from npusim.validation.silicon.llm import section
+
+    with progress() as step:
+        found = heard(platform, workers, step)
+    if as_json:
+        print_json(section(found))
+    else:
+        from npusim.cli.silicon_tables import print_spoken
+
+        print_spoken(found)
 
 
 def heard(platform: str | None, workers: int | None, step: Callable[[str], None]) -> list[Heard]:

@@ -166,8 +166,8 @@ class Predictor:
         done, further = 0, max(1, generate - 1)
         while done < further:
             cache = rt.cache_size(self.runtime, room, prompt + done)
-            most = max(1, cache - room.response - prompt - done) if cache < room.tokens else further
-            tokens = min(further - done, max(most, 1))
+            most = max(1, cache - prompt - done) if cache < room.tokens else further
+            tokens = min(further - done, most)
             if found and found[-1][1].cache == cache:
                 found[-1] = (found[-1][0] + tokens, found[-1][1])
             else:

@@ -1,4 +1,4 @@
-"""compare.json: several simulations of one model as one JSON document, and the files of a comparison."""
+"""compare.json: several simulations, of one model or more, as one JSON document; and the files of a comparison."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ def _run(run: Run, result: Result, subject: Subject, passes: str) -> dict[str, A
     tokens_per_s = subject.tokens_per_s(metrics.latency_us)
     return {
         "label": run.label,
+        "workload": subject.workload,
         "hardware": hw.name,
         "hardware_file": subject.hardware_file,
         "overrides": list(subject.overrides),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from npusim.llm.predict import Answer, Predictor
-from npusim.report.blocks import Block, command, number_column, plot, tab, text_column
+from npusim.report.blocks import Block, command, facts, number_column, plot, tab, text_column
 from npusim.report.page import plot_text, render
 
 Told = Sequence[tuple[Predictor, Sequence[Answer]]]
@@ -33,11 +33,45 @@ def llm_page(told: Told, documents: Sequence[dict[str, Any]], command_text: str)
         ),
         plot("Time to the first token", over_prompt(documents), "Prompts are padded to the rows of a pass.", "half"),
         plot("Where the time of a token goes", shares(documents), "The first two are bytes over bandwidth: the floor."),
+        *together(documents),
         {"kind": "table", "title": "Every number", "table": "answers", "file": "llm.csv"},
         *command(command_text, ""),
     ]  # fmt: skip
     page = {"tabs": [tab("llm", "Language models", *blocks)], "tables": {"answers": answers_table(documents)}}
     return render(names, f"on {documents[0]['hardware']}", page)
+
+
+def together(documents: Sequence[dict[str, Any]]) -> list[Block]:
+    """What several rows in one call take, and what drafting gives, of the models that were asked for it."""
+    found = []
+    for one in documents:
+        if (rows := one.get("rows")) is not None:
+            found.append(facts(f"{one['model']}: {rows['asked']}", _rows(rows)))
+        if (drafted := one.get("speculation")) is not None:
+            found.append(facts(f"{one['model']}, drafted by {drafted['draft']}", _drafted(drafted)))
+    return found
+
+
+def _rows(one: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        ("one call", f"{one['ms']:.2f} ms, {one['rows']} rows over {one['cache']:,} tokens"),
+        ("a row that is wanted", f"{one['us_per_row']:,.0f} µs"),
+        ("padding", f"{one['padding']:.0%} of the rows"),
+        ("masked", f"{one['masked']:.0%} of the pairs of a row and a token"),
+        ("calls of their own", f"{one['alone_ms']:.2f} ms in {one['alone_calls']}"),
+    ]
+
+
+def _drafted(one: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (
+            "a round",
+            f"{one['round_ms']:.1f} ms: {one['drafted']} x {one['draft_ms']:.1f} and {one['verify_ms']:.1f}",
+        ),
+        ("tokens a round", f"{one['tokens_per_round']:.2f}, each accepted with {one['accept']:g}"),
+        ("tokens a second", f"{one['tokens_per_s']:.2f}"),
+        ("over the model alone", f"{one['speedup']:.2f} ×"),
+    ]
 
 
 _LEGEND: dict[str, Any] = {"legend": {"orientation": "h", "y": -0.3, "yanchor": "top"}, "margin": {"b": 150}}

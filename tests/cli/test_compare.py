@@ -44,6 +44,25 @@ def test_machines_side_by_side_in_the_terminal(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_models_side_by_side(tmp_path: Path) -> None:
+    stock = workloads.build(TINY, tokens=24, lm_head=False)
+    ov.save_model(stock, tmp_path / "tiny.xml", compress_to_fp16=False)
+    rows = ("--beside", "mamba-130m", "--beside", "tiny.xml")
+    done = npusim("compare", "--hw", "lunarlake.yaml", *SMALL, *rows, "--json", "--no-report", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    document = json.loads(done.stdout)
+    assert [run["label"] for run in document["runs"]] == ["mamba2-130m", "mamba-130m", "tiny"]
+    assert [run["workload"] for run in document["runs"]] == ["mamba2-130m", "mamba-130m", "tiny.xml"]
+    for run in document["runs"]:
+        alone = (
+            ("--model", run["workload"])
+            if run["label"] == "tiny"
+            else ("--workload", run["workload"], *SMALL)
+        )
+        told = npusim("run", "--hw", "lunarlake.yaml", *alone, "--json", "--no-report", cwd=tmp_path)
+        assert json.loads(told.stdout)["latency_us"] == pytest.approx(run["latency_us"])
+
+
 def test_a_rewrite_that_does_not_pay_says_why_and_fits_80_columns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,6 +83,10 @@ def test_a_rewrite_that_does_not_pay_says_why_and_fits_80_columns(
     ("arguments", "said"),
     [
         (("compare", "--hw", "lunarlake.yaml", *SMALL), "nothing to compare with"),
+        (
+            ("compare", "--hw", "lunarlake.yaml", *SMALL, "--beside", "mamba2-130m"),
+            "--beside mamba2-130m is given twice",
+        ),
         (
             ("compare", "--hw", "lunarlake.yaml", "--xamba", "cumba", "--xamba", "cumba", *SMALL),
             "given twice",

@@ -77,9 +77,12 @@ def test_rows_drafts_and_rewrites_join_the_document(
 ) -> None:
     code, out, _ = asked(
         capsys, "qwen2.5-0.5b", *HW, "--prompt", "64", "--rows", "decode:2@64", "--speculate", "qwen2.5-0.5b",
-        "--json", "--no-report",
+        "--json", "--out", str(tmp_path / "page"),
     )  # fmt: skip
     assert code == 0
+    page = (tmp_path / "page" / "report.html").read_text()
+    assert "qwen2.5-0.5b (int4): decode:2@64" in page
+    assert "drafted by qwen2.5-0.5b (int4)" in page
     found = json.loads(out)
     assert found["rows"]["rows"] >= 2
     assert found["speculation"]["tokens_per_round"] > 1

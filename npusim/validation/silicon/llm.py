@@ -160,6 +160,7 @@ def section(found: Sequence[Heard]) -> dict[str, Any]:
             "rows": len(scored),
             "median_error": _number(median_of([one.error for one in scored])),
             "median_error_left_out": _number(median_of([one.left_out_error for one in scored])),
+            "worst_error_left_out": _number(worst_of([one.left_out_error for one in scored])),
         }
     return {
         "rows": [
@@ -192,21 +193,32 @@ def median_of(errors: Sequence[float]) -> float:
     return median(map(abs, errors)) if errors else nan
 
 
+def worst_of(errors: Sequence[float]) -> float:
+    """The largest absolute value; nan of none."""
+    return max(map(abs, errors), default=nan)
+
+
 def lengths(found: Sequence[Heard]) -> list[tuple[str, float, float]]:
-    """How much longer a longer prompt takes, measured and predicted, by model and machine."""
+    """How much longer a longer prompt takes, or another release, measured and predicted, by model and machine."""
     groups: dict[tuple[str, str, str], list[Heard]] = {}
     for one in found:
         if one.row.use == "ratio":
             groups.setdefault((one.row.model, one.row.device, one.row.metric), []).append(one)
     ratios = []
-    for (model, *_), members in groups.items():
-        first, *others = sorted(members, key=lambda one: one.row.prompt)
+    for (model, _, metric), members in groups.items():
+        first, *others = sorted(members, key=lambda one: (one.row.prompt, one.row.measured_ms))
         ratios += [
             (
-                f"{model}: {one.row.prompt} tokens over {first.row.prompt}",
+                f"{model}, {metric}: {_differs(first.row, one.row)}",
                 one.row.measured_ms / first.row.measured_ms,
                 one.predicted_ms / first.predicted_ms,
             )
             for one in others
         ]
     return ratios
+
+
+def _differs(one: Spoken, other: Spoken) -> str:
+    if one.prompt != other.prompt:
+        return f"{other.prompt:,} tokens over {one.prompt:,}"
+    return f"OpenVINO {other.openvino} over {one.openvino}"
