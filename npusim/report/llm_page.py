@@ -74,7 +74,17 @@ def _drafted(one: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-_LEGEND: dict[str, Any] = {"legend": {"orientation": "h", "y": -0.3, "yanchor": "top"}, "margin": {"b": 150}}
+#: Height of a figure without its legend, and of a line of that on a narrow screen, pixels.
+_HEIGHT, _LINE = 340, 22
+
+
+def _under(lines: int) -> dict[str, Any]:
+    """A legend of so many lines below the figure; none of one line, which needs none."""
+    shown = lines if lines > 1 else 0
+    legend = {"orientation": "h", "y": -0.3, "yanchor": "top"}
+    return {"legend": legend, "showlegend": bool(shown), "margin": {"b": 60 + _LINE * shown}}
+
+
 #: Sizes of cache that the curve is simulated at, and one between them that says how far interpolation is off.
 _MARKS, _HALF_WAY = (128, 1152, 2176, 4224, 8320, 12416, 16512), 14464
 
@@ -94,8 +104,9 @@ def over_context(told: Told) -> dict[str, Any]:
     axes = {
         "xaxis": _axis("tokens of context"),
         "yaxis": _axis("tokens a second") | {"rangemode": "tozero"},
-    } | _LEGEND
-    return {"data": data, "layout": axes, "height": 460, "label": "Tokens a second over context"}
+    } | _under(len(data))
+    height = _HEIGHT + _LINE * len(data)
+    return {"data": data, "layout": axes, "height": height, "label": "Tokens a second over context"}
 
 
 def between(told: Told) -> list[tuple[str, float]]:
@@ -122,8 +133,9 @@ def over_prompt(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
     axes = {
         "xaxis": _axis("tokens of prompt"),
         "yaxis": _axis("ms to the first token") | {"rangemode": "tozero"},
-    } | _LEGEND
-    return {"data": data, "layout": axes, "height": 460, "label": "Time to the first token over the prompt"}
+    } | _under(len(data))
+    height = _HEIGHT + _LINE * len(data)
+    return {"data": data, "layout": axes, "height": height, "label": "Time to the first token over the prompt"}
 
 
 def shares(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -136,11 +148,14 @@ def shares(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
         }
         for key, title, colour in _SHARES
     ]  # fmt: skip
+    height = 110 + 40 * len(names) + _LINE * len(_SHARES)
     layout = {"barmode": "stack", "xaxis": _axis("ms a token"), "yaxis": {"automargin": True}}
+    layout |= _under(len(_SHARES))
+    layout["legend"] = {"orientation": "h", "y": 0, "yref": "container", "yanchor": "bottom", "traceorder": "normal"}
     return {
         "data": data,
         "layout": layout,
-        "height": 150 + 40 * len(names),
+        "height": height,
         "label": "Shares of a token's time",
     }
 
