@@ -229,6 +229,8 @@ def graph_of(model: Any, name: str, label: str, notes: tuple[str, ...] = ()) -> 
         first = dynamic[0]
         one = f"input '{first.name}' has the dynamic shape {_shown(first)}"
         which = one if len(dynamic) == 1 else f"{len(dynamic)} inputs have dynamic shapes"
-        raise UserError(f"{label}: {which}: give {missing_sizes(dynamic)}")
+        remembers = any(one.name == "beam_idx" or one.name.startswith("past_key_values") for one in dynamic)
+        else_ = ", or run it token by token with npusim llm" if remembers else ""
+        raise UserError(f"{label}: {which}: give {missing_sizes(dynamic)}{else_}")
     graph = from_openvino(model, name=name)
     return replace(graph, notes=notes + graph.notes)

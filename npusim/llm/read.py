@@ -114,7 +114,7 @@ def read(path: Path, passes: str = "", rewrite: Rewrite = as_it_is) -> Read:
 
     file = path / "openvino_model.xml" if path.is_dir() else path
     made, remembered = stateless(read_as_it_is(file)[0])
-    name = path.stem if file is path else path.name
+    name = file.resolve().parent.name if file.name == "openvino_model.xml" else file.stem
     return Read(f"{name} ({passes})" if passes else name, made, remembered, rewrite)
 
 

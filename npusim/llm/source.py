@@ -9,6 +9,9 @@ from npusim.llm.built import built
 from npusim.llm.calls import LanguageModel, Rewrite, as_it_is
 
 _NARROW = "int4"
+#: What optimum-intel writes, and what of a folder is taken, the first one that is there.
+_EXPORTED = "openvino_model.xml"
+_FOUND = (_EXPORTED, "config.json")
 
 
 def find(
@@ -21,7 +24,9 @@ def find(
     Raises UserError: nothing of that name, no language model, weights given to a file that has its own.
     """
     path = Path(text)
-    is_config = path.suffix == ".json" or (path.is_dir() and not (path / "openvino_model.xml").is_file())
+    if path.is_dir() and not any((path / name).is_file() for name in _FOUND):
+        raise UserError(f"{text}: there is no {' or '.join(_FOUND)} in it")
+    is_config = path.suffix == ".json" or (path.is_dir() and not (path / _EXPORTED).is_file())
     if path.exists() and not is_config:
         if weights is not None:
             raise UserError(
@@ -53,10 +58,13 @@ def configured(
 def _published(name: str, weights: str | None, passes: str, rewrite: Rewrite) -> LanguageModel:
     import workloads.llm
 
-    if Path(name).suffix in (".xml", ".onnx", ".json") or "/" in name:
+    if Path(name).suffix in (".xml", ".onnx", ".json"):
         raise UserError(f"{name}: no such model file")
+    last = name.rpartition("/")[2]
     try:
-        config = workloads.llm.published(name)
+        config = workloads.llm.published(last)
     except ValueError as error:
         raise UserError(str(error)) from None
+    if last != name:
+        raise UserError(f"{name}: no such file, and nothing is downloaded; did you mean {config.name}?")
     return built(config, weights or _NARROW, passes, rewrite)

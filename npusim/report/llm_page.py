@@ -135,7 +135,12 @@ def over_prompt(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "yaxis": _axis("ms to the first token") | {"rangemode": "tozero"},
     } | _under(len(data))
     height = _HEIGHT + _LINE * len(data)
-    return {"data": data, "layout": axes, "height": height, "label": "Time to the first token over the prompt"}
+    return {
+        "data": data,
+        "layout": axes,
+        "height": height,
+        "label": "Time to the first token over the prompt",
+    }
 
 
 def shares(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -151,7 +156,13 @@ def shares(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
     height = 110 + 40 * len(names) + _LINE * len(_SHARES)
     layout = {"barmode": "stack", "xaxis": _axis("ms a token"), "yaxis": {"automargin": True}}
     layout |= _under(len(_SHARES))
-    layout["legend"] = {"orientation": "h", "y": 0, "yref": "container", "yanchor": "bottom", "traceorder": "normal"}
+    layout["legend"] = {
+        "orientation": "h",
+        "y": 0,
+        "yref": "container",
+        "yanchor": "bottom",
+        "traceorder": "normal",
+    }
     return {
         "data": data,
         "layout": layout,

@@ -114,6 +114,8 @@ def test_narrow_weights_make_tokens_faster_and_models_smaller(capsys: pytest.Cap
         ([], "which model?"),
         (["qwen3-9b"], "did you mean"),
         (["nowhere/model.xml"], "no such model file"),
+        (["Qwen/Qwen3-8B"], "nothing is downloaded; did you mean qwen3-8b?"),
+        (["."], "there is no openvino_model.xml or config.json in it"),
         (["qwen3-0.6b", "--prompt", "many"], "--prompt many"),
         (["qwen3-0.6b", "--prompt", "0"], "at least 1"),
         (["qwen3-0.6b", "--weights", "fp8"], "--weights: weights must be"),

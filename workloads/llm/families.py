@@ -27,7 +27,8 @@ def read_config(path: str | Path) -> DecoderConfig:
         raise ValueError(f"{file}: not a config.json: {error}") from None
     if not isinstance(fields, dict):
         raise ValueError(f"{file}: not a config.json: {type(fields).__name__} instead of an object")
-    name = Path(str(fields.get("_name_or_path") or "")).name or file.resolve().parent.name
+    given = file.resolve().parent.name if file.name == "config.json" else file.stem
+    name = Path(str(fields.get("_name_or_path") or "")).name or given
     try:
         return from_fields(name, fields)
     except ValueError as error:
