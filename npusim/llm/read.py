@@ -15,6 +15,7 @@ from typing import Any
 
 from npusim.errors import UserError
 from npusim.graph.ir import Graph, Op
+from npusim.llm.cache import where_it_lies
 from npusim.llm.calls import Memory, Part, Rewrite, as_it_is
 from npusim.llm.static import Remembered, fixed, stateless
 from npusim.program.names import layer_of
@@ -104,7 +105,9 @@ class Read:
             from npusim.graph.load import graph_of
 
             model = fixed(self.stateless_model, self.remembered, rows, past, every_row)
-            self._graphs[key] = cut(graph_of(self.rewrite(model), self.name, self.name), self.name)
+            graph = graph_of(self.rewrite(model), self.name, self.name)
+            grown = {one.past for one in self.remembered if one.grows}
+            self._graphs[key] = cut(where_it_lies(graph, grown), self.name)
         return self._graphs[key]
 
 
