@@ -108,7 +108,7 @@ def validate_command(
     if case is not None:
         refuse_together(
             "--case",
-            {"--predictions": predictions, "--markdown": markdown, "--out": out},
+            {"--predictions": predictions, "--markdown": markdown, "--out": out, "--workers": workers},
         )
     from npusim.validation.schedules.references import open_reference, select
 
