@@ -30,9 +30,9 @@ NARROW_ROWS, NARROW_CHANNELS = 4, 32
 FULL = 64
 #: Stride from which poolings of whole cells cost more (``long_strides``).
 LONG_STRIDE = 8
-#: Taps of a window from which writing planes hides behind computing (5010: 20 to 60 cycles a cell with 4 and 9 taps, 7
-#: to 20 with 25).
-WINDOW_TAPS = 9
+#: Cells of 4x4 pixels up to which writing planes of a window is bound by the writing (5010: 32x32 pixels are, of 40x40
+#: those of 16 channels are in part).
+SMALL_CELLS = 64
 #: Reduced channels (times taps) from which MACs count as deep (``ConvCost.c_deep``): FP16 and INT8 workloads 4 wide in
 #: mode 16x16 are priced right up to 1,536 and 9 to 18 % low from 2,048 on.
 DEEP = 2048
@@ -97,28 +97,26 @@ def cycles(work: DpuWork, hw: Hardware) -> float:
         return 0.0
     cost = _conv_cycles if work.kind == "conv" else _cell_cycles
     total = sum(
-        count * (cost(work, channels, hw) + _planes_cycles(work, channels, hw))
-        for channels, count in workloads(work)
+        count * _written(cost(work, channels, hw), work, channels, hw) for channels, count in workloads(work)
     )
     lut = hw.dpu.ppe.lut
     return max(total, roofline_cycles(work, hw)) + (lut.extra_cycles if work.lut and lut else 0.0)
 
 
-def _planes_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
-    """What a workload takes longer because its result is written as planes."""
+def _written(computed: float, work: DpuWork, channels: int, hw: Hardware) -> float:
+    """Cycles of a workload that takes ``computed`` ones, with what it takes longer to write its result as planes."""
     row = hw.dpu.costs.planes
     if row is not None and work.upended:
-        return row.upended * work.height * work.width * channels / (CELL_SIDE**2 * CELL_CHANNELS)
+        return computed + row.upended * work.height * work.width * channels / (CELL_SIDE**2 * CELL_CHANNELS)
     if row is None or not work.planes:
-        return 0.0
-    if work.kind == "conv":
-        per_cell = 0.0 if "line3" in _conv_classes(work) else row.conv
-    elif work.kernel_h * work.kernel_w > 1:
-        per_cell = row.window * min(1.0, WINDOW_TAPS / (work.kernel_h * work.kernel_w))
-    else:
-        per_cell = row.permute if work.kind == "maxpool" else row.k1
+        return computed
     cells = _ceil(work.height, CELL_SIDE) * _ceil(work.width, CELL_SIDE)
-    return per_cell * cells * _ceil(channels, CELL_CHANNELS)
+    written = cells * _ceil(channels, CELL_CHANNELS)
+    if work.kind == "conv":
+        return computed + written * (0.0 if "line3" in _conv_classes(work) else row.conv)
+    if work.kernel_h * work.kernel_w > 1:
+        return max(computed + row.window * written, row.window_least * written * (cells <= SMALL_CELLS))
+    return computed + written * (row.permute if work.kind == "maxpool" else row.k1)
 
 
 def roofline_cycles(work: DpuWork, hw: Hardware) -> float:

@@ -69,6 +69,8 @@ class PlanesCost(Section):
     """Average poolings and depth-wise convolutions of 1x1."""
     window: NonNegative
     """Those of larger kernels."""
+    window_least: NonNegative = 0
+    """Cycles a cell that such a workload of up to 32x32 pixels takes in all, at least."""
     conv: NonNegative
     """Dense convolutions."""
     upended: NonNegative = 0
