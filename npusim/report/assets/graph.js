@@ -5,8 +5,8 @@
   const { el, blocks } = npusim;
   const SIZE = { width: 190, height: 46, gap: 18, lane: 22, row: 78 };
   /* So many boxes are shown at once unless the reader asks for more. */
-  const MANY = 1200;
-  const READABLE = 0.85, LARGEST = 1.6;
+  const MANY = 600;
+  const READABLE = 0.85, LARGEST = 1.6, SEEN = 0.12;
 
   /* What is drawn: ops one by one, all or those of a layer, or whole layers. Each box: its ops, and what it says. */
   const views = (table, edges) => {
@@ -122,7 +122,7 @@
         pen.lineWidth = i === at ? 3.5 : 1.4;
         pen.beginPath();
         pen.roundRect(x, y, SIZE.width, SIZE.height, 7);
-        for (const [style, strength] of [[colour.panel, 1], [colour[box.engine], (words ? 0.42 : 1) * graph.heat[i]]]) {
+        for (const [style, strength] of [[colour.panel, 1], [colour[box.engine], words ? 0.42 * graph.heat[i] : Math.max(graph.heat[i], 0.3)]]) {
           pen.fillStyle = style;
           pen.globalAlpha = whole * strength;
           pen.fill();
@@ -155,7 +155,9 @@
       draw();
     };
     const needed = () => Math.min(canvas.clientWidth / (graph.right - graph.left + 40), canvas.clientHeight / (graph.bottom + SIZE.height + 40), 1);
+    /* All of it at once: layer by layer, where single ops would be specks. */
     const fit = () => {
+      if (needed() < SEEN && choices.some(([key]) => key === "layers")) open("layers");
       scale = needed();
       left = (graph.left + graph.right) / 2 - canvas.clientWidth / scale / 2;
       top = (graph.bottom - canvas.clientHeight / scale) / 2;

@@ -52,6 +52,7 @@ npusim.layered = (count, edges, size) => {
   const x = places.map((place) => place.x), y = Array.from(row, (each) => each * size.row);
   const paths = edges.map(([from, to]) => [
     ...lanes[from].slice(0, Math.max(row[to] - row[from], 1)), places[to]].map((place) => [place.x, place.y * size.row]));
-  const left = Math.min(...x, 0) - size.width / 2, right = Math.max(...x, 0) + size.width / 2;
+  const left = x.reduce((a, b) => Math.min(a, b), Infinity) - size.width / 2;
+  const right = x.reduce((a, b) => Math.max(a, b), -Infinity) + size.width / 2;
   return { x, y, paths, reads, readBy, left, right, bottom: (rows.length - 1) * size.row };
 };
