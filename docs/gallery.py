@@ -38,7 +38,7 @@ PICTURES = {
     "summary": ("run", "summary", "light"),
     "timeline": ("run", "timeline", "light"),
     "timeline-dark": ("run", "timeline", "dark"),
-    "graph": ("run", "graph", "light"),
+    "graph": ("net", "graph", "light"),
     "time": ("run", "time", "light"),
     "roofline": ("run", "roofline", "light"),
     "overtime": ("run", "overtime", "light"),
@@ -92,9 +92,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         out = {
             name: Path(folder) / name
-            for name in ("run", "compare", "sweep", "sensitivity", "validate", "llm")
+            for name in ("run", "net", "compare", "sweep", "sensitivity", "validate", "llm")
         }
         npusim("run", "--hw", "lunarlake.yaml", "--out", str(out["run"]))
+        npusim("run", "--hw", "lunarlake.yaml", "--workload", "resnet-50", "--out", str(out["net"]))
         npusim("sweep", "--hw", "lunarlake.yaml", *SWEEP, "--out", str(out["sweep"]))
         npusim("sensitivity", "--hw", "lunarlake.yaml", "--out", str(out["sensitivity"]))
         npusim("validate", "--family", "micro", "--platform", "4000", "--out", str(out["validate"]))
