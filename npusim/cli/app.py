@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+from enum import StrEnum
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
@@ -79,8 +81,25 @@ def load(name: str) -> Any:
     return typer.main.get_command(alone)
 
 
+class Shell(StrEnum):
+    """Shells that commands are completed in."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+    POWERSHELL = "powershell"
+
+
+#: In a shell's environment while it asks what a command line may go on with.
+_ASKED = "_NPUSIM_COMPLETE"
+if _ASKED in os.environ:
+    from typer.completion import completion_init
+
+    completion_init()
+
 app = typer.Typer(
     cls=_Commands,
+    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -93,11 +112,46 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _show_completion(shell: Shell | None) -> None:
+    if shell is not None:
+        from typer.completion import get_completion_script
+
+        typer.echo(get_completion_script(prog_name="npusim", complete_var=_ASKED, shell=shell.value))
+        raise typer.Exit
+
+
+def _install_completion(shell: Shell | None) -> None:
+    if shell is not None:
+        from typer.completion import install
+
+        _, path = install(shell=shell.value, prog_name="npusim", complete_var=_ASKED)
+        typer.echo(f"Completion is in {path}, for terminals that are opened from now on")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     _version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
+    _show: Annotated[
+        Shell | None,
+        typer.Option(
+            "--show-completion",
+            callback=_show_completion,
+            is_eager=True,
+            help="Print a shell's completion and exit.",
+        ),
+    ] = None,
+    _install: Annotated[
+        Shell | None,
+        typer.Option(
+            "--install-completion",
+            callback=_install_completion,
+            is_eager=True,
+            help="Install it in a shell and exit.",
+        ),
+    ] = None,
 ) -> None:
     """How long will this model take on this NPU, what holds it back, and what would change that?"""

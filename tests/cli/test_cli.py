@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -202,6 +203,15 @@ def test_hw_show_check_schema(tmp_path: Path) -> None:
 def test_version_and_help(tmp_path: Path) -> None:
     assert npusim("--version", cwd=tmp_path).stdout == f"npusim {__version__}\n"
     assert npusim(cwd=tmp_path).stdout == npusim("--help", cwd=tmp_path).stdout != ""
+
+
+def test_a_shell_is_told_how_to_complete_and_what(tmp_path: Path) -> None:
+    assert "_npusim_completion" in npusim("--show-completion", "bash", cwd=tmp_path).stdout
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from npusim.cli.main import main; main()"
+    asked = {"_NPUSIM_COMPLETE": "complete_bash", "COMP_WORDS": "npusim s", "COMP_CWORD": "1"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env={**os.environ, **asked}, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [name for name in COMMANDS if name.startswith("s")]
 
 
 def test_help_names_every_command_in_a_line_of_80_columns(tmp_path: Path) -> None:
