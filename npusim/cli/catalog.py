@@ -20,12 +20,12 @@ def list_command(
 ) -> None:
     """List the shipped hardware files and the built-in workloads, one a line."""
     import workloads
-    from npusim.hardware import load_hardware, shipped
+    from npusim.hardware import load_hardware, shipped, supposed
 
     def asked(*texts: str) -> bool:
         return word is None or any(word.lower() in text.lower() for text in texts)
 
-    hardware = [(name, load_hardware(name)) for name in shipped()]
+    hardware = [(name, load_hardware(name)) for name in (*shipped(), *supposed())]
     hardware = [(name, hw) for name, hw in hardware if asked(name, hw.name, hw.platform)]
     models = [(name, workloads.describe(name)) for name in workloads.names()]
     models = [(name, text) for name, text in models if asked(name, text)]

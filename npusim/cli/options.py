@@ -33,9 +33,9 @@ class Phase(StrEnum):
 
 def hardware_files(incomplete: str) -> list[str]:
     """Shipped hardware files, for completion in a shell."""
-    from npusim.hardware import shipped
+    from npusim.hardware import shipped, supposed
 
-    return [name for name in shipped() if name.startswith(incomplete)]
+    return [name for name in (*shipped(), *supposed()) if name.startswith(incomplete)]
 
 
 def workload_names(incomplete: str) -> list[str]:

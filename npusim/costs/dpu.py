@@ -100,7 +100,9 @@ def cycles(work: DpuWork, hw: Hardware) -> float:
         count * _written(cost(work, channels, hw), work, channels, hw) for channels, count in workloads(work)
     )
     lut = hw.dpu.ppe.lut
-    return max(total, roofline_cycles(work, hw)) + (lut.extra_cycles if work.lut and lut else 0.0)
+    return max(total, roofline_cycles(work, hw), _lookup_cycles(work, hw)) + (
+        lut.extra_cycles if work.lut and lut else 0.0
+    )
 
 
 def _written(computed: float, work: DpuWork, channels: int, hw: Hardware) -> float:
@@ -122,6 +124,15 @@ def _written(computed: float, work: DpuWork, channels: int, hw: Hardware) -> flo
 def roofline_cycles(work: DpuWork, hw: Hardware) -> float:
     """DPU cycles of the multiply-accumulates alone at the peak rate of the element type."""
     return work.macs / _macs_per_cycle(work, hw)
+
+
+def _lookup_cycles(work: DpuWork, hw: Hardware) -> float:
+    """DPU cycles that weights take to be looked up in their tables; 0 where they are not."""
+    tables = hw.dpu.weight_tables
+    if tables is None or work.kind != "conv" or work.weight_bits not in tables.bits:
+        return 0.0
+    weights = work.out_channels * work.in_channels * work.kernel_h * work.kernel_w
+    return weights / tables.lookups_per_cycle
 
 
 def cmx_bytes(work: DpuWork, hw: Hardware) -> float:

@@ -3,7 +3,7 @@
 from npusim.hardware.check import check, doubts
 from npusim.hardware.dump import dump, editor_schema, json_schema
 from npusim.hardware.errors import HardwareError
-from npusim.hardware.files import shipped
+from npusim.hardware.files import shipped, supposed
 from npusim.hardware.load import load_hardware
 from npusim.hardware.platforms import file_of, files_of, names_of
 from npusim.hardware.scaffold import new_file
@@ -23,4 +23,5 @@ __all__ = [
     "names_of",
     "new_file",
     "shipped",
+    "supposed",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -140,6 +140,16 @@ class Ppe(Section):
     """Look-up table for curved activations; null: there is none."""
 
 
+class WeightTables(Section):
+    """Weights that are stored as places in a table of FP16 numbers, a table a row (palettised weights), and looked up
+    as the DPU reads them."""
+
+    bits: Annotated[tuple[Literal[1, 2, 3, 4, 6], ...], Field(min_length=1)]
+    """Bits of a place."""
+    lookups_per_cycle: Positive
+    """Weights that one DPU looks up a cycle: a workload takes no fewer cycles than its weights need."""
+
+
 class Dpu(Section):
     """The MAC array of one tile."""
 
@@ -147,5 +157,7 @@ class Dpu(Section):
     """Peak rates."""
     ppe: Ppe = Ppe()
     """Post-processing engine."""
+    weight_tables: WeightTables | None = None
+    """Weights from tables; null: the compiler decodes them to FP16, as those for today's NPUs do."""
     costs: DpuCosts
     """What a workload costs."""

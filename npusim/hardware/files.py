@@ -35,6 +35,11 @@ def shipped() -> list[str]:
     return sorted(path.name for path in hwconfigs.FOLDER.glob(f"*{_SUFFIX}"))
 
 
+def supposed() -> list[str]:
+    """The same of machines that do not exist, which are named with their folder."""
+    return sorted(f"whatif/{path.name}" for path in (hwconfigs.FOLDER / "whatif").glob(f"*{_SUFFIX}"))
+
+
 def find(name: str | Path) -> File:
     """The file ``name`` stands for; ``.yaml`` may be left out. Raises HardwareError if there is none."""
     text = str(name)
@@ -75,7 +80,7 @@ def find_parent(name: str, child: File) -> File:
 
 
 def _among_shipped(name: str) -> File | None:
-    names = shipped()
+    names = [*shipped(), *supposed()]
     for known in (name, name + _SUFFIX):
         if known in names:
             return File(hwconfigs.FOLDER / known, known)

@@ -45,7 +45,7 @@ def _debatch(module: Module, hw: Hardware) -> Module:
 
 def _weights(module: Module, hw: Hardware) -> Module:
     """Store weights as FP16 that the DPU can not read as they are."""
-    return replace(module, graph=decode_weights(module.graph))
+    return replace(module, graph=decode_weights(module.graph, hw))
 
 
 def _quantisers(module: Module, hw: Hardware) -> Module:

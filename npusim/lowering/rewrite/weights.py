@@ -13,6 +13,7 @@ from dataclasses import replace
 from math import prod
 
 from npusim.graph.ir import BITS, Graph, Op, Tensor
+from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import round_up
 
@@ -41,12 +42,12 @@ def sparse_zeros(weights: Tensor, terms: int, padded: bool) -> float:
     return zeros if zeros >= least and terms <= SPARSE_TERMS else 0.0
 
 
-def decode_weights(graph: Graph) -> Graph:
+def decode_weights(graph: Graph, hw: Hardware) -> Graph:
     """The Graph with those weights as FP16 that the compiler decodes."""
     decoded = {
         op.inputs[1]
         for op in graph.ops
-        if (op.type in _SUMS and _is_foreign(graph.tensors[op.inputs[1]]))
+        if (op.type in _SUMS and _is_foreign(graph.tensors[op.inputs[1]], hw))
         or (op.type == "MatMul" and _is_decoded(graph, op))
     }
     tensors = tuple(
@@ -58,9 +59,12 @@ def decode_weights(graph: Graph) -> Graph:
     return replace(graph, tensors=tensors) if decoded else graph
 
 
-def _is_foreign(weights: Tensor) -> bool:
-    """Whether no DPU multiplies by weights that are stored so."""
-    return weights.constant and (weights.coding.table or BITS[weights.stored_dtype] < 4)
+def _is_foreign(weights: Tensor, hw: Hardware) -> bool:
+    """Whether the DPU does not multiply by weights that are stored so: in tables, or in fewer than 4 bits."""
+    bits, tables = BITS[weights.stored_dtype], hw.dpu.weight_tables
+    if not weights.constant or not (weights.coding.table or bits < 4):
+        return False
+    return tables is None or bits not in tables.bits or weights.coding.groups > 1
 
 
 def _is_decoded(graph: Graph, op: Op) -> bool:
