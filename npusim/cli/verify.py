@@ -103,13 +103,11 @@ def _print(overall: list[Difference], cases: int, weights: str | None) -> None:
     for d in overall:
         cosine = "-" if d.cosine is None else f"{d.cosine:.9f}"
         print(f"{d.output:<{width}}  {d.max_abs:9.2e}  {d.relative:9.2e}  {cosine:>12}  {d.case}")
+    label = f"weights: {weights}" if weights else "of random weights, which says little of a trained model"
+    if any(d.relative > 0 for d in overall) and all(d.kl is None for d in overall):
+        print(f"the differences are told by the numbers in the files ({label})")
     for d in overall:
         if d.kl is not None and d.top1 is not None:
-            label = (
-                f"weights: {weights}"
-                if weights
-                else "of random weights, which says little of a trained model"
-            )
             print(
                 f"{d.output}: KL divergence {d.kl:.2e} nats, top-1 agreement {100 * d.top1:.1f} % ({label})"
             )

@@ -26,7 +26,8 @@ _COLUMNS = {
     "position": ("Position", "", 0), "tiles": ("Tiles", "", 0), "alone_us": ("Alone", "µs", 1),
     "period_us": ("Together", "µs", 1), "slowdown": ("Slower", "×", 3), "per_s": ("Rate", "1/s", 1),
     "limit_kib": ("Limit", "KiB", 0), "peak_kib": ("Peak", "KiB", 1), "tasks": ("Tasks", "", 0),
-    "ddr_bytes": ("DDR", "bytes", 0), "padding": ("Padding", "", 3), "busy": ("Busy", "", 3),
+    "ddr_bytes": ("DDR", "bytes", 0), "calls": ("Calls", "", 0), "rows": ("Rows", "", 0),
+    "padding": ("Padding", "", 3), "busy": ("Busy", "", 3),
 }  # fmt: skip
 
 

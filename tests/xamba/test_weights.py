@@ -18,6 +18,7 @@ import npusim
 import xamba
 from npusim.graph.ir import Graph
 from npusim.graph.load import graph_of
+from tests.cli.test_cli import npusim as command
 from tests.xamba.cpu import run, single
 from xamba import codes
 
@@ -197,6 +198,16 @@ def test_constants_of_the_same_memory_stay_so() -> None:
     pruned, _ = xamba.apply(model, "prune")
     places = {n.data.ctypes.data for n in pruned.get_ordered_ops() if n.get_type_name() == "Constant"}
     assert len(places) == 1
+
+
+def test_verify_says_whose_weights_the_damage_is_of(tmp_path: Path) -> None:
+    ov.save_model(matmul(1, 64, 32), tmp_path / "a.xml", compress_to_fp16=False)
+    narrow, _ = xamba.apply(matmul(1, 64, 32), "quantize")
+    ov.save_model(narrow, tmp_path / "b.xml", compress_to_fp16=False)
+    asked = ("verify", "a.xml", "b.xml", "--tolerance", "1")
+    assert "of random weights" in command(*asked, cwd=tmp_path).stdout
+    assert "weights: mine" in command(*asked, "--weights", "mine", cwd=tmp_path).stdout
+    assert "weights" not in command("verify", "a.xml", "a.xml", cwd=tmp_path).stdout
 
 
 @pytest.mark.parametrize(
