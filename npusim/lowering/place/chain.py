@@ -8,47 +8,71 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from math import prod
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import geometry, is_line_of_planes, table_load, weights_load
-from npusim.lowering.ir.nodes import Conv, Node, Product, Unary
+from npusim.lowering.ir.kernels import KERNELS
+from npusim.lowering.ir.nodes import Conv, Node, Unary
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Plan, Slice, cmx_capacity
-from npusim.lowering.ir.shapes import CHANNELS, FLAT_GRANULE
-from npusim.lowering.ir.values import ADDED_CONSTANT, Value, ceil_div, even
+from npusim.lowering.ir.shapes import CHANNELS, FLAT_GRANULE, H
+from npusim.lowering.ir.values import ADDED_CONSTANT, Dist, Value, ceil_div, even, row_dist
+from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.plans.dpu.images import Image, depthwise_tasks
 from npusim.program.work import DmaWork, ShaveWork, Work
 
-#: Rows up to which a product that tiles and slices cut by output channels carries its kernel along where nothing reads
-#: that (128 are; 197 are not).
-LAST_ROWS = 128
 
+def joins(node: Unary, near: Neighbours, producer: Plan) -> bool:
+    """Whether an elementwise kernel, which alone reads what the plan just before makes, runs slice by slice behind it.
 
-def joins(node: Unary, hw: Hardware, producer: Plan, sole: bool, feeds: bool) -> bool:
-    """Whether an elementwise kernel runs slice by slice behind the plan that makes its operand.
-
-    A convolution whose tiles or slices are rows carries its kernel along; one that both tiles and slices cut by output
-    channels only if its rows are few (``software.joined_rows``), but not one: more of them where nothing reads the
-    result (``feeds``), with which the kernel could overlap instead. A convolution of one column that writes planes,
-    which the kernel cuts over channels, carries it along only where tiles keep their own channels (3720).
+    A convolution whose tiles or slices are rows carries its kernel along, and so does a MatMul of several rows, but for
+    padded ones that nothing pads again; one that finds its activation in CMX does not, for its weights already come
+    while it computes (of 8 bits up to ``software.joined_rows`` rows do). A convolution of one column that writes
+    planes, which the kernel cuts over channels, carries it along only where tiles keep their own channels (3720).
     """
-    most = hw.software.joined_rows if feeds else max(LAST_ROWS, hw.software.joined_rows)
-    line = isinstance(producer.node, Conv) and is_line_of_planes(producer.node)
-    if line and (hw.software.broadcast_output or not _takes_whole(producer)):
+    conv, first, rules = producer.node, producer.inputs[0], near.hw.software
+    if not isinstance(conv, Conv) or producer.chain >= 0 or len(producer.slices) == 1:
         return False
-    few = isinstance(producer.node, Product) and 1 < producer.node.m <= most
-    rows = bool(producer.in_dists) and producer.in_dists[0] is not None and not producer.in_dists[0].whole
+    if node.axis is not None or node.runs("convert") or node.inputs[0].elements != producer.output.elements:
+        return False
+    if is_line_of_planes(conv) and (rules.broadcast_output or not _takes_whole(producer)):
+        return False
+    few = conv.m <= rules.joined_rows
+    if conv.window is None and near.hint(first) is not None and not (few and first.bits <= 8):
+        return False
+    whole = conv.m == prod(geometry(conv, near.hw)) or bool(near.read_by(node.output))
+    dist = producer.in_dists[0]
     keys = [{x.key for x in part.loads if x.operand == 0} for part in producer.slices]
-    rows = few or rows or any(a != b for a, b in pairwise(keys))
-    return (
-        sole
-        and rows
-        and isinstance(producer.node, Conv)
-        and producer.chain < 0
-        and len(producer.slices) > 1
-        and node.axis is None
-        and not node.runs("convert")
-        and node.inputs[0].elements == producer.output.elements
-    )
+    by_rows = (dist is not None and not dist.whole) or any(a != b for a, b in pairwise(keys))
+    return by_rows or (conv.m > 1 and whole and (few or conv.window is None))
+
+
+def padded_rows(node: Unary, near: Neighbours) -> Plan | None:
+    """The plan of the MatMul just before an elementwise kernel, if that works on its padded rows where they lie, as
+    what reads its result pads them again."""
+    value, plan = node.inputs[0], near.latest
+    if plan is None or plan.output.storage != value.storage or near.sole_reader(value) is None:
+        return None
+    conv, reader = plan.node, near.sole_reader(node.output)
+    if not isinstance(conv, Conv) or not isinstance(reader, Conv) or conv.window or reader.window:
+        return None
+    alone = len(plan.slices) == 1 and plan.chain < 0 and node.axis is None and not node.runs("convert")
+    own = KERNELS[node.kernel].axes[0] == H
+    return plan if alone and not own and conv.m < prod(geometry(conv, near.hw)) else None
+
+
+def wanted_cut(node: Unary, near: Neighbours) -> Dist | None:
+    """How the tiles share an elementwise kernel: as its operand lies or, where the MatMul that makes it is split over
+    channels and the kernel's cost is known to be the same for any split, by the rows that the MatMul sees."""
+    value = node.inputs[0]
+    hint = near.hint(value) or near.channel_cut(value)
+    maker = near.makers.get(value.storage)
+    if hint is None or hint.outer == 1 or node.axis is not None or KERNELS[node.kernel].axes[0] != H:
+        return hint
+    if not isinstance(maker, Conv) or maker.window is not None or maker.n % CHANNELS:
+        return hint
+    height, _ = geometry(maker, near.hw)
+    return hint if height < near.hw.tiles else row_dist(node.output, height, near.hw.tiles)
 
 
 def _takes_whole(plan: Plan) -> bool:

@@ -36,7 +36,7 @@ from npusim.lowering.ir.plan import Plan
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Fresh, canonical4
 from npusim.lowering.place import decompose, movement
-from npusim.lowering.place.chain import joins, plan_joined
+from npusim.lowering.place.chain import joins, padded_rows, plan_joined, wanted_cut
 from npusim.lowering.place.factors import (
     channel_factor,
     divides_by_smaller,
@@ -233,10 +233,13 @@ def _on_shave(node: Unary, near: Neighbours) -> Plan:
     behind = plan_behind_sum(node, hw, producer) if producer is not None and alone else None
     if behind is not None:
         return behind
-    if producer is not None and spread and joins(node, hw, producer, alone, bool(near.read_by(node.output))):
+    if producer is not None and spread and alone and joins(node, near, producer):
         return plan_joined(node, hw, kernel, producer)
+    padded = padded_rows(node, near) if spread else None
+    if padded is not None:
+        return plan_joined(node, hw, kernel, padded)
     granule = CHANNELS if feeds_channels(node, near) else 1
-    return plan_shave(node, hw, kernel, near.hint(value) or near.channel_cut(value), granule)
+    return plan_shave(node, hw, kernel, wanted_cut(node, near), granule)
 
 
 def _seen_as(node: Unary, shape: tuple[int, ...], near: Neighbours, hint: Dist | None) -> Plan:

@@ -46,7 +46,7 @@ def scale(node: Scale, near: Neighbours, fresh: Fresh) -> Iterator[Plan | Node]:
         yield chained
         return
     hint = near.hint(value)
-    if scales_rows(node) and (hint is None or hint.outer == 1):
+    if scales_rows(node, near.hw) and (hint is None or hint.outer == 1):
         yield _scaled_rows(node, near)
         return
     plans = plan_scale(node, near.hw, fresh, node.any_order)
@@ -57,8 +57,12 @@ def scale(node: Scale, near: Neighbours, fresh: Fresh) -> Iterator[Plan | Node]:
 
 
 def _scaled_rows(node: Scale, near: Neighbours) -> Plan:
-    """A scale of rows; the MatMul behind it finds it on every tile, if it is split over channels."""
-    plan = plan_scaled_rows(node, near.hw, node.inputs[0].storage in near.makers)
+    """A scale of rows, which only those of a normalisation are found in CMX for; the MatMul behind it finds its result
+    on every tile, if it is split over channels."""
+    maker = near.makers.get(node.inputs[0].storage)
+    plan = plan_scaled_rows(node, near.hw, maker is not None)
+    if maker is not None and not maker.runs("mvn"):
+        plan = replace(plan, in_dists=[None])
     reader = near.sole_reader(node.output)
     if isinstance(reader, Conv) and reader.window is None and choose(reader, near.hw) == "channels":
         return multicast(plan, near.hw)
@@ -69,7 +73,7 @@ def feeds_channels(node: Node, near: Neighbours) -> bool:
     """Whether rows are normalised that a scale over channels alone reads: the tiles then share them by whole granules,
     as if they were channels to it."""
     reader = near.sole_reader(node.output)
-    rows = node.runs("mvn") and isinstance(reader, Scale) and scales_rows(reader)
+    rows = node.runs("mvn") and isinstance(reader, Scale) and scales_rows(reader, near.hw)
     return rows and isinstance(reader, Scale) and over_channels(reader, near.hw, fed=True)
 
 

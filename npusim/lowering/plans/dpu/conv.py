@@ -38,7 +38,7 @@ from npusim.lowering.ir.plan import (
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even, round_up, row_dist
 from npusim.lowering.split.dpu import Split, Wanted, choose, choose_alone, slices, weighed
-from npusim.lowering.tile.matmul_estimate import NOTHING, Behind
+from npusim.lowering.tile.matmul_estimate import NOTHING, Behind, moves_us
 from npusim.lowering.tile.slices import Cut
 from npusim.program.journal import note, recording
 from npusim.program.work import DmaWork, MpeMode, ShaveWork, Work
@@ -148,6 +148,8 @@ class Builder:
         computes = self._slice(0, 0).computes
         longest = max(work_us(work, self.hw) for _, work in computes)
         kernel_us = work_us(ShaveWork(kernel, share, size, 2 * size), self.hw, allow_guess=True)
+        if self.window is None:  # half of the shorter one is hidden, but the slices' results are written
+            return min(longest, kernel_us) / 2 > moves_us([self.out.bytes], self.hw)
         return min(longest, kernel_us) >= OVERLAP_US
 
     def build(self) -> Plan:

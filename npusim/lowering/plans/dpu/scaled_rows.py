@@ -20,18 +20,23 @@ from npusim.lowering.tile.matmul_estimate import moves_us
 #: Rows are taken up to this multiple of the estimate of channels where an op makes what is scaled (rows at 0.908,
 #: 0.973 and 0.925 at most, channels at 0.978, 1.061 and 1.062 at least on 4000, 3720 and 5010).
 FED_TOLERANCE = 0.975
-#: Fewest rows that are seen as an image.
-LEAST_ROWS = 8
 
 
-def scales_rows(node: Scale) -> bool:
-    """Whether constants along the innermost dimension scale a matrix of rows."""
+def scales_rows(node: Scale, hw: Hardware) -> bool:
+    """Whether constants along the innermost dimension scale a matrix of rows that a MatMul would see as an image (one
+    of four dimensions is seen as few rows of many columns)."""
     value = node.inputs[0]
-    if node.axis is None or not value.plain or not all(v.constant for v in node.inputs[1:]):
+    if (
+        node.axis is None
+        or len(value.shape) > 3
+        or not value.plain
+        or not all(v.constant for v in node.inputs[1:])
+    ):
         return False
     rows = prod(value.shape[-2:-1])
     innermost = value.memory_order[-1:] == (node.axis,) and value.shape[node.axis] % CHANNELS == 0
-    return innermost and rows >= LEAST_ROWS and rows * value.shape[-1] == value.elements
+    image = fold_rows(rows, hw.software.row_fold)[1] > 1
+    return innermost and image and rows * value.shape[-1] == value.elements
 
 
 def plan_scaled_rows(node: Scale, hw: Hardware, fed: bool) -> Plan:
@@ -43,8 +48,9 @@ def plan_scaled_rows(node: Scale, hw: Hardware, fed: bool) -> Plan:
     plan = plan_channelwise(node, hw, value, node.output, image, over_channels=by_channels)
     missing = image.height * image.width - value.elements // image.channels
     if missing:
-        fill = transfer("ddr", "ddr", missing * image.channels, value.bits, hw)
-        plan = replace(plan, in_dists=[None], ddr_moves=[(0, fill)])
+        copied = [missing * image.channels, *([] if fed else [value.elements])]
+        moves = [(0, transfer("ddr", "ddr", elements, value.bits, hw)) for elements in copied]
+        plan = replace(plan, in_dists=[None], ddr_moves=moves)
     return plan
 
 
