@@ -57,14 +57,15 @@ def scale(node: Scale, near: Neighbours, fresh: Fresh) -> Iterator[Plan | Node]:
 
 
 def _scaled_rows(node: Scale, near: Neighbours) -> Plan:
-    """A scale of rows, which only those of a normalisation are found in CMX for; the MatMul behind it finds its result
-    on every tile, if it is split over channels."""
+    """A scale of rows, which only those of a normalisation are found in CMX for; the MatMuls behind it find its result
+    on every tile, if they are split over channels."""
     maker = near.makers.get(node.inputs[0].storage)
     plan = plan_scaled_rows(node, near.hw, maker is not None)
     if maker is not None and not maker.runs("mvn"):
         plan = replace(plan, in_dists=[None])
-    reader = near.sole_reader(node.output)
-    if isinstance(reader, Conv) and reader.window is None and choose(reader, near.hw) == "channels":
+    readers = [n for n in near.read_by(node.output) if isinstance(n, Conv) and n.window is None]
+    everywhere = len(readers) == len(near.read_by(node.output)) > 0
+    if everywhere and all(choose(reader, near.hw) == "channels" for reader in readers):
         return multicast(plan, near.hw)
     return plan
 
