@@ -215,3 +215,12 @@ def test_a_matrix_is_turned_whole_on_one_tile(machine: str) -> None:
     x = op.parameter([160, 160], np.float16, name="x")
     model = ov.Model([op.result(op.transpose(x, np.array([1, 0])))], [x], "matrix")
     api.lower(from_openvino(model), api.load_hardware(machine, ["tiles=1"]))
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_kernel_that_makes_more_than_it_reads_makes_all_on_one_tile(machine: str) -> None:
+    x = op.parameter([128], np.float16)
+    index = op.convert(op.abs(x), "i32")
+    ones = op.one_hot(index, np.array(8, np.int32), np.float32(1), np.float32(0), -1)
+    model = ov.Model([op.result(op.convert(ones, "f16"))], [x], "spread")
+    api.lower(from_openvino(model), api.load_hardware(machine, ["tiles=1"]))

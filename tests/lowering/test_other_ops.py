@@ -13,7 +13,7 @@ from openvino import opset13 as op
 from npusim.costs.price import price
 from npusim.engine.event import simulate
 from npusim.errors import UserError
-from npusim.graph import load_model
+from npusim.graph import from_openvino, load_model
 from npusim.hardware import load_hardware
 from npusim.lowering import lower
 from npusim.program import Program
@@ -118,3 +118,23 @@ def test_a_slice_of_more_tasks_than_fetches_cover_does_not_wait_for_itself(tmp_p
     tasks = sum(isinstance(t.work, DpuWork) for t in program.tasks)
     assert fetches >= -(-tasks // 32) > 4
     assert max(simulate(program, price(program, hardware)).end_us) > 0
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear_onnx"])
+@pytest.mark.parametrize(
+    "shape", [(24,), (251, 24), (16, 64, 40), (2, 16, 8, 40), (1, 16, 1, 8, 40), (2, 3, 4, 8, 8)]
+)
+def test_images_of_any_rank_are_interpolated(shape: tuple[int, ...], mode: str) -> None:
+    """Each of them as a plane of its own: the laws of work hold, and so does the shape for what reads the result."""
+    x = op.parameter(shape, np.float16)
+    axes = np.array(range(len(shape))[-2:])
+    node = op.interpolate(op.abs(x), np.full(len(axes), 2, np.float32), mode, "scales", axes=axes)
+    model = ov.Model([op.result(op.softmax(node, -1))], [x], "m")
+    assert len(lower(from_openvino(model), load_hardware("lunarlake-vpunn.yaml")).tasks)
+
+
+@pytest.mark.parametrize("make", [lambda x: op.cum_sum(x, np.array(0)), lambda x: op.log_softmax(x, 0)])
+def test_a_number_has_no_axis(make: Callable[[ov.Node], ov.Node]) -> None:
+    x = op.parameter([], np.float16)
+    model = ov.Model([op.result(make(x))], [x], "m")
+    assert len(lower(from_openvino(model), load_hardware("lunarlake-vpunn.yaml")).tasks)

@@ -92,9 +92,12 @@ def _axis(fuser: Fuser, op: Op) -> int | None:
     """The axis that an op of one activation runs along, if any."""
     rank = len(fuser.graph.tensors[op.inputs[0]].shape)
     axis = KERNEL_OF[op.type].axis
+    if axis is None or not rank:
+        return None
     if axis == "attribute":
         return int(op.attrs["axis"]) % rank
-    return fuser.axes(op.inputs[1], rank)[-1] if axis == "operand" else None
+    axes = fuser.axes(op.inputs[1], rank)
+    return axes[-1] if axes else None
 
 
 def _axis_innermost(fuser: Fuser, op: Op, value: Value, axis: int) -> Value:

@@ -136,7 +136,7 @@ def split(
     found = find_axis(shape, hint) if hint is not None and not hint.whole else None
     if found is not None and found[0] != locked:
         axis, cuts = found
-    elif hint is not None and not hint.whole and locked is None and hint.outer == 1:
+    elif hint is not None and locked is None and hint.outer == 1 and sum(hint.cuts) == total:
         return Tiling(shape, None, hint.cuts, None, _shaves(kernel, max(hint.cuts), hw))
     else:
         picked = tile_axis(shape, kernel, tiles, hw.shave.per_tile, locked)
