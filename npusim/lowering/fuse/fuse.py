@@ -8,7 +8,18 @@ from collections.abc import Callable, Sequence
 from npusim.errors import UserError
 from npusim.graph.ir import Graph, Op
 from npusim.hardware.schema import Software
-from npusim.lowering.fuse import einsum, eltwise, kernels, matmul, other, recurrent, reduce, types, views
+from npusim.lowering.fuse import (
+    einsum,
+    eltwise,
+    kernels,
+    matmul,
+    other,
+    recurrent,
+    reduce,
+    resize,
+    types,
+    views,
+)
 from npusim.lowering.fuse.fuser import Fuser
 from npusim.lowering.fuse.refused import REFUSED
 from npusim.lowering.fuse.results import result
@@ -46,7 +57,7 @@ _HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
     "GroupConvolution": matmul.convolution,
     "MaxPool": matmul.pool,
     "AvgPool": matmul.pool,
-    "Interpolate": matmul.interpolate,
+    "Interpolate": resize.interpolate,
     "DetectionOutput": kernels.detection_output,
     "DepthToSpace": other.depth_to_space,
     "SpaceToDepth": other.space_to_depth,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import ceil, gcd, prod
+from math import gcd, prod
 
 from npusim.errors import UserError
 from npusim.graph.ir import Op
@@ -215,35 +215,6 @@ def pool(fuser: Fuser, op: Op) -> None:
     out = channels_last(fuser.fresh(op), len(x.shape) - 2)
     window = Window(pair(kernel), pair(strides), _pads(op))
     fuser.emit(op, Pool(op.name, op.type, (x,), out, window=window, largest=op.type == "MaxPool"))
-
-
-def interpolate(fuser: Fuser, op: Op) -> None:
-    """Interpolate of an image: on the DPU, which reads pixels by a table of their addresses (storage elements), one a
-    result of nearest neighbours, a square of ``ceil(factor)`` of linear ones, as a pool does (C24 nce_invariant.cpp:
-    nearest and bilinear are storage-element operations; the cost of the table is not known and not charged)."""
-    x, made = fuser.values[op.inputs[0]], fuser.fresh(op)
-    seen, result = x, made
-    if len(made.shape) != 4:
-        kept = (
-            -2 if x.shape[:-2] == made.shape[:-2] else -3
-        )  # channels, of which rows and columns are interpolated
-        plain = fuser.plain(x, op)
-        seen, result = (replace(v, shape=_image(v.shape, kept), order=()) for v in (plain, made))
-    factors = [
-        max(out / into, into / out) for into, out in zip(seen.shape[2:], result.shape[2:], strict=True)
-    ]
-    linear = not str(op.attrs.get("mode", "nearest")).endswith("nearest")
-    kernel = tuple(ceil(factor) if linear else 1 for factor in factors)
-    out = channels_last(result, 2)
-    fuser.emit(op, Pool(op.name, op.type, (seen,), out, window=Window(pair(kernel)), largest=False))
-    if result is not made:
-        fuser.values[op.outputs[0]] = replace(fuser.plain(out, op), shape=made.shape, order=())
-
-
-def _image(shape: tuple[int, ...], kept: int) -> tuple[int, int, int, int]:
-    """A shape as that of an image: the first dimensions, up to ``kept``, are its channels."""
-    shape = (1,) * (3 - len(shape)) + shape
-    return 1, prod(shape[:kept]), prod(shape[kept:-1]), shape[-1]
 
 
 def flat(op: Op, spatial: int) -> None:

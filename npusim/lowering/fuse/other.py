@@ -84,15 +84,14 @@ def group_norm(fuser: Fuser, op: Op) -> None:
 
 def backprop(fuser: Fuser, op: Op) -> None:
     """ConvolutionBackpropData and its grouped form: a convolution of stride 1 over the image with zeros between its
-    pixels, which the DPU reads by a table of their addresses (C24 nce_invariant.cpp: a storage-element operation, as
-    Interpolate; nothing is written with zeros, and the cost of the table is not known and not charged)."""
+    pixels, which the DPU reads through a table of their addresses (nothing is written with zeros)."""
     x, w = fuser.operands(op)[:2]
     grouped = op.type == "GroupConvolutionBackpropData"
     kernel = tuple(w.shape[3:] if grouped else w.shape[2:])
     matmul.flat(op, len(kernel))
     out = matmul.channels_last(fuser.fresh(op), len(kernel))
     pads = tuple(k // 2 for k in kernel) * 2
-    window = Window(matmul.pair(kernel), pads=pads, grown=int(op.attrs["strides"][0]))
+    window = Window(matmul.pair(kernel), pads=pads, grown=int(op.attrs["strides"][0]), addressed=True)
     if grouped and w.shape[1] == 1 and w.shape[2] == 1:
         taps = replace(w, shape=(w.shape[0], 1, 1, *kernel))
         fuser.emit(op, Depthwise(op.name, op.type, (x, taps), out, window=window))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import isqrt, prod
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import POINT, Conv, Depthwise, Node, Pool, Product, Window
-from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, cmx_capacity, transfer
+from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, cmx_capacity, odd_halves, transfer
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value, ceil_div, round_up
 from npusim.program.work import DmaWork, DpuWork, MpeMode
@@ -193,6 +194,29 @@ def table_load(tile: int, channels: int, hw: Hardware, key: tuple[int, ...]) -> 
     """One tile's own weight table (SOK)."""
     work = transfer("ddr", "cmx", channels * TABLE_BYTES // 4, 32, hw)
     return Load(CONSTANT, tile, work, work.bytes, key=(2, tile, *key))
+
+
+def address_loads(
+    node: Node, rows: Sequence[tuple[int, int]], columns: int, channels: int, hw: Hardware, *key: int
+) -> list[Load]:
+    """What a window that reads through addresses needs on each tile, whose ``rows`` and ``columns`` of the result are
+    given (tile, rows): the map of its channels that are not zero, a bit each, where the DPU takes one, and an address
+    of 32 bits a pixel (evidence/lowering.md#2.2)."""
+    window = node.window if isinstance(node, Product | Depthwise | Pool) else None
+    if window is None or not window.addressed or not hw.software.storage_elements:
+        return []
+    width = (columns - 1) * window.stride[1] + window.kernel[1]
+    heights = [(tile, (count - 1) * window.stride[0] + window.kernel[0]) for tile, count in rows if count]
+    works = [[(t, transfer("ddr", "cmx", h * width, 32, hw)) for t, h in heights]]
+    if hw.software.storage_elements == "mapped":
+        works.insert(0, [(t, transfer("ddr", "cmx", h * width * channels, 1, hw)) for t, h in heights])
+    return [
+        load
+        for number, kind in enumerate(works)
+        for load in odd_halves(
+            [Load(CONSTANT, t, w, w.bytes, key=(5 + number, t, *key)) for t, w in kind], hw
+        )
+    ]
 
 
 def brings_weights(load: Load) -> bool:

@@ -17,13 +17,15 @@ from npusim.lowering.ir.values import Value
 class Window:
     """What slides over an image: its extent and steps along rows and columns. ``pads`` are those before all spatial
     dimensions, then those behind them. ``grown``: the image is read with so many pixels for each, zeros but for the
-    first. ``width``: columns of the result as the DPU computes it, where it takes groups of pixels for one (0: all)."""
+    first. ``width``: columns of the result as the DPU computes it, where it takes groups of pixels for one (0: all).
+    ``addressed``: pixels are read through a table of their addresses (storage elements)."""
 
     kernel: tuple[int, int] = (1, 1)
     stride: tuple[int, int] = (1, 1)
     pads: tuple[int, ...] = (0, 0, 0, 0)
     grown: int = 1
     width: int = 0
+    addressed: bool = False
 
     @property
     def top(self) -> int:

@@ -116,9 +116,10 @@ def _apart(load: Load, own: Load, node: Node) -> Iterable[Load]:
 
 
 def _taps(node: Node) -> int:
-    """Bytes of the weights of one channel of a depth-wise convolution."""
-    taps = prod(node.window.kernel) if isinstance(node, Depthwise) else 1
-    return round_up(taps, CHANNELS) * node.inputs[1].stored_bits // 8
+    """Bytes of the weights of one channel of a depth-wise convolution, or of a resize, whose weights are FP16."""
+    taps = prod(node.window.kernel) if isinstance(node, Depthwise | Pool) else 1
+    bits = node.inputs[1].stored_bits if len(node.inputs) > 1 else 16
+    return round_up(taps, CHANNELS) * bits // 8
 
 
 def in_step(before: Plan, plan: Plan, hw: Hardware) -> bool:

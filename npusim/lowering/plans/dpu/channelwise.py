@@ -8,7 +8,14 @@ from typing import Literal
 
 from npusim.costs.price import work_us
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.convolution import TABLE_BYTES, fused_constant, fused_lut, table_load, weights_load
+from npusim.lowering.ir.convolution import (
+    TABLE_BYTES,
+    address_loads,
+    fused_constant,
+    fused_lut,
+    table_load,
+    weights_load,
+)
 from npusim.lowering.ir.nodes import POINT, Depthwise, Node, Pool, Window
 from npusim.lowering.ir.plan import ALL_TILES, Load, Plan, Store, cmx_capacity, odd_halves, transfer
 from npusim.lowering.ir.shapes import CHANNELS
@@ -122,7 +129,7 @@ def plan_channelwise(
     source_rows = in_rows or image.height
     in_dist = WHOLE if whole else row_split(act, source_rows, tiles)
     overlap = ceil_div(max(0, kernel[0] - stride), window.grown)
-    halo = overlap * (act.elements // source_rows) if not whole else 0
+    halo = overlap * (act.elements // source_rows) if not whole and not window.addressed else 0
     if whole:
         out_dist = WHOLE
     elif turned:
@@ -152,7 +159,11 @@ def plan_channelwise(
 
     def constants(index: int) -> list[Load]:
         share = ceil_div(channels, slices) if by_channels else channels
-        return [fused_constant(share, taps, weights, hw, index if by_channels else 0)] if weighted else []
+        if not (weighted or window.addressed):
+            return []
+        columns = image.width if by_channels else ceil_div(image.width, slices)
+        tables = address_loads(node, list(enumerate(rows)), columns, share, hw, index)
+        return [*tables, fused_constant(share, taps, weights, hw, index if by_channels else 0)]
 
     strategy = f"{'depth-wise' if weighted else kind} over rows (SOH)"
     plan = assemble(node, hw, [act], [in_dist], out, out_dist, slices, works, strategy, constants)

@@ -9,6 +9,7 @@ from npusim.costs.price import work_us
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import (
     TABLE_BYTES,
+    address_loads,
     channel_bytes,
     conv_work,
     fused_load,
@@ -214,7 +215,11 @@ class Builder:
         ]
         number = r * self.cut.channels + c if self.cut.rows_first else c * self.cut.rows + r
         return Slice(
-            [*self._act_loads(r, c, tile_rows), *self._constants(r, c, channels, tile_channels)],
+            [
+                *self._addresses(r, c, tile_rows),
+                *self._act_loads(r, c, tile_rows),
+                *self._constants(r, c, channels, tile_channels),
+            ],
             computes,
             self._stores(tile_rows, tile_channels, real),
             self._held(tile_rows, tile_channels, channels),
@@ -240,6 +245,10 @@ class Builder:
             if rows:
                 loads.append(self._act_load(t, self._input_rows(begin, begin + rows), (0, t, *key)))
         return odd_halves(loads, self.hw)
+
+    def _addresses(self, r: int, c: int, tile_rows: tuple[int, ...]) -> list[Load]:
+        rows = list(enumerate(tile_rows)) if self.split == "rows" else [(ALL_TILES, tile_rows[0])]
+        return address_loads(self.node, rows, self.width, self.k16, self.hw, r, c)
 
     def _tile_ranges(self, r: int) -> list[tuple[int, int]]:
         """First output row and number of rows of slice ``r`` on every tile: the tiles share every slice of a MatMul;

@@ -1,0 +1,66 @@
+"""Interpolate as Intel's compiler lowers it: read through addresses, copied, averaged, or by a SHAVE kernel."""
+
+from __future__ import annotations
+
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset13 as op
+
+from npusim import api
+from npusim.graph import from_openvino
+from npusim.program.work import DpuWork, ShaveWork
+
+MACHINES = {"3720": "meteorlake-vpunn.yaml", "4000": "lunarlake-vpunn.yaml", "5010": "pantherlake-vpunn.yaml"}
+
+#: Platform, mode, where pixels lie, channels, rows and columns, factor, and the compiler's estimate, µs.
+COMPILED = [
+    ("3720", "nearest", "half_pixel", 96, 40, 40, 2, 35.991),
+    ("3720", "nearest", "half_pixel", 16, 64, 40, 2, 11.003),
+    ("3720", "linear_onnx", "half_pixel", 64, 20, 20, 2, 194.8),
+    ("3720", "linear_onnx", "half_pixel", 24, 15, 15, 3, 41.7),
+    ("3720", "linear_onnx", "half_pixel", 32, 28, 28, 4, 20.8),
+    ("4000", "nearest", "half_pixel", 96, 40, 40, 2, 60.166),
+    ("4000", "nearest", "half_pixel", 16, 64, 40, 2, 24.5),
+    ("4000", "linear_onnx", "half_pixel", 32, 28, 28, 4, 55.5),
+    ("4000", "linear_onnx", "half_pixel", 64, 20, 20, 2, 29.8),
+    ("5010", "nearest", "half_pixel", 32, 28, 28, 4, 25.4),
+    ("5010", "linear_onnx", "half_pixel", 64, 20, 20, 2, 11.9),
+    ("5010", "linear_onnx", "align_corners", 96, 40, 40, 2, 85.0),
+]
+
+
+def resized(mode: str, centres: str, shape: tuple[int, ...], factor: float) -> ov.Model:
+    x = op.parameter(shape, np.float16)
+    node = op.interpolate(
+        x, np.full(2, factor, np.float32), mode, "scales", axes=np.array([2, 3]),
+        coordinate_transformation_mode=centres,
+    )  # fmt: skip
+    return ov.Model([op.result(node)], [x], "resized")
+
+
+@pytest.mark.parametrize("row", COMPILED, ids=lambda row: "-".join(map(str, row[:-1])))
+def test_latency_is_the_compilers(row: tuple[str, str, str, int, int, int, int, float]) -> None:
+    platform, mode, centres, channels, height, width, factor, truth_us = row
+    hw = api.load_hardware(MACHINES[platform])
+    model = resized(mode, centres, (1, channels, height, width), factor)
+    found = api.simulate(api.lower(from_openvino(model), hw), hw, "fast").latency_us
+    assert found == pytest.approx(truth_us, rel=0.12)
+
+
+@pytest.mark.parametrize("platform", MACHINES)
+def test_what_lies_at_the_corners_is_a_kernel_of_shave(platform: str) -> None:
+    hw = api.load_hardware(MACHINES[platform])
+    model = resized("linear_onnx", "align_corners", (1, 32, 20, 20), 2)
+    works = [task.work for task in api.lower(from_openvino(model), hw).tasks]
+    assert any(isinstance(work, ShaveWork) and work.kernel == "interpolate" for work in works)
+    assert not any(isinstance(work, DpuWork) for work in works)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 0.5, 1.5])
+@pytest.mark.parametrize("mode", ["nearest", "linear_onnx"])
+@pytest.mark.parametrize("platform", MACHINES)
+def test_batches_and_odd_factors_lose_nothing(platform: str, mode: str, factor: float) -> None:
+    """The laws of work are checked in every lowering."""
+    model = resized(mode, "half_pixel", (3, 20, 16, 24), factor)
+    assert len(api.lower(from_openvino(model), api.load_hardware(MACHINES[platform])).tasks)
