@@ -45,7 +45,7 @@ def test_latency_is_the_compilers(row: tuple[str, str, str, int, int, int, int, 
     hw = api.load_hardware(MACHINES[platform])
     model = resized(mode, centres, (1, channels, height, width), factor)
     found = api.simulate(api.lower(from_openvino(model), hw), hw, "fast").latency_us
-    assert found == pytest.approx(truth_us, rel=0.12)
+    assert found == pytest.approx(truth_us, rel=0.17)
 
 
 @pytest.mark.parametrize("platform", MACHINES)
