@@ -153,3 +153,28 @@ def test_sums_of_a_batch_are_of_planes(shape: tuple[int, ...], us: float) -> Non
     hw = load_hardware("meteorlake-vpunn")
     result = lower(graph_of(ov.Model([conv(total, shape[1])], [x], "m"), "m", "m"), hw)
     assert simulate(result, price(result, hw)).latency_us == pytest.approx(us, rel=0.07)
+
+
+def test_the_last_of_residual_sums_is_computed_in_rows() -> None:
+    """Both operands lie whole on every tile, where two convolutions over channels have written them; as the compiler
+    estimates it for six images, run one by one."""
+    x = op.parameter([6, 128, 14, 14], np.float16)
+    y: ov.Node = x
+    for _ in range(2):
+        bias = np.ones((1, 128, 1, 1), np.float16)
+        y = op.add(y, op.relu(op.add(conv(y, 128), bias)))
+    hw = load_hardware("pantherlake-vpunn")
+    result = lower(graph_of(ov.Model([y], [x], "m"), "m", "m"), hw)
+    assert simulate(result, price(result, hw)).latency_us == pytest.approx(108.7, rel=0.07)
+
+
+def test_a_convolution_stays_in_rows_for_a_sum_that_loads_rows() -> None:
+    """What is added to the result of a convolution lies in DDR and comes in rows; as the compiler estimates
+    two of them."""
+    x = op.parameter([1, 128, 28, 28], np.float16)
+    y: ov.Node = x
+    for _ in range(2):
+        y = op.add(y, op.relu(conv(y, 128)))
+    hw = load_hardware("lunarlake-vpunn")
+    result = lower(graph_of(ov.Model([y], [x], "m"), "m", "m"), hw)
+    assert simulate(result, price(result, hw)).latency_us == pytest.approx(68.3, rel=0.07)

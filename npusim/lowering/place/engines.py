@@ -258,7 +258,9 @@ def _eltwise(node: Eltwise, near: Neighbours, fresh: Fresh) -> Steps:
         yield together
     elif node.runs("add") and same:
         _because(node, "DPU: a sum of operands of one size")
-        plan = plan_add(node, hw, WHOLE if is_row(node.output) else near.sum_hint(node))
+        row = is_row(node.output)
+        ends = not row and not near.read_by(node.output)
+        plan = plan_add(node, hw, WHOLE if row else near.sum_hint(node), ends=ends)
         if hw.software.broadcast_output and near.wanted_whole(node):
             plan = multicast(plan, hw)
         shared = len(near.read_by(node.output)) > 1 and is_reshaped(node.output)

@@ -202,11 +202,16 @@ class Neighbours:
         if splits - {"rows"} or (pooled and self.hw.software.broadcast_output):
             return Wanted.WHOLE
         images = [n for n in readers if isinstance(n, Eltwise | Pool) and len(n.output.shape) == 4]
-        if any(isinstance(n, Pool) or not self._fits_whole(n) for n in images):
+        if any(isinstance(n, Pool) or not self._fits_whole(n) or self._adds_loaded(n, node) for n in images):
             return Wanted.ROWS
         if splits:
             return Wanted.POINTS if self._reads_points(node.output) else Wanted.ROWS
         return Wanted.EITHER if images else Wanted.ANY
+
+    def _adds_loaded(self, node: Node, maker: Conv) -> bool:
+        """Whether a sum has another operand than what ``maker`` makes, which it finds in DDR and loads in rows."""
+        others = [v for v in node.inputs if v.storage != maker.output.storage]
+        return node.runs("add") and any(self.hint(v) is None for v in others)
 
     def _reads_points(self, value: Value) -> bool:
         """Whether all that reads a value, itself and not joined with others, are convolutions of windows of one pixel,

@@ -38,7 +38,8 @@ class Wanted(Enum):
 #: Below this multiple rows win whatever the slices.
 ROWS_CLEAR = 0.9
 #: Share of the time of its weights' transfer that counts where the times of both splits are compared.
-WEIGHTS_COUNTED = 0.35
+#: Of those of a window whose activation a pass has brought to channels last: nothing else is computed before it.
+WEIGHTS_COUNTED, WEIGHTS_ALONE = 0.35, 0.5
 #: How much longer rows may take than channels then: with a kernel window; without one where rows stay in CMX behind
 #: the pass to channels last, and where they do not.
 WINDOW_TOLERANCE, STAYING_TOLERANCE, SPILLED_TOLERANCE = 0.97, 1.2, 1.15
@@ -183,7 +184,13 @@ def _sparse_rows(node: Product, hw: Hardware) -> bool:
     return bool(node.zeros) and node.window is not None and enough and hw.software.broadcast_output
 
 
-def choose_alone(node: Product, hw: Hardware, behind: Behind = NOTHING, rows_before: bool = False) -> Split:
+def choose_alone(
+    node: Product,
+    hw: Hardware,
+    behind: Behind = NOTHING,
+    rows_before: bool = False,
+    wanted: Wanted = Wanted.ANY,
+) -> Split:
     """The split of a convolution whose activation was brought to channels last for it. A pass that works on the image
     itself, whose rows are multiples of 16 pixels, leaves rows in CMX, and so may one that folds each tile's own; where
     it has (``rows_before``), channels take the activation through DDR."""
@@ -192,7 +199,9 @@ def choose_alone(node: Product, hw: Hardware, behind: Behind = NOTHING, rows_bef
     if few or _sparse_rows(node, hw):
         return choose(node, hw, behind=behind)
     if not point:
-        return _shorter(node, hw, WINDOW_TOLERANCE, _spilled_us(act, hw) if rows_before else 0.0)
+        moved = [*([act] if rows_before else []), *([node.output] if wanted is Wanted.ROWS else [])]
+        moved_us = sum(_spilled_us(value, hw) for value in moved)
+        return _shorter(node, hw, WINDOW_TOLERANCE, moved_us, WEIGHTS_ALONE)
     columns = act.shape[3] if len(act.shape) > 3 else 1
     if act.shape[2] >= hw.tiles and columns % CHANNELS == 0:
         return "rows"
@@ -207,10 +216,12 @@ def _spilled_us(value: Value, hw: Hardware) -> float:
     return value.bytes * (1 + 1 / hw.dma.engines) / hw.ddr.bandwidth_gbps / 1e3
 
 
-def _shorter(node: Product, hw: Hardware, tolerance: float, moved_us: float = 0.0) -> Split:
-    """The split that fits CMX, or the one that takes less long with a part of its weights' transfer, which rows need
-    whole on every tile, and with what channels cost the neighbours (``moved_us``); rows up to ``tolerance`` times the
-    time of channels."""
+def _shorter(
+    node: Product, hw: Hardware, tolerance: float, moved_us: float = 0.0, counted: float = WEIGHTS_COUNTED
+) -> Split:
+    """The split that fits CMX, or the one that takes less long with a part of its weights' transfer (``counted``),
+    which rows need whole on every tile, and with what channels cost the neighbours (``moved_us``); rows up to
+    ``tolerance`` times the time of channels."""
     height, width = geometry(node, hw)
     n16, k16 = round_up(node.n, CHANNELS), round_up(node.k, CHANNELS)
     if hw.tiles == 1 or n16 < CHANNELS * hw.tiles:
@@ -230,7 +241,7 @@ def _shorter(node: Product, hw: Hardware, tolerance: float, moved_us: float = 0.
         works = (conv_work(rows, width, channels, k16, node, mode, hw) for mode in STENCIL_PIXELS)
         return parts.slices * min(cycles(work, hw) for work in works) / hw.clocks.dpu_mhz
 
-    weights = WEIGHTS_COUNTED * n16 * channel_bytes(node) / hw.ddr.bandwidth_gbps / 1e3
+    weights = counted * n16 * channel_bytes(node) / hw.ddr.bandwidth_gbps / 1e3
     rows_us, channels_us = time("rows") + weights, time("channels") + weights / 2 + moved_us
     return "rows" if rows_us <= channels_us * tolerance else "channels"
 

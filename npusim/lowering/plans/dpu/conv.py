@@ -73,7 +73,7 @@ def plan_conv(node: Product, hw: Hardware, around: Surroundings = Surroundings()
     """MatMul by constant weights, or a dense convolution."""
     rows_before = around.hint is not None and not around.hint.whole
     if around.reordered and node.window is not None:
-        split = choose_alone(node, hw, around.behind, rows_before)
+        split = choose_alone(node, hw, around.behind, rows_before, around.wanted)
     else:
         split = choose(node, hw, rows_before, around.wanted, around.behind)
     if recording():

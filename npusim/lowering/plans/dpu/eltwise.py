@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import TABLE_BYTES, fused_lut
 from npusim.lowering.ir.nodes import Node
-from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, Slice, Store, load_value, transfer
+from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, Slice, Store, held, load_value, transfer
 from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
 from npusim.lowering.ir.values import WHOLE, Dist, Value, canonical4, ceil_div, even
 from npusim.lowering.plans.dpu.images import (
@@ -22,32 +22,43 @@ from npusim.lowering.plans.dpu.images import (
 from npusim.program.work import DpuWork, Work
 
 
-def plan_add(node: Node, hw: Hardware, hint: Dist | None = None, operands: int = 2) -> Plan:
+def plan_add(
+    node: Node, hw: Hardware, hint: Dist | None = None, operands: int = 2, ends: bool = False
+) -> Plan:
     """Elementwise addition (or another eltwise DPU op) of equally shaped operands, in place of the first one. The
-    elements of a row are channels (the residual sum of a single token)."""
+    elements of a row are channels (the residual sum of a single token). Of operands that lie whole on every tile, each
+    computes its own rows where nothing reads the result (``ends``)."""
     out, tiles = node.output, hw.tiles
     inputs = node.inputs[:operands]
     planes = out.plain and not inputs[0].plain
     image = Image(1, 1, out.elements) if is_row(out) else refold((inputs[0] if planes else out).physical)
-    dist = row_split(out, image.height, tiles) if hint is None else hint
+    own = row_split(out, image.height, tiles)
+    dist = own if hint is None else hint
+    apart = ends and dist.whole and not own.whole
     largest = out.elements if dist.whole else dist.outer * max(dist.cuts)
     demand = sum(ceil_div(largest * v.bits, 8) for v in inputs)
-    slices = fit(hw, demand, 0, image.width, ahead=False)
+    slices = fit(hw, demand, max(held(out, own, tiles)) if apart else 0, image.width, ahead=False)
+    made = own if apart else dist
     rows = row_cuts(image.height, tiles)
 
     def works(tile: int, index: int) -> Iterable[Work]:
-        elements = dist.elements(tile, out.elements)
+        elements = made.elements(tile, out.elements)
         if elements:
-            height = rows[tile] if hint is None else max(1, round(elements * image.height / out.elements))
+            height = (
+                rows[tile] if hint is None or apart else max(1, round(elements * image.height / out.elements))
+            )
             columns = ceil_div(ceil_div(elements, slices), height * image.channels)
             yield DpuWork("eltwise", height, columns, image.channels, in_bits=inputs[0].bits, out_bits=out.bits,
                           mpe_mode="8x16", fp8=inputs[0].fp8, planes=planes, lut=fused_lut(node, hw))  # fmt: skip
 
-    made = dist
-    if planes and not dist.whole:
-        made = Dist(image.channels, tuple(ceil_div(cut, image.channels) for cut in dist.cuts))
-    strategy = "eltwise " + ("repeated" if dist.whole else "split") + f" on {tiles} tiles"
-    return assemble(node, hw, inputs, [dist] * len(inputs), out, made, slices, works, strategy, in_place=True)
+    strategy = "eltwise " + ("repeated" if made.whole else "split") + f" on {tiles} tiles"
+    if planes and not made.whole:
+        lies = Dist(image.channels, tuple(ceil_div(cut, image.channels) for cut in made.cuts))
+    else:
+        lies = made
+    return assemble(
+        node, hw, inputs, [dist] * len(inputs), out, lies, slices, works, strategy, in_place=not apart
+    )
 
 
 def plan_quantize(node: Node, hw: Hardware, hint: Dist | None) -> Plan:
