@@ -76,6 +76,10 @@ class Built:
             for kind, index in first.items()
         ]
 
+    def groups(self, rows: int, past: int) -> int | None:
+        """Not known: there is no whole model to ask about."""
+        return None
+
     def head(self, rows: int = 1) -> Part:
         """Final norm and logits."""
         from workloads import llm

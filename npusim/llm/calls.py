@@ -73,6 +73,9 @@ class LanguageModel(Protocol):
     def parts(self, rows: int, past: int) -> Sequence[Part]:
         """The layers as they run for ``rows`` tokens over ``past``."""
 
+    def groups(self, rows: int, past: int) -> int | None:
+        """Calls that OpenVINO itself cuts such a pass into, without the head; None where it is not known."""
+
     def head(self, rows: int = 1) -> Part:
         """Final norm and logits."""
 

@@ -131,7 +131,7 @@ class Predictor:
     def first(self, room: rt.Window, prompt: int) -> First:
         """The way to the first token."""
         passes = rt.prefill_passes(self.runtime, room, prompt, self.model.most_rows)
-        calls = rt.prefill_calls(self.runtime, room, self.model.layers)
+        calls = rt.prefill_calls(self.runtime, room, self.model.layers, self._groups(passes[0].rows, 0))
         graphs = [self.device.all_of(self.model.parts(one.rows, one.past)) for one in passes]
         if (lookup := self._lookup(passes[0].rows)) is not None:
             graphs += [lookup] * len(passes)
@@ -151,7 +151,7 @@ class Predictor:
         if (lookup := self._lookup(rows)) is not None:
             body += lookup
         head = self.device.all_of([self.model.head(rows if heard is None else heard)])
-        waited, chained = rt.step_calls(runtime, self.model.layers)
+        waited, chained = rt.step_calls(runtime, self.model.layers, self._groups(rows, cache - rows))
         appending = rows * rt.appending_us(runtime, self.model.attentions, memory.per_token)
         host = max(0.0, appending - head.us) + rt.copy_us(runtime, memory.states) + runtime.token_us
         rate = self.machine.ddr.bandwidth_gbps * 1e3
@@ -174,6 +174,10 @@ class Predictor:
                 found.append((tokens, self.step(cache)))
             done += tokens
         return found
+
+    def _groups(self, rows: int, past: int) -> int | None:
+        """Of a pass that is cut at all."""
+        return None if self.runtime.one_graph else self.model.groups(rows, past)
 
     def _lookup(self, rows: int) -> Spent | None:
         if self.model.width >= self.runtime.host_lookup_width:

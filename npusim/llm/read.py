@@ -17,6 +17,7 @@ from npusim.errors import UserError
 from npusim.graph.ir import Graph, Op
 from npusim.llm.cache import where_it_lies
 from npusim.llm.calls import Memory, Part, Rewrite, as_it_is
+from npusim.llm.partition import groups
 from npusim.llm.static import Remembered, fixed, stateless
 from npusim.program.names import layer_of
 
@@ -34,6 +35,7 @@ class Read:
     remembered: tuple[Remembered, ...]
     rewrite: Rewrite = as_it_is
     _graphs: dict[tuple[int, int, bool], dict[str, Graph]] = field(default_factory=dict)
+    _groups: dict[tuple[int, int], int | None] = field(default_factory=dict)
 
     @cached_property
     def _names(self) -> list[str]:
@@ -90,6 +92,13 @@ class Read:
         ]
         before = self._cut(rows, past).get(_BEFORE)
         return [*parts, Part(f"{rows}x{past} before", 1, _given(before))] if before and before.ops else parts
+
+    def groups(self, rows: int, past: int) -> int | None:
+        """As OpenVINO on this machine plans it; None where it does not tell."""
+        if (rows, past) not in self._groups:
+            model = fixed(self.stateless_model, self.remembered, rows, past)
+            self._groups[rows, past] = groups(self.rewrite(model))
+        return self._groups[rows, past]
 
     def head(self, rows: int = 1) -> Part:
         """What comes behind the layers."""

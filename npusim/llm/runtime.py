@@ -90,18 +90,19 @@ def cache_size(runtime: Runtime, room: Window, prompt: int) -> int:
     return min(size + room.response, room.tokens)
 
 
-def prefill_calls(runtime: Runtime, room: Window, layers: int) -> int:
-    """Calls of one pass of a prompt, each waited for: the host binds arguments meanwhile."""
+def prefill_calls(runtime: Runtime, room: Window, layers: int, groups: int | None = None) -> int:
+    """Calls of one pass of a prompt, each waited for: the host binds arguments meanwhile. ``groups``: as many as
+    OpenVINO itself cuts its layers into, where that is known."""
     if runtime.one_graph:
         return 1
     if room.prompt > runtime.chunk_tokens and runtime.release >= PYRAMID_PREFILL:
         return 2 * layers + 1
-    return max(layers, _FEWEST_GROUPS)
+    return groups or max(layers, _FEWEST_GROUPS)
 
 
-def step_calls(runtime: Runtime, layers: int) -> tuple[int, int]:
-    """Calls of one token, head included, that are waited for, and that are chained."""
-    calls = 2 if runtime.one_graph else max(layers, _FEWEST_GROUPS) + 1
+def step_calls(runtime: Runtime, layers: int, groups: int | None = None) -> tuple[int, int]:
+    """Calls of one token, head included, that are waited for, and that are chained; ``groups`` as above."""
+    calls = 2 if runtime.one_graph else (groups or max(layers, _FEWEST_GROUPS)) + 1
     waited = min(calls, _WAITS)
     return waited, calls - waited
 
