@@ -152,6 +152,9 @@ class Software(Section):
     """What an attention is scaled at: the smallest of query, keys and scores; the same, but the scores of heads that
     run one by one and whose rows or columns are padded to 16; or the scores, as models write it. Scores of heads that
     run one by one are scaled by what makes them."""
+    attention_kernel: tuple[tuple[Count, Count, Count], ...] | None = None
+    """Attention that one SHAVE kernel computes: of these numbers of heads, rows and columns, and, as far as it fits
+    CMX, all whose heads share one head of keys; null: none."""
     contract_multiply_reduce: bool = True
     """Broadcast Multiply + ReduceSum becomes a batched MatMul; else the whole product is made and then reduced."""
     contraction_engine: Literal["dpu", "shave"] = "dpu"

@@ -14,7 +14,17 @@ from typing import Literal
 
 from npusim.graph.ir import Graph, Op
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.nodes import Bmm, Depthwise, Kernel, Node, Pool, Product, Reduce, Scale
+from npusim.lowering.ir.nodes import (
+    AttentionKernel,
+    Bmm,
+    Depthwise,
+    Kernel,
+    Node,
+    Pool,
+    Product,
+    Reduce,
+    Scale,
+)
 from npusim.lowering.ir.plan import CONSTANT, Plan
 from npusim.lowering.passes import Law, Module
 from npusim.program import Program
@@ -42,6 +52,9 @@ def macs_of_op(graph: Graph, op: Op) -> int:
 
 def macs_of_node(node: Node) -> int:
     """Multiply-accumulates that a node asks for."""
+    if isinstance(node, AttentionKernel):
+        query, key = node.inputs[:2]
+        return query.elements // query.shape[-1] * key.shape[-2] * (query.shape[-1] + node.output.shape[-1])
     if isinstance(node, Bmm):
         return node.batch * node.m * node.n * node.k
     if isinstance(node, Product):

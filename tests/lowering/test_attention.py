@@ -224,3 +224,19 @@ def test_a_cache_that_the_model_returns_is_written(hw: Hardware) -> None:
     graph = from_openvino(ov.Model([op.result(scores), op.result(keys)], [q, past, new], "cache"))
     moves = [work for work in _works(graph, hw) if isinstance(work, DmaWork)]
     assert sum(work.bytes for work in moves if work.dst == "ddr") >= 8 * 512 * DEPTH * 2
+
+
+@pytest.mark.parametrize(
+    ("heads", "shared", "file", "leave"),
+    [
+        (9, 3, "lunarlake-vpunn.yaml", True),
+        (9, 3, "meteorlake-vpunn.yaml", True),
+        (8, 8, "meteorlake-vpunn.yaml", True),
+        (8, 8, "lunarlake-vpunn.yaml", False),
+    ],
+)
+def test_masked_scores_of_odd_rows_are_padded_in_ddr(heads: int, shared: int, file: str, leave: bool) -> None:
+    """As compiled: rows of 300 columns, but for groups that the tiles share evenly."""
+    program = lower(attention(heads, shared, 300, 300, written=True), load_hardware(file))
+    added = [t.work for t in program.tasks if program.ops[t.op].name.endswith("mask_add")]
+    assert any(isinstance(work, DmaWork) and work.dst == "ddr" for work in added) is leave

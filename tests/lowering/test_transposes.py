@@ -16,6 +16,9 @@ from npusim.graph import load_model
 from npusim.hardware import load_hardware
 from npusim.hardware.schema import Hardware
 from npusim.lowering import lower
+from npusim.lowering.ir.nodes import Transpose
+from npusim.lowering.ir.values import Value
+from npusim.lowering.plans.dpu.permute import plan_permute
 from npusim.program import Program
 from npusim.program.work import DmaWork, DpuWork, ShaveWork
 
@@ -80,3 +83,43 @@ def test_outer_products_of_few_tokens_are_cut_over_channels(
     program = _lower(tmp_path, model, load_hardware(LUNAR_LAKE, [f"tiles={tiles}"]))
     found = [_shares(program, name) for name in {o.name for o in program.ops}]
     assert [16 * n for n in shares] in found
+
+
+#: (file, matrices, rows, columns) as compiled for values of attention: whether the tiles share their columns.
+TURNED = [
+    ("pantherlake-vpunn.yaml", 2, 512, 64, True),
+    ("pantherlake-vpunn.yaml", 3, 768, 64, True),
+    ("pantherlake-vpunn.yaml", 4, 768, 64, True),
+    ("pantherlake-vpunn.yaml", 6, 576, 64, False),
+    ("pantherlake-vpunn.yaml", 8, 512, 64, False),
+    ("lunarlake-vpunn.yaml", 2, 512, 64, True),
+    ("lunarlake-vpunn.yaml", 4, 1024, 128, False),
+    ("meteorlake-vpunn.yaml", 4, 1024, 128, False),
+]
+
+
+@pytest.mark.parametrize(("file", "matrices", "rows", "columns", "shared"), TURNED)
+def test_tiles_share_the_columns_of_few_matrices(
+    file: str, matrices: int, rows: int, columns: int, shared: bool
+) -> None:
+    node = Transpose(
+        "turned",
+        "Transpose",
+        (Value(1, (matrices, rows, columns)),),
+        Value(2, (matrices, rows, columns), order=(0, 2, 1)),
+    )
+    hw = load_hardware(file)
+    works = [work for _, work in plan_permute(node, hw).slices[0].computes]
+    assert all(isinstance(work, DpuWork) for work in works)
+    assert (max(work.out_channels for work in works) < columns) is shared
+
+
+@pytest.mark.parametrize(
+    ("rows", "heads", "pooled"), [(256, 5, False), (256, 7, True), (384, 6, True), (128, 12, False)]
+)
+def test_few_rows_that_change_places_are_moved_by_dma(rows: int, heads: int, pooled: bool) -> None:
+    """[rows, heads, 64] to [heads, rows, 64], as compiled for all platforms: from 114,688 elements on by a pool."""
+    shape = (rows, heads, 64)
+    node = Transpose("moved", "Transpose", (Value(1, shape),), Value(2, shape, order=(1, 0, 2)))
+    works = [work for _, work in plan_permute(node, load_hardware("lunarlake-vpunn.yaml")).slices[0].computes]
+    assert any(isinstance(work, DpuWork) for work in works) is pooled

@@ -8,11 +8,10 @@ from math import gcd, prod
 from npusim.errors import UserError
 from npusim.graph.ir import Op
 from npusim.lowering.fuse import kernels
-from npusim.lowering.fuse.attention import PerHead, projections
+from npusim.lowering.fuse.attention import PerHead, head_by_head, one_kernel, projections
 from npusim.lowering.fuse.fuser import Fuser, full_order, padded, same_order
 from npusim.lowering.fuse.images import read_image
-from npusim.lowering.ir.convolution import fold_rows
-from npusim.lowering.ir.nodes import Bmm, Concat, Conv, Depthwise, Eltwise, Pool, Unary, Window
+from npusim.lowering.ir.nodes import Bmm, Conv, Depthwise, Pool, Unary, Window
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value, round_up
 from npusim.lowering.rewrite.patterns import LEAST_GROUP
@@ -120,21 +119,23 @@ def attention(fuser: Fuser, op: Op) -> None:
     """softmax(Q K^T * scale + mask) V, per head where the compiler cuts it so."""
     out = fuser.fresh(op)
     operands = fuser.operands(op)[:3]
-    parts = projections(fuser.index, op, operands, fuser.made) if fuser.software.split_projections else None
+    parts = projections(op, operands, fuser.made)
     if parts is not None:
-        outlined = fuser.software.outlined_attention
-        nodes, joined = PerHead(op, parts, operands[0], fuser.storage, outlined).nodes(out)
+        nodes, joined = PerHead(op, parts, operands[0], fuser.storage, fuser.software).nodes(out)
         for part in parts:
             fuser.made.pop(part.output.storage, None)
         for node in nodes:
             fuser.add(node)
         fuser.values[op.outputs[0]] = joined
         return
-    q, k, v = (fuser.plain(value, op) for value in operands)
-    batch = prod(q.shape[:-2])
-    if op.attrs.get("by_head") or (not fuser.software.grouped_matmul and batch > 1):
-        _head_by_head(fuser, op, (q, k, v), out)
+    q = fuser.plain(operands[0], op)
+    if op.attrs.get("kernel"):
+        one_kernel(fuser, op, (q, operands[1], operands[2]), out)
         return
+    if op.attrs.get("by_head") or (not fuser.software.grouped_matmul and prod(q.shape[:-2]) > 1):
+        head_by_head(fuser, op, (q, operands[1], operands[2]), out)
+        return
+    k, v = (fuser.plain(value, op) for value in operands[1:])
     scores = Value(fuser.storage(), (*q.shape[:-1], k.shape[-2]))
     weights = Value(fuser.storage(), scores.shape)
     name = op.name
@@ -142,35 +143,6 @@ def attention(fuser: Fuser, op: Op) -> None:
     fuser.values.pop(op.outputs[0], None)
     fuser.add(Unary(f"{name}/softmax", op.type, (scores,), weights, kernel="softmax"))
     batched(fuser, Op(f"{name}/PV", op.type, (), op.outputs), weights, v, False, False, out)
-
-
-def _head_by_head(fuser: Fuser, op: Op, operands: tuple[Value, Value, Value], out: Value) -> None:
-    """One head after the other, where batched MatMuls are no single op: scores stay in CMX, their rows as the tiles
-    share them and their columns as the DPU writes them, padded. The heads may add one mask."""
-    q, k, v = operands
-    masks = [fuser.values[id] for id in op.inputs[3:4] if op.attrs.get("by_head")]
-    k = fuser.move(k, full_order(k, [len(k.shape) - 2, len(k.shape) - 1]), op)
-    v = fuser.move(v, full_order(v, [len(v.shape) - 1, len(v.shape) - 2]), op)
-    (rows, depth), width = q.shape[-2:], v.shape[-1]
-    height = prod(fold_rows(rows, fuser.software.row_fold))
-    wide = round_up(k.shape[-2], CHANNELS)
-    pieces = []
-    for _ in range(prod(q.shape[:-2])):
-        one = [replace(x, shape=s, order=(), partial=True) for x, s in
-               ((q, (height, depth)), (k, (wide, depth)), (v, (width, wide)))]  # fmt: skip
-        scores = Value(fuser.storage(), (height, wide))
-        fuser.add(Bmm(f"{op.name}/QK", op.type, (one[0], one[1]), scores, m=height, n=wide, k=depth))
-        for mask in masks:
-            seen = replace(mask, shape=scores.shape if mask.elements > 1 else (), order=())
-            masked = Value(fuser.storage(), scores.shape)
-            fuser.add(Eltwise(f"{op.name}/mask_add", op.type, (scores, seen), masked, kernel="add"))
-            scores = masked
-        weights = Value(fuser.storage(), scores.shape)
-        fuser.add(Unary(f"{op.name}/softmax", op.type, (scores,), weights, kernel="softmax", axis=1))
-        piece = Value(fuser.storage(), (height, width))
-        fuser.add(Bmm(f"{op.name}/PV", op.type, (weights, one[2]), piece, m=height, n=width, k=wide))
-        pieces.append(replace(piece, shape=(rows, width), partial=height > rows))
-    fuser.emit(op, Concat(op.name, op.type, tuple(pieces), out, axis=0))
 
 
 def convolution(fuser: Fuser, op: Op) -> None:

@@ -247,5 +247,5 @@ KERNEL_OF: dict[str, ShaveKernel] = {op: row for row in ROWS for op in row.ops}
 
 def called_kernels() -> frozenset[str]:
     """Names of all kernels that a Program may call, and so of all rows of ``shave.kernels`` that are read: those of
-    KERNELS, a gather's and a contraction's, and the row that prices what has none."""
-    return frozenset({*KERNELS, "gather", "dot", "default"})
+    KERNELS, a gather's, a contraction's and a whole attention's, and the row that prices what has none."""
+    return frozenset({*KERNELS, "gather", "dot", "attention", "default"})

@@ -138,6 +138,15 @@ class Kernel(Node):
         return self.kernel in kernels
 
 
+@dataclass(frozen=True, slots=True)
+class AttentionKernel(Node):
+    """A whole attention by one kernel: query, key, transposed value and, where there is one, a mask."""
+
+    def runs(self, *kernels: str) -> bool:
+        """Whether it is arithmetic or a kernel by one of these names."""
+        return "attention" in kernels
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unary(Kernel):
     """One activation, elementwise or along ``axis``. ``low``: what a Clamp begins at. ``repeated``: the batch of the

@@ -8,6 +8,7 @@ from math import prod
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Bmm, Concat, Conv, Copy, Eltwise, Node, Reduce, Unary
 from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.rewrite.attention import FUSED
 
 
 def write_in_place(nodes: list[Node], hw: Hardware, returned: set[int]) -> dict[int, int]:
@@ -31,9 +32,16 @@ def write_in_place(nodes: list[Node], hw: Hardware, returned: set[int]) -> dict[
             if maker is None or isinstance(maker, Concat | Copy) or value.partial or elsewhere:
                 continue
             placed = isinstance(maker, Unary) or (_in_a_row(node) and _leaves_whole(maker, hw))
-            if node.type == "Pad" or (node.type == "Concat" and value.plain and placed):
+            joined = node.type == "Concat" or _joins_heads(node, hw)
+            if node.type == "Pad" or (joined and value.plain and placed):
                 homes[value.storage] = node.output.storage
     return homes
+
+
+def _joins_heads(node: Concat, hw: Hardware) -> bool:
+    """Whether the results of attention's heads are stored where they belong: one behind the other everywhere, beside
+    each other where attention is no op of the compiler's own."""
+    return node.type == FUSED and (node.output.plain or hw.software.attention_scale == "scores")
 
 
 def _in_a_row(node: Concat) -> bool:

@@ -15,6 +15,7 @@ from npusim.lowering.fuse.reduce import WORTH_CONVOLVING
 from npusim.lowering.ir.convolution import fits_padded, flattened, folded, is_stem
 from npusim.lowering.ir.nodes import (
     POINT,
+    AttentionKernel,
     Bmm,
     Broadcast,
     ChannelsLast,
@@ -71,6 +72,7 @@ from npusim.lowering.plans.dpu.reduce import plan_reduce
 from npusim.lowering.plans.dpu.reduce_conv import plan_one_term, plan_reduce_conv
 from npusim.lowering.plans.dpu.reorder import plan_reorder
 from npusim.lowering.plans.dpu.widen import widened_terms
+from npusim.lowering.plans.shave.attention import plan_attention
 from npusim.lowering.plans.shave.dot import plan_dot
 from npusim.lowering.plans.shave.kernel import plan_shave
 from npusim.lowering.split.dpu import depthwise_split
@@ -145,12 +147,18 @@ def _bmm(node: Bmm, near: Neighbours, fresh: Fresh) -> Steps:
     yield padded_groups(plan, node, near)
 
 
+def _attention(node: AttentionKernel, near: Neighbours, fresh: Fresh) -> Steps:
+    _because(node, "SHAVE: one kernel computes all of this attention")
+    yield plan_attention(node, near.hw)
+
+
 def _pool(node: Pool, near: Neighbours, fresh: Fresh) -> Steps:
     yield from plan_pool(node, near.hw, fresh, near.is_turned(node.inputs[0]), near.batched)
 
 
 def _transpose(node: Transpose, near: Neighbours, fresh: Fresh) -> Steps:
-    """A move of data; planes for a product of the DPU are written to all tiles, which multiply all of them."""
+    """A move of data; planes for a product of the DPU, and values for a kernel that computes attention, are written to
+    all tiles."""
     if node.reorder and is_two_pass(node):
         yield from plan_two_passes(node, near.hw, fresh)
         return
@@ -158,10 +166,10 @@ def _transpose(node: Transpose, near: Neighbours, fresh: Fresh) -> Steps:
         first, last = plan_planes_of_narrow(node, near.hw, fresh)
         yield first
     else:
-        last = apart(plan_permute(node, near.hw, near.hint(node.inputs[0])), near)
+        last = apart(plan_permute(node, near.hw, near.whole_hint(node.inputs[0])), near)
     readers = near.read_by(node.output)
     multiplied = readers and all(isinstance(n, Eltwise) and repeats_rows(n, near.hw) for n in readers)
-    if multiplied:
+    if multiplied or any(isinstance(n, AttentionKernel) for n in readers):
         yield multicast(last, near.hw)
     else:
         yield replace(last, out_dist=None) if is_narrow_image(node) else last
@@ -321,6 +329,7 @@ ENGINES: dict[type[Node], Callable[[Any, Neighbours, Fresh], Steps]] = {
     Depthwise: _depthwise,
     Scale: scale,
     Bmm: _bmm,
+    AttentionKernel: _attention,
     Pool: _pool,
     Transpose: _transpose,
     ChannelsLast: _channels_last,

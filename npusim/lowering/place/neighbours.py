@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
+from math import prod
 
 from npusim.costs.price import work_us
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.convolution import fold_rows
+from npusim.lowering.ir.convolution import fold_rows, geometry
 from npusim.lowering.ir.images import CHANNELS_LAST, is_image
 from npusim.lowering.ir.nodes import (
     ChannelsLast,
@@ -89,6 +90,12 @@ class Neighbours:
     def hint(self, value: Value) -> Dist | None:
         """How a value lies in CMX, if all of it does."""
         return None if value.partial or value.constant else self.hints.get(value.storage)
+
+    def whole_hint(self, value: Value) -> Dist | None:
+        """How a value lies in CMX, if that is all of what makes it: rows that were padded are cut off through DDR."""
+        maker = self.makers.get(value.storage)
+        padded = isinstance(maker, Conv) and maker.window is None and prod(geometry(maker, self.hw)) > maker.m
+        return None if padded else self.hint(value)
 
     def common_hint(self, node: Node) -> Dist | None:
         """How the first operand that is not broadcast, and lies cut over the tiles, does."""

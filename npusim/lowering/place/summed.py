@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TypeGuard
 
 from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.groups import grouped
 from npusim.lowering.ir.nodes import Bmm, Eltwise, Node, Unary
 from npusim.lowering.ir.plan import Plan, Slice
 from npusim.lowering.ir.shapes import CHANNELS
@@ -72,9 +73,12 @@ def cut_to_size(node: Unary, near: Neighbours) -> bool:
 
 def plan_summed(node: Eltwise, near: Neighbours) -> Plan | None:
     """A sum that only a kernel along rows reads, cut in the slices of that and written over its first operand; None
-    where the two of them fit whole, or the tiles share the kernel too unevenly."""
+    where the two of them fit whole, the tiles share the kernel too unevenly, or rows of no multiple of 16, but those of
+    groups that the tiles share evenly, are padded in DDR."""
     reader, out = near.sole_reader(node.output), node.output
     if not node.runs("add") or not along_rows(reader) or out.storage in near.outputs:
+        return None
+    if out.shape[-1] % CHANNELS and not _even_groups(near.makers.get(node.inputs[0].storage), near.hw):
         return None
     alone, kernel = plan_shave(reader, near.hw, reader.kernel), _plan_kernel(reader, near.hw)
     cuts = alone.out_dist.cuts if alone.out_dist is not None else ()
@@ -95,6 +99,13 @@ def plan_summed(node: Eltwise, near: Neighbours) -> Plan | None:
         parts.append(Slice(loads, computes, part.stores, (0,) * len(part.out_bytes), part.detail))
     strategy = f"eltwise, cut with the kernel behind it in {len(parts)} slices"
     return Plan(node, operands, [None] * len(operands), out, None, parts, strategy, in_place=True)
+
+
+def _even_groups(maker: Node | None, hw: Hardware) -> bool:
+    """Whether a grouped product made a value, as many groups on every tile."""
+    if not isinstance(maker, Bmm) or maker.batch % hw.tiles:
+        return False
+    return grouped(maker.batch, maker.m, maker.k, maker.n, hw)
 
 
 def plan_behind_sum(node: Unary, hw: Hardware, total: Plan) -> Plan | None:

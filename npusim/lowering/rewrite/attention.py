@@ -17,10 +17,13 @@ import numpy as np
 
 from npusim.graph.ir import Graph, Op, Tensor
 from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.attention import one_head_bytes
 from npusim.lowering.ir.groups import grouped
-from npusim.lowering.ir.optypes import RESHAPES
+from npusim.lowering.ir.plan import cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.values import round_up
 from npusim.lowering.rewrite.patterns import Index
+from npusim.lowering.rewrite.unroll import is_unrolled, path_to_projection
 
 #: What of an attention a task of its own scales.
 Scaled = Literal["query", "key", "scores", ""]
@@ -28,9 +31,6 @@ Scaled = Literal["query", "key", "scores", ""]
 FUSED = "ScaledDotProductAttention"
 PLAIN = {"transpose_a": False, "transpose_b": False}
 TRANSPOSED = {"transpose_a": False, "transpose_b": True}
-#: Longest sequence whose projections are cut per head: 64 and 128 are, 300 is not (evidence/lowering.md#1.5).
-MOST_ROWS = 128
-_BETWEEN = RESHAPES | {"Transpose", "Add", "FakeQuantize", "FakeConvert"}
 #: Attribute of a scale whose reader takes its result in any order of the elements.
 ANY_ORDER = {"any_order": True}
 #: FP16 bytes of one head's scores from which a mask is added head by head, where the heads run so (npu_compiler:
@@ -61,7 +61,7 @@ def share_heads(graph: Graph, hw: Hardware) -> Graph:
     if not found:
         return graph
     gone = {id(op) for one in found.values() for op in one.covered}
-    maker = _Maker(graph, hw)
+    maker = _Maker(index, hw)
     for op in graph.ops:
         if id(op) in found:
             maker.lay_out(found[id(op)])
@@ -88,10 +88,10 @@ def _attention(index: Index, op: Op) -> Attention | None:
 
 
 def _fused(index: Index, op: Op) -> Attention | None:
-    """An op that is attention, but one that fusion cuts with its projections. A mask of one number is none."""
+    """An op that is attention. A mask of one number is none."""
     query, key, value, *rest = op.inputs
     masks = [id for id in rest[:1] if index.tensor(id).elements > 1]
-    if op.attrs.get("causal") or (not masks and projected(index, op)):
+    if op.attrs.get("causal"):
         return None
     scale = rest[1] if len(rest) > 1 else -1
     return Attention(query, key, value, masks[0] if masks else None, scale, 1, op, (op,))
@@ -133,25 +133,6 @@ def _written(index: Index, op: Op) -> Attention | None:
     return Attention(query, key, op.inputs[1], mask, scale, 1, op, tuple(covered))
 
 
-def projected(index: Index, op: Op) -> bool:
-    """Whether query, key and value are as many and few rows, and MatMuls that nobody else reads."""
-    query, key = (index.tensor(id).shape for id in op.inputs[:2])
-    alike = len(query) == 4 and query[0] == 1 and key[-2] == query[-2] <= MOST_ROWS
-    return alike and all(_projection(index, id) for id in op.inputs[:3])
-
-
-def _projection(index: Index, tensor: int) -> Op | None:
-    """The MatMul that makes a tensor, if that and the views between have one reader each."""
-    while index.readers[tensor] == 1:
-        maker = index.maker.get(tensor)
-        if maker is None or maker.type == "MatMul":
-            return maker
-        if maker.type not in _BETWEEN:
-            return None
-        tensor = next((i for i in maker.inputs if not index.tensor(i).constant), maker.inputs[0])
-    return None
-
-
 def _repeated(index: Index, id: int) -> tuple[int, int, tuple[Op, ...]] | None:
     """What a tensor [1, heads, ...] is a repetition of, head by head: that tensor, how often, and the ops between."""
     reshape = index.made_by(id, "Reshape")
@@ -176,19 +157,13 @@ def _repeated(index: Index, id: int) -> tuple[int, int, tuple[Op, ...]] | None:
 # -- laying out -------------------------------------------------------------------------------------------------------
 
 
-def _place_scale(rows: int, columns: int, depth: int) -> Scaled:
-    """What of an attention is scaled: the smallest, of two as small the one that is named first (npu_compiler:
-    decompose_sdpa_extended.cpp, 2026)."""
-    sizes: dict[Scaled, int] = {"query": rows * depth, "key": columns * depth, "scores": rows * columns}
-    return min(sizes, key=sizes.__getitem__)
-
-
 class _Maker:
     """Makes the ops of a Graph anew."""
 
-    def __init__(self, graph: Graph, hw: Hardware) -> None:
+    def __init__(self, index: Index, hw: Hardware) -> None:
         """Start with the tensors of a Graph and no ops."""
-        self.tensors = list(graph.tensors)
+        self.index = index
+        self.tensors = list(index.graph.tensors)
         self.hw = hw
         self.ops: list[Op] = []
 
@@ -200,7 +175,14 @@ class _Maker:
         apart, folded = (*batch, heads, rows), (*batch, heads // one.group, one.group * rows)
         together = grouped(prod(folded[:-1]), folded[-1], depth, columns, self.hw)
         name = one.root.name
-        at, scale = _place_scale(rows, columns, depth), -1
+        if self._one_kernel(one, columns, width):
+            masks = () if one.mask is None else (one.mask,)
+            inputs = (query.id, key.id, one.value, *masks)
+            self.ops.append(Op(name, FUSED, inputs, one.root.outputs, {"kernel": True}))
+            return
+        at, scale = self._place_scale(rows, columns, depth), -1
+        if one.mask is None and one.group == 1 and self._cut(one, at):
+            return
         if one.scale is None or self._rescaled(apart, columns, one.group, at, together):
             at = ""
         else:
@@ -211,13 +193,15 @@ class _Maker:
             key = self._op(f"{name}/scale_key", "Multiply", (key.id, scale), key, attrs=ANY_ORDER)
         if one.group == 1 and not together and self._goes_by_head(one, apart, columns):
             inputs = (query.id, key.id, one.value, *(() if one.mask is None else (one.mask,)))
-            self.ops.append(Op(name, FUSED, inputs, one.root.outputs, {"by_head": True}))
+            attrs = {"by_head": True, "values_last": self._values_last(one, apart, columns)}
+            self.ops.append(Op(name, FUSED, inputs, one.root.outputs, attrs))
             return
         given = one.mask if one.mask is None else self.tensors[one.mask]
         mask = None if given is None else self._mask(f"{name}/mask_add/broadcast", given, (*apart, columns))
         value, untransposed = self._values(one, self.tensors[one.value])
         query = self._seen(f"{name}/fold", query, (*folded, depth))
-        regrouped = {"regrouped": 1 < one.group < heads}
+        shared_by_all = 1 < one.group == heads and rows > 1
+        regrouped = {"regrouped": 1 < one.group < heads or shared_by_all}
         made = self._op(
             f"{name}/qk_matmul",
             "MatMul",
@@ -244,9 +228,38 @@ class _Maker:
             (made.id, value.id),
             made,
             (*folded, width),
-            {**untransposed, "regrouped": regrouped["regrouped"] and rows == 1},
+            {**untransposed, "regrouped": shared_by_all or (regrouped["regrouped"] and rows == 1)},
         )
         self.ops.append(Op(name, "Reshape", (made.id,), one.root.outputs))
+
+    def _one_kernel(self, one: Attention, columns: int, width: int) -> bool:
+        """Whether one kernel computes this attention (npu_compiler: decompose_attention.cpp, 2026)."""
+        known = self.hw.software.attention_kernel
+        *batch, heads, rows, depth = self.tensors[one.query].shape
+        if known is None or prod(batch) != 1:
+            return False
+        if one.group > 1:
+            return one.group == heads and one_head_bytes(columns, depth, width) <= cmx_capacity(self.hw)
+        return (heads, rows, columns) in known
+
+    def _place_scale(self, rows: int, columns: int, depth: int) -> Scaled:
+        """What of an attention is scaled: the smallest as it is padded by then, of two as small the one that is named
+        first (npu_compiler: decompose_sdpa_extended.cpp, 2026)."""
+        if self.hw.software.attention_scale == "smallest":
+            rows, columns = round_up(rows, CHANNELS), round_up(columns, CHANNELS)
+        sizes: dict[Scaled, int] = {"query": rows * depth, "key": columns * depth, "scores": rows * columns}
+        return min(sizes, key=sizes.__getitem__)
+
+    def _cut(self, one: Attention, at: Scaled) -> bool:
+        """Leave an attention to be cut per head with its projections, if it is: not where its scores are scaled.
+        Weights take in the scale of a query that is nothing but their product."""
+        operands = one.query, one.key, one.value
+        if (one.scale is not None and at == "scores") or not is_unrolled(self.index, operands, self.hw):
+            return False
+        shifted = any(op.type == "Add" for op in path_to_projection(self.index, one.query))
+        attrs = {"per_head": True, "scaled": one.scale is not None and at == "query" and shifted}
+        self.ops.append(Op(one.root.name, FUSED, operands, one.root.outputs, attrs))
+        return True
 
     def _rescaled(self, apart: tuple[int, ...], columns: int, group: int, at: Scaled, together: bool) -> bool:
         """Whether the convolutions that make the scores, head by head, scale them as they write them."""
@@ -269,6 +282,12 @@ class _Maker:
         mask = self.tensors[one.mask]
         alike = mask.shape[-2:] == (rows, columns) and mask.elements == rows * columns
         return mask.elements == 1 or (alike and mask.elements * 2 >= MASKED_BYTES)
+
+    def _values_last(self, one: Attention, apart: tuple[int, ...], columns: int) -> bool:
+        """Whether values are projected only when the weights of all heads, which run one by one, wait for them: where
+        those fit CMX."""
+        waiting = prod(apart) * columns * 2 / self.hw.tiles
+        return waiting <= cmx_capacity(self.hw) and bool(path_to_projection(self.index, one.value))
 
     def _values(self, one: Attention, value: Tensor) -> tuple[Tensor, Mapping[str, object]]:
         """The values as the last MatMul reads them, and how it does: those of several heads that are shared are

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from npusim.lowering.ir.images import CHANNELS_LAST, is_image
-from npusim.lowering.ir.nodes import Eltwise, Transpose
+from npusim.lowering.ir.nodes import Bmm, Conv, Eltwise, Transpose
 from npusim.lowering.ir.plan import Plan, held, on_shave
 from npusim.lowering.ir.values import WHOLE
 from npusim.lowering.schedule.steps import Residency
@@ -59,6 +59,8 @@ def why_apart(made: Plan, plan: Plan, operand: int) -> str:
         return "the tiles share it otherwise than they make it"
     if made.refolded and not plan.node.runs("convert"):
         return "it was made in other dimensions"
+    if isinstance(plan.node, Bmm) and plan.node.batch > 1 and isinstance(made.node, Conv):
+        return "its rows are no groups yet"
     if made.function != plan.function:
         return "it belongs to another function of the model"
     if _permutes(plan) and on_shave(made) and not made.node.runs("softmax"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from npusim.lowering.ir.nodes import Conv
 from npusim.lowering.ir.plan import Plan
 from npusim.lowering.schedule.edges import stays, why_apart
 from npusim.lowering.schedule.joined import join
@@ -33,7 +34,7 @@ def decide(plans: Sequence[Plan], outputs: set[int], tiles: int, capacity: int) 
             found.joined[index] = None
         for operand, value in enumerate(plan.inputs):
             source = maker.get(value.storage)
-            if source is None and value.partial and not value.constant:
+            if source is None and not value.constant and isinstance(plan.node, Conv):
                 sharing.share(index, operand)
             if source is None or value.constant:
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.plan import Load, Plan, Slice, Store, cmx_capacity, load_value, transfer
-from npusim.lowering.ir.values import Value, ceil_div, even
+from npusim.lowering.ir.values import Dist, Value, ceil_div, even
 from npusim.program.work import DmaWork, Work
 
 
@@ -21,9 +21,10 @@ def moved_blocks(value: Value, out: Value) -> tuple[int, ...]:
     return tuple(blocks)
 
 
-def plan_permute_dma(node: Node, hw: Hardware) -> Plan:
+def plan_permute_dma(node: Node, hw: Hardware, hint: Dist | None = None) -> Plan:
     """Into one tile's CMX, permuted there by one transfer an engine, and out; in slices of its longest dimension where
-    both do not fit."""
+    both do not fit. ``hint`` is how the value lies in CMX already, from where it is taken as a whole, if the tiles do
+    not share its rows."""
     value, out, engines = node.inputs[0], node.output, hw.dma.engines
     longest = max(moved_blocks(value, out), default=1)
     line = (value.bytes + out.bytes) // longest
@@ -40,4 +41,6 @@ def plan_permute_dma(node: Node, hw: Hardware) -> Plan:
         used = (elements * out.bits // 8,) + (0,) * (hw.tiles - 1)
         store = Store(0, transfer("cmx", "ddr", elements, out.stored_bits, hw))
         parts.append(Slice([load], work, [store], used))
-    return Plan(node, [value], [None], out, None, parts, "permuted by DMA")
+    by_rows = hint is not None and not hint.whole and hint.outer == 1
+    found = None if by_rows or len(parts) > 1 else hint
+    return Plan(node, [value], [found], out, None, parts, "permuted by DMA")

@@ -18,17 +18,21 @@ from npusim.program.work import DpuWork, Work
 
 #: Workloads of one slice of a permuting pool.
 SLICE_WORKLOADS = 16
+#: Elements from which rows that change places as they are, [H, C, W] to [C, H, W], are moved by a pool, not by DMA
+#: (npu_compiler: convert_mem_permute_to_pool.cpp, 2024: a measured crossing).
+POOLED_ROWS = 32 * 16 * 224
 
 
 def plan_permute(node: Node, hw: Hardware, hint: Dist | None = None) -> Plan:
     """A transpose: on the DPU an identity pooling whose output is written in another order; by permuting DMAs where the
-    rows that it reads are no multiple of 16 elements, or where whole rows are swapped in each of a batch, which is more
-    dimensions than a pool has."""
+    rows that it reads are no multiple of 16 elements, where few whole rows change places, or where they do in each of
+    a batch, which is more dimensions than a pool has."""
     value = node.inputs[0]
     row = value.shape[value.memory_order[-1]] if value.memory_order else 1
     blocks = moved_blocks(value, node.output)
-    if row % CHANNELS or len(blocks) > 3:
-        return plan_permute_dma(node, hw)
+    in_rows = len(blocks) == 3 and value.memory_order[-1] == node.output.memory_order[-1]
+    if row % CHANNELS or len(blocks) > 3 or (in_rows and value.elements < POOLED_ROWS):
+        return plan_permute_dma(node, hw, hint)
     if len(blocks) == 2 and blocks[0] < CHANNELS and blocks[1] > MAX_DIMENSION:
         return _permute_long(node, hw, *blocks)
     if isinstance(node, Transpose) and node.reorder:
@@ -141,7 +145,7 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
     upright = height == 1 and hw.software.upright_matrices
     if height == 1 < width and not upright and channels % (CHANNELS * tiles) == 0 and tiles > 1:
         return _permute_columns(node, hw, height, width, channels)
-    if 1 < height < tiles and width > 1 and channels >= CHANNELS * tiles:
+    if height > 1 and width > 1 and channels >= CHANNELS * tiles and _by_columns(value, out, height, hw):
         return _permute_columns(node, hw, height, width, channels)
     if upright:
         height, width = width, 1
@@ -182,6 +186,16 @@ def _is_small_batch(value: Value, hw: Hardware) -> bool:
     return value.order == CHANNELS_LAST and few and 2 * value.bytes <= cmx_capacity(hw)
 
 
+def _by_columns(value: Value, out: Value, height: int, hw: Hardware) -> bool:
+    """Whether the tiles share the columns of several matrices: of fewer than they are, and where writing planes is dear
+    (5010) also where they would turn fewer than two each."""
+    if height < hw.tiles or not hw.dpu.costs.planes:
+        return height < hw.tiles
+    before, after = value.memory_order, out.memory_order
+    turned = len(before) == 3 and after == (before[0], before[2], before[1])
+    return turned and height < 2 * hw.tiles
+
+
 def _permute_long(node: Node, hw: Hardware, height: int, length: int) -> Plan:
     """A few rows longer than any dimension may be: the longest pieces of them that a barrier counts the workloads of
     are the channels of one slice each, which the tiles share (the sources of the states of Mamba-2)."""
@@ -203,14 +217,19 @@ def _permute_long(node: Node, hw: Hardware, height: int, length: int) -> Plan:
 
 def _permute_columns(node: Node, hw: Hardware, height: int, width: int, channels: int) -> Plan:
     """Few matrices, or one that lies flat (3720), their columns over the tiles: each gets the whole, and writes to
-    all."""
+    all. Slices are of columns of one that lies flat, else of rows, of which two fit."""
     value, out = node.inputs[0], node.output
     cuts = even(channels, hw.tiles, CHANNELS)
-    slices = fit(hw, value.bytes, out.bytes, min(cuts) // CHANNELS, equal=True)
+    if height == 1:
+        slices = deep = fit(hw, value.bytes, out.bytes, min(cuts) // CHANNELS, equal=True)
+    else:
+        alone, deep = value.bytes + out.bytes <= cmx_capacity(hw), 1
+        slices = 1 if alone else min(width, ceil_div(2 * (value.bytes + out.bytes), cmx_capacity(hw)))
+    wide = ceil_div(width * deep, slices)
 
     def works(tile: int, _: int) -> Iterable[Work]:
-        own = ceil_div(cuts[tile], slices)
-        yield DpuWork("maxpool", height, width, own, in_bits=value.bits, out_bits=out.bits,
+        own = ceil_div(cuts[tile], deep)
+        yield DpuWork("maxpool", height, wide, own, in_bits=value.bits, out_bits=out.bits,
                       variant_channels=workload_channels(own), planes=True)  # fmt: skip
 
     return assemble(node, hw, [value], [WHOLE], out, WHOLE, slices, works, "columns over the tiles")
