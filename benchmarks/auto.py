@@ -25,7 +25,7 @@ PIPELINES = tuple(",".join(filter(None, rules)) for rules in product(*(("", rule
 
 def fixed_us(model: Any, hw: Hardware) -> dict[str, float]:
     """Latency by pipeline, µs; of pipelines that take the same sites in the same way the first stands for all."""
-    import xamba
+    from npusim import xamba
 
     found: dict[str, float] = {}
     seen: set[tuple[tuple[str, str, str], ...]] = set()
@@ -41,7 +41,7 @@ def fixed_us(model: Any, hw: Hardware) -> dict[str, float]:
 
 def row(workload: str, phase: str, machine: str, layers: int | None) -> bool:
     """Prints one row; whether `auto` is at least as fast as all else."""
-    import workloads
+    from npusim import workloads
 
     tokens = PROMPT if phase == "prefill" else None
     model = workloads.build(workload, phase=phase, tokens=tokens, layers=layers, weights="shared")

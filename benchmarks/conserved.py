@@ -12,8 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import workloads
-from npusim import api
+from npusim import api, workloads
 from npusim.errors import BrokenLaw, UserError
 from npusim.graph import from_openvino
 

@@ -33,7 +33,7 @@ def cold(arguments: list[str], repeat: int = 3) -> tuple[float, float]:
 def parts() -> None:
     """Lowering and the engines on the main job."""
     gc.disable()  # as the command line does
-    import workloads
+    from npusim import workloads
     from npusim.costs.price import price
     from npusim.engine.event import simulate
     from npusim.engine.fast import compile_program, simulate_fast

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import npusim
-import xamba
+from npusim import xamba
 from npusim.graph.load import graph_of
 from npusim.source import ModelSource
 

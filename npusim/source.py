@@ -60,7 +60,7 @@ class ModelSource:
         """Tokens that one inference takes in or makes, all sequences together; None for a model file and for images."""
         if self.file is not None:
             return None
-        from workloads import nets
+        from npusim.workloads import nets
 
         if self.workload.startswith("gemm-"):
             return None
@@ -100,7 +100,7 @@ class ModelSource:
             from npusim.graph import read_model
 
             return read_model(self.file, self.shapes, self.dims)
-        import workloads
+        from npusim import workloads
 
         try:
             model = workloads.build(
@@ -118,7 +118,7 @@ class ModelSource:
 
     def _products(self) -> Any:
         """The model of a table of products. Raises UserError where the file is none."""
-        from workloads import gemm
+        from npusim.workloads import gemm
 
         assert self.file is not None
         try:
@@ -154,7 +154,7 @@ def rewritten(model: Any, passes: str) -> Any:
     """
     if passes in ("", NONE):
         return model
-    import xamba
+    from npusim import xamba
 
     try:
         return xamba.apply(model, passes)[0]

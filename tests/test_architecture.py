@@ -16,8 +16,7 @@ import pytest
 from openvino import opset15 as op
 
 import npusim
-import xamba
-from npusim import lowering
+from npusim import lowering, xamba
 from npusim.errors import UserError
 from npusim.graph import from_openvino
 from npusim.graph.ir import Graph, Op
@@ -29,12 +28,12 @@ from npusim.lowering.passes import Module, Pass
 from npusim.lowering.rewrite import written_out
 from npusim.program import Program
 from npusim.program.work import ShaveWork
-from workloads import nets
-from workloads.nets.maker import Maker as NetMaker
-from xamba import pipeline
-from xamba.check import compare
-from xamba.maker import Maker
-from xamba.rule import Rewritten, Rule, Skip
+from npusim.workloads import nets
+from npusim.workloads.nets.maker import Maker as NetMaker
+from npusim.xamba import pipeline
+from npusim.xamba.check import compare
+from npusim.xamba.maker import Maker
+from npusim.xamba.rule import Rewritten, Rule, Skip
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/architecture.md"
 SHAPE = (1, 64, 32, 32)

@@ -1,7 +1,7 @@
 """Real OpenVINO models, made without a checkpoint or PyTorch: Mamba and Mamba-2 at every published size, and the
 networks and operators that have been measured on real NPUs.
 
-    import workloads
+    from npusim import workloads
     model = workloads.build("mamba2-130m")                      # 24 layers, 256 tokens
     step = workloads.build("mamba2-130m", phase="decode")       # one token, conv and SSM states in and out
     net = workloads.build("resnet-50-int8")                     # as NNCF quantises it
@@ -15,15 +15,15 @@ import dataclasses
 import difflib
 from typing import TYPE_CHECKING
 
-from workloads import gemm, nets
-from workloads.config import ALIASES, PUBLISHED, Mamba2Config, MambaConfig, ModelConfig, positive
-from workloads.job import Job
+from npusim.workloads import gemm, nets
+from npusim.workloads.config import ALIASES, PUBLISHED, Mamba2Config, MambaConfig, ModelConfig, positive
+from npusim.workloads.job import Job
 
 if TYPE_CHECKING:
     import numpy as np
     import openvino
 
-    from workloads.weights import WeightChoice
+    from npusim.workloads.weights import WeightChoice
 
 __all__ = [
     "Mamba2Config",
@@ -148,8 +148,8 @@ def build(
         with_state=with_state,
         block_only=block_only,
     )
-    from workloads.model import build_model
-    from workloads.weights import weight_source
+    from npusim.workloads.model import build_model
+    from npusim.workloads.weights import weight_source
 
     return build_model(config, job, weight_source(config, job.layers, weights, seed))
 
@@ -159,7 +159,7 @@ def parameters(name: str | ModelConfig, *, seed: int = 0, layers: int | None = N
 
     A_log is given as Hugging Face stores it; the model holds A = -exp(A_log), rounded to FP16 once more.
     """
-    from workloads.weights import random_parameters
+    from npusim.workloads.weights import random_parameters
 
     return random_parameters(_config(name), seed, layers)
 

@@ -8,8 +8,8 @@ from openvino import Node
 from openvino import opset15 as op
 from openvino.utils.node_factory import NodeFactory
 
-from workloads.config import ModelConfig
-from workloads.scope import Scope, Value
+from npusim.workloads.config import ModelConfig
+from npusim.workloads.scope import Scope, Value
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def build(name: str, gemms: Sequence[Gemm], batch: int = 1) -> openvino.Model:
     for gemm in gemms:
         if not all(1 <= size <= _MOST for size in (gemm.m, gemm.n, gemm.k)):
             raise ValueError(f"{gemm.name}: M, N and K must be at least 1 and at most {_MOST:,}")
-    from workloads.nets.maker import Maker
+    from npusim.workloads.nets.maker import Maker
 
     make = Maker(name, "fp16")
     return make.model(

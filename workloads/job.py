@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workloads.config import ModelConfig, positive
+from npusim.workloads.config import ModelConfig, positive
 
 DEFAULT_TOKENS = 256
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 from openvino import Node
 from openvino import opset15 as op
 
-from workloads.blocks import State, conv1d, conv1d_step, conv_state, linear, swish
-from workloads.config import MambaConfig
-from workloads.job import Job
-from workloads.scope import Scope, Value
+from npusim.workloads.blocks import State, conv1d, conv1d_step, conv_state, linear, swish
+from npusim.workloads.config import MambaConfig
+from npusim.workloads.job import Job
+from npusim.workloads.scope import Scope, Value
 
 
 def prefill(s: Scope, hidden: Value, config: MambaConfig, job: Job) -> tuple[Node, State]:

@@ -12,11 +12,11 @@ import numpy as np
 from openvino import Node
 from openvino import opset15 as op
 
-from workloads.blocks import State, conv1d, conv1d_step, conv_state, linear, rms_norm, swish
-from workloads.config import Mamba2Config, Shape
-from workloads.job import Job
-from workloads.scope import Scope, Value
-from workloads.ssd import Selection, ssd
+from npusim.workloads.blocks import State, conv1d, conv1d_step, conv_state, linear, rms_norm, swish
+from npusim.workloads.config import Mamba2Config, Shape
+from npusim.workloads.job import Job
+from npusim.workloads.scope import Scope, Value
+from npusim.workloads.ssd import Selection, ssd
 
 _F32_MAX = float(np.finfo(np.float32).max)
 

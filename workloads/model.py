@@ -8,12 +8,12 @@ from openvino import Node
 from openvino import opset15 as op
 from openvino.op import Parameter, Result
 
-from workloads import mamba, mamba2
-from workloads.blocks import State, rms_norm
-from workloads.config import Mamba2Config, MambaConfig, ModelConfig, Shape
-from workloads.job import Job
-from workloads.scope import Constants, Scope, Value
-from workloads.weights import WeightSource
+from npusim.workloads import mamba, mamba2
+from npusim.workloads.blocks import State, rms_norm
+from npusim.workloads.config import Mamba2Config, MambaConfig, ModelConfig, Shape
+from npusim.workloads.job import Job
+from npusim.workloads.scope import Constants, Scope, Value
+from npusim.workloads.weights import WeightSource
 
 
 def build_model(config: ModelConfig, job: Job, weights: WeightSource) -> ov.Model:

@@ -10,8 +10,8 @@ from openvino import Node, Output
 from openvino import opset15 as op
 from openvino.op import Constant
 
-from workloads.config import Shape
-from workloads.weights import WeightSource
+from npusim.workloads.config import Shape
+from npusim.workloads.weights import WeightSource
 
 Value: TypeAlias = "Node | Output"
 Operand: TypeAlias = "Value | int | float | tuple[int, ...]"

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from openvino import Node
 from openvino import opset15 as op
 
-from workloads.config import Mamba2Config, Shape
-from workloads.job import Job
-from workloads.scope import Scope, Value
+from npusim.workloads.config import Mamba2Config, Shape
+from npusim.workloads.job import Job
+from npusim.workloads.scope import Scope, Value
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from workloads.config import ModelConfig, Shape
+from npusim.workloads.config import ModelConfig, Shape
 
 WeightSource = Callable[[str], np.ndarray]
 WeightChoice = Literal["shared", "random"] | Mapping[str, Any] | Callable[[str], Any]

@@ -1,6 +1,6 @@
 """XAMBA and beyond: OpenVINO models rewritten into OpenVINO models that run better on an NPU.
 
-    import xamba
+    from npusim import xamba
     faster, sites = xamba.apply(model, "contract,segsum,cumba,reduba")
     for site in sites:
         print(site.rule, site.op, site.taken, site.note)
@@ -19,13 +19,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from xamba.errors import CannotRun, ModelsDiffer, PipelineError
-from xamba.sites import Site
+from npusim.xamba.errors import CannotRun, ModelsDiffer, PipelineError
+from npusim.xamba.sites import Site
 
 if TYPE_CHECKING:
     import openvino
 
-    from xamba.inputs import Inputs
+    from npusim.xamba.inputs import Inputs
 
 __all__ = ["CannotRun", "ModelsDiffer", "PipelineError", "Site", "apply", "describe", "names"]
 
@@ -45,13 +45,13 @@ def apply(
     `actiba{range=observed}`, which otherwise observes random ones. Inputs, outputs and their names stay as they are.
     Raises PipelineError for a pipeline that cannot be read, and CannotRun where ranges cannot be observed.
     """
-    from xamba.actiba import ActiBA
-    from xamba.pipeline import steps
-    from xamba.rule import rewrite
+    from npusim.xamba.actiba import ActiBA
+    from npusim.xamba.pipeline import steps
+    from npusim.xamba.rule import rewrite
 
     rules = steps(passes)
     if any(isinstance(rule, ActiBA) and rule.range == "observed" for _, rule in rules):
-        from xamba.observe import observe
+        from npusim.xamba.observe import observe
 
         ranges = observe(model, calibration)
         rules = [
@@ -63,13 +63,13 @@ def apply(
 
 def names() -> list[str]:
     """The rules that a pipeline may hold."""
-    from xamba.pipeline import RULES
+    from npusim.xamba.pipeline import RULES
 
     return list(RULES)
 
 
 def describe(name: str) -> str:
     """One paragraph about a rule of `names()`, with its options."""
-    from xamba.pipeline import describe_rule
+    from npusim.xamba.pipeline import describe_rule
 
     return describe_rule(name)

@@ -25,10 +25,10 @@ import numpy as np
 from openvino import Node, Output, Type
 from openvino import opset15 as op
 
-from xamba.maker import Maker
-from xamba.options import count, interval_or_observed, one_or_more, option
-from xamba.pwl import FUNCTIONS, Table, check_segments, fit
-from xamba.rule import Rewritten, Rule, Skip, real
+from npusim.xamba.maker import Maker
+from npusim.xamba.options import count, interval_or_observed, one_or_more, option
+from npusim.xamba.pwl import FUNCTIONS, Table, check_segments, fit
+from npusim.xamba.rule import Rewritten, Rule, Skip, real
 
 _FUNCTION = {
     "Exp": "exp", "Gelu": "gelu", "Sigmoid": "sigmoid", "SoftPlus": "softplus", "Swish": "swish", "Tanh": "tanh"

@@ -18,9 +18,9 @@ from openvino import Input, Node, Output
 from openvino import opset15 as op
 from openvino.op import Constant
 
-from xamba.maker import constant_integers
-from xamba.rule import Skip
-from xamba.weights import SUMS, Weights, weights_of
+from npusim.xamba.maker import constant_integers
+from npusim.xamba.rule import Skip
+from npusim.xamba.weights import SUMS, Weights, weights_of
 
 #: Channels that a DPU works on together: other widths are computed, and stored, as the next multiple.
 GRANULE = 16

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import openvino as ov
 
-from xamba.errors import ModelsDiffer
-from xamba.inputs import cases, rows
-from xamba.runner import runner
+from npusim.xamba.errors import ModelsDiffer
+from npusim.xamba.inputs import cases, rows
+from npusim.xamba.runner import runner
 
 #: Largest relative error that a rewrite may have, unless another is asked for.
 TOLERANCE = 1e-3

@@ -18,9 +18,9 @@ from math import prod
 from openvino import Node, Output
 from openvino import opset15 as op
 
-from xamba.maker import Maker, Value
-from xamba.options import option, yes_or_no
-from xamba.rule import Rewritten, Rule, Skip, lengths, real, static_axes
+from npusim.xamba.maker import Maker, Value
+from npusim.xamba.options import option, yes_or_no
+from npusim.xamba.rule import Rewritten, Rule, Skip, lengths, real, static_axes
 
 #: A product that is no larger than one of its factors is a MatMul with a vector; it pays from this many rows on.
 VECTOR_ROWS = 16

@@ -18,9 +18,9 @@ import numpy as np
 from openvino import Node, Type
 from openvino import opset15 as op
 
-from xamba.maker import Maker, Value
-from xamba.options import count, option
-from xamba.rule import Rewritten, Rule, Skip, lengths, real, static_axes
+from npusim.xamba.maker import Maker, Value
+from npusim.xamba.options import count, option
+from npusim.xamba.rule import Rewritten, Rule, Skip, lengths, real, static_axes
 
 #: Longest axis that gets one triangle where no block is given (2 MiB of FP16), and the block of longer ones.
 LONGEST_TRIANGLE = 1024

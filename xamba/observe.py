@@ -10,10 +10,10 @@ import numpy as np
 from openvino import Model, Node, Output
 from openvino import opset15 as op
 
-from xamba.actiba import ActiBA
-from xamba.inputs import Inputs, cases
-from xamba.rule import Skip
-from xamba.runner import runner
+from npusim.xamba.actiba import ActiBA
+from npusim.xamba.inputs import Inputs, cases
+from npusim.xamba.rule import Skip
+from npusim.xamba.runner import runner
 
 #: Random inputs that a model is run on where no calibration inputs are given.
 RANDOM_INPUTS = 4

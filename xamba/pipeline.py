@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import Field, fields
 from typing import Any
 
-from xamba.actiba import ActiBA
-from xamba.contract import Contract
-from xamba.cumba import CumBA
-from xamba.errors import PipelineError
-from xamba.prune import Prune
-from xamba.quantize import Binary, Quantize
-from xamba.reduba import ReduBA
-from xamba.rule import Rule
-from xamba.segsum import SegSum
+from npusim.xamba.actiba import ActiBA
+from npusim.xamba.contract import Contract
+from npusim.xamba.cumba import CumBA
+from npusim.xamba.errors import PipelineError
+from npusim.xamba.prune import Prune
+from npusim.xamba.quantize import Binary, Quantize
+from npusim.xamba.reduba import ReduBA
+from npusim.xamba.rule import Rule
+from npusim.xamba.segsum import SegSum
 
 RULES: dict[str, type[Rule[Any]]] = {
     rule.name: rule for rule in (CumBA, ReduBA, ActiBA, Contract, SegSum, Prune, Quantize, Binary)

@@ -15,11 +15,11 @@ import numpy as np
 from openvino import Node
 from openvino.op import Constant
 
-from xamba.channels import GRANULE, Region, kept_places, narrow, region_of
-from xamba.maker import Maker
-from xamba.options import glob, option, proportion, ratios
-from xamba.rule import Rewritten, Rule, Skip
-from xamba.weights import SUMS, Weights, weights_of
+from npusim.xamba.channels import GRANULE, Region, kept_places, narrow, region_of
+from npusim.xamba.maker import Maker
+from npusim.xamba.options import glob, option, proportion, ratios
+from npusim.xamba.rule import Rewritten, Rule, Skip
+from npusim.xamba.weights import SUMS, Weights, weights_of
 
 RANDOM, OUTPUTS = "random", "outputs"
 #: Patterns of which a share says how many are zeros.

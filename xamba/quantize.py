@@ -17,11 +17,11 @@ from openvino import Node, Type
 from openvino import opset15 as op
 from openvino.op import Constant
 
-from xamba import codes
-from xamba.maker import Maker
-from xamba.options import count, glob, one_of, option, proportion
-from xamba.rule import Rewritten, Rule, Skip
-from xamba.weights import SUMS, TABLES, Weights, weights_of
+from npusim.xamba import codes
+from npusim.xamba.maker import Maker
+from npusim.xamba.options import count, glob, one_of, option, proportion
+from npusim.xamba.rule import Rewritten, Rule, Skip
+from npusim.xamba.weights import SUMS, TABLES, Weights, weights_of
 
 BITS = {"int8": 8, "int4": 4, "3bit": 3, "nf4": 4, "3bit-table": 3, "4bit-table": 4}
 #: Bytes of a weight that is stored apart: FP16, and its place as i32.

@@ -16,10 +16,10 @@ from math import prod
 from openvino import Node, Type
 from openvino import opset15 as op
 
-from xamba.contract import Contract
-from xamba.maker import Maker, Value
-from xamba.options import option, yes_or_no
-from xamba.rule import Rewritten, Rule, Skip, lengths, real, static_axes
+from npusim.xamba.contract import Contract
+from npusim.xamba.maker import Maker, Value
+from npusim.xamba.options import option, yes_or_no
+from npusim.xamba.rule import Rewritten, Rule, Skip, lengths, real, static_axes
 
 
 @dataclass(frozen=True, slots=True)

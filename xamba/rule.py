@@ -12,8 +12,8 @@ import openvino as ov
 from openvino import Node, Output, Type
 from openvino.passes import Manager, Matcher, MatcherPass, WrapType
 
-from xamba.maker import REAL, Maker, constant_integers
-from xamba.sites import Site
+from npusim.xamba.maker import REAL, Maker, constant_integers
+from npusim.xamba.sites import Site
 
 Found = TypeVar("Found")
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import openvino as ov
 
-from xamba.errors import CannotRun
-from xamba.inputs import Inputs
+from npusim.xamba.errors import CannotRun
+from npusim.xamba.inputs import Inputs
 
 #: Products in FP32 of what is stored: by default the plugin makes activations 8-bit where weights are.
 FP32 = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}

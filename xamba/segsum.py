@@ -19,8 +19,8 @@ import numpy as np
 from openvino import Input, Node, Output
 from openvino import opset15 as op
 
-from xamba.maker import Maker, constant_integers
-from xamba.rule import Rewritten, Rule, Skip, lengths, static_axes
+from npusim.xamba.maker import Maker, constant_integers
+from npusim.xamba.rule import Rewritten, Rule, Skip, lengths, static_axes
 
 #: Ops that only lay a value out anew.
 _VIEWS = ("Unsqueeze", "Reshape")

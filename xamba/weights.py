@@ -9,8 +9,8 @@ from math import prod
 import numpy as np
 from openvino import Node
 
-from xamba.maker import REAL
-from xamba.rule import Skip
+from npusim.xamba.maker import REAL
+from npusim.xamba.rule import Skip
 
 #: Ops whose second operand may be weights, and the table of a Gather.
 SUMS = ("MatMul", "Convolution", "GroupConvolution")

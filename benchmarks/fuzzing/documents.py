@@ -124,7 +124,7 @@ SPACE = b"tiles: [1, 2]\nddr.bandwidth_gbps: 34:136:2\nxamba: [none, cumba+redub
 
 def hardware() -> st.SearchStrategy[Case]:
     """Hardware files."""
-    import hwconfigs
+    from npusim import hwconfigs
 
     whole = [path.read_bytes() for path in sorted(hwconfigs.FOLDER.glob("*.yaml"))]
     small = b"extends: lunarlake.yaml\ntiles: 4\nclocks: {dpu_mhz: 1700, vpu_mhz: 971}\nddr:\n  bandwidth_gbps: 97\n"

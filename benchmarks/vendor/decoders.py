@@ -14,7 +14,7 @@ from pathlib import Path
 
 import openvino as ov
 
-from workloads import llm
+from npusim.workloads import llm
 
 
 def main() -> None:

@@ -119,7 +119,7 @@ def _stored(reference: Path, family: str, model: str) -> Path:
     if not target.exists():
         import openvino
 
-        import workloads
+        from npusim import workloads
 
         openvino.save_model(workloads.build(model), target, compress_to_fp16=False)
     return target

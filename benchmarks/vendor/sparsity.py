@@ -19,7 +19,7 @@ from openvino import opset15 as op
 from openvino.op import Constant
 
 import npusim
-import xamba
+from npusim import xamba
 from npusim.graph.load import graph_of
 from npusim.hardware.platforms import file_of
 from npusim.validation.traces.file import read_trace

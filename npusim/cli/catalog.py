@@ -19,7 +19,7 @@ def list_command(
     as_json: JsonOption = False,
 ) -> None:
     """List the shipped hardware files and the built-in workloads, one a line."""
-    import workloads
+    from npusim import workloads
     from npusim.hardware import load_hardware, shipped, supposed
 
     def asked(*texts: str) -> bool:

@@ -21,7 +21,7 @@ MANY = 1_000_000
 def warning_of_size(source: ModelSource, hardware: Hardware) -> str:
     """A remark where ``source`` will make more than MANY tasks; nothing where it will not, or is no prefill
     of a model of equal layers."""
-    import workloads
+    from npusim import workloads
 
     try:
         layers = source.layers or workloads.layer_count(source.workload)

@@ -40,7 +40,7 @@ def hardware_files(incomplete: str) -> list[str]:
 
 def workload_names(incomplete: str) -> list[str]:
     """Built-in workloads, for completion in a shell."""
-    import workloads
+    from npusim import workloads
 
     return [name for name in workloads.names() if name.startswith(incomplete)]
 

@@ -21,7 +21,7 @@ from npusim.errors import UserError
 if TYPE_CHECKING:
     from npusim.explore.accuracy import Weighed
     from npusim.explore.auto import SiteGain
-    from xamba import Site
+    from npusim.xamba import Site
 
 
 def transform_command(
@@ -64,7 +64,7 @@ def transform_command(
 ) -> None:
     """Rewrite an OpenVINO model so that it runs better on an NPU."""
     source = asked.required("rewritten")
-    import xamba
+    from npusim import xamba
 
     if not passes.strip():
         raise UserError(f"--passes is missing; there are the rules {', '.join(xamba.names())}")
@@ -149,8 +149,8 @@ def _check_passes(passes: str, automatic: bool, hw: str | None, overrides: list[
     if hw is not None or overrides:
         option = "--hw" if hw is not None else "--set"
         raise UserError(f"{option} is for --passes auto: {passes} takes every site it can, whatever the NPU")
-    import xamba
-    from xamba.pipeline import parse
+    from npusim import xamba
+    from npusim.xamba.pipeline import parse
 
     try:
         parse(passes)

@@ -19,7 +19,7 @@ from npusim.cli.terminal import print_json
 from npusim.errors import UserError
 
 if TYPE_CHECKING:
-    from xamba.check import Difference
+    from npusim.xamba.check import Difference
 
 #: As in xamba.check, which would import numpy and OpenVINO.
 TOLERANCE = 1e-3
@@ -54,8 +54,8 @@ def verify_command(
     with progress() as step:
         step("reading the models")
         from npusim.graph import read_model
-        from xamba import CannotRun, ModelsDiffer
-        from xamba.check import compare, worst
+        from npusim.xamba import CannotRun, ModelsDiffer
+        from npusim.xamba.check import compare, worst
 
         (first, notes), (second, more) = (read_model(path, shapes) for path in (a, b))
         step("comparing")

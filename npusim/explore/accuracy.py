@@ -22,7 +22,7 @@ from npusim.graph.load import graph_of
 from npusim.hardware.schema import Hardware
 
 if TYPE_CHECKING:
-    from xamba import Site
+    from npusim.xamba import Site
 
 #: What is tried, each on the whole model.
 LOSSY = (
@@ -73,7 +73,7 @@ def within_budget(
 
     Raises UserError, with ``name`` for the model, where it cannot be simulated as it stands or run on the CPU.
     """
-    import xamba
+    from npusim import xamba
 
     exact = best_rewrites(model, hw, name=name)
     made: dict[str, tuple[Any, list[Site]]] = {EXACT: (exact.model, [])}
@@ -118,8 +118,8 @@ class _Judge:
 
     def __init__(self, model: Any) -> None:
         """Run it. Raises CannotRun."""
-        from xamba.inputs import cases
-        from xamba.runner import runner
+        from npusim.xamba.inputs import cases
+        from npusim.xamba.runner import runner
 
         run = runner(model, "the model")
         drawn = [
@@ -129,8 +129,8 @@ class _Judge:
 
     def damage(self, result: Any) -> float:
         """The worst relative error of an output of ``result``. Raises CannotRun."""
-        from xamba.check import difference
-        from xamba.runner import runner
+        from npusim.xamba.check import difference
+        from npusim.xamba.runner import runner
 
         run = runner(result, "its rewritten form")
         return max(

@@ -196,7 +196,7 @@ def _eight_bits(bench: _Bench) -> Iterator[Advice]:
 
 def _variant(source: ModelSource, ending: str) -> ModelSource | None:
     """The built-in workload that is ``source`` in another precision."""
-    import workloads
+    from npusim import workloads
 
     name = f"{source.workload}-{ending}"
     return source.at(workload=name) if source.file is None and name in workloads.names() else None

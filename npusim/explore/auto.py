@@ -23,7 +23,7 @@ from npusim.graph.load import graph_of
 from npusim.hardware.schema import Hardware
 
 if TYPE_CHECKING:
-    from xamba import Site
+    from npusim.xamba import Site
 
 #: Blocks of CumBA that are tried beside the rule's own choice.
 BLOCKS = (64, 128, 256, 512, 1024, 2048)
@@ -156,7 +156,7 @@ class _Bench:
 
     def rewritten(self, plan: Plan) -> tuple[Any, list[Site]]:
         """The model after a plan, and the sites of all its steps."""
-        import xamba
+        from npusim import xamba
 
         used = set(plan.values())
         steps = ",".join(step for step in (*STEPS, *APPROXIMATE) if step in used)
@@ -190,7 +190,7 @@ def _options(model: Any, steps: tuple[str, ...], hw: Hardware) -> dict[str, list
     A sum of products that `contract` makes a MatMul of is not left to `reduba` where the scratchpads cannot hold the
     products: to make them all, and then sum them, cannot pay beside never making them.
     """
-    import xamba
+    from npusim import xamba
 
     found: dict[str, dict[tuple[str, str], str]] = {}
     for step in steps:
@@ -211,7 +211,7 @@ def _options(model: Any, steps: tuple[str, ...], hw: Hardware) -> dict[str, list
 
 def _asked(model: Any, steps: tuple[str, ...]) -> dict[str, list[str]]:
     """For every group in a model the steps that could take it, found at once, those of the same result included."""
-    import xamba
+    from npusim import xamba
 
     options: dict[str, list[str]] = {}
 
@@ -255,7 +255,7 @@ def _fixed(probe: _Bench, options: Mapping[str, list[str]]) -> list[tuple[str, P
 
 def _plan_of(bench: _Bench, passes: str) -> Plan:
     """What a pipeline without choices rewrites, by group."""
-    import xamba
+    from npusim import xamba
 
     step_of = {step.partition("{")[0]: step for step in passes.split(",")}
     sites = xamba.apply(bench.model, passes)[1]

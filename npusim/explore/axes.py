@@ -272,7 +272,7 @@ def _model_values(text: AxisText, model: ModelSource) -> list[Value]:
             raise UserError(f"{text.where}: phase is prefill or decode (got {got})")
         return list(text.values)
     if text.name == "workload":
-        import workloads
+        from npusim import workloads
 
         for value in text.values:
             try:
@@ -294,8 +294,8 @@ def _model_values(text: AxisText, model: ModelSource) -> list[Value]:
 def _pipeline(value: Any, where: str) -> str:
     """A pipeline that `xamba` can read, ``none`` or ``auto``."""
     from npusim.explore.rewrites import AUTO
-    from xamba.errors import PipelineError
-    from xamba.pipeline import parse as parse_pipeline
+    from npusim.xamba.errors import PipelineError
+    from npusim.xamba.pipeline import parse as parse_pipeline
 
     if value not in (NONE, AUTO):
         try:

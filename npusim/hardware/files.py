@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import hwconfigs
+from npusim import hwconfigs
 from npusim.errors import UserError
 from npusim.files import exists, read_text
 from npusim.hardware.errors import HardwareError, did_you_mean

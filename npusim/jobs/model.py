@@ -25,7 +25,7 @@ def source_of(
     (``phase``, ``tokens``, ``layers``, ``batch``, ``chunk``) shapes a workload. Raises UserError where they do not go
     together, and for what is no model.
     """
-    import workloads
+    from npusim import workloads
 
     asked = {name: value for name, value in asked.items() if value is not None}
     sizes: dict[str, Any] = {

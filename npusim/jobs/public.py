@@ -194,7 +194,7 @@ def advise(
 
 def transform(model: Any, passes: str, **size: Any) -> Rewritten:
     """The model after a pipeline of rewrites, as an openvino.Model, with every site that a rule looked at."""
-    import xamba
+    from npusim import xamba
 
     stock, _ = source_of(model, **size).read()
     try:
@@ -206,9 +206,9 @@ def transform(model: Any, passes: str, **size: Any) -> Rewritten:
 
 def verify(a: Any, b: Any, *, tolerance: float = 1e-3, seed: int = 0, **size: Any) -> Verified:
     """Run two models on random and edge inputs on the CPU in FP32: how far apart their outputs are."""
-    import xamba
-    from xamba.check import compare as differences
-    from xamba.check import worst
+    from npusim import xamba
+    from npusim.xamba.check import compare as differences
+    from npusim.xamba.check import worst
 
     (first, _), (second, _) = (source_of(one, **size).read() for one in (a, b))
     try:

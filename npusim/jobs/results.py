@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from npusim.validation.schedules.predict import Prediction
-    from xamba import Site
-    from xamba.check import Difference
+    from npusim.xamba import Site
+    from npusim.xamba.check import Difference
 
 
 @dataclass(frozen=True, repr=False)

@@ -12,7 +12,7 @@ from npusim.graph.ir import Graph
 from npusim.llm.calls import Memory, Part, Rewrite, as_it_is
 
 if TYPE_CHECKING:
-    from workloads.llm import DecoderConfig
+    from npusim.workloads.llm import DecoderConfig
 
 _UNROLLED_ROWS = 64
 
@@ -51,7 +51,7 @@ class Built:
     @property
     def memory(self) -> Memory:
         """By the sizes of the matrices; the table of embeddings is stored as the vocabulary is."""
-        from workloads.llm import Stored
+        from npusim.workloads.llm import Stored
 
         stored, c = Stored.parse(self.weights), self.config
         layers = sum(stored.bytes(1, c.layer_parameters(i)) for i in range(c.layers))
@@ -82,7 +82,7 @@ class Built:
 
     def head(self, rows: int = 1) -> Part:
         """Final norm and logits."""
-        from workloads import llm
+        from npusim.workloads import llm
 
         def build() -> Graph:
             return self._graph(llm.head_model(self.config, weights=self.weights, rows=rows))
@@ -91,12 +91,12 @@ class Built:
 
     def lookup(self, rows: int) -> Part | None:
         """Rows of an FP16 table."""
-        from workloads.llm.model import lookup
+        from npusim.workloads.llm.model import lookup
 
         return Part(f"lookup {rows}", 1, lambda: self._graph(lookup(self.config, rows)))
 
     def _layer(self, index: int, rows: int, past: int) -> Callable[[], Graph]:
-        from workloads import llm
+        from npusim.workloads import llm
 
         def build() -> Graph:
             model = llm.layer_model(self.config, index, rows=rows, past=past, weights=self.weights)
@@ -113,7 +113,7 @@ class Built:
 
 def built(config: DecoderConfig, weights: str, passes: str = "", rewrite: Rewrite = as_it_is) -> Built:
     """A decoder of a config. Raises UserError for weights that are no format."""
-    from workloads.llm import Stored
+    from npusim.workloads.llm import Stored
 
     try:
         Stored.parse(weights)

@@ -44,10 +44,10 @@ def configured(
     path: Path, weights: str | None = None, passes: str = "", rewrite: Rewrite = as_it_is
 ) -> LanguageModel:
     """The language model of a config.json, or of the folder it is in. Raises UserError for one that cannot be built."""
-    import workloads.llm
+    import npusim.workloads.llm
 
     try:
-        config = workloads.llm.read_config(path)
+        config = npusim.workloads.llm.read_config(path)
     except ValueError as error:
         raise UserError(str(error)) from None
     except OSError as error:
@@ -56,13 +56,13 @@ def configured(
 
 
 def _published(name: str, weights: str | None, passes: str, rewrite: Rewrite) -> LanguageModel:
-    import workloads.llm
+    import npusim.workloads.llm
 
     if Path(name).suffix in (".xml", ".onnx", ".json"):
         raise UserError(f"{name}: no such model file")
     last = name.rpartition("/")[2]
     try:
-        config = workloads.llm.published(last)
+        config = npusim.workloads.llm.published(last)
     except ValueError as error:
         raise UserError(str(error)) from None
     if last != name:

@@ -7,14 +7,12 @@ import openvino as ov
 import pytest
 from openvino import opset15 as ops
 
-import workloads
-import xamba
-from npusim import api
+from npusim import api, workloads, xamba
 from npusim.analysis.compare import Case, Comparison, compare
 from npusim.cli.compare_tables import slower_because
 from npusim.graph.load import graph_of
 from npusim.hardware import load_hardware
-from workloads import Mamba2Config
+from npusim.workloads import Mamba2Config
 
 TINY = Mamba2Config(name="tiny", title="", layers=2, d_model=64, vocab=80, d_state=32, head_dim=16, chunk=16)
 PASSES = ("", "cumba", "contract,segsum,cumba", "reduba")

@@ -7,7 +7,7 @@ import openvino as ov
 from openvino import opset15 as ops
 
 import npusim
-import workloads
+from npusim import workloads
 from npusim.analysis.footprint import Footprint, footprint
 from npusim.graph.load import graph_of
 

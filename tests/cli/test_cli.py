@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import workloads
-from npusim import __version__
+from npusim import __version__, workloads
 from npusim.cli.app import COMMANDS, load
 from npusim.hardware import shipped
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import openvino as ov
 import pytest
 
-import workloads
+from npusim import workloads
+from npusim.workloads import Mamba2Config
 from tests.cli.test_cli import SMALL, npusim
-from workloads import Mamba2Config
 
 TINY = Mamba2Config(name="tiny", title="", layers=2, d_model=64, vocab=80, d_state=32, head_dim=16, chunk=16)
 

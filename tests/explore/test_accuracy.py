@@ -13,8 +13,8 @@ from openvino.op import Constant
 
 from npusim.explore.accuracy import EXACT, Bargain, within_budget
 from npusim.hardware import load_hardware
+from npusim.xamba.check import compare
 from tests.cli.test_cli import npusim
-from xamba.check import compare
 
 LOSSY = (
     "quantize",

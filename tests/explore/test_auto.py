@@ -7,15 +7,13 @@ from typing import Any
 
 import pytest
 
-import workloads
-import xamba
-from npusim import api
+from npusim import api, workloads, xamba
 from npusim.explore.auto import best_rewrites
 from npusim.explore.probe import probe_of, without_number
 from npusim.graph.load import graph_of
 from npusim.hardware import load_hardware
+from npusim.workloads import Mamba2Config, MambaConfig
 from tests.xamba.cpu import assert_same, types
-from workloads import Mamba2Config, MambaConfig
 
 MAMBA2 = Mamba2Config(
     name="tiny2", title="", layers=2, d_model=64, vocab=80, d_state=32, head_dim=16, chunk=16

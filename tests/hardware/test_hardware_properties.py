@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import hwconfigs
+from npusim import hwconfigs
 from npusim.hardware import HardwareError, load_hardware, shipped
 from npusim.hardware.load import resolve
 

@@ -9,7 +9,7 @@ from openvino import opset15 as op
 from openvino.op import Constant
 
 import npusim
-import xamba
+from npusim import xamba
 from npusim.api import Result
 from npusim.graph.load import graph_of
 from npusim.hardware import shipped, supposed

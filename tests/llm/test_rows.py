@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-import workloads.llm
+import npusim.workloads.llm
 from npusim import load_hardware
 from npusim.errors import UserError
 from npusim.llm.built import built
@@ -15,7 +15,7 @@ from npusim.llm.speculate import Speculation, speculate
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
-    model = built(workloads.llm.published("qwen2.5-0.5b"), "int4")
+    model = built(npusim.workloads.llm.published("qwen2.5-0.5b"), "int4")
     return Predictor(model, load_hardware("lunarlake.yaml"), allow_guess=True)
 
 
@@ -56,7 +56,7 @@ def test_padding_is_chosen_because_it_is_faster(predictor: Predictor) -> None:
 
 
 def test_states_cannot_be_parted_by_a_mask() -> None:
-    model = built(workloads.llm.published("mamba2-130m"), "int4")
+    model = built(npusim.workloads.llm.published("mamba2-130m"), "int4")
     with pytest.raises(UserError, match="states"):
         together(Predictor(model, load_hardware("lunarlake.yaml")), parse_rows("decode:2@64"))
 

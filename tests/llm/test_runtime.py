@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import workloads.llm
+import npusim.workloads.llm
 from npusim import load_hardware
 from npusim.errors import UserError
 from npusim.hardware.software import Runtime
@@ -49,7 +49,7 @@ def test_the_defaults_are_those_of_the_pipeline() -> None:
 
 def test_more_of_anything_takes_no_less_time() -> None:
     hw = load_hardware("lunarlake.yaml")
-    predictor = Predictor(built(workloads.llm.published("qwen3-0.6b"), "int4"), hw, allow_guess=True)
+    predictor = Predictor(built(npusim.workloads.llm.published("qwen3-0.6b"), "int4"), hw, allow_guess=True)
     short, long = predictor.answer(512, 64), predictor.answer(1500, 64)
     assert short.first.us < long.first.us
     assert short.token_us["last"] <= long.token_us["last"]
@@ -60,7 +60,7 @@ def test_more_of_anything_takes_no_less_time() -> None:
 
 
 def test_one_graph_saves_calls_and_nothing_else() -> None:
-    model = built(workloads.llm.published("qwen3-0.6b"), "int4")
+    model = built(npusim.workloads.llm.published("qwen3-0.6b"), "int4")
     many, one = (
         Predictor(
             model, load_hardware("lunarlake.yaml", [f"software.runtime.one_graph={flag}"]), allow_guess=True
@@ -77,6 +77,6 @@ def test_one_graph_saves_calls_and_nothing_else() -> None:
 def test_sizes_of_cache_between_the_marks_of_the_page_may_be_interpolated() -> None:
     from npusim.report.llm_page import between
 
-    model = built(workloads.llm.published("llama-3.1-8b"), "int4")
+    model = built(npusim.workloads.llm.published("llama-3.1-8b"), "int4")
     ((_, error),) = between([(Predictor(model, load_hardware("lunarlake.yaml"), allow_guess=True), [])])
     assert error <= 0.01

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openvino import opset15 as op
 
-import workloads
-from npusim import api
+from npusim import api, workloads
 from npusim.cli.main import main
 from npusim.errors import BrokenLaw
 from npusim.graph import from_openvino

@@ -9,7 +9,7 @@ import openvino as ov
 import pytest
 from openvino import opset15 as op
 
-import workloads
+from npusim import workloads
 from npusim.costs.price import price
 from npusim.engine.event import simulate
 from npusim.graph import from_openvino

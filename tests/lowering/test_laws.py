@@ -129,7 +129,7 @@ def _shuffled(xml: str) -> str:
 
 
 def test_nothing_depends_on_hash_seed_or_order_of_layers(tmp_path: Path) -> None:
-    workloads = pytest.importorskip("workloads")
+    workloads = pytest.importorskip("npusim.workloads")
     model = workloads.build("mamba2-130m", layers=1, tokens=16, chunk=16)
     ov.save_model(model, tmp_path / "a.xml")
     (tmp_path / "b.xml").write_text(_shuffled((tmp_path / "a.xml").read_text()))

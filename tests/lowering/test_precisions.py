@@ -11,7 +11,7 @@ from openvino import Type
 from openvino import opset15 as op
 
 import npusim
-import workloads
+from npusim import workloads
 from npusim.api import Result, load_model
 from npusim.costs.dpu import roofline_cycles
 from npusim.graph import from_openvino

@@ -19,7 +19,7 @@ from npusim.lowering.place import replicate
 from npusim.lowering.schedule.replay import Replay
 from npusim.program import Program
 
-workloads = pytest.importorskip("workloads")
+workloads = pytest.importorskip("npusim.workloads")
 
 CASES = {
     "mamba2 prefill": ("mamba2-130m", {"tokens": 256, "layers": 10}, "lunarlake.yaml", ()),

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openvino import opset15 as op
 
-import xamba
+from npusim import xamba
 from npusim.analysis.roofline import lower_bounds
 from npusim.costs.price import price
 from npusim.engine.fast import simulate_fast

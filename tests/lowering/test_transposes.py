@@ -11,7 +11,7 @@ import openvino as ov
 import pytest
 from openvino import opset13 as op
 
-import workloads
+from npusim import workloads
 from npusim.graph import load_model
 from npusim.hardware import load_hardware
 from npusim.hardware.schema import Hardware

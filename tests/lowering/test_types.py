@@ -12,8 +12,8 @@ from npusim.costs.dpu import cycles
 from npusim.graph import from_openvino
 from npusim.lowering import lower
 from npusim.program.work import DmaWork, DpuWork
-from workloads.nets import PRECISIONS, Precision
-from workloads.nets.maker import Maker
+from npusim.workloads.nets import PRECISIONS, Precision
+from npusim.workloads.nets.maker import Maker
 
 K, N = 1024, 2048
 

@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-import workloads
-from workloads import nets
-from workloads.config import PUBLISHED, Mamba2Config, MambaConfig
+from npusim import workloads
+from npusim.workloads import nets
+from npusim.workloads.config import PUBLISHED, Mamba2Config, MambaConfig
 
 
 def test_every_published_size_is_there() -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import npusim
-import workloads
+from npusim import workloads
 from npusim.analysis.footprint import footprint
+from npusim.workloads import gemm
 from tests.cli.test_cli import npusim as command
-from workloads import gemm
 
 
 def test_a_product_has_its_macs() -> None:

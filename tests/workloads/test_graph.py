@@ -10,8 +10,8 @@ import numpy as np
 import openvino as ov
 import pytest
 
-import workloads
-from workloads import Mamba2Config, MambaConfig
+from npusim import workloads
+from npusim.workloads import Mamba2Config, MambaConfig
 
 TINY2 = Mamba2Config(name="tiny2", title="", layers=3, d_model=32, vocab=64, d_state=16, head_dim=8, chunk=8)
 TINY = MambaConfig(name="tiny", title="", layers=3, d_model=32, vocab=64, d_state=8)

@@ -10,8 +10,8 @@ import numpy as np
 import openvino as ov
 import pytest
 
-import workloads.llm as llm
-from workloads.llm.families import from_fields
+from npusim.workloads import llm
+from npusim.workloads.llm.families import from_fields
 
 COMMON = {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
           "intermediate_size": 96, "vocab_size": 50}  # fmt: skip

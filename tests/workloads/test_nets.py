@@ -9,12 +9,12 @@ import numpy as np
 import openvino as ov
 import pytest
 
-import workloads
+from npusim import workloads
 from npusim.graph import Graph, from_openvino
 from npusim.validation.schedules.references import open_reference, select
 from npusim.validation.silicon.scores import CASES
-from workloads import nets
-from workloads.nets.maker import Maker
+from npusim.workloads import nets
+from npusim.workloads.nets.maker import Maker
 
 REFERENCE = open_reference()
 

@@ -9,8 +9,8 @@ import numpy as np
 import openvino as ov
 import pytest
 
-import workloads
-from workloads import Mamba2Config, MambaConfig, ModelConfig
+from npusim import workloads
+from npusim.workloads import Mamba2Config, MambaConfig, ModelConfig
 
 MAMBA2 = Mamba2Config(
     name="tiny-mamba2", title="", layers=2, d_model=32, vocab=40, d_state=16, head_dim=8, chunk=8

@@ -8,7 +8,7 @@ import numpy as np
 import openvino as ov
 from openvino import opset15 as op
 
-from xamba.runner import FP32
+from npusim.xamba.runner import FP32
 
 #: Largest relative error that a rewrite may have in FP32.
 TOLERANCE = 1e-3

@@ -8,12 +8,10 @@ import pytest
 from openvino import opset15 as op
 from openvino.utils.node_factory import NodeFactory
 
-import workloads
-import xamba
-from npusim import load_hardware, lower, simulate
+from npusim import load_hardware, lower, simulate, workloads, xamba
 from npusim.graph import from_openvino
+from npusim.xamba.pwl import FUNCTIONS, fit
 from tests.xamba.cpu import run, single, types
-from xamba.pwl import FUNCTIONS, fit
 
 MAKE = {
     "exp": op.exp,

@@ -12,7 +12,7 @@ from openvino import opset15 as op
 from openvino.op import Constant
 
 import npusim
-import xamba
+from npusim import xamba
 from npusim.graph.load import graph_of
 from tests.xamba.cpu import assert_same, run
 

@@ -11,11 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openvino import opset15 as op
 
-import workloads
-import xamba
+from npusim import workloads, xamba
+from npusim.workloads import Mamba2Config
+from npusim.workloads.config import PUBLISHED
 from tests.xamba.cpu import assert_same, single, types
-from workloads import Mamba2Config
-from workloads.config import PUBLISHED
 
 TINY = Mamba2Config(name="tiny", title="", layers=2, d_model=32, vocab=40, d_state=16, head_dim=8, chunk=8)
 PIPELINES = (

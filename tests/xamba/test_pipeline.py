@@ -11,14 +11,13 @@ import numpy as np
 import openvino as ov
 import pytest
 
-import workloads
-import xamba
+from npusim import workloads, xamba
+from npusim.workloads import Mamba2Config
+from npusim.xamba.check import TOLERANCE as CHECK_TOLERANCE
+from npusim.xamba.check import compare, difference, worst
+from npusim.xamba.inputs import LENGTHS
+from npusim.xamba.pipeline import parse
 from tests.xamba.cpu import TOLERANCE
-from workloads import Mamba2Config
-from xamba.check import TOLERANCE as CHECK_TOLERANCE
-from xamba.check import compare, difference, worst
-from xamba.inputs import LENGTHS
-from xamba.pipeline import parse
 
 ROOT = Path(__file__).parents[2]
 TINY = Mamba2Config(name="tiny", title="", layers=1, d_model=32, vocab=40, d_state=16, head_dim=8, chunk=8)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openvino import opset15 as op
 
-import xamba
+from npusim import xamba
 from tests.xamba.cpu import assert_same, run, single, types
 
 law = settings(max_examples=25, deadline=None)

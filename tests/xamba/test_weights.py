@@ -15,12 +15,12 @@ from openvino import opset15 as op
 from openvino.op import Constant
 
 import npusim
-import xamba
+from npusim import xamba
 from npusim.graph.ir import Graph
 from npusim.graph.load import graph_of
+from npusim.xamba import codes
 from tests.cli.test_cli import npusim as command
 from tests.xamba.cpu import run, single
-from xamba import codes
 
 
 def matmul(rows: int, terms: int, columns: int, *, across: bool = True, seed: int = 0) -> ov.Model:

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workloads.llm.config import DecoderConfig
-from workloads.llm.families import published, published_names, read_config
-from workloads.llm.stored import Stored
+from npusim.workloads.llm.config import DecoderConfig
+from npusim.workloads.llm.families import published, published_names, read_config
+from npusim.workloads.llm.stored import Stored
 
 if TYPE_CHECKING:
     import openvino
@@ -40,7 +40,7 @@ def build(
     ``weights`` is fp16, int8, int4 (a scale a channel) or int4:128 (a scale for 128 numbers). ``seed`` draws numbers of
     their own for all weights; without, large ones are views of one region of memory.
     """
-    from workloads.llm.model import whole
+    from npusim.workloads.llm.model import whole
 
     return whole(config, rows, past, Stored.parse(weights), **how)
 
@@ -49,7 +49,7 @@ def layer_model(
     config: DecoderConfig, layer: int, *, rows: int, past: int, weights: str = "fp16", **how: Any
 ) -> openvino.Model:
     """One layer as a graph of its own: `hidden` f32 [1, rows, width] in and out, with what it remembers."""
-    from workloads.llm.model import alone
+    from npusim.workloads.llm.model import alone
 
     return alone(config, layer, rows, past, Stored.parse(weights), **how)
 
@@ -59,6 +59,6 @@ def head_model(config: DecoderConfig, *, weights: str = "fp16", **how: Any) -> o
 
     The vocabulary stays INT8 where layers are stored in 4 bits, as NNCF leaves it.
     """
-    from workloads.llm.model import head
+    from npusim.workloads.llm.model import head
 
     return head(config, Stored.parse(weights), **how)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from openvino import Node
 from openvino import opset15 as op
 
-from workloads.config import Shape
-from workloads.llm.config import DecoderConfig
-from workloads.llm.mixers import rms_norm
-from workloads.llm.weights import Weights
-from workloads.nets.maker import shape_of
+from npusim.workloads.config import Shape
+from npusim.workloads.llm.config import DecoderConfig
+from npusim.workloads.llm.mixers import rms_norm
+from npusim.workloads.llm.weights import Weights
+from npusim.workloads.nets.maker import shape_of
 
 Read = Callable[[str, Shape], Node]
 Write = Callable[[str, Node], None]

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from workloads.config import Mamba2Config, MambaConfig, positive
+from npusim.workloads.config import Mamba2Config, MambaConfig, positive
 
 Kind = Literal["attention", "mamba2", "mamba", "conv"]
 

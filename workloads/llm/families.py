@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from workloads.llm.config import DecoderConfig, Kind
+from npusim.workloads.llm.config import DecoderConfig, Kind
 
 Fields = Mapping[str, Any]
 

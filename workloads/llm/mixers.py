@@ -7,11 +7,11 @@ from collections.abc import Callable
 from openvino import Node
 from openvino import opset15 as op
 
-from workloads.blocks import swish
-from workloads.config import Shape
-from workloads.llm.config import DecoderConfig
-from workloads.llm.weights import Weights
-from workloads.nets.maker import shape_of
+from npusim.workloads.blocks import swish
+from npusim.workloads.config import Shape
+from npusim.workloads.llm.config import DecoderConfig
+from npusim.workloads.llm.weights import Weights
+from npusim.workloads.nets.maker import shape_of
 
 
 def rms_norm(s: Weights, name: str, x: Node, eps: float) -> Node:

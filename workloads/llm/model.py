@@ -10,17 +10,17 @@ from openvino import Node
 from openvino import opset15 as op
 from openvino.op import Parameter, Result
 
-from workloads import mamba, mamba2
-from workloads.blocks import State
-from workloads.config import MambaConfig, Shape
-from workloads.job import Job
-from workloads.llm.attention import Place, attention
-from workloads.llm.config import DecoderConfig, Kind
-from workloads.llm.mixers import gated_mlp, rms_norm, short_convolution
-from workloads.llm.stored import Stored
-from workloads.llm.weights import Weights
-from workloads.nets.maker import shape_of
-from workloads.scope import Constants
+from npusim.workloads import mamba, mamba2
+from npusim.workloads.blocks import State
+from npusim.workloads.config import MambaConfig, Shape
+from npusim.workloads.job import Job
+from npusim.workloads.llm.attention import Place, attention
+from npusim.workloads.llm.config import DecoderConfig, Kind
+from npusim.workloads.llm.mixers import gated_mlp, rms_norm, short_convolution
+from npusim.workloads.llm.stored import Stored
+from npusim.workloads.llm.weights import Weights
+from npusim.workloads.nets.maker import shape_of
+from npusim.workloads.scope import Constants
 
 
 class Ports:

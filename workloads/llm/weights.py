@@ -15,10 +15,10 @@ from openvino import Node, Type
 from openvino import opset15 as op
 from openvino.op import Constant
 
-from workloads.config import Shape
-from workloads.llm.stored import Stored
-from workloads.nets.maker import shape_of
-from workloads.scope import Constants, Scope
+from npusim.workloads.config import Shape
+from npusim.workloads.llm.stored import Stored
+from npusim.workloads.nets.maker import shape_of
+from npusim.workloads.scope import Constants, Scope
 
 #: Elements up to which a constant is drawn for real; larger ones are views of memory that all models share.
 _DRAWN_ELEMENTS = 1 << 17

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
-from workloads.config import positive
+from npusim.workloads.config import positive
 
 if TYPE_CHECKING:
     import openvino
@@ -200,7 +200,7 @@ def build(name: str, *, tokens: int | None = None, batch: int = 1) -> openvino.M
     if tokens is not None and net.tokens is None:
         raise ValueError(f"{name} takes an image: it has no tokens")
     length = positive("tokens", tokens if tokens is not None else net.tokens or 1)
-    module = import_module(f"workloads.nets.{net.module}")
-    from workloads.nets.maker import Maker
+    module = import_module(f"npusim.workloads.nets.{net.module}")
+    from npusim.workloads.nets.maker import Maker
 
     return module.build(Maker(name, precision), batch=positive("batch", batch), tokens=length)

@@ -8,8 +8,8 @@ import numpy as np
 import openvino as ov
 from openvino import opset15 as op
 
-from workloads.nets.maker import Maker
-from workloads.scope import Value
+from npusim.workloads.nets.maker import Maker
+from npusim.workloads.scope import Value
 
 _LAYERS, _WIDTH, _HEADS, _INNER, _VOCABULARY = 24, 1024, 16, 4096, 30522
 _HEAD_WIDTH = _WIDTH // _HEADS

@@ -7,8 +7,8 @@ from __future__ import annotations
 import openvino as ov
 from openvino import opset15 as op
 
-from workloads.nets.maker import Maker, shape_of
-from workloads.scope import Value
+from npusim.workloads.nets.maker import Maker, shape_of
+from npusim.workloads.scope import Value
 
 _SIDE, _CLASSES, _ANCHORS = 512, 90, 9
 #: Of the pyramid: channels, cells, repeats of the heads.

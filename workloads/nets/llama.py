@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import openvino as ov
 from openvino import opset15 as op
 
-from workloads.nets.maker import Maker, shape_of
-from workloads.scope import Value
+from npusim.workloads.nets.maker import Maker, shape_of
+from npusim.workloads.scope import Value
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from openvino import opset15 as op
 from openvino.op import Constant
 from openvino.utils.node_factory import NodeFactory
 
-from workloads.config import Shape
-from workloads.nets import Precision
-from workloads.scope import Value
+from npusim.workloads.config import Shape
+from npusim.workloads.nets import Precision
+from npusim.workloads.scope import Value
 
 # Odd, so that equal rows do not line up with the pattern's period.
 _PATTERN_ELEMENTS = 65521

@@ -5,8 +5,8 @@ from __future__ import annotations
 import openvino as ov
 from openvino import opset15 as op
 
-from workloads.nets.maker import Maker
-from workloads.scope import Value
+from npusim.workloads.nets.maker import Maker
+from npusim.workloads.scope import Value
 
 #: Expansion, output channels, blocks, stride of the first (arXiv 1801.04381, table 2).
 _STAGES = (

@@ -6,8 +6,8 @@ from __future__ import annotations
 import openvino as ov
 from openvino import opset15 as op
 
-from workloads.nets.maker import Maker, shape_of
-from workloads.scope import Value
+from npusim.workloads.nets.maker import Maker, shape_of
+from npusim.workloads.scope import Value
 
 #: Kernel, width inside, output channels, squeeze and excite, HSwish (else ReLU), stride.
 _BLOCKS = (

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import openvino as ov
 from openvino import opset15 as op
 
-from workloads.nets.maker import Maker
-from workloads.scope import Value
+from npusim.workloads.nets.maker import Maker
+from npusim.workloads.scope import Value
 
 _WIDTH, _STATE = 64, 16
 #: Tokens of a block of the Toeplitz matrix, and of a chunk of the chunked recurrence.

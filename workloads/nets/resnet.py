@@ -5,8 +5,8 @@ from __future__ import annotations
 import openvino as ov
 from openvino import opset15 as op
 
-from workloads.nets.maker import Maker
-from workloads.scope import Value
+from npusim.workloads.nets.maker import Maker
+from npusim.workloads.scope import Value
 
 #: Bottlenecks of every stage.
 _DEPTHS = (3, 4, 6, 3)

@@ -7,8 +7,8 @@ from __future__ import annotations
 import openvino as ov
 from openvino import opset15 as op
 
-from workloads.nets.maker import Maker, shape_of
-from workloads.scope import Value
+from npusim.workloads.nets.maker import Maker, shape_of
+from npusim.workloads.scope import Value
 
 _CLASSES = 91
 #: Output channels and stride of the depth-wise separable convolutions (arXiv 1704.04861, table 1).

@@ -7,8 +7,8 @@ from __future__ import annotations
 import openvino as ov
 from openvino import opset15 as op
 
-from workloads.nets.maker import Maker
-from workloads.scope import Value
+from npusim.workloads.nets.maker import Maker
+from npusim.workloads.scope import Value
 
 _HEIGHT, _WIDTH, _CLASSES = 368, 480, 12
 _WIDTHS = (64, 128, 256, 512, 1024)

@@ -9,8 +9,8 @@ import numpy as np
 import openvino as ov
 from openvino import opset15 as op
 
-from workloads.nets.maker import Maker
-from workloads.scope import Value
+from npusim.workloads.nets.maker import Maker
+from npusim.workloads.scope import Value
 
 SIDE, CLASSES, BINS = 640, 80, 16
 STRIDES = (8, 16, 32)

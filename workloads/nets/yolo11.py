@@ -15,8 +15,8 @@ import numpy as np
 import openvino as ov
 from openvino import opset15 as op
 
-from workloads.nets.maker import Maker, shape_of
-from workloads.nets.yolo import (
+from npusim.workloads.nets.maker import Maker, shape_of
+from npusim.workloads.nets.yolo import (
     ANCHORS,
     BINS,
     CLASSES,
@@ -28,7 +28,7 @@ from workloads.nets.yolo import (
     doubled,
     sppf,
 )
-from workloads.scope import Value
+from npusim.workloads.scope import Value
 
 #: Boxes that YOLO26 returns (``max_det``).
 _BEST = 300

@@ -8,9 +8,9 @@ import numpy as np
 import openvino as ov
 from openvino import opset15 as op
 
-from workloads.nets.maker import Maker
-from workloads.nets.yolo import doubled
-from workloads.scope import Value
+from npusim.workloads.nets.maker import Maker
+from npusim.workloads.nets.yolo import doubled
+from npusim.workloads.scope import Value
 
 _SIDE, _CLASSES = 416, 80
 #: Three boxes of four sides, one confidence and the classes.

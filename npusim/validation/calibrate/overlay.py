@@ -8,7 +8,7 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
-import hwconfigs
+from npusim import hwconfigs
 from npusim.hardware.files import find
 from npusim.validation.calibrate.fit import Calibration, CaseFit
 from npusim.validation.calibrate.identify import ParameterFit

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
-import workloads
+from npusim import workloads
 from npusim.errors import UserError
 from npusim.files import parse_json, read_records, read_table, read_text
 from npusim.graph.ir import Graph

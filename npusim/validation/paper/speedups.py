@@ -93,7 +93,7 @@ def reproduce(
 
 def latency_us(workload: str, tokens: int, passes: str, overrides: Sequence[str]) -> float:
     """Latency of one layer without LM head after a pipeline of `xamba`, µs."""
-    import workloads
+    from npusim import workloads
     from npusim.graph import from_openvino
 
     hw = api.load_hardware(HARDWARE, overrides)

@@ -63,7 +63,7 @@ def speeds(
     workers: int | None = None, progress: Callable[[int, int], None] = lambda done, all: None
 ) -> tuple[list[Speed], list[LayerSpeed]]:
     """All models on the machines of PHASES, and their layers. ``progress`` is told how many of how many are done."""
-    from workloads.config import PUBLISHED
+    from npusim.workloads.config import PUBLISHED
 
     asked = [
         (name, phase, machine) for phase, shown in PHASES.items() for name in PUBLISHED for machine in shown
@@ -91,7 +91,7 @@ def _job(job: tuple[str, ...]) -> Speed | LayerSpeed:
 
 def _speed(workload: str, phase: str, machine: str) -> Speed:
     """One model on one machine."""
-    import workloads
+    from npusim import workloads
     from npusim.explore.auto import best_rewrites
 
     options = {"phase": phase} if phase == "decode" else {"tokens": PROMPT}
@@ -104,7 +104,7 @@ def _speed(workload: str, phase: str, machine: str) -> Speed:
 
 def _layer(workload: str) -> LayerSpeed:
     """One layer of a model with the pipelines of SHOWN."""
-    import workloads
+    from npusim import workloads
 
     layer = workloads.build(workload, tokens=PROMPT, layers=1, block_only=True)
     return LayerSpeed(workload, _latencies(_graphs(layer, SHOWN), MACHINES[0]))
@@ -112,7 +112,7 @@ def _layer(workload: str) -> LayerSpeed:
 
 def _graphs(model: openvino.Model, pipelines: Sequence[str]) -> dict[str, api.Graph]:
     """The Graph of a model by pipeline; one for all those that find nothing to rewrite."""
-    import xamba
+    from npusim import xamba
     from npusim.graph import from_openvino
 
     stock = from_openvino(model)

@@ -145,9 +145,9 @@ def _left_out(rows: Sequence[Spoken], without: Sequence[float], row: Spoken) -> 
 
 
 def _predictor(row: Spoken) -> Predictor:
-    import workloads.llm
+    import npusim.workloads.llm
 
-    model = Built(workloads.llm.published(row.config), row.weights)
+    model = Built(npusim.workloads.llm.published(row.config), row.weights)
     return Predictor(model, load_hardware(row.hardware, row.settings), allow_guess=True)
 
 

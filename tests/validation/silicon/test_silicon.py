@@ -12,7 +12,7 @@ import pytest
 from openvino import opset15 as op
 from typer.testing import CliRunner
 
-import workloads
+from npusim import workloads
 from npusim.cli.app import app
 from npusim.errors import UserError
 from npusim.graph import from_openvino
