@@ -218,7 +218,8 @@ class Neighbours:
     def _adds_loaded(self, node: Node, maker: Conv) -> bool:
         """Whether a sum has another operand than what ``maker`` makes, which it finds in DDR and loads in rows."""
         others = [v for v in node.inputs if v.storage != maker.output.storage]
-        return node.runs("add") and any(self.hint(v) is None for v in others)
+        loaded = [v for v in others if not isinstance(self.makers.get(v.storage), Conv | Depthwise | Pool)]
+        return node.runs("add") and any(self.hint(v) is None for v in loaded)
 
     def _reads_points(self, value: Value) -> bool:
         """Whether all that reads a value, itself and not joined with others, are convolutions of windows of one pixel,
