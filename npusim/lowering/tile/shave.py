@@ -38,20 +38,19 @@ def slice_to_fit(
         if _footprint(least, kernel, operands, output, hw.tiles, True) > capacity:
             return tiling  # what is read whole is too large by itself: `refit` cuts all operands alike
         pipelined &= 2 * _footprint(least, kernel, operands, output, hw.tiles, False) <= capacity
-    for sliced in (replace(tiling, slice_axis=axis) for axis in axes[: 1 if flat else None]):
-        for count in range(2, sliced.extent() + 1):
-            tried = replace(sliced, slices=count)
-            if sliced.slice_axis == sliced.axis and sliced.extent() // count < len(sliced.cuts):
-                break  # a tile would have nothing to do
-            if kernel.slices == "balanced" and not _balanced(tried):
-                continue
-            if kernel.slices == "equal" and sliced.slice_axis == sliced.axis and not _alike(tried):
-                continue
-            if _footprint(tried, kernel, operands, output, hw.tiles, True) > capacity:
-                continue
-            if pipelined and 2 * _footprint(tried, kernel, operands, output, hw.tiles, False) > capacity:
-                continue
-            return tried
+    for even in (True, False):
+        for sliced in (replace(tiling, slice_axis=axis) for axis in axes[: 1 if flat else None]):
+            for count in range(2, sliced.extent() + 1):
+                tried = replace(sliced, slices=count)
+                if sliced.slice_axis == sliced.axis and sliced.extent() // count < len(sliced.cuts):
+                    break  # a tile would have nothing to do
+                if even and not _even(tried, kernel):
+                    continue
+                if _footprint(tried, kernel, operands, output, hw.tiles, True) > capacity:
+                    continue
+                if pipelined and 2 * _footprint(tried, kernel, operands, output, hw.tiles, False) > capacity:
+                    continue
+                return tried
     first = replace(tiling, slice_axis=axes[0])
     return replace(first, slices=max(first.extent(), 1))
 
@@ -63,6 +62,13 @@ def _slice_axes(tiling: Tiling, kernel: ShaveKernel, pipelined: bool) -> list[in
     first, last = (C, H) if kernel.outer_slices and not pipelined else (H, C)
     order = (first, last) if tiling.lines else (first, W, last)
     return [d for d in order if tiling.shape[d] > 1 and d != tiling.locked] or [H]
+
+
+def _even(tiling: Tiling, kernel: ShaveKernel) -> bool:
+    """Slices of the sizes that a kernel wants; where none of those fit, it takes others."""
+    if kernel.slices == "balanced":
+        return _balanced(tiling)
+    return kernel.slices != "equal" or tiling.slice_axis != tiling.axis or _alike(tiling)
 
 
 def _alike(tiling: Tiling) -> bool:
