@@ -60,6 +60,8 @@ class CumBA(Rule[_Scan]):
     def check(self, node: Node) -> _Scan:
         """Element type, axis and the lengths that the product needs to know."""
         kind, shape = real(node), lengths(node.input_value(0))
+        if not shape:
+            raise Skip("a single number has nothing to sum along")
         [axis] = static_axes(node.input_value(1), len(shape))
         length, behind = shape[axis], shape[axis + 1 :]
         if length < 0:

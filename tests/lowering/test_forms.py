@@ -13,6 +13,7 @@ from npusim import api
 from npusim.errors import UserError
 from npusim.graph import from_openvino
 
+VOLUME = (1, 16, 8, 16, 16)
 Made = tuple[ov.Node, list[ov.op.Parameter]]
 
 
@@ -49,12 +50,31 @@ def scalar_quantised(x: ov.Node) -> ov.Node:
     return op.fake_quantize(op.reduce_sum(x, [0, 1], False), *bounds, 256)
 
 
+def scalar_norm(x: ov.Node) -> ov.Node:
+    total = op.reduce_sum(x, [0, 1], False)
+    return op.normalize_l2(total, op.constant(np.zeros(0, np.int64)), 1e-6, "add")
+
+
 def convolved(
     kernel: tuple[int, ...], stride: int = 1, gap: int = 1, pad: int = 0
 ) -> Callable[[ov.Node], ov.Node]:
     axes = len(kernel) - 2
     pads = [pad] * axes
     return lambda x: op.convolution(x, weights(*kernel), [stride] * axes, pads, pads, [gap] * axes)
+
+
+def in_volumes(make: str, *kernel: int) -> Callable[[ov.Node], ov.Node]:
+    flat = ([1] * 3, [0] * 3, [0] * 3, [1] * 3)
+    places = ([2] * 3,) if make.endswith("backprop_data") else flat
+    return lambda x: getattr(op, make)(x, weights(*kernel), *places)
+
+
+def largest(*kernel: int) -> Callable[[ov.Node], ov.Node]:
+    return lambda x: op.max_pool(x, [1] * 3, [1] * 3, [0] * 3, [0] * 3, list(kernel)).output(0)
+
+
+def enlarged(x: ov.Node) -> ov.Node:
+    return op.interpolate(x, np.array([2, 2, 2], np.float32), "nearest", "scales", axes=np.array([2, 3, 4]))
 
 
 def product(a: ov.Node, b: ov.Node) -> ov.Node:
@@ -71,12 +91,34 @@ FORMS: dict[str, Callable[[], Made]] = {
     "a vector and a matrix": lambda: binary(product, (128,), (128, 64)),
     "a vector of weights": lambda: unary(lambda x: product(x, weights(128)), 4, 16, 128),
     "a norm of everything": lambda: unary(lambda x: op.reduce_l2(x, [0, 1, 2], False), 4, 16, 64),
+    "a norm of a scalar": lambda: unary(scalar_norm, 16, 64),
     "a norm of one axis": lambda: unary(lambda x: op.reduce_l2(x, [1], False), 4, 16, 64),
     "a long window": lambda: unary(convolved((32, 1, 400), 160), 1, 1, 16000),
     "a 1-D convolution that is cut": lambda: unary(convolved((512, 512, 3), 2, pad=1), 1, 512, 3000),
     "a long stride of few channels": lambda: unary(convolved((768, 3, 32, 32), 32), 1, 3, 224, 224),
     "gaps of 12": lambda: unary(convolved((64, 64, 3, 3), gap=12, pad=12), 1, 64, 33, 33),
     "places of the largest": lambda: unary(indices_of_a_pool, 1, 16, 32, 32),
+    "volumes, convolved by channels": lambda: unary(
+        in_volumes("group_convolution", 16, 1, 1, 3, 3, 3), *VOLUME
+    ),
+    "volumes, convolved back": lambda: unary(
+        in_volumes("convolution_backprop_data", 16, 16, 2, 2, 2), *VOLUME
+    ),
+    "the largest of volumes": lambda: unary(largest(2, 2, 2), *VOLUME),
+    "the largest of their slices": lambda: unary(largest(1, 3, 3), *VOLUME),
+    "the largest of their columns": lambda: unary(largest(3, 1, 1), *VOLUME),
+    "means of volumes": lambda: unary(
+        lambda x: op.avg_pool(x, [1] * 3, [0] * 3, [0] * 3, [8, 16, 16], False), *VOLUME
+    ),
+    "volumes, enlarged": lambda: unary(enlarged, *VOLUME),
+    "a diagonal": lambda: unary(lambda x: op.einsum([x], "ii->i"), 32, 32),
+    "a sum of a diagonal": lambda: binary(lambda a, b: op.einsum([a, b], "iij,jk->ik"), (8, 8, 16), (16, 32)),
+    "any batch": lambda: binary(
+        lambda a, b: op.einsum([a, b], "...ij,...jk->...ik"), (2, 3, 16, 32), (3, 32, 16)
+    ),
+    "a batch that is repeated": lambda: binary(
+        lambda a, b: op.einsum([a, b], "...ij,...jk"), (2, 3, 16, 32), (1, 3, 32, 16)
+    ),
     "a product of three": lambda: binary(
         lambda a, b: op.einsum([a, b, a], "ij,jk,ij->ik"), (16, 32), (32, 64)
     ),

@@ -12,7 +12,6 @@ from openvino import opset13 as op
 
 from npusim.costs.price import price
 from npusim.engine.event import simulate
-from npusim.errors import UserError
 from npusim.graph import from_openvino, load_model
 from npusim.hardware import load_hardware
 from npusim.lowering import lower
@@ -96,15 +95,6 @@ def test_runs_to_its_end(tmp_path: Path, name: str) -> None:
 def test_einsum_is_a_batched_matmul(tmp_path: Path) -> None:
     macs = sum(t.work.macs for t in _lower(tmp_path, "Einsum").tasks if isinstance(t.work, DpuWork))
     assert macs >= 8 * 16 * 24 * 64
-
-
-def test_poolings_of_three_dimensions_are_refused(tmp_path: Path) -> None:
-    x = _x(1, 8, 8, 16, 16)
-    node = op.max_pool(x, [2] * 3, [1] * 3, [0] * 3, [0] * 3, [2] * 3)
-    path = tmp_path / "m.xml"
-    ov.save_model(ov.Model([node], [x], "m"), path)
-    with pytest.raises(UserError, match="3 spatial dimensions"):
-        lower(load_model(str(path)), load_hardware("lunarlake-vpunn.yaml"))
 
 
 def test_a_slice_of_more_tasks_than_fetches_cover_does_not_wait_for_itself(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_a_flat_product_with_a_large_operand_that_is_read_whole(hardware: str, h
 
 
 def test_rows_that_no_count_shares_evenly() -> None:
-    """A Select wants slices that give each SHAVE the same; 7,967 lines that do not fit CMX are cut unevenly all the same."""
+    """A Select wants slices that give each SHAVE the same; 7,967 lines that do not fit CMX are cut all the same."""
     x = op.parameter([257, 31, 17, 3, 2], np.float16, name="x")
     half = op.constant(np.full([1] * 5, 0.5, np.float16))
     chosen = op.select(op.greater(x, half), x, half)

@@ -37,3 +37,23 @@ def test_a_single_number_may_be_the_result(shape: tuple[int, ...], machine: str)
     scaled = op.multiply(op.exp(x), np.float32(0.3))
     model = ov.Model([op.result(op.add(scaled, x)), op.result(scaled)], [x], "number")
     assert lower(from_openvino(model), npusim.load_hardware(machine)).tasks
+
+
+#: What Intel's compiler of 2026.4.1 schedules for 3720, µs: [rows, terms] x [terms, columns] of FP32.
+ROWS = {
+    (64, 128, 640): 13.7,
+    (32, 128, 640): 12.1,
+    (48, 128, 128): 5.5,
+    (112, 256, 256): 14.3,
+    (8, 512, 512): 21.2,
+}
+
+
+@pytest.mark.parametrize("shape", ROWS)
+def test_a_product_of_few_rows_between_conversions_stays_in_rows(shape: tuple[int, int, int]) -> None:
+    rows, terms, columns = shape
+    x = op.parameter([1, rows, terms], np.float32, name="x")
+    product = op.matmul(x, np.ones((columns, terms), np.float32), False, True)
+    hw = npusim.load_hardware("meteorlake-vpunn")
+    program = lower(from_openvino(ov.Model([op.result(product)], [x], "m")), hw)
+    assert npusim.simulate(program, hw, "fast").latency_us == pytest.approx(ROWS[shape], rel=0.04)

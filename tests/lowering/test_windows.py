@@ -105,6 +105,22 @@ def test_an_image_of_one_line_is_folded_as_a_signal_is(axis: int) -> None:
     assert parts.tensors[parts.outputs[0]].elements == 32 * 117
 
 
+def pooled(size: int, window: int, stride: int, pad: int = 0) -> Graph:
+    """The largest of windows over 64 channels."""
+    x = op.parameter([1, 64, size, size], np.float16, name="x")
+    node = op.max_pool(x, [stride] * 2, [1] * 2, [pad] * 2, [pad] * 2, [window] * 2)
+    return from_openvino(ov.Model([op.result(node.output(0))], [x], "m"))
+
+
+def test_the_part_of_a_large_pool_that_a_slice_reads_is_its_own() -> None:
+    """1,048,576 numbers that don't fit one tile: in halves, not all of them for each of many slices."""
+    x = op.parameter([1, 64, 16, 32, 32], np.float16, name="x")
+    node = op.max_pool(x, [2] * 3, [1] * 3, [0] * 3, [0] * 3, [2] * 3)
+    hw = api.load_hardware("lunarlake-vpunn.yaml")
+    program = api.lower(from_openvino(ov.Model([op.result(node.output(0))], [x], "m")), hw)
+    assert len(program.tasks) < 20
+
+
 #: What Intel's compiler of 2026.4.1 schedules for platform 4000, µs, with random weights.
 COMPILED = {
     "dilated by 2": (convolution, ((1, 128, 56, 56), (3, 3), 128, 1, 2), 184.0),
@@ -116,6 +132,9 @@ COMPILED = {
     "1-D, dilated by 6": (convolution, ((1, 64, 4096), (3,), 64, 1, 6), 69.7),
     "1-D, dilated by 9": (convolution, ((1, 64, 4096), (3,), 64, 1, 9), 69.7),
     "1-D, 15 taps": (convolution, ((1, 64, 4096), (15,), 64), 188.7),
+    "the largest of 15 x 15": (pooled, (32, 15, 1, 7), 6.5),
+    "the largest of 14 x 14 every 2": (pooled, (56, 14, 2), 10.4),
+    "the largest of all": (pooled, (24, 24, 1), 14.5),
     "40 of one row every 11": (line, (3001, 40, 48, 11, 1), 10.5),
 }
 

@@ -125,6 +125,7 @@ def test_what_is_not_summed_may_be_dynamic(shape: list[object], axis: int) -> No
         ([2, 5000, -1], 1, "need blocks"),
         (None, 1, "the rank is dynamic"),
         ([2, 0], 1, "empty"),
+        ([], 0, "single number"),
     ],
 )
 def test_cumba_says_why_it_skips(shape: list[object] | None, axis: int, said: str) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
+from string import ascii_letters
 
-from npusim.errors import UserError
 from npusim.graph.ir import Op
 from npusim.lowering.fuse import matmul
 from npusim.lowering.fuse.fuser import Fuser
-from npusim.lowering.ir.nodes import Reduce
+from npusim.lowering.ir.nodes import Copy, Reduce
 from npusim.lowering.ir.values import Value
 
 
@@ -22,18 +22,14 @@ class _Operand:
 
 
 def einsum(fuser: Fuser, op: Op) -> None:
-    """Einsum of any number of operands, from left to right.
-
-    Raises UserError for a diagonal (a label twice in one operand) and for an ellipsis.
-    """
-    left, _, right = str(op.attrs.get("equation", "")).replace(" ", "").partition("->")
-    names = left.split(",")
-    if any(len(set(n)) != len(n) for n in names) or "." in left:
-        raise UserError(
-            f"op '{op.name}' (Einsum) has the equation {left}->{right}: npusim takes no diagonals and no ellipsis; "
-            "rewrite it with MatMul and ReduceSum"
-        )
-    operands = [_Operand(v, n) for v, n in zip(fuser.operands(op), names, strict=True)]
+    """Einsum of any number of operands, from left to right."""
+    ranks = [len(fuser.graph.tensors[i].shape) for i in op.inputs]
+    names, right = _labels(str(op.attrs.get("equation", "")).replace(" ", ""), ranks)
+    sizes: dict[str, int] = {}
+    for id, labels in zip(op.inputs, names, strict=True):
+        for label, size in zip(labels, fuser.graph.tensors[id].shape, strict=True):
+            sizes[label] = max(size, sizes.get(label, 1))
+    operands = [_of_sizes(fuser, op, v, n, sizes) for v, n in zip(fuser.operands(op), names, strict=True)]
     total = operands[0]
     for i, other in enumerate(operands[1:], 1):
         needed = set(right).union(*(n.labels for n in operands[i + 1 :]))
@@ -44,6 +40,37 @@ def einsum(fuser: Fuser, op: Op) -> None:
     total = _summed(fuser, op, total, set(right))
     seen = total.value.transposed(tuple(total.labels.index(d) for d in right))
     fuser.values[op.outputs[0]] = seen
+
+
+def _labels(equation: str, ranks: list[int]) -> tuple[list[str], str]:
+    """The labels of the operands and of the result, one a dimension: those behind an ellipsis are written out, and a
+    result that is not written has what occurs once, in order."""
+    left, arrow, right = equation.partition("->")
+    names = left.split(",")
+    if not arrow:
+        once = sorted(c for c in set(left) - {",", "."} if left.count(c) == 1)
+        right = "..." * ("..." in left) + "".join(once)
+    spare = [c for c in ascii_letters if c not in equation]
+    hidden = [rank - len(n.replace("...", "")) for n, rank in zip(names, ranks, strict=True)]
+    most = "".join(spare[: max(hidden)])
+    names = [n.replace("...", most[len(most) - count :]) for n, count in zip(names, hidden, strict=True)]
+    return names, right.replace("...", most)
+
+
+def _of_sizes(fuser: Fuser, op: Op, value: Value, labels: str, sizes: dict[str, int]) -> _Operand:
+    """An operand without dimensions that it is repeated along, and of the diagonal alone where a label comes twice."""
+    kept = [i for i, d in enumerate(labels) if labels.index(d) == i and (value.shape[i] > 1 or sizes[d] == 1)]
+    if len(kept) == len(labels):
+        return _Operand(value, labels)
+    shape = tuple(value.shape[i] for i in kept)
+    seen = replace(
+        fuser.plain(value, op), shape=shape, order=(), partial=value.partial or prod(shape) < value.elements
+    )
+    if seen.partial and len(set(labels)) < len(labels):
+        seen = fuser.add(
+            Copy(op.name, op.type, (seen,), Value(fuser.storage(), shape, value.bits, value.bits))
+        ).output
+    return _Operand(seen, "".join(labels[i] for i in kept))
 
 
 def _summed(fuser: Fuser, op: Op, operand: _Operand, needed: set[str]) -> _Operand:

@@ -96,8 +96,7 @@ def _axis(fuser: Fuser, op: Op) -> int | None:
         return None
     if axis == "attribute":
         return int(op.attrs["axis"]) % rank
-    axes = fuser.axes(op.inputs[1], rank)
-    return axes[-1] if axes else None
+    return fuser.last_axis(op.inputs[1], rank)
 
 
 def _axis_innermost(fuser: Fuser, op: Op, value: Value, axis: int) -> Value:

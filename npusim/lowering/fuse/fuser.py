@@ -105,6 +105,10 @@ class Fuser:
         """The axes that a constant tensor names, ascending and not negative."""
         return tuple(sorted(int(a) % rank for a in self.constant(id).reshape(-1) if rank))
 
+    def last_axis(self, id: int, rank: int) -> int | None:
+        """The last axis that a constant tensor names, if it names any."""
+        return max(self.axes(id, rank), default=None)
+
     def sole_reader(self, id: int) -> bool:
         """Whether a tensor is read once."""
         return self.index.readers[id] == 1

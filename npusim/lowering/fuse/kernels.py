@@ -11,15 +11,15 @@ from npusim.lowering.ir.nodes import Unary
 from npusim.lowering.ir.values import Value
 
 
-def kernel(fuser: Fuser, op: Op) -> None:
-    """A SHAVE kernel that reads its operands as they are, along the axis that the last of them may name; a further
-    output that is read is written by one more call."""
+def kernel(fuser: Fuser, op: Op, name: str = "") -> None:
+    """A SHAVE kernel, that of the op or another, that reads its operands as they are, along the axis that the last of
+    them may name; a further output that is read is written by one more call."""
     inputs = tuple(
         fuser.plain(v, op) for i, v in zip(op.inputs, fuser.operands(op), strict=True) if _data(fuser, i)
     )
-    row = KERNEL_OF.get(op.type) or KERNELS[op.type.lower()]
+    row = KERNELS[name] if name else KERNEL_OF[op.type]
     rank = len(fuser.graph.tensors[op.inputs[0]].shape)
-    axis = fuser.axes(op.inputs[-1], rank)[-1] if row.axis == "operand" else None
+    axis = fuser.last_axis(op.inputs[-1], rank) if row.axis == "operand" else None
     for output in op.outputs:
         if fuser.index.readers[output] or output in fuser.graph.outputs:
             tensor = fuser.graph.tensors[output]

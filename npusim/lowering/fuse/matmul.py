@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from math import gcd, prod
 
-from npusim.errors import UserError
 from npusim.graph.ir import Op
 from npusim.lowering.fuse import kernels
 from npusim.lowering.fuse.attention import PerHead, head_by_head, one_kernel, projections
@@ -16,6 +15,7 @@ from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value, round_up
 from npusim.lowering.rewrite.patterns import LEAST_GROUP
 from npusim.lowering.rewrite.weights import sparse_zeros
+from npusim.lowering.rewrite.windows import MAX_KERNEL
 
 #: How many times longer padded terms of a grouped MatMul are from which a convolution pads them, else copies do (4000:
 #: 12 and 24 terms are convolved, 40 copied).
@@ -154,7 +154,6 @@ def convolution(fuser: Fuser, op: Op) -> None:
     gaps = (int(d) for d in op.attrs["dilations"])
     kernel = tuple((k - 1) * d + 1 for k, d in zip(taps, gaps, strict=True))
     spatial = len(kernel)
-    flat(op, spatial)
     out = channels_last(fuser.fresh(op), spatial)
     window = Window(pair(kernel), pair(strides), _pads(op))
     if grouped and w.shape[0] > 1 and w.shape[1] == 1 and w.shape[2] == 1:
@@ -177,24 +176,37 @@ def convolution(fuser: Fuser, op: Op) -> None:
 
 
 def pool(fuser: Fuser, op: Op) -> None:
-    """MaxPool and AvgPool, written channels last. One whose largest elements' places are read is a SHAVE kernel."""
-    if any(fuser.index.readers[id] for id in op.outputs[1:]):
-        kernels.kernel(fuser, op)
+    """MaxPool and AvgPool, written channels last. Those of volumes, with windows that overlap and are too large for the
+    DPU, and those whose largest elements' places are read, are SHAVE kernels."""
+    kernel, strides = (tuple(int(v) for v in op.attrs[k]) for k in ("kernel", "strides"))
+    if any(fuser.index.readers[id] or id in fuser.graph.outputs for id in op.outputs[1:]):
+        kernels.kernel(fuser, op, "maxpool8")
+        return
+    largest = op.type == "MaxPool"
+    if len(kernel) > 2 or (
+        largest and _too_large(fuser.graph.tensors[op.inputs[0]].shape[2:], kernel, strides, _pads(op))
+    ):
+        kernels.kernel(fuser, op, op.type.lower())
         return
     x = read_image(fuser, op)
-    kernel, strides = (tuple(int(v) for v in op.attrs[k]) for k in ("kernel", "strides"))
-    flat(op, len(kernel))
     out = channels_last(fuser.fresh(op), len(x.shape) - 2)
     window = Window(pair(kernel), pair(strides), _pads(op))
-    fuser.emit(op, Pool(op.name, op.type, (x,), out, window=window, largest=op.type == "MaxPool"))
+    fuser.emit(op, Pool(op.name, op.type, (x,), out, window=window, largest=largest))
 
 
-def flat(op: Op, spatial: int) -> None:
-    """Refuse more than two spatial dimensions, which the DPU does not have."""
-    if spatial > 2:
-        raise UserError(
-            f"op '{op.name}' ({op.type}) has {spatial} spatial dimensions; npusim lowers one and two"
-        )
+def _too_large(
+    extents: tuple[int, ...], kernel: tuple[int, ...], strides: tuple[int, ...], pads: tuple[int, ...]
+) -> bool:
+    """Whether the windows of a MaxPool are larger than the DPU's and can't be pooled in two steps: those of each axis
+    must touch without overlapping, or be one alone; or every window, of odd extents, has its place in the middle, as
+    many pixels from each side as an even padding (npu_compiler, handle_large_kernels.cpp)."""
+    if max(kernel) <= MAX_KERNEL:
+        return False
+    apart = all(k in (extent, stride) for extent, k, stride in zip(extents, kernel, strides, strict=True))
+    centred = set(strides) == {1} and all(
+        k % 2 and not pad % 2 and k == 2 * pad + 1 for k, pad in zip(kernel * 2, pads, strict=True)
+    )
+    return not apart and not centred
 
 
 def channels_last(value: Value, spatial: int) -> Value:

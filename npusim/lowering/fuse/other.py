@@ -88,7 +88,6 @@ def backprop(fuser: Fuser, op: Op) -> None:
     x, w = fuser.operands(op)[:2]
     grouped = op.type == "GroupConvolutionBackpropData"
     kernel = tuple(w.shape[3:] if grouped else w.shape[2:])
-    matmul.flat(op, len(kernel))
     out = matmul.channels_last(fuser.fresh(op), len(kernel))
     pads = tuple(k // 2 for k in kernel) * 2
     window = Window(matmul.pair(kernel), pads=pads, grown=int(op.attrs["strides"][0]), addressed=True)

@@ -77,6 +77,8 @@ class ShaveKernel:
     """Sliced along its outermost axis unless it is pipelined; the others along H."""
     slices: Literal["any", "balanced", "equal"] = "any"
     """Which slices it may have: any, those that give each tile and SHAVE the same, or equal ones."""
+    windows: bool = False
+    """Slides over its operand: a part of the result needs about that share of it."""
     flat_operands: bool = False
     """Where tiles and SHAVEs share a flat vector, broadcast operands are read as if they had the result's shape
     (``max_g`` and ``min_g`` on 5010)."""
@@ -217,7 +219,10 @@ ROWS: tuple[ShaveKernel, ...] = (
     _row("LSTMSequence", like=_GATES, name="lstm"),
     _row("ScatterElementsUpdate", like=_ALL, axis="operand", whole="axis", columns=True, dense=True),
     # Those of which only the cost is known.
-    _row(name="maxpool", like=_ALL),  # of which the places of the largest elements are read
+    # Pools of volumes and with windows larger than the DPU's, and those of which the places of the largest are read.
+    _row(name="maxpool", like=_ALL, windows=True),
+    _row(name="avgpool", like=_ALL, windows=True),
+    _row(name="maxpool8", like=_ALL, windows=True),
     *(
         _row(op, like=_ALL)
         for op in (

@@ -113,6 +113,7 @@ def _conv(node: Conv, near: Neighbours, fresh: Fresh) -> Steps:
         any(near.read_by(reader.output) for reader in near.read_by(node.output)),
         reordered,
         behind,
+        near.spilled_us(node),
     )
     plan = plan_conv(node, hw, around)
     yield replace(plan, gathered=plan.gathered or near.gathers(node, plan))

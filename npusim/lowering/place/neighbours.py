@@ -24,7 +24,7 @@ from npusim.lowering.ir.nodes import (
     Unary,
     axis_of,
 )
-from npusim.lowering.ir.plan import Plan, cmx_capacity, load_bytes
+from npusim.lowering.ir.plan import Plan, cmx_capacity, load_bytes, transfer
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Dist, Value, even
 from npusim.lowering.plans.dpu.eltwise import is_row
@@ -235,6 +235,25 @@ class Neighbours:
         convs = [n for n in self.read_by(node.output) if isinstance(n, Conv)]
         images = all(n.window is not None and n.window.kernel[0] > 1 for n in convs)
         return bool(convs) and images and all(choose(n, self.hw, True) == "channels" for n in convs)
+
+    def spilled_us(self, node: Conv) -> float:
+        """What it costs, µs, if the activation and the result of a MatMul can't stay in CMX in rows, between kernels
+        that convert FP32: the activation is written and read whole by every tile, the result written and read in
+        parts."""
+        act, out, tiles = node.inputs[0], node.output, self.hw.tiles
+        hint, reader = self.hint(act), self.sole_reader(out)
+        narrowed = isinstance(self.makers.get(act.storage), Convert)
+        widened = reader is not None and reader.runs("convert")
+        uneven = geometry(node, self.hw)[0] % tiles
+        if self.hw.software.dma_convert or uneven or hint is None or hint.whole or not (narrowed or widened):
+            return 0.0
+        written, read = [act.elements // tiles], [act.elements]
+        if widened:
+            written.append(out.elements // tiles)
+            read.append(out.elements // tiles)
+        works = [transfer("cmx", "ddr", elements, out.bits, self.hw) for elements in written]
+        works += [transfer("ddr", "cmx", elements, out.bits, self.hw) for elements in read]
+        return sum(work_us(work, self.hw, True) for work in works)
 
     def follower(self, node: Conv, wanted: Wanted) -> str:
         """The elementwise kernel that is the only reader of a convolution and can be cut together with it."""

@@ -116,11 +116,13 @@ def choose(
     rows_before: bool = False,
     wanted: Wanted = Wanted.ANY,
     behind: Behind = NOTHING,
+    spilled_us: float = 0.0,
 ) -> Split:
     """The split of a convolution. That of a MatMul is the one that costs least with all its transfers (``tiling``), but
     where its activation is loaded once for many (one head's projections; of 8 bits over channels, if every tile gets
     some), and of other convolutions, computing decides.
-    ``rows_before``: its activation lies in rows already; ``wanted``: how its readers want the result."""
+    ``rows_before``: its activation lies in rows already; ``wanted``: how its readers want the result; ``spilled_us``:
+    what a MatMul's neighbours cost that can't stay in rows."""
     height, width = geometry(node, hw)
     n16 = round_up(node.n, CHANNELS)
     granules = n16 // CHANNELS
@@ -129,7 +131,7 @@ def choose(
     if node.shared and node.inputs[1].stored_bits == 8 and granules % hw.tiles == 0:
         return "channels"
     if node.window is None and not node.shared:
-        return Tiler.of(node, hw, behind=behind).choose()
+        return Tiler.of(node, hw, behind=behind).choose(spilled_us)
     if _sparse_rows(node, hw):
         return "rows"
     if (node.window or POINT).kernel != (1, 1):

@@ -60,9 +60,14 @@ class Tiler:
         alike = replace(node, name="", type="", fused=(), inputs=inputs, output=output)
         return _tiler(alike, _Itself(hw), whole, behind)
 
-    def choose(self) -> Axis:
-        """The split over tiles that is estimated to take less: rows if it is about the same."""
-        return min(self._splits(), key=self._estimate, default="channels")
+    def choose(self, spilled_us: float = 0.0) -> Axis:
+        """The split over tiles that is estimated to take less: rows if it is about the same. Channels take so much more
+        as its neighbours, which lie in rows, have to go through DDR for them, µs."""
+
+        def weighed_us(split: Axis) -> float:
+            return self._estimate(split) + (spilled_us if split == "channels" else 0)
+
+        return min(self._splits(), key=weighed_us, default="channels")
 
     def _splits(self) -> list[Axis]:
         splits: list[Axis] = []

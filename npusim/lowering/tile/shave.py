@@ -100,17 +100,21 @@ def _footprint(
     part = max(tiling.largest(tiles), key=lambda p: p.elements)
     size = ceil_div(part.elements * output.bits, 8)
     for value, shape in operands:
-        needed = needed_elements(value, shape, part, tiling)
+        needed = needed_elements(value, shape, part, tiling, kernel.windows)
         if full and kernel.full_operands:
             needed = max(needed, part.elements)
         size += ceil_div(needed * value.bits, 8)
     return size
 
 
-def needed_elements(value: Value, shape: Shape | None, part: Part, tiling: Tiling) -> int:
-    """Elements of an operand that a tile needs."""
+def needed_elements(
+    value: Value, shape: Shape | None, part: Part, tiling: Tiling, windows: bool = False
+) -> int:
+    """Elements of an operand that a tile needs; where ``windows`` slide over it, its share of them."""
     if value.elements == prod(tiling.shape):
         return part.elements
+    if windows:
+        return ceil_div(value.elements * part.elements, prod(tiling.shape))
     if shape is None or (tiling.axis is None and tiling.cuts):
         return value.elements
     return operand_part(part.block, shape, tiling.shape)

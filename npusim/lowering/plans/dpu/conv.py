@@ -67,6 +67,7 @@ class Surroundings:
     feeds: bool = False
     reordered: bool = False
     behind: Behind = NOTHING
+    spilled_us: float = 0.0
 
 
 def plan_conv(node: Product, hw: Hardware, around: Surroundings = Surroundings()) -> Plan:
@@ -75,7 +76,7 @@ def plan_conv(node: Product, hw: Hardware, around: Surroundings = Surroundings()
     if around.reordered and node.window is not None:
         split = choose_alone(node, hw, around.behind, rows_before, around.wanted)
     else:
-        split = choose(node, hw, rows_before, around.wanted, around.behind)
+        split = choose(node, hw, rows_before, around.wanted, around.behind, around.spilled_us)
     if recording():
         note("split", node.name, f"{split} of {node.n} channels", weighed(node, hw, around.behind))
     return Builder(node, hw, split, around).build()

@@ -139,7 +139,7 @@ def _build(
     for parts in tiling.parts(hw.tiles):
         loads: list[Load] = []
         for k, (_, value, shape) in enumerate(inputs):
-            loads.extend(_loads(k, value, shape, parts, tiling, dense, hw))
+            loads.extend(_loads(k, value, shape, parts, tiling, dense, kernel.windows, hw))
         computes: list[tuple[int, Work]] = []
         for tile, part in enumerate(parts):
             for piece in filter(prod, part.pieces):
@@ -223,11 +223,12 @@ def _loads(
     parts: list[Part],
     tiling: Tiling,
     dense: bool,
+    windows: bool,
     hw: Hardware,
 ) -> list[Load]:
     """Transfers of one operand for one slice: one a tile (one a SHAVE for dense kernels), or one to all tiles where
     each needs the same. What does not vary over the slices is loaded once and kept."""
-    same = value.elements == prod(tiling.shape)
+    same = windows or value.elements == prod(tiling.shape)
     flat = tiling.axis is None and bool(tiling.cuts)
     varies = same or (shape is not None and not flat and shape[tiling.slice_axis] > 1)
     shared = not tiling.cuts or not (same or (shape is not None and not flat and shape[tiling.axis or 0] > 1))
@@ -235,7 +236,7 @@ def _loads(
     each = dense and (same or (shape is not None and inner is not None and shape[inner] > 1))
     loads = []
     for tile, part in enumerate(parts[:1] if shared else parts):
-        sizes = [needed_elements(value, shape, part, tiling)]
+        sizes = [needed_elements(value, shape, part, tiling, windows)]
         if each:
             sizes = [
                 prod(p) if same or shape is None else operand_part(p, shape, tiling.shape)
