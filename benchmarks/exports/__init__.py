@@ -1,0 +1,1 @@
+"""Architectures exported as people have them, and what npusim makes of each: python -m benchmarks.exports."""
