@@ -126,8 +126,11 @@ def _step(name: str, options: dict[str, Any]) -> Model:
     def call(module: nn.Module, x: dict[str, Tensor]) -> Any:
         cache = transformers.DynamicCache()
         pasts = [tensor for given, tensor in x.items() if given.startswith("past")]
-        for layer in range(len(pasts) // 2):
-            cache.update(pasts[2 * layer], pasts[2 * layer + 1], layer)
+        for keys, values in zip(pasts[::2], pasts[1::2], strict=True):
+            layer = transformers.cache_utils.DynamicLayer()
+            layer.lazy_initialization(keys, values)
+            layer.keys, layer.values = keys, values
+            cache.layers.append(layer)
         rest = {given: tensor for given, tensor in x.items() if not given.startswith("past")}
         found = module(**rest, past_key_values=cache, use_cache=True)
         return [

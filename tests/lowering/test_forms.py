@@ -93,6 +93,9 @@ FORMS: dict[str, Callable[[], Made]] = {
     "a norm of everything": lambda: unary(lambda x: op.reduce_l2(x, [0, 1, 2], False), 4, 16, 64),
     "a norm of a scalar": lambda: unary(scalar_norm, 16, 64),
     "a norm of one axis": lambda: unary(lambda x: op.reduce_l2(x, [1], False), 4, 16, 64),
+    "a window longer than its signal, by groups": lambda: unary(
+        lambda x: op.group_convolution(x, weights(16, 8, 8, 128), [1], [64], [64], [1]), 1, 128, 49
+    ),
     "a long window": lambda: unary(convolved((32, 1, 400), 160), 1, 1, 16000),
     "a 1-D convolution that is cut": lambda: unary(convolved((512, 512, 3), 2, pad=1), 1, 512, 3000),
     "a long stride of few channels": lambda: unary(convolved((768, 3, 32, 32), 32), 1, 3, 224, 224),

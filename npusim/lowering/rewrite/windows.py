@@ -99,21 +99,17 @@ class _Windows(Writer):
         folded = self._folded(op, bias)
         if folded:
             return
-        pieces = self._pieces(op)
         total = -1
-        for number, piece in enumerate(pieces):
+        for piece in self._pieces(op):
             made = self._piece(op, piece)
-            if made is None:
-                continue
-            last = number == len(pieces) - 1
             if total < 0 and bias is not None:
                 inputs = tuple(made if i == op.outputs[0] else i for i in bias.inputs)
                 made = self.emit(bias.name, bias.type, inputs, self.tensors[bias.outputs[0]].shape)
             total = made if total < 0 else self.emit(op.name, "Add", (total, made), self.tensors[made].shape)
-            if last:
-                self.makes(total, (bias or op).outputs[0])
+        self.makes(total, (bias or op).outputs[0])
 
     def _pieces(self, op: Op) -> list[tuple[_Piece, ...]]:
+        """The parts of a kernel of which not all lies in the padding."""
         kernel = self.tensors[op.inputs[1]].shape[-_spatial(op) :]
         alone = sum(k > 1 for k in kernel) < 2
         extents = _extents(self.tensors, op)
@@ -121,23 +117,27 @@ class _Windows(Writer):
             list(_taps(k, int(d), extent, alone))
             for k, d, extent in zip(kernel, op.attrs["dilations"], extents, strict=True)
         ]
-        return list(product(*axes))
+        inside = [[one for one in pieces if self._read(op, i, one)[2]] for i, pieces in enumerate(axes)]
+        return list(product(*inside))
 
-    def _piece(self, op: Op, pieces: tuple[_Piece, ...]) -> int | None:
-        """The convolution of a part of the kernel; None where all of it lies in the padding."""
+    def _read(self, op: Op, axis: int, piece: _Piece) -> tuple[int, int, range]:
+        """Where a part of the kernel begins and ends along an axis, padding counted, and which places are data."""
+        size, out = (self.tensors[i].shape[2 + axis] for i in (op.inputs[0], op.outputs[0]))
+        begin = piece.offset - int(op.attrs["pads_begin"][axis])
+        end = begin + (out - 1) * int(op.attrs["strides"][axis]) + piece.extent
+        return begin, end, range(max(0, begin), min(size, end))
+
+    def _piece(self, op: Op, pieces: tuple[_Piece, ...]) -> int:
+        """The convolution of a part of the kernel."""
         rank = _spatial(op)
         data, out = op.inputs[0], self.tensors[op.outputs[0]].shape
         before, behind, strides, short = [], [], [], []
         for i, piece in enumerate(pieces):
-            size, stride = self.tensors[data].shape[2 + i], int(op.attrs["strides"][i])
-            begin = piece.offset - int(op.attrs["pads_begin"][i])
-            end = begin + (out[2 + i] - 1) * stride + piece.extent
-            low, high = max(0, begin), min(size, end)
-            if low >= high:
-                return None
-            data = self.part(op.name, data, 2 + i, low, high)
-            before.append(low - begin)
-            behind.append(end - high)
+            stride = int(op.attrs["strides"][i])
+            begin, end, data_range = self._read(op, i, piece)
+            data = self.part(op.name, data, 2 + i, data_range.start, data_range.stop)
+            before.append(data_range.start - begin)
+            behind.append(end - data_range.stop)
             strides.append(stride)
             short.append(_short(stride))
         weights = self._weights(op, tuple(piece.taps for piece in pieces))
