@@ -153,16 +153,16 @@ def _stateful(model: Model) -> ov.Model:
 def _keras(name: str, form: str, folder: Path) -> Path:
     import tensorflow as tf
 
-    model = getattr(tf.keras.applications, name)(weights=None)
+    image = tf.keras.Input(batch_shape=(1, 224, 224, 3))
+    model = getattr(tf.keras.applications, name)(weights=None, input_tensor=image)
     if form == "saved-model":
         model.export(folder / "model")
         return folder / "model"
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     if form == "tflite-int8":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        shape = (1, *model.input_shape[1:])
-        image = np.random.default_rng(0).random(shape, np.float32)
-        converter.representative_dataset = lambda: iter([[image]])
+        seen = np.random.default_rng(0).random(model.input_shape, np.float32)
+        converter.representative_dataset = lambda: iter([[seen]])
     (folder / "model.tflite").write_bytes(converter.convert())
     return folder / "model.tflite"
 
@@ -199,8 +199,6 @@ def export(name: str, form: str, folder: Path) -> dict[str, Any]:
         model.module.eval()
         path = FORMS[form](model, folder)
     shapes = [f"{name}={list(tensor.shape)}".replace(" ", "") for name, tensor in model.inputs.items()]
-    if form == "stateful":
-        shapes = [shape for shape in shapes if not shape.startswith("past")] + ["beam_idx=[1]"]
     return {"file": str(path), "shapes": shapes if form in OPEN_FORMS else []}
 
 
@@ -211,7 +209,8 @@ def _in_child(job: dict[str, str], answer: int) -> None:
         found = export(job["name"], job["form"], Path(job["folder"]))
     except BaseException as error:
         traceback.print_exc()
-        text = next((line for line in str(error).splitlines() if line.strip()), "")
+        lines = [line for line in str(error).splitlines() if line.strip()] or [""]
+        text = next((line for line in lines if "Conversion is failed for" in line), lines[0])
         found = {"error": f"{type(error).__name__}: {text}"[:200]}
     os.write(answer, json.dumps(found).encode())
 
