@@ -23,19 +23,11 @@ _LISTS = ("strides", "pads_begin", "pads_end", "dilations", "kernel")
 
 def slice_volumes(graph: Graph) -> Graph:
     """The Graph with convolutions of three dimensions in such parts, and pools of images as such."""
-    return (
-        _Volumes(graph).rewritten()
-        if any(_is_volume(op) or _is_scaled(graph, op) for op in graph.ops)
-        else graph
-    )
+    return _Volumes(graph).rewritten() if any(_is_volume(op) for op in graph.ops) else graph
 
 
 def _is_volume(op: Op) -> bool:
     return op.type in _CONVOLUTIONS | _POOLS and len(op.attrs["strides"]) == 3
-
-
-def _is_scaled(graph: Graph, op: Op) -> bool:
-    return op.type == "Interpolate" and len(graph.tensors[op.inputs[0]].shape) == 5
 
 
 class _Volumes(Writer):
@@ -43,24 +35,9 @@ class _Volumes(Writer):
 
     def rewritten(self) -> Graph:
         for op in self.graph.ops:
-            if _is_scaled(self.graph, op):
-                self._scaled(op)
-            elif not _is_volume(op) or not (self._as_image(op) or self._by_slices(op)):
+            if not _is_volume(op) or not (self._as_image(op) or self._by_slices(op)):
                 self.ops.append(op)
         return self.written()
-
-    def _scaled(self, op: Op) -> None:
-        """Interpolate rows and columns of every slice, then the slices."""
-        n, c, depth, height, width = self.tensors[op.inputs[0]].shape
-        *_, deep, high, wide = self.tensors[op.outputs[0]].shape
-        made = op.inputs[0]
-        if (height, width) != (high, wide):
-            image = self.emit(op.name, "Reshape", (made,), (n, c * depth, height, width))
-            made = self.emit(op.name, op.type, (image,), (n, c * depth, high, wide), **op.attrs)
-        if depth != deep:
-            image = self.emit(op.name, "Reshape", (made,), (n, c, depth, high * wide))
-            made = self.emit(op.name, op.type, (image,), (n, c, deep, high * wide), **op.attrs)
-        self.ops.append(Op(op.name, "Reshape", (made,), op.outputs, {}))
 
     def _window(self, op: Op) -> tuple[int, ...]:
         if op.type in _POOLS:
