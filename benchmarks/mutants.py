@@ -1,10 +1,10 @@
 """How many wrong thresholds and comparisons would be noticed: python -m benchmarks.mutants [--count 100] [--seed 1]
 
 Draws small changes of npusim/lowering (a comparison that is off by its equality, a threshold that is half or twice as
-large, an `and` that is an `or`), makes each in a fork of this process, and predicts the reference rows that execute the
-changed function until one is not what tests/references/predictions.csv says: the mutant is killed by the guard. With
---tests, pytest then runs tests/lowering on each survivor. Prints the share killed and a line for each survivor;
-docs/evidence/mutants.md says why those of the last run survived.
+large, an `and` that is an `or`), makes each in a fork of this process, and predicts the drawn graphs and reference rows
+that execute the changed function, quick ones first, until one is not what tests/references says: the mutant is killed
+by the guard. With --tests, pytest then runs tests/lowering on each survivor. Prints the share killed and a line for
+each survivor; docs/evidence/mutants.md says why those of the last run survived.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from benchmarks.references import ROOT
-from benchmarks.rows import Case, cases, executed, forget
+from benchmarks.rows import Case, cases, drawn_cases, executed, forget
 
 COMPARISONS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -210,7 +210,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100, help="mutants to draw (default 100)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--rows", type=int, default=400, help="rows to predict for a mutant, drawn by chance (default 400)"
+        "--rows", type=int, help="rows and graphs to predict for a mutant, drawn by chance (default: all)"
     )
     parser.add_argument(
         "--path", default="npusim/lowering", help="file or folder to change (default npusim/lowering)"
@@ -223,14 +223,14 @@ def main() -> None:
     drawn = random.Random(asked.seed).sample(everything, min(asked.count, len(everything)))
     mutants = [mutant_at(site) for site in drawn]
     print(f"{len(drawn)} of {len(everything)} mutants of {len(files)} files", flush=True)
-    known, callers = executed(cases(), target)
+    known, callers = executed([*cases(), *drawn_cases()], target)
     functions = _functions()
     gc.freeze()
     killed, survivors = 0, []
     for number, mutant in enumerate(mutants, 1):
         some = [known[i] for i in _relevant(mutant, callers, functions)]
         random.Random(0).shuffle(some)
-        some = sorted(some, key=lambda case: case.seconds > 0.2)[: asked.rows]
+        some = sorted(some[: asked.rows], key=lambda case: case.seconds)
         tests = None if asked.tests is None else asked.tests or ["tests/lowering"]
         if noticed(mutant, some, functions) or (tests and tests_fail(mutant, tests)):
             killed += 1

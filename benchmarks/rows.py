@@ -1,28 +1,40 @@
-"""The reference rows that npusim predicts, which of them call which function, and whether one comes out otherwise."""
+"""What npusim predicts: reference rows and drawn graphs, which of them call which function, and whether one comes out
+otherwise."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import gc
-import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isclose
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from benchmarks.references import KEPT, MOVED, PREDICTIONS, ROOT, ROUNDING_US, key, read_table, references
+from benchmarks import drawn
+from benchmarks.limits import Hangs, limited
+from benchmarks.references import (
+    KEPT,
+    MOVED,
+    PREDICTIONS,
+    ROOT,
+    ROUNDING_US,
+    Key,
+    key,
+    read_table,
+    references,
+)
 from npusim import api
+from npusim.api import Result
 from npusim.errors import UserError
 from npusim.graph import Graph
+from npusim.hardware import Hardware
 from npusim.program import Program
-from npusim.validation.schedules.predict import hardware_of, simulate_row
-from npusim.validation.schedules.references import Row
+from npusim.validation.schedules.predict import hardware_of
 
 LOWERING = ROOT / "npusim/lowering"
 #: Seconds after which a row counts as predicted otherwise.
@@ -31,18 +43,21 @@ HANGS = 20
 
 @dataclass(frozen=True)
 class Case:
-    """A row that is predicted, with what is said of it so far (``wanted``), the processor time that took, s, and a
-    digest of its Program, where equal Programs are known to be predicted equally."""
+    """A graph on a machine, with what is predicted of it so far (``wanted``), the processor time that took, s, and a
+    digest of its Program, where equal Programs are known to be predicted equally. ``key`` names it; ``truth_us`` is
+    what the reference says of its latency, 0 for none."""
 
-    row: Row
+    key: Key
     graph: Graph
+    hw: Hardware
     wanted: Mapping[str, float]
+    truth_us: float = 0.0
     seconds: float = 0.0
     program: int | None = None
 
-    def latency_us(self) -> float:
+    def result(self) -> Result:
         """npusim's prediction as it is now."""
-        return simulate_row(self.graph, self.row).latency_us
+        return api.simulate(api.lower(self.graph, self.hw), self.hw, engine="fast", allow_guess=True)
 
     def moved(self) -> bool:
         """Whether it is predicted otherwise now than before, beyond rounding. Failing, or taking HANGS s, is so too."""
@@ -53,34 +68,13 @@ class Case:
             return True
 
     def _moved(self) -> bool:
-        hw = hardware_of(self.row.platform, self.row.tiles, self.row.dma_engines)
-        program = api.lower(self.graph, hw)
+        program = api.lower(self.graph, self.hw)
         if self.program is not None and digest(program) == self.program:
             return False
-        found = api.simulate(program, hw, engine="fast", allow_guess=True).metrics.statistics
+        found = api.simulate(program, self.hw, engine="fast", allow_guess=True).metrics.statistics
         return any(
             not isclose(found[name], self.wanted[name], rel_tol=MOVED, abs_tol=ROUNDING_US) for name in KEPT
         )
-
-
-class Hangs(BaseException):
-    """Something takes too long."""
-
-
-@contextlib.contextmanager
-def limited(seconds: int) -> Iterator[None]:
-    """Raise Hangs in the block where it takes longer."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Hangs
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def digest(program: Program) -> int:
@@ -90,7 +84,7 @@ def digest(program: Program) -> int:
     return hash((tasks.works, *(column.tobytes() for column in columns)))
 
 
-def cases(only: Iterable[tuple[str, ...]] | None = None) -> list[Case]:
+def cases(only: Iterable[Key] | None = None) -> list[Case]:
     """Every row of every kept set that npusim predicts, or those of them with the keys ``only``."""
     wanted = {row.key: row.statistics for row in read_table(PREDICTIONS.read_text()) if row.statistics}
     if only is not None:
@@ -104,15 +98,26 @@ def cases(only: Iterable[tuple[str, ...]] | None = None) -> list[Case]:
             model = row.set, row.model
             if model not in graphs:
                 graphs[model] = reference.graph(row)
-            found.append(Case(row, graphs[model], wanted[key(row)]))
+            hw = hardware_of(row.platform, row.tiles, row.dma_engines)
+            found.append(Case(key(row), graphs[model], hw, wanted[key(row)], row.truth["total_us"]))
     return found
+
+
+def drawn_cases() -> list[Case]:
+    """Every drawn graph that npusim predicts."""
+    known = drawn.graphs()
+    return [
+        Case(("drawn", row.model), known[row.model], row.hardware, row.statistics)
+        for row in drawn.kept()
+        if row.statistics
+    ]
 
 
 def predicted(case: Case) -> Case | None:
     """The case with what is predicted now, the time that takes and its Program; None where it fails."""
     began = time.process_time()
     try:
-        found = simulate_row(case.graph, case.row)
+        found = case.result()
     except UserError:
         return None
     seconds = time.process_time() - began

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType, FunctionType
 
-from benchmarks.references import ROOT, Key, key
+from benchmarks.references import ROOT, Key
 from benchmarks.rows import LOWERING, Case, cases, executed, forget, predicted
 
 TABLE = ROOT / "docs/evidence/thresholds.csv"
@@ -114,9 +114,8 @@ def moved(one: Threshold, value: float, case: Case) -> bool:
 
 def error_percent(case: Case) -> float:
     """Error of the latency of a case as npusim is now, percent; infinite where it fails."""
-    truth = case.row.truth["total_us"]
     try:
-        return abs(case.latency_us() / truth - 1) * 100
+        return abs(case.result().latency_us / case.truth_us - 1) * 100
     except Exception:
         return float("inf")
 
@@ -140,7 +139,7 @@ def side(one: Threshold, some: Sequence[Case], up: bool) -> Side | None:
         return None
     before = error_percent(first)
     with changed(one, beyond):
-        return Side(until, beyond, key(first.row), before, error_percent(first))
+        return Side(until, beyond, first.key, before, error_percent(first))
 
 
 def _begins(one: Threshold, case: Case, beyond: float) -> tuple[float, float]:
@@ -200,7 +199,7 @@ def read_table() -> dict[str, dict[str, str]]:
 def stale(table: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     """The constants whose lines are missing or not what npusim is now, and why."""
     found = dict.fromkeys(table, "there is no such constant")
-    by_key = {" ".join(key(case.row)): case for case in map(predicted, cases(_rows(table))) if case}
+    by_key = {" ".join(case.key): case for case in map(predicted, cases(_rows(table))) if case}
     for one in thresholds():
         found.pop(one.label, None)
         row = table.get(one.label)

@@ -37,7 +37,7 @@ def graphs(draw: st.DrawFn) -> Case:
     """A graph, a machine, and what is asked about them."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.xml"
-        ov.save_model(draw(_models()), path, compress_to_fp16=False)
+        ov.save_model(draw(models()), path, compress_to_fp16=False)
         files = {"m.xml": path.read_bytes(), "m.bin": path.with_suffix(".bin").read_bytes()}
     settings = [f"tiles={draw(st.integers(1, 12))}"]
     if draw(st.booleans()):
@@ -67,7 +67,8 @@ def graphs(draw: st.DrawFn) -> Case:
 
 
 @st.composite
-def _models(draw: st.DrawFn) -> ov.Model:
+def models(draw: st.DrawFn) -> ov.Model:
+    """A graph of up to six ops on one input, with one or two results."""
     rank = draw(st.integers(0, 6))
     shape: list[int] = []
     for _ in range(rank):

@@ -159,7 +159,7 @@ def pack(reference: Path, out: Path) -> None:
     rows = list(csv.DictReader((reference / "index.csv").open()))
     for model in {row["model"] for row in rows}:
         (out / model).parent.mkdir(parents=True, exist_ok=True)
-        xml, stored = _without_weights(
+        xml, stored = without_weights(
             (reference / model).read_text(), (reference / model).with_suffix(".bin")
         )
         (out / model).write_text(xml)
@@ -170,7 +170,7 @@ def pack(reference: Path, out: Path) -> None:
         writer.writerows({**row, "trace": ""} for row in rows)
 
 
-def _without_weights(xml: str, weights: Path) -> tuple[str, bytes]:
+def without_weights(xml: str, weights: Path) -> tuple[str, bytes]:
     """An IR whose constants of more than SMALL bytes lie past the end of its .bin, as in the public reference set."""
     data, kept = weights.read_bytes(), bytearray()
 
