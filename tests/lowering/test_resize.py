@@ -27,6 +27,9 @@ COMPILED = [
     ("5010", "nearest", "half_pixel", 32, 28, 28, 4, 25.4),
     ("5010", "linear_onnx", "half_pixel", 64, 20, 20, 2, 11.9),
     ("5010", "linear_onnx", "align_corners", 96, 40, 40, 2, 85.0),
+    ("3720", "linear_onnx", "pytorch_half_pixel", 128, 40, 40, 2, 1280.3),
+    ("4000", "linear_onnx", "pytorch_half_pixel", 128, 40, 40, 2, 105.3),
+    ("3720", "nearest", "asymmetric", 64, 20, 20, 4, 22.8),
 ]
 
 
