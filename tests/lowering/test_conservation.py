@@ -223,3 +223,11 @@ def test_a_kernel_that_makes_more_than_it_reads_makes_all_on_one_tile(machine: s
     ones = op.one_hot(index, np.array(8, np.int32), np.float32(1), np.float32(0), -1)
     model = ov.Model([op.result(op.convert(ones, "f16"))], [x], "spread")
     api.lower(from_openvino(model), api.load_hardware(machine, ["tiles=1"]))
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_dimension_that_no_operand_has_is_made(machine: str) -> None:
+    x = op.parameter([128], np.float16)
+    rows = op.broadcast(op.cum_sum(x, np.array(0)), np.array([31, 128]))
+    model = ov.Model([op.result(op.add(rows, np.full([13, 1, 1], 0.5, np.float16)))], [x], "spread")
+    api.lower(from_openvino(model), api.load_hardware(machine))

@@ -37,6 +37,8 @@ def folded(fuser: Fuser, op: Op, inputs: list[Value], out: Value) -> tuple[list[
     if len(read) < len(factors):
         return inputs, out
     written = replace(whole, shape=tuple(map(max, *(v.shape for v in read))))
+    if written.elements < whole.elements:  # all factors are broadcast along some dimension
+        return inputs, out
     fuser.values[op.outputs[0]] = out
     return read, written
 
