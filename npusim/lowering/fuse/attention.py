@@ -66,7 +66,8 @@ class PerHead:
         """One head of a projection, with results of so many bits."""
         source, weights = part.inputs[:2]
         out = self.value((self.rows, self.width), bits)
-        own = replace(weights, storage=self.fresh(), shape=(self.width, part.k))
+        storage = self.fresh() if weights.stored_bits == FLOAT_BITS else weights.storage
+        own = replace(weights, storage=storage, shape=(self.width, part.k))
         return replace(part, inputs=(source, own), output=out, n=self.width, shared=True)
 
     def query(self, part: Conv) -> list[Node]:
