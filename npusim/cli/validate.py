@@ -18,7 +18,6 @@ from npusim.jobs.commands import command_line
 
 if TYPE_CHECKING:
     from npusim.validation.schedules.references import Reference, Row
-    from npusim.validation.silicon.left_out import carried_calibrations
     from npusim.validation.silicon.llm import Heard
 
 
@@ -172,6 +171,7 @@ def _against_measured(
     from npusim.validation.silicon.document import silicon_document
     from npusim.validation.silicon.intervals import residuals as carried
     from npusim.validation.silicon.intervals import residuals_csv, residuals_of
+    from npusim.validation.silicon.left_out import carried_calibrations
     from npusim.validation.silicon.measurements import operator_shares
     from npusim.validation.silicon.page import accuracy_page
     from npusim.validation.silicon.predict import predict, predict_elsewhere

@@ -227,3 +227,11 @@ def test_what_cannot_be_scored_is_refused() -> None:
         CliRunner().invoke(app, ["validate", "--against", "silicon", "--tiles", "2"], catch_exceptions=False)
     with pytest.raises(UserError, match="--against vendor and --hw contradict"):
         CliRunner().invoke(app, ["validate", "--hw", "lunarlake.yaml"], catch_exceptions=False)
+
+
+def test_a_page_of_one_platform_is_written(tmp_path: Path) -> None:
+    page = tmp_path / "accuracy.md"
+    asked = ["validate", "--against", "silicon", "--platform", "5010", "--markdown", str(page)]
+    done = CliRunner().invoke(app, asked, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "--platform 5010" in page.read_text()
