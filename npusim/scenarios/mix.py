@@ -120,9 +120,11 @@ def _mean(cases: Sequence[Case]) -> float:
 
 def _crossing(case: Case, cases: Sequence[Case], whole_us: float) -> float | None:
     """The probability of one outcome at which the mean is ``whole_us``, the others in proportion."""
-    if case.probability >= 1:
+    others = [one for one in cases if one is not case]
+    likely = sum(one.probability for one in others)
+    if not likely:
         return None
-    rest_us = (_mean(cases) - case.probability * case.us) / (1 - case.probability)
+    rest_us = _mean(others) / likely
     share = (rest_us - whole_us) / (rest_us - case.us) if rest_us != case.us else -1.0
     return share if 0 <= share <= 1 else None
 

@@ -14,6 +14,7 @@ import pytest
 from npusim import __version__, workloads
 from npusim.cli.app import COMMANDS, load
 from npusim.hardware import shipped
+from npusim.hardware.files import supposed
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("--layers", "1", "--tokens", "4")
@@ -156,7 +157,7 @@ def test_list_is_one_short_line_a_workload_and_can_be_filtered(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     lines = npusim("list", cwd=tmp_path).stdout.splitlines()
-    assert len(lines) <= len(shipped()) + len(workloads.variants()) + 6
+    assert len(lines) <= len(shipped()) + len(supposed()) + len(workloads.variants()) + 6
     assert max(map(len, lines)) <= 80
     assert "  resnet-50 *" in "\n".join(lines)
     found = npusim("list", "yolo11n", cwd=tmp_path).stdout

@@ -58,7 +58,8 @@ def test_what_is_taken_pays_and_computes_the_same() -> None:
     assert chosen.sites == again.sites
     assert chosen.fixed == again.fixed
     assert any(site.taken for site in chosen.sites)
-    assert all((site.gain_us > 0) == site.taken for site in chosen.sites)
+    # A fixed pipeline that is as fast on the whole model may take what gains nothing.
+    assert all(site.gain_us >= 0 if site.taken else site.gain_us <= 0 for site in chosen.sites)
     assert all(site.error_bound is None for site in chosen.sites)
     by_group: dict[str, set[tuple[str, bool]]] = {}
     for site in chosen.sites:

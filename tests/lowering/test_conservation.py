@@ -231,3 +231,11 @@ def test_a_dimension_that_no_operand_has_is_made(machine: str) -> None:
     rows = op.broadcast(op.cum_sum(x, np.array(0)), np.array([31, 128]))
     model = ov.Model([op.result(op.add(rows, np.full([13, 1, 1], 0.5, np.float16)))], [x], "spread")
     api.lower(from_openvino(model), api.load_hardware(machine))
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_kernel_across_rows_is_not_cut_with_the_choice_before_it(machine: str) -> None:
+    x = op.parameter([24, 160, 24, 24], np.float16)
+    chosen = op.select(np.tri(24, 24, dtype=bool), np.float16(0), x)
+    model = ov.Model([op.result(op.cum_sum(chosen, np.array(0)))], [x], "across")
+    api.lower(from_openvino(model), api.load_hardware(machine, ["tiles=1"]))

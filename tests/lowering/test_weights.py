@@ -49,7 +49,7 @@ def graph(rows: int, *made: ov.Node) -> Graph:
 
 def kept(rows: int, node: ov.Node) -> str:
     """The type in which weights are stored for the DPU."""
-    (product,) = (one := decode_weights(graph(rows, node))).ops
+    (product,) = (one := decode_weights(graph(rows, node), load_hardware("lunarlake-vpunn.yaml"))).ops
     return one.tensors[product.inputs[1]].stored_dtype
 
 

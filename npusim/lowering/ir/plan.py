@@ -250,8 +250,21 @@ def on_shave(plan: Plan) -> bool:
     return any(isinstance(work, ShaveWork) for part in plan.slices[:1] for _, work in part.computes)
 
 
+def multicast(plan: Plan, hw: Hardware) -> Plan:
+    """The same plan with its result written to every tile (mobilenet-v2: depth-wise over channels, then 1x1)."""
+    if len(plan.slices) != 1 or plan.out_dist is None or plan.out_dist.whole:
+        return plan
+    part = plan.slices[0]
+    whole = plan.output.bytes if plan.in_place else sum(part.out_bytes)
+    if booked_bytes(part.loads, hw.tiles) + whole > cmx_capacity(hw):
+        return plan
+    stores = output_stores(plan.output, WHOLE, hw.tiles, hw)
+    everywhere = replace(part, stores=stores, out_bytes=(whole,) * hw.tiles)
+    return replace(plan, out_dist=WHOLE, slices=[everywhere], in_place=False)
+
+
 __all__ = [
     "ALL_TILES", "CONSTANT", "WHOLE", "Dist", "DmaWork", "DpuWork", "Load", "Plan", "ShaveWork", "Slice", "Store",
-    "cmx_capacity", "counted", "held", "load_value", "odd_halves", "on_shave", "operand_loads", "output_stores",
-    "slice_part", "transfer",
+    "cmx_capacity", "counted", "held", "load_value", "multicast", "odd_halves", "on_shave", "operand_loads",
+    "output_stores", "slice_part", "transfer",
 ]  # fmt: skip

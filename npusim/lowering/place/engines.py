@@ -33,7 +33,7 @@ from npusim.lowering.ir.nodes import (
     Transpose,
     Unary,
 )
-from npusim.lowering.ir.plan import Plan
+from npusim.lowering.ir.plan import Plan, multicast
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Fresh, canonical4
 from npusim.lowering.place import decompose, movement
@@ -52,7 +52,7 @@ from npusim.lowering.place.spread import plan_rows_of_planes, plan_spread, sprea
 from npusim.lowering.place.summed import cut_to_size, padded_groups, plan_behind_sum, plan_summed, shares_rows
 from npusim.lowering.plans.dpu.bmm import plan_bmm
 from npusim.lowering.plans.dpu.channels_last import channels_last
-from npusim.lowering.plans.dpu.conv import Surroundings, multicast, plan_conv
+from npusim.lowering.plans.dpu.conv import Surroundings, plan_conv
 from npusim.lowering.plans.dpu.depthwise import plan_activation, plan_depthwise, plan_pool, plan_scale
 from npusim.lowering.plans.dpu.eltwise import (
     is_row,

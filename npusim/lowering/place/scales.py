@@ -10,14 +10,13 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import TABLE_BYTES
 from npusim.lowering.ir.images import CHANNELS_LAST
 from npusim.lowering.ir.nodes import POINT, Conv, Eltwise, Node, Scale, Transpose
-from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, Slice, load_value, transfer
+from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, Slice, load_value, multicast, transfer
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Fresh, Value, round_up
 from npusim.lowering.place.chain import plan_scaled
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.plans.dpu.channels_last import channels_last
 from npusim.lowering.plans.dpu.channelwise import plan_channelwise
-from npusim.lowering.plans.dpu.conv import multicast
 from npusim.lowering.plans.dpu.depthwise import plan_scale
 from npusim.lowering.plans.dpu.images import Image
 from npusim.lowering.plans.dpu.reorder import plan_reorder

@@ -29,7 +29,7 @@ UNEVEN = 1.25
 
 def along_rows(node: Node | None) -> TypeGuard[Unary]:
     """Whether a kernel needs whole rows."""
-    return isinstance(node, Unary) and node.axis is not None and node.output.plain
+    return isinstance(node, Unary) and node.axis == len(node.output.shape) - 1 and node.output.plain
 
 
 def shares_rows(node: Bmm, near: Neighbours) -> bool:

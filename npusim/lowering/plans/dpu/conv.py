@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from npusim.costs.dpu import choose_mode
 from npusim.costs.price import work_us
@@ -33,7 +33,6 @@ from npusim.lowering.ir.plan import (
     load_value,
     nth,
     odd_halves,
-    output_stores,
     store,
 )
 from npusim.lowering.ir.shapes import CHANNELS
@@ -341,16 +340,3 @@ class Builder:
             return (rows * unit * channels,) * self.hw.tiles
         own = tuple(h * unit * n for h, n in zip(tile_rows, tile_channels, strict=True))
         return own + (0,) * (self.hw.tiles - len(own))
-
-
-def multicast(plan: Plan, hw: Hardware) -> Plan:
-    """The same plan with its result written to every tile (mobilenet-v2: depth-wise over channels, then 1x1)."""
-    if len(plan.slices) != 1 or plan.out_dist is None or plan.out_dist.whole:
-        return plan
-    part = plan.slices[0]
-    whole = plan.output.bytes if plan.in_place else sum(part.out_bytes)
-    if booked_bytes(part.loads, hw.tiles) + whole > cmx_capacity(hw):
-        return plan
-    stores = output_stores(plan.output, WHOLE, hw.tiles, hw)
-    everywhere = replace(part, stores=stores, out_bytes=(whole,) * hw.tiles)
-    return replace(plan, out_dist=WHOLE, slices=[everywhere], in_place=False)
