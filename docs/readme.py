@@ -6,6 +6,7 @@ python docs/readme.py [WORD ...]     (only the lines that have one of the words)
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -42,6 +43,7 @@ def make(folder: Path, environment: Mapping[str, str]) -> None:
     """The files that the lines speak of: models, a profile, a measurement, a committed budget."""
     make_files(folder)
     _image_network(folder / "net.onnx")
+    shutil.copy(_ROOT / "examples/scenarios/early_exit.yaml", folder)
     for command in _MAKE:
         failure = Task(0, "", command, 0, ()).failure(folder, environment)
         assert not failure, failure
