@@ -22,6 +22,8 @@ PAGES = ("README.md", "docs/index.md")
 _ONLY_THERE = {"npusim measure net.xml -o measured.yaml": (2, "there is no NPU")}
 #: What waits for a browser.
 _WAITS = "npusim trace open"
+#: Lines of more than a minute that the tests run in parts, and this only if it is asked for them.
+_LONG = {"npusim validate --against silicon": "tests/validation/silicon"}
 #: What the lines read that no line before them has made.
 _MAKE = (
     "npusim run --hw lunarlake.yaml --model net.xml --no-report --out sim",
@@ -80,6 +82,9 @@ def main(words: list[str]) -> int:
             folder = Path(place)
             make(folder, os.environ)
             for number, command in enumerate(lines((_ROOT / page).read_text(encoding="utf-8")), 1):
+                if command in _LONG and not words:
+                    print(f"{'':>6} {'':>6}    {command}: {_LONG[command]}")
+                    continue
                 if words and not any(word in command for word in words):
                     continue
                 began = time.perf_counter()
