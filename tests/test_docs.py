@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -11,6 +10,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.docs_scripts import docs_script
 
 ROOT = Path(__file__).parents[1]
 _PAGES = sorted(
@@ -25,15 +26,7 @@ _FILE = re.compile(r"`((?:docs|examples|hwconfigs|workloads|xamba|npusim|tests|b
 
 @pytest.fixture(scope="module")
 def readme() -> ModuleType:
-    """docs/readme.py."""
-    sys.path.insert(0, str(ROOT / "docs"))
-    spec = importlib.util.spec_from_file_location("readme_of_the_docs", ROOT / "docs" / "readme.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return docs_script("readme")
 
 
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -42,11 +42,7 @@ def graphs(draw: st.DrawFn) -> Case:
     settings = [f"tiles={draw(st.integers(1, 12))}"]
     if draw(st.booleans()):
         settings.append(f"cmx.kib_per_tile={draw(st.sampled_from((64, 256, 512, 1024, 1440, 4096)))}")
-    more = draw(
-        st.sampled_from(
-            ((), ("--engine", "fast"), ("--hint", "throughput"), ("--xamba", "cumba,reduba,actiba"))
-        )
-    )
+    more = draw(st.sampled_from(_MORE))
     machine = draw(st.sampled_from(MACHINES))
     options = (word for text in settings for word in ("--set", text))
     return Case(

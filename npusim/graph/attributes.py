@@ -4,7 +4,7 @@ from __future__ import annotations
 
 #: Attributes that lowering reads, by op type.
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
-    "Interpolate": ("mode", "coordinate_transformation_mode"),
+    "Interpolate": ("mode", "coordinate_transformation_mode", "nearest_mode"),
     "AvgPool": ("strides", "pads_begin", "pads_end", "kernel"),
     "Clamp": ("min", "max"),
     "Convolution": ("strides", "pads_begin", "pads_end", "dilations"),

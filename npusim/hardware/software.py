@@ -200,7 +200,8 @@ class Software(Section):
     other dimensions than the DPU makes it in; null: a SHAVE kernel converts all of those (evidence/lowering.md#1.6)."""
     storage_elements: Literal["mapped", "plain"] | None = None
     """What the DPU loads to read pixels through their addresses, as resizing and transposed convolutions do: those and
-    a map of what is not zero, or those alone; null: nothing is known to be loaded."""
+    a map of what is not zero, or those alone; null: it does not resize so (pixels are copied), and what transposed
+    convolutions load is not known."""
     wide_activations: bool = False
     """The DPU writes FP32 also behind activations that are curved or bounded, and maxima; else a kernel converts."""
     broadcast_output: bool = True

@@ -33,11 +33,12 @@ COMPILED = [
 ]
 
 
-def resized(mode: str, centres: str, shape: tuple[int, ...], factor: float) -> ov.Model:
+def resized(mode: str, centres: str, shape: tuple[int, ...], factor: float, rounding: str = "") -> ov.Model:
     x = op.parameter(shape, np.float16)
+    rounding = rounding or ("floor" if centres == "asymmetric" else "round_prefer_floor")
     node = op.interpolate(
         x, np.full(2, factor, np.float32), mode, "scales", axes=np.array([2, 3]),
-        coordinate_transformation_mode=centres,
+        coordinate_transformation_mode=centres, nearest_mode=rounding,
     )  # fmt: skip
     return ov.Model([op.result(node)], [x], "resized")
 
@@ -67,3 +68,32 @@ def test_batches_and_odd_factors_lose_nothing(platform: str, mode: str, factor: 
     """The laws of work are checked in every lowering."""
     model = resized(mode, "half_pixel", (3, 20, 16, 24), factor)
     assert len(api.lower(from_openvino(model), api.load_hardware(MACHINES[platform])).tasks)
+
+
+#: Platform, where pixels lie, how they are rounded, channels, factor, and what the compiler lets do it.
+NEAREST = [
+    *(
+        ("3720", "asymmetric", "floor", channels, factor, "copies")
+        for channels in (4, 64)
+        for factor in (2, 3, 4)
+    ),
+    *(("3720", "half_pixel", "round_prefer_floor", channels, 2, "copies") for channels in (4, 8, 64)),
+    *(("3720", "half_pixel", "round_prefer_floor", channels, 3, "SHAVE") for channels in (4, 8, 64)),
+    *(("3720", "half_pixel", "floor", 64, factor, "SHAVE") for factor in (2, 3, 4)),
+    *(("4000", "half_pixel", "floor", 8, factor, "DPU") for factor in (2, 3, 4)),
+    *(("4000", "asymmetric", "floor", 4, factor, "copies") for factor in (2, 3, 4)),
+    ("4000", "half_pixel", "round_prefer_floor", 4, 2, "copies"),
+    *(("4000", "half_pixel", "floor", 4, factor, "SHAVE") for factor in (2, 3, 4)),
+]
+
+
+@pytest.mark.parametrize("row", NEAREST, ids=lambda row: "-".join(map(str, row)))
+def test_nearest_neighbours_are_made_as_the_compiler_does(row: tuple[str, str, str, int, int, str]) -> None:
+    platform, centres, rounding, channels, factor, wanted = row
+    model = resized("nearest", centres, (1, channels, 24, 24), factor, rounding)
+    works = [
+        task.work for task in api.lower(from_openvino(model), api.load_hardware(MACHINES[platform])).tasks
+    ]
+    kernels = any(isinstance(work, ShaveWork) for work in works)
+    windows = any(isinstance(work, DpuWork) and work.kind == "avgpool" for work in works)
+    assert ("SHAVE" if kernels else "DPU" if windows else "copies") == wanted

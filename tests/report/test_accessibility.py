@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from npusim.report.write import write_page
 from tests.report.pages import PAGES
 from tests.report.watched import Watched
 
@@ -18,14 +17,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 #: Width in pixels and colour scheme.
 LOOKS = [(1366, "light"), (390, "dark")]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pages")
-    for name, (make, _) in PAGES.items():
-        write_page(folder / name, make())
-    return folder
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from npusim.report.validate_page import silicon_page
-from npusim.report.write import write_page
 from npusim.validation.silicon.measurements import measurements
 from npusim.validation.silicon.scores import Scored
 from tests.report.pages import PAGES
@@ -21,14 +20,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 MARKUP = "main script, main img, main a[href]"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pages")
-    for name, (make, _) in PAGES.items():
-        write_page(folder / name, make())
-    return folder
 
 
 @pytest.fixture

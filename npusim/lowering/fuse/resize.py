@@ -39,22 +39,22 @@ def interpolate(fuser: Fuser, op: Op) -> None:
     """Images enlarged by whole factors are read, or copied, pixel by pixel and averaged with those beside; a SHAVE
     kernel does all else."""
     x, made = fuser.values[op.inputs[0]], fuser.fresh(op)
-    by_address = fuser.software.storage_elements is not None
-    image = len(made.shape) == 4 and (by_address or made.shape[0] == 1)
     kept = -2 if x.shape[:-2] == made.shape[:-2] else -3  # the channels; behind them are rows and columns
+    channels = _image(made.shape, kept)[1]
+    addressed = fuser.software.storage_elements is not None and channels >= LEAST_CHANNELS
+    image = len(made.shape) == 4 and (addressed or made.shape[0] == 1)
     seen = x if image else replace(fuser.plain(x, op), shape=_image(x.shape, kept), order=())
     shape = made.shape if image else _image(made.shape, kept)
     rows, columns = (_side(op, *sizes) for sizes in zip(seen.shape[2:], shape[2:], strict=True))
     if rows is None or columns is None:
         kernels.kernel(fuser, op)
         return
-    pointwise = rows.taps == columns.taps == 1
     same = rows.taps == columns.taps <= MOST_TAPS and rows.stride == columns.stride
-    if by_address and (pointwise or seen.shape[1] >= LEAST_CHANNELS):
+    if addressed:
         result = _addressed(fuser, op, seen, replace(made, shape=shape, order=()), rows, columns)
-    elif not by_address and pointwise:
+    elif rows.taps == columns.taps == 1 and _repeats(op, rows, columns):
         result = _copied(fuser, op, seen, rows, columns)
-    elif not by_address and same and seen.shape[1] >= CHANNELS:
+    elif rows.taps > 1 and same and channels >= CHANNELS:
         result = _averaged(fuser, op, fuser.plain(seen, op), shape, rows, columns)
     else:
         kernels.kernel(fuser, op)
@@ -62,6 +62,14 @@ def interpolate(fuser: Fuser, op: Op) -> None:
     fuser.values[op.outputs[0]] = (
         result if image else replace(fuser.plain(result, op), shape=made.shape, order=())
     )
+
+
+def _repeats(op: Op, rows: _Side, columns: _Side) -> bool:
+    """Whether the compiler sees that nearest neighbours are every pixel as often as the factor says: where they are
+    counted from the corner and rounded down, or twice from the centres and rounded as usual."""
+    places = op.attrs.get("coordinate_transformation_mode"), op.attrs.get("nearest_mode")
+    twice = {rows.copies, columns.copies} <= {1, 2}
+    return places == ("asymmetric", "floor") or (places == ("half_pixel", "round_prefer_floor") and twice)
 
 
 def _image(shape: tuple[int, ...], kept: int) -> tuple[int, int, int, int]:

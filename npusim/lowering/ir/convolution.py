@@ -201,7 +201,7 @@ def address_loads(
 ) -> list[Load]:
     """What a window that reads through addresses needs on each tile, whose ``rows`` and ``columns`` of the result are
     given (tile, rows): the map of its channels that are not zero, a bit each, where the DPU takes one, and an address
-    of 32 bits a pixel (evidence/lowering.md#2.2)."""
+    of 32 bits a pixel (evidence/lowering.md#1.2.34)."""
     window = node.window if isinstance(node, Product | Depthwise | Pool) else None
     if window is None or not window.addressed or not hw.software.storage_elements:
         return []

@@ -149,7 +149,13 @@ class Neighbours:
         dimension)."""
         outer = any(v.elements < node.output.elements for v in node.inputs)
         square = node.runs("multiply") and len({v.storage for v in node.inputs}) == 1
-        return CHANNELS if (outer or square) and any(v.storage in self.on_dpu for v in node.inputs) else 1
+        return CHANNELS if (outer or square) and any(self._is_of_dpu(v) for v in node.inputs) else 1
+
+    def _is_of_dpu(self, value: Value) -> bool:
+        """Whether the DPU has made a value, or what a transpose has brought to another order."""
+        maker = self.makers.get(value.storage)
+        moved = isinstance(maker, Transpose) and maker.inputs[0].storage in self.on_dpu
+        return moved or value.storage in self.on_dpu
 
     def channel_cut(self, value: Value) -> Dist | None:
         """How a sliced convolution over output channels has cut what a kernel reads: it keeps to that, although it
