@@ -4,22 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from npusim.analysis.compare import Case, compare
 from npusim.analysis.sensitivity import Sensitivity
+from npusim.hardware import load_hardware
+from npusim.llm.document import document
+from npusim.llm.predict import Predictor
+from npusim.llm.source import built
 from npusim.program.journal import Entry
 from npusim.report.compare_page import compare_page
 from npusim.report.explore_page import explore_page
+from npusim.report.llm_page import llm_page
 from npusim.report.run_page import run_page
+from npusim.report.scenario_page import scenario_page
 from npusim.report.sensitivity_page import sensitivity_page
 from npusim.report.subject import AdviceRow, Subject
 from npusim.report.validate_page import silicon_page, validate_page
+from npusim.scenarios.answer import Answer
+from npusim.scenarios.mix import mix
+from npusim.scenarios.read import scenario_of
 from npusim.validation.schedules.predict import Prediction
 from npusim.validation.schedules.references import Row
 from npusim.validation.silicon.measurements import measurements
 from npusim.validation.silicon.scores import Scored
+from npusim.workloads.llm import published
 from tests.report.explored import synthetic_explored
 from tests.report.synthetic import HOSTILE, synthetic_result
+from tests.scenario.known import Call, Known
 
 
 def _predictions() -> list[Prediction]:
@@ -75,6 +87,26 @@ def _silicon() -> str:
     return silicon_page(HOSTILE, rows)
 
 
+def _llm() -> str:
+    """A model of one layer, by a name from a stranger."""
+    config = replace(published("qwen3-0.6b"), name=HOSTILE, kinds=("attention",))
+    predictor = Predictor(built(config, "int4"), load_hardware("lunarlake.yaml"), allow_guess=True)
+    answers = [predictor.answer(prompt, 16) for prompt in (128, 2000)]
+    return llm_page([(predictor, answers)], [document(predictor, answers)], "npusim llm")
+
+
+def _scenario() -> str:
+    """Leaving early, half the time."""
+    outcomes = [{"runs": ["head"], "probability": 0.5}, {"runs": ["whole"], "probability": 0.5}]
+    programs = {name: {"model": "mlp-4x512"} for name in ("head", "whole")}
+    spec = scenario_of(
+        {"name": HOSTILE, "programs": programs, "mix": {"whole": "whole", "outcomes": outcomes}}
+    )
+    assert spec.mix is not None
+    bench: Any = Known(Call("head", 20.0, 5.0), Call("whole", 100.0, 5.0))
+    return scenario_page(Answer(spec, "Lunar Lake NPU", mix(bench, spec.mix)), "npusim scenario")
+
+
 #: Every page, with what must be drawn in each of its tabs.
 PAGES: dict[str, tuple[Callable[[], str], dict[str, str]]] = {
     "run": (_run, {
@@ -95,4 +127,6 @@ PAGES: dict[str, tuple[Callable[[], str], dict[str, str]]] = {
     }),
     "silicon": (_silicon, {"scatter": ".scatterlayer .point", "errors": ".bars .point", "cases": "tbody tr"}),
     "sensitivity": (_sensitivity, {"sensitivity": ".bars .point"}),
+    "llm": (_llm, {"llm": ".scatterlayer .point"}),
+    "scenario": (_scenario, {"scenario": ".scatterlayer .js-line"}),
 }  # fmt: skip

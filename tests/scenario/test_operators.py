@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import isclose
 from typing import Any
 
@@ -23,33 +22,10 @@ from npusim.scenarios.rows import serve
 from npusim.scenarios.spec import Mix, Outcome, RowsSpec, Segment
 from npusim.scenarios.split import SplitPoint, best_at
 from npusim.source import ModelSource
+from tests.scenario.known import Call, Known
 
 TIMES = st.floats(1, 1e5)
 SHARES = st.floats(0, 1)
-
-
-@dataclass(frozen=True)
-class Call:
-    """A program of a known time."""
-
-    name: str
-    device_us: float
-    call_us: float = 0.0
-    energy_uj: float = 0.0
-
-    @property
-    def us(self) -> float:
-        return self.device_us + self.call_us
-
-
-class Known:
-    """A bench of programs of known times."""
-
-    def __init__(self, *calls: Call) -> None:
-        self.calls = {call.name: call for call in calls}
-
-    def timed(self, name: str) -> Any:
-        return self.calls[name]
 
 
 def mixed(calls: list[Call], spec: Mix) -> Any:
