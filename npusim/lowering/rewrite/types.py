@@ -21,6 +21,8 @@ def settle(graph: Graph, hw: Hardware) -> Graph:
     weights are widened to FP16 when the model is compiled, and a note says so.
     A FakeQuantize whose result meets FP16 weights alone does nothing either: the DPU multiplies FP16 by narrower
     weights but not 8-bit activations by FP16 weights (valid types of VPUNN's device_valid_values).
+    Changes between floating types inside the model are gone: the compiler computes both in FP16, and finds patterns
+    across them (a norm in FP32 whose gain is behind a Convert).
     Raises UserError for an op that makes BF16: the compiler takes that type as an input or weights that are converted,
     and nowhere else.
     """
@@ -30,12 +32,31 @@ def settle(graph: Graph, hw: Hardware) -> Graph:
                 f"op '{op.name}' ({op.type}) makes BF16, which the NPU compiler takes only as inputs and weights "
                 "that are converted; convert the model to FP16"
             )
-    graph = _without_fp8(graph) if hw.dpu.macs_per_cycle.fp8 is None else graph
+    graph = _without_idle(_without_fp8(graph) if hw.dpu.macs_per_cycle.fp8 is None else graph)
     readers: dict[int, list[Op]] = defaultdict(list)
     for op in graph.ops:
         for id in set(op.inputs):
             readers[id].append(op)
     return replace(graph, ops=tuple(_settled(op, graph, readers) for op in graph.ops))
+
+
+def _without_idle(graph: Graph) -> Graph:
+    """The Graph without the Converts inside it that change nothing of how a tensor is computed."""
+    same: dict[int, int] = {}
+    ops = []
+    for op in graph.ops:
+        op = replace(op, inputs=tuple(same.get(id, id) for id in op.inputs))
+        if op.type == "Convert" and _idle(op, graph):
+            same[op.outputs[0]] = op.inputs[0]
+        else:
+            ops.append(op)
+    return replace(graph, ops=tuple(ops)) if same else graph
+
+
+def _idle(op: Op, graph: Graph) -> bool:
+    source, made = op.inputs[0], op.outputs[0]
+    inside = source not in graph.inputs and made not in graph.outputs
+    return inside and graph.tensors[source].dtype == graph.tensors[made].dtype
 
 
 def _settled(op: Op, graph: Graph, readers: dict[int, list[Op]]) -> Op:
