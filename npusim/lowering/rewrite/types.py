@@ -45,11 +45,11 @@ def _without_idle(graph: Graph) -> Graph:
     same: dict[int, int] = {}
     ops = []
     for op in graph.ops:
-        op = replace(op, inputs=tuple(same.get(id, id) for id in op.inputs))
+        inputs = tuple(same.get(id, id) for id in op.inputs)
         if op.type == "Convert" and _idle(op, graph):
-            same[op.outputs[0]] = op.inputs[0]
+            same[op.outputs[0]] = inputs[0]
         else:
-            ops.append(op)
+            ops.append(replace(op, inputs=inputs))
     return replace(graph, ops=tuple(ops)) if same else graph
 
 
