@@ -24,7 +24,7 @@ def stays_apart(node: Concat, near: Neighbours) -> bool:
     pieces = {value.storage for value in node.inputs}
     given = all(
         not isinstance(near.makers.get(value.storage), Concat)
-        and not (value.constant or value.partial)
+        and not value.constant
         and value.plain
         for value in node.inputs
     )
