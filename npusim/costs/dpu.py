@@ -17,8 +17,9 @@ from npusim.program.work import DpuWork, MpeMode
 #: Output pixels (x, y) of one stencil, by MPE mode.
 STENCIL_PIXELS: Mapping[MpeMode, tuple[int, int]] = {"16x16": (16, 16), "8x16": (16, 8), "4x16": (8, 8)}
 CELL_SIDE = 4
-#: Bits of a wide result.
-WIDE = 32
+#: Bits of a wide result, and of narrow weights.
+WIDE, NARROW = 32, 4
+FP16_BYTES = 2
 CELL_CHANNELS = 16
 #: MACs that one cell does per output channel and reduced channel, summed over its 4x4x16 outputs.
 CELL_OUTPUTS = CELL_SIDE * CELL_SIDE * CELL_CHANNELS
@@ -93,7 +94,7 @@ def cycles(work: DpuWork, hw: Hardware) -> float:
 
     A look-up activation (``lut``) adds the cycles that its table takes to set up.
     """
-    if work.out_bits == WIDE and not hw.dpu.costs.wide_results:
+    if _unpriced(work, hw):
         return 0.0
     cost = _conv_cycles if work.kind == "conv" else _cell_cycles
     total = sum(
@@ -103,6 +104,18 @@ def cycles(work: DpuWork, hw: Hardware) -> float:
     return max(total, roofline_cycles(work, hw), _lookup_cycles(work, hw)) + (
         lut.extra_cycles if work.lut and lut else 0.0
     )
+
+
+def _unpriced(work: DpuWork, hw: Hardware) -> bool:
+    """Whether an estimator knows no price of a task: see ``wide_results`` and ``narrow_weights_kib``."""
+    costs = hw.dpu.costs
+    if work.out_bits == WIDE and not costs.wide_results:
+        return True
+    if work.weight_bits != NARROW or work.kind != "conv" or costs.narrow_weights_kib is None:
+        return False
+    pixels, channels, reduced = work.height * work.width, work.out_channels, work.in_channels
+    numbers = (pixels + channels) * reduced + pixels * channels
+    return numbers * FP16_BYTES > costs.narrow_weights_kib * 1024
 
 
 def _written(computed: float, work: DpuWork, channels: int, hw: Hardware) -> float:

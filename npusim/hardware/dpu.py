@@ -106,6 +106,9 @@ class DpuCosts(Section):
     are."""
     wide_results: bool = True
     """Whether results of 32 bits cost anything; Intel's estimator does not know them, and takes 0."""
+    narrow_weights_kib: Positive | None = None
+    """KiB of a workload's operands and result, weights of 4 bits counted as 16, above which such weights cost nothing:
+    Intel's estimator takes it for one that CMX does not hold, and has no price; null: they always cost."""
     planes: PlanesCost | None = None
     """Writing results with the channels outermost; null: it costs nothing more."""
     cells: dict[str, CellCost]

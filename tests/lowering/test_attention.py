@@ -201,11 +201,20 @@ def test_what_is_no_attention_stays_as_it_is(hw: Hardware) -> None:
 
 
 @pytest.mark.parametrize("file", ["lunarlake-vpunn.yaml", "meteorlake-vpunn.yaml", "pantherlake-vpunn.yaml"])
-def test_a_cache_and_a_new_token_are_loaded_side_by_side(file: str) -> None:
-    """Keys of a cache joined with the new one are read once where they are needed, and never written."""
+@pytest.mark.parametrize("beside", [None, 1, 2], ids=["alone", "beside other heads", "among other rows"])
+def test_a_cache_and_a_new_token_are_loaded_side_by_side(file: str, beside: int | None) -> None:
+    """Keys of a cache joined with the new one are read once where they are needed, and never written; the new one may be
+    part of another tensor (18 such products compiled for three platforms)."""
     q = op.parameter([1, 8, 1, DEPTH], np.float16, name="q")
     past, new = (op.parameter([1, 8, n, DEPTH], np.float16, name=f"k{n}") for n in (511, 1))
-    scores = op.matmul(q, op.concat([past, new], 2), False, True)
+    joined = new
+    if beside is not None:
+        shape = [1, 8, 1, DEPTH]
+        shape[beside] *= 2
+        new = op.parameter(shape, np.float16, name="k1")
+        half = np.array([shape[beside] // 2]), np.array([shape[beside]])
+        joined = op.slice(new, *half, np.array([1]), np.array([beside]))
+    scores = op.matmul(q, op.concat([past, joined], 2), False, True)
     graph = from_openvino(ov.Model([op.result(scores)], [q, past, new], "cache"))
     moves = [work for work in _works(graph, load_hardware(file)) if isinstance(work, DmaWork)]
     assert not [work for work in moves if work.src == work.dst == "ddr" and work.bytes]
