@@ -203,8 +203,8 @@ def test_what_is_no_attention_stays_as_it_is(hw: Hardware) -> None:
 @pytest.mark.parametrize("file", ["lunarlake-vpunn.yaml", "meteorlake-vpunn.yaml", "pantherlake-vpunn.yaml"])
 @pytest.mark.parametrize("beside", [None, 1, 2], ids=["alone", "beside other heads", "among other rows"])
 def test_a_cache_and_a_new_token_are_loaded_side_by_side(file: str, beside: int | None) -> None:
-    """Keys of a cache joined with the new one are read once where they are needed, and never written; the new one may be
-    part of another tensor (18 such products compiled for three platforms)."""
+    """Keys of a cache joined with the new one are read once where they are needed, and never written; the new one may
+    be part of another tensor (18 such products compiled for three platforms)."""
     q = op.parameter([1, 8, 1, DEPTH], np.float16, name="q")
     past, new = (op.parameter([1, 8, n, DEPTH], np.float16, name=f"k{n}") for n in (511, 1))
     joined = new
