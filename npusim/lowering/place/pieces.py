@@ -23,9 +23,7 @@ def stays_apart(node: Concat, near: Neighbours) -> bool:
         return False
     pieces = {value.storage for value in node.inputs}
     given = all(
-        not isinstance(near.makers.get(value.storage), Concat)
-        and not value.constant
-        and value.plain
+        not isinstance(near.makers.get(value.storage), Concat) and not value.constant and value.plain
         for value in node.inputs
     )
     return given and len(pieces) == len(node.inputs) and not near.homes.keys() & pieces
