@@ -249,3 +249,43 @@ def test_masked_scores_of_odd_rows_are_padded_in_ddr(heads: int, shared: int, fi
     program = lower(attention(heads, shared, 300, 300, written=True), load_hardware(file))
     added = [t.work for t in program.tasks if program.ops[t.op].name.endswith("mask_add")]
     assert any(isinstance(work, DmaWork) and work.dst == "ddr" for work in added) is leave
+
+
+@pytest.mark.parametrize(
+    ("file", "joined"),
+    [("meteorlake-vpunn.yaml", True), ("lunarlake-vpunn.yaml", False), ("pantherlake-vpunn.yaml", False)],
+)
+def test_keys_of_no_multiple_of_16_are_joined_first_where_heads_are_products_of_their_own(
+    file: str, joined: bool
+) -> None:
+    """A product of one head reads padded keys on into the next head's, for which they have to lie in a row (six caches
+    compiled for 3720 and 4000); groups of a product are padded as they are loaded."""
+    q = op.parameter([1, 8, 1, DEPTH], np.float16, name="q")
+    past, new = (op.parameter([1, 8, n, DEPTH], np.float16, name=f"k{n}") for n in (512, 1))
+    scores = op.matmul(q, op.concat([past, new], 2), False, True)
+    graph = from_openvino(ov.Model([op.result(scores)], [q, past, new], "cache"))
+    moves = [work for work in _works(graph, load_hardware(file)) if isinstance(work, DmaWork)]
+    copied = sum(work.bytes for work in moves if work.src == work.dst == "ddr")
+    assert (copied >= 8 * 513 * DEPTH * 2) == joined
+
+
+@pytest.mark.parametrize(("past", "through_ddr"), [(511, False), (512, True)])
+def test_values_of_no_multiple_of_16_go_through_ddr_to_be_padded(past: int, through_ddr: bool) -> None:
+    """Values that are turned for a product of groups are found in CMX where they need no padding, also where the
+    queries that share a head are rows of it."""
+    hw, keys = load_hardware("lunarlake-vpunn.yaml"), past + 1
+    q, k = (op.parameter([1, heads, n, DEPTH], np.float16) for heads, n in ((16, 1), (8, keys)))
+    old, new = (op.parameter([1, 8, n, DEPTH], np.float16) for n in (past, 1))
+    spread = [
+        op.reshape(
+            op.broadcast(op.unsqueeze(x, np.array([2])), np.array([1, 8, 2, keys, DEPTH])),
+            np.array([1, 16, keys, DEPTH]),
+            False,
+        )
+        for x in (k, op.concat([old, new], 2))
+    ]
+    out = op.scaled_dot_product_attention(q, *spread)
+    graph = from_openvino(ov.Model([op.result(out)], [q, k, old, new], "values"))
+    moves = [work for work in _works(graph, hw) if isinstance(work, DmaWork)]
+    written = sum(work.bytes for work in moves if work.dst == "ddr")
+    assert (written >= 8 * keys * DEPTH * 2) == through_ddr

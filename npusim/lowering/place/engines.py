@@ -143,9 +143,8 @@ def _bmm(node: Bmm, near: Neighbours, fresh: Fresh) -> Steps:
         before, node = widened_terms(node, near.hw, fresh)
         yield from before
     plan = plan_dot(node, near.hw) if shave else plan_bmm(node, near.hw, shares_rows(node, near))
-    if node.regrouped:
-        plan = replace(plan, in_dists=[None, *plan.in_dists[1:]], out_dist=None)
-    yield padded_groups(plan, node, near)
+    plan = padded_groups(plan, node, near)
+    yield replace(plan, in_dists=[None, *plan.in_dists[1:]], out_dist=None) if node.regrouped else plan
 
 
 def _attention(node: AttentionKernel, near: Neighbours, fresh: Fresh) -> Steps:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from npusim.lowering.ir.nodes import Bmm, Concat, Transpose
 from npusim.lowering.ir.plan import Load, Plan, Slice, portion
+from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value, ceil_div
 from npusim.lowering.place.neighbours import Neighbours
 
@@ -18,14 +19,20 @@ def stays_apart(node: Concat, near: Neighbours) -> bool:
     reader, whole = near.sole_reader(node.output), node.output
     if node.type != "Concat" or not isinstance(reader, Bmm | Transpose) or whole.storage in near.outputs:
         return False
+    if isinstance(reader, Bmm) and reader.n % CHANNELS and not near.hw.software.grouped_matmul:
+        return False  # the columns of a product are padded by reading on into the next
     (seen,) = [value for value in reader.inputs if value.storage == whole.storage][:1]
     if seen.partial or seen.elements != whole.elements or seen.bits != whole.bits:
         return False
     pieces = {value.storage for value in node.inputs}
+    makers = [near.makers.get(value.storage) for value in node.inputs]
     given = all(
-        not isinstance(near.makers.get(value.storage), Concat) and not value.constant and value.plain
-        for value in node.inputs
+        not isinstance(maker, Concat) and not value.constant and value.plain
+        for maker, value in zip(makers, node.inputs, strict=True)
     )
+    turned = any(isinstance(maker, Transpose) and maker.name == node.name for maker in makers)
+    if turned and any(value.partial for value in node.inputs):
+        return False  # the pieces are turned for the reader one by one, and joined then
     return given and len(pieces) == len(node.inputs) and not near.homes.keys() & pieces
 
 
