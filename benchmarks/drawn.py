@@ -4,7 +4,7 @@ Networks that people built use few of the forms that lowering decides between, s
 decisions. tests/references/drawn.zip has random graphs (``benchmarks.fuzzing``) without their weights, and drawn.csv a
 row each: the machine, its tiles and scratchpad, and npusim's own prediction. The command predicts them again and prints
 what moved; --renew writes the table anew. --draw draws COUNT graphs and keeps those that take a way through lowering
-that none before them took on their generation.
+that none before them took on their generation; ``benchmarks.mutants --draw`` adds graphs that tell wrong decisions.
 """
 
 from __future__ import annotations
@@ -156,10 +156,9 @@ def draw(count: int, number: int) -> Iterator[tuple[bytes, bytes, Drawn]]:
     """The model's files and the row of each graph worth keeping among ``count`` drawn with a seed."""
     seen: set[tuple[str, str, tuple[int, int]]] = set()
     kept_now = 0
-    for xml, weights, machine, tiles, cmx_kib in _drawn(count, number):
-        name = f"g{kept_now:03}"
-        row = Drawn(name, machine, tiles, cmx_kib, {})
-        graph = load_model_bytes(xml, weights, name)
+    for xml, weights, fresh in drawn(count, number):
+        row = replace(fresh, model=f"g{kept_now:03}")
+        graph = load_model_bytes(xml, weights, row.model)
         _ = row.hardware
         watch = coverage.Coverage(data_file=None, branch=True, include=[str(ROOT / "npusim/lowering/*")])
         watch.start()
@@ -171,15 +170,16 @@ def draw(count: int, number: int) -> Iterator[tuple[bytes, bytes, Drawn]]:
         finally:
             watch.stop()
         data = watch.get_data()
-        ways = {(machine, file, arc) for file in data.measured_files() for arc in data.arcs(file) or ()}
+        ways = {(row.machine, file, arc) for file in data.measured_files() for arc in data.arcs(file) or ()}
         if ways - seen:
             seen |= ways
             kept_now += 1
             yield xml, weights, row
 
 
-def _drawn(count: int, number: int) -> list[tuple[bytes, bytes, str, int, int]]:
-    found: list[tuple[bytes, bytes, str, int, int]] = []
+def drawn(count: int, number: int) -> list[tuple[bytes, bytes, Drawn]]:
+    """``count`` graphs drawn with a seed: the model's files, and a row without name and prediction."""
+    found: list[tuple[bytes, bytes, Drawn]] = []
 
     @seed(number)
     @settings(
@@ -196,7 +196,7 @@ def _drawn(count: int, number: int) -> list[tuple[bytes, bytes, str, int, int]]:
                 return
             xml, weights = without_weights(path.read_text(), path.with_suffix(".bin"))
         xml = re.sub(r"<rt_info>.*?</rt_info>", "", xml, flags=re.DOTALL)
-        found.append((xml.encode(), weights, machine, tiles, cmx_kib))
+        found.append((xml.encode(), weights, Drawn("", machine, tiles, cmx_kib, {})))
 
     each()
     return found
@@ -207,11 +207,26 @@ def _store(found: Iterator[tuple[bytes, bytes, Drawn]]) -> list[Drawn]:
     with ZipFile(MODELS, "w", ZIP_LZMA) as archive:
         for xml, weights, row in found:
             rows.append(row)
-            for suffix, data in ((".xml", xml), (".bin", weights)):
-                entry = ZipInfo(row.model + suffix, _TIME)
-                entry.compress_type = ZIP_LZMA
-                archive.writestr(entry, data)
+            _pack(archive, xml, weights, row.model)
     return rows
+
+
+def _pack(archive: ZipFile, xml: bytes, weights: bytes, model: str) -> None:
+    for suffix, data in ((".xml", xml), (".bin", weights)):
+        entry = ZipInfo(model + suffix, _TIME)
+        entry.compress_type = ZIP_LZMA
+        archive.writestr(entry, data)
+
+
+def add(xml: bytes, weights: bytes, fresh: Drawn) -> Drawn:
+    """Keep one more graph, and npusim's prediction of it."""
+    rows = kept()
+    name = f"g{len(rows):03}"
+    row = replace(fresh, model=name).predicted(load_model_bytes(xml, weights, name))
+    with ZipFile(MODELS, "a", ZIP_LZMA) as archive:
+        _pack(archive, xml, weights, name)
+    TABLE.write_text(write_table([*rows, row]))
+    return row
 
 
 def main() -> int:

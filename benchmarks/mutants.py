@@ -3,8 +3,10 @@
 Draws small changes of npusim/lowering (a comparison that is off by its equality, a threshold that is half or twice as
 large, an `and` that is an `or`), makes each in a fork of this process, and predicts the drawn graphs and reference rows
 that execute the changed function, quick ones first, until one is not what tests/references says: the mutant is killed
-by the guard. With --tests, pytest then runs tests/lowering on each survivor. Prints the share killed and a line for
-each survivor; docs/evidence/mutants.md says why those of the last run survived.
+by the guard. With --tests, pytest then runs tests/lowering on each survivor; they have to pass without a mutant. Prints
+what became of each as it comes, and the share killed; docs/evidence/mutants.md says why those of the last run survived.
+With --draw, as many fresh random graphs are tried on what survives the rows, and one that tells it is kept for ever
+(benchmarks.drawn).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import gc
 import importlib
 import os
 import random
+import secrets
 import shutil
 import subprocess
 import sys
@@ -26,8 +29,10 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
+from benchmarks import drawn
 from benchmarks.references import ROOT
 from benchmarks.rows import Case, cases, drawn_cases, executed, forget
+from npusim.graph.load import load_model_bytes
 
 COMPARISONS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -188,18 +193,28 @@ def noticed(mutant: Mutant, some: Sequence[Case], functions: Sequence[FunctionTy
         os._exit(2)
 
 
-def tests_fail(mutant: Mutant, tests: Sequence[str]) -> bool:
-    """Whether pytest fails on a copy of the project that has the mutant."""
+def telling(mutant: Mutant, some: Sequence[Case], functions: Sequence[FunctionType]) -> Case | None:
+    """The first case that comes out otherwise, found by halves: each look is a fork."""
+    if not noticed(mutant, some, functions):
+        return None
+    while len(some) > 1:
+        half = some[: len(some) // 2]
+        some = half if noticed(mutant, half, functions) else some[len(some) // 2 :]
+    return some[0]
+
+
+def failing_test(mutant: Mutant | None, tests: Sequence[str]) -> str:
+    """The first of the tests that fails on a copy of the project that has the mutant, or nothing."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "project")
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", "__pycache__", "npusim-out"))
-        (copy / mutant.path.relative_to(ROOT)).write_text(mutant.source)
+        if mutant:
+            (copy / mutant.path.relative_to(ROOT)).write_text(mutant.source)
         environment = {**os.environ, "PYTHONPATH": str(copy)}
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", *tests]
-        return (
-            subprocess.run(command, cwd=copy, env=environment, capture_output=True, check=False).returncode
-            != 0
-        )
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "--tb=no", "-rfE", *tests]
+        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+        named = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+        return " ".join(named[:1]) or (f"pytest ends with {done.returncode}" if done.returncode else "")
 
 
 def main() -> None:
@@ -216,31 +231,50 @@ def main() -> None:
         "--path", default="npusim/lowering", help="file or folder to change (default npusim/lowering)"
     )
     parser.add_argument("--tests", nargs="*", help="tests to run on what the guard lets pass")
+    parser.add_argument("--draw", type=int, default=0, metavar="COUNT", help="graphs to draw for the rest")
+    parser.add_argument(
+        "--only", type=int, nargs="*", help="numbers of mutants, as an earlier run printed them"
+    )
     asked = parser.parse_args()
     target = (ROOT / asked.path).resolve()
     files = [target] if target.is_file() else sorted(target.rglob("*.py"))
     everything = [site for path in files for site in sites(path)]
-    drawn = random.Random(asked.seed).sample(everything, min(asked.count, len(everything)))
-    mutants = [mutant_at(site) for site in drawn]
-    print(f"{len(drawn)} of {len(everything)} mutants of {len(files)} files", flush=True)
+    mutants = [
+        mutant_at(site)
+        for site in random.Random(asked.seed).sample(everything, min(asked.count, len(everything)))
+    ]
+    print(f"{len(mutants)} of {len(everything)} mutants of {len(files)} files", flush=True)
     known, callers = executed([*cases(), *drawn_cases()], target)
+    fresh = drawn.drawn(asked.draw, secrets.randbelow(1 << 31)) if asked.draw else []
+    tried, called = executed([_case(number, *one) for number, one in enumerate(fresh)], target)
     functions = _functions()
     gc.freeze()
-    killed, survivors = 0, []
+    tests = None if asked.tests is None else asked.tests or ["tests/lowering"]
+    if tests and (failing := failing_test(None, tests)):
+        sys.exit(f"without a mutant: {failing}")
+    killed = 0
     for number, mutant in enumerate(mutants, 1):
+        if asked.only and number not in asked.only:
+            continue
         some = [known[i] for i in _relevant(mutant, callers, functions)]
         random.Random(0).shuffle(some)
         some = sorted(some[: asked.rows], key=lambda case: case.seconds)
-        tests = None if asked.tests is None else asked.tests or ["tests/lowering"]
-        if noticed(mutant, some, functions) or (tests and tests_fail(mutant, tests)):
-            killed += 1
-        else:
-            survivors.append((mutant, len(some)))
-        if sys.stderr.isatty():
-            print(f"\r{number} of {len(drawn)}, {killed} killed", end="", file=sys.stderr)
-    for mutant, rows in survivors:
-        print(f"{mutant.path.relative_to(ROOT)}:{mutant.line}: {mutant.what}  ({rows} rows execute it)")
-    print(f"killed {killed} of {len(drawn)}: {killed / len(drawn):.0%} (seed {asked.seed})")
+        fate = "killed by rows" if noticed(mutant, some, functions) else ""
+        if not fate and (
+            case := telling(mutant, [tried[i] for i in _relevant(mutant, called, functions)], functions)
+        ):
+            fate = f"killed by {drawn.add(*fresh[int(case.key[1])]).model}, drawn now"
+        if not fate and tests:
+            fate = failing_test(mutant, tests)
+        killed += bool(fate)
+        where = f"{mutant.path.relative_to(ROOT)}:{mutant.line}: {mutant.what}"
+        print(f"{number} {where}: {fate or f'survives {len(some)} rows'}", flush=True)
+    count = len(asked.only or mutants)
+    print(f"killed {killed} of {count}: {killed / count:.0%} (seed {asked.seed})")
+
+
+def _case(number: int, xml: bytes, weights: bytes, row: drawn.Drawn) -> Case:
+    return Case(("fresh", str(number)), load_model_bytes(xml, weights, str(number)), row.hardware, {})
 
 
 if __name__ == "__main__":

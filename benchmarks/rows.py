@@ -114,11 +114,12 @@ def drawn_cases() -> list[Case]:
 
 
 def predicted(case: Case) -> Case | None:
-    """The case with what is predicted now, the time that takes and its Program; None where it fails."""
+    """The case with what is predicted now, the time that takes and its Program; None where it fails or hangs."""
     began = time.process_time()
     try:
-        found = case.result()
-    except UserError:
+        with limited(HANGS):
+            found = case.result()
+    except (UserError, Hangs):
         return None
     seconds = time.process_time() - began
     return replace(case, wanted=found.metrics.statistics, seconds=seconds, program=digest(found.program))

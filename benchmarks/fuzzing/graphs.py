@@ -106,7 +106,8 @@ def _made(draw: st.DrawFn, node: ov.Node, seen: list[ov.Node]) -> ov.Node:  # no
         return _as_float(getattr(op, draw(st.sampled_from(_BINARY)))(node, other))
     if which == "constant":
         dims = [size if draw(st.booleans()) else 1 for size in shape]
-        return _as_float(getattr(op, draw(st.sampled_from(_BINARY)))(node, constant(dims)))
+        sides = (node, constant(dims))
+        return _as_float(getattr(op, draw(st.sampled_from(_BINARY)))(*draw(st.permutations(sides))))
     if which == "outer":
         return op.add(node, constant([draw(st.sampled_from(_SIZES)), *[1] * rank]))
     if which == "matmul":

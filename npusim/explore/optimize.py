@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -106,6 +109,8 @@ class _Search:
         except UserError:
             raise
         except Exception as error:  # what SQLite, SQLAlchemy and Optuna make of a damaged file has many types
+            if _disk_is_full(error):
+                raise _unwritten(folder, error) from None
             why = str(error).strip().partition("\n")[0] or type(error).__name__
             raise UserError(
                 f"{folder / STUDY}: not a study that can be gone on with ({why}); remove it"
@@ -137,8 +142,7 @@ class _Search:
             saved = len(self.saved.get_trials(deepcopy=False))
             self.saved.add_trials(self.study.get_trials(deepcopy=False)[saved:])
         except (optuna.exceptions.OptunaError, SQLAlchemyError) as error:
-            why = str(error.__cause__ or error).strip().partition("\n")[0]
-            raise UserError(f"cannot write to {self.folder / STUDY}: {why}") from None
+            raise _unwritten(self.folder, error) from None
 
     def _ask(self) -> optuna.trial.Trial:
         number = len(self.study.get_trials(deepcopy=False))
@@ -155,6 +159,21 @@ class _Search:
     def _point(self, params: Mapping[str, int]) -> Point:
         """The values at the positions that Optuna has chosen."""
         return tuple(axis.values[params[axis.name]] for axis in self.space.axes)
+
+
+def _unwritten(folder: Path, error: Exception) -> UserError:
+    full = os.strerror(errno.ENOSPC) if _disk_is_full(error) else ""
+    why = full or str(error.__cause__ or error).strip().partition("\n")[0]
+    return UserError(f"cannot write to {folder / STUDY}: {why}")
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether SQLite found no room, whatever others have made of its error."""
+    while error is not None:
+        if isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _optuna() -> ModuleType:

@@ -57,7 +57,7 @@ RUN = ("run", "--hw", "lunarlake", "--no-report", "--json")
         (
             ("trace", "show", "t"),
             {"t": trace(LANE, {**PROCESS, "args": {"name": "Cluster (99999999999)"}})},
-            "tiles: must be at most 64",
+            "error: t: is of no machine that can be",
         ),
         (("trace", "show", "t"), {"t": trace({**LANE, "name": 'x"y'}).replace(rb"\"", b'"')}, None),
         (("trace", "show", "t"), {"t": gzip.compress(bytes(400 << 20))}, "larger than 256 MiB unpacked"),

@@ -63,7 +63,7 @@ def test_a_sweep_goes_on_once_there_is_room(large: Space, small_disk: Path, tmp_
 
 def test_a_search_goes_on_once_there_is_room(large: Space, small_disk: Path, tmp_path: Path) -> None:
     pytest.importorskip("optuna", reason="the extra [optimize] is not installed")
-    with pytest.raises(UserError, match=r"No space left on device|disk is full"):
+    with pytest.raises(UserError, match="No space left on device"):
         optimize(large, 8, small_disk / "out", seed=1)
     enlarge(small_disk)
     optimize(large, 8, small_disk / "out", seed=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,14 @@ from npusim.hardware import load_hardware
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Depthwise, Eltwise, Reduce, Scale, Transpose, Unary, Window
 from npusim.lowering.ir.plan import Plan, cmx_capacity
-from npusim.lowering.ir.values import Value
+from npusim.lowering.ir.values import Value, ceil_div
 from npusim.lowering.plans.dpu.depthwise import plan_activation, plan_depthwise, plan_scale
 from npusim.lowering.plans.dpu.eltwise import is_runtime_scale, plan_add, plan_runtime_scale
 from npusim.lowering.plans.dpu.images import borrow_channels, fit, refold, workload_channels
 from npusim.lowering.plans.dpu.permute import plan_permute
 from npusim.lowering.plans.dpu.pool_chain import factor
 from npusim.lowering.plans.dpu.reduce import plan_reduce
-from npusim.lowering.tile.slices import DIVISOR_GAP, divisors
+from npusim.lowering.tile.slices import UNEQUAL_PATIENCE, Demand, first_fit
 from npusim.program.work import DmaWork, DpuWork
 
 CONFIGS = Path(__file__).parents[2] / "hwconfigs"
@@ -173,7 +172,10 @@ def test_permute_of_odd_rows_is_done_by_dma(hw: Hardware) -> None:
 
 
 @pytest.mark.parametrize("units", [3143, 661, 96, 785, 62])
-def test_slice_counts_have_no_large_gaps(units: int) -> None:
-    counts = divisors(units)
-    assert counts[0] == 1 and counts[-1] == units
-    assert all(after <= DIVISOR_GAP * before for before, after in pairwise(counts))
+def test_equal_slices_are_hardly_more_than_the_fewest(units: int) -> None:
+    demand = Demand(act=0, weights=units, out=0, rows=1, units=units)
+    for room in range(1, units + 1):
+        fewest = next(n for n in range(1, units + 1) if ceil_div(units, n) <= room)
+        found = first_fit(demand, room, 1, copies=1)
+        assert found is not None
+        assert fewest <= found <= UNEQUAL_PATIENCE * fewest

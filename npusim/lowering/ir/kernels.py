@@ -64,6 +64,8 @@ class ShaveKernel:
     """The second SHAVE begins at a multiple of 32 bytes."""
     lines: bool = False
     """The SHAVEs share whole rows of the last dimension."""
+    rows: Literal["all", "some"] | None = None
+    """Whether rows count as channels where it runs along them: all, or some where channels are fewer than SHAVEs."""
     small_elements: int = 0
     """Elements of a tile's part below which one SHAVE does it all."""
 
@@ -170,7 +172,7 @@ ROWS: tuple[ShaveKernel, ...] = (
     _row("CumSum", like=_ALONG_AXIS, dense=True),
     _row("DetectionOutput", whole="axis"),
     _row("LogSoftmax", like=_SOFTMAX),
-    _row("MVN", axis="operand", whole="last", lines=True),
+    _row("MVN", axis="operand", whole="last", lines=True, rows="all"),
     _row("NormalizeL2", like=_ALONG_AXIS),
     _row("ReduceL1", like=_ALONG_AXIS),
     _row("ReduceL2", like=_ALONG_AXIS),
@@ -179,7 +181,7 @@ ROWS: tuple[ShaveKernel, ...] = (
     _row("ReduceLogicalOr", like=_ALONG_AXIS),
     _row(name="reducesum", whole="axis"),
     _row(name="rms", whole="last", lines=True, dense=True),
-    _row("SoftMax", "Softmax", like=_SOFTMAX, granules=True, slices="equal"),
+    _row("SoftMax", "Softmax", like=_SOFTMAX, granules=True, rows="some", slices="equal"),
     # Arithmetic, comparison and logic of operands that broadcast.
     _row("RoPE", like=_PAIR, whole="last"),
     _row("Add", like=_SUM, on_dpu=True),

@@ -11,20 +11,19 @@ from typing import TypeGuard
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.groups import grouped
+from npusim.lowering.ir.kernels import KERNELS
 from npusim.lowering.ir.nodes import Bmm, Eltwise, Node, Unary
 from npusim.lowering.ir.plan import Plan, Slice
-from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.shapes import CHANNELS, four
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.plans.dpu.images import refold
 from npusim.lowering.plans.shave.kernel import plan_shave
+from npusim.lowering.split.shave import seen_by_rows
 from npusim.program.work import DpuWork, Work
 
 #: Share of CMX that a slice of the kernel and its operand may take: next to the sum's other operand and two of the next
 #: slice, five equal buffers in 0.9 of it.
 ROOM = 0.9 * 2 / 5
-#: How many times its fair share of a kernel that is sliced by itself one tile may have for the sum to be cut with it
-#: (8 heads on 3 tiles are, 6 on 4 are not).
-UNEVEN = 1.25
 
 
 def along_rows(node: Node | None) -> TypeGuard[Unary]:
@@ -73,17 +72,17 @@ def cut_to_size(node: Unary, near: Neighbours) -> bool:
 
 def plan_summed(node: Eltwise, near: Neighbours) -> Plan | None:
     """A sum that only a kernel along rows reads, cut in the slices of that and written over its first operand; None
-    where the two of them fit whole, the tiles share the kernel too unevenly, or rows of no multiple of 16, but those of
-    groups that the tiles share evenly, are padded in DDR."""
+    where the two of them fit whole, the kernel sees other rows than the sum makes (6 heads on 8 SHAVEs), or rows of no
+    multiple of 16, but those of groups that the tiles share evenly, are padded in DDR."""
     reader, out = near.sole_reader(node.output), node.output
     if not node.runs("add") or not along_rows(reader) or out.storage in near.outputs:
         return None
     if out.shape[-1] % CHANNELS and not _even_groups(near.makers.get(node.inputs[0].storage), near.hw):
         return None
-    alone, kernel = plan_shave(reader, near.hw, reader.kernel), _plan_kernel(reader, near.hw)
-    cuts = alone.out_dist.cuts if alone.out_dist is not None else ()
-    uneven = len(alone.slices) > 1 and cuts and max(cuts) * len(cuts) > UNEVEN * sum(cuts)
-    if uneven or len(kernel.slices) == 1:
+    shape, _ = four(out, [], reader.axis)
+    other_rows = seen_by_rows(shape, KERNELS[reader.kernel], near.hw.tiles * near.hw.shave.per_tile) != shape
+    kernel = _plan_kernel(reader, near.hw)
+    if other_rows or len(kernel.slices) == 1:
         return None
     operands, parts = node.inputs[:2], []
     for part in kernel.slices:

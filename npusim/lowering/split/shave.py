@@ -13,18 +13,24 @@ from npusim.lowering.ir.shapes import FLAT_GRANULE, C, H, N, Shape, W, filled, s
 from npusim.lowering.ir.tiling import Tiling
 from npusim.lowering.ir.values import Dist, Value, even
 
-#: How many times its fair share one tile may get before the tiles share another axis. The vendor's schedules have cuts
-#: up to 1.5 times uneven (4 channels on 3 tiles); that there is a bound is a guess: it compares costs.
-UNEVEN = 1.5
+
+def seen_by_rows(shape: Shape, kernel: ShaveKernel, engines: int) -> Shape:
+    """A shape whose rows the compiler counts otherwise among the channels for a kernel along them: all of them, or the
+    fewest that leave each SHAVE of the machine a channel (5 x 100 rows on 8 SHAVEs as 10 x 50; its pass
+    AdjustForOptimizedLayers). One that has as many channels, or rows that can't be so divided, stays."""
+    each = shape[H]
+    if kernel.rows == "some":
+        fits = (n for n in range(2, shape[H]) if shape[H] % n == 0 and shape[C] * n >= engines)
+        each = 1 if shape[C] >= engines else next(fits, 1)
+    return shape[N], shape[C] * each, shape[H] // each, shape[W]
 
 
 def tile_axis(shape: Shape, kernel: ShaveKernel, tiles: int, shaves: int, locked: int | None) -> int | None:
     """The axis that the tiles share, if one has an index for each of them.
 
     Those that prefer H take C after it; the others C, then H, or a later axis if C is neither long enough for all
-    SHAVEs nor evenly shared (5 or 6 channels on 4 tiles), or W. A kernel along an axis takes another one, the more even
-    (softmax of 8 heads on 6 tiles: 1, 1, 1, 1, 1 and 3 of them, or 171 or 170 rows); a softmax may be cut over W too
-    (``SoftMaxOp::checkStrategyCompatibility`` of Intel's compiler), a running sum is not."""
+    SHAVEs nor evenly shared (5 or 6 channels on 4 tiles), or W. A kernel along an axis takes another one; a softmax may
+    be cut over W too (``SoftMaxOp::checkStrategyCompatibility`` of Intel's compiler), a running sum is not."""
     if locked is None:
         return next((d for d in _order(shape, kernel, tiles, shaves) if _enough(shape, d, tiles)), None)
     if locked == C:
@@ -33,9 +39,7 @@ def tile_axis(shape: Shape, kernel: ShaveKernel, tiles: int, shaves: int, locked
         prefer = (C, W)
     else:
         prefer = (C, H)
-    found = [d for d in prefer if d != locked and shape[d] >= tiles]
-    even = [d for d in found if max(segments(shape[d], tiles)) * tiles <= UNEVEN * shape[d]]
-    return next(iter((*even, *found)), None)
+    return next((d for d in prefer if d != locked and shape[d] >= tiles), None)
 
 
 def _order(shape: Shape, kernel: ShaveKernel, tiles: int, shaves: int) -> list[int]:
@@ -100,7 +104,12 @@ def share(
     if isinstance(node, Eltwise) and node.batched:
         tiling = _batched(shape, node.batched, kernel, hw)
         return tiling, [_batched_operand(a, shape, tiling.shape) for a in aligned]
-    tiling = split(shape, kernel, _locked(node, kernel, shape), hw, hint, aligned, granule)
+    locked = _locked(node, kernel, shape)
+    cut = find_axis(shape, hint) if hint is not None else None
+    if kernel.rows and locked == W and aligned == [shape] and shape[N] == 1 and (cut is None or cut[0] != H):
+        shape = seen_by_rows(shape, kernel, hw.tiles * hw.shave.per_tile)
+        aligned = [shape]
+    tiling = split(shape, kernel, locked, hw, hint, aligned, granule)
     return replace(tiling, granule=_granule(tiling, kernel, node.output)), aligned
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache, partial
 from math import inf
-from typing import Literal
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Product
@@ -227,15 +226,12 @@ class Tiler:
         if cut.rows > 1 and cut.channels > 1:
             return cut
         axis: Axis = "rows" if cut.rows > 1 else "channels"
-        kinds: tuple[Literal["all", "tight"], ...] = ("all", "tight") if axis == "rows" else ("all",)
-        for kind in kinds:
-            most = MORE_FOR_RESULTS * getattr(cut, axis)
-            more = self._grow(split, cut, axis, most, partial(self.fit.overlaps, split, results=kind))
-            if more is not None and self.estimate.cost(
-                split, more
-            ) < self.rules.finer_tolerance * self.estimate.cost(split, cut):
-                return more
-        return cut
+        most = MORE_FOR_RESULTS * getattr(cut, axis)
+        more = self._grow(split, cut, axis, most, partial(self.fit.overlaps, split, results=True))
+        if more is None:
+            return cut
+        limit = self.rules.finer_tolerance * self.estimate.cost(split, cut)
+        return more if self.estimate.cost(split, more) < limit else cut
 
 
 @lru_cache(maxsize=64)

@@ -69,7 +69,7 @@ class Estimate:
             total += acts[0]
         if not self.fit.fits(split, Cut()):
             backwards = outs[::-1], computes[::-1]
-            total += _exposed(*backwards, self.fit.overlaps(split, cut, "all"))
+            total += _exposed(*backwards, self.fit.overlaps(split, cut, results=True))
         return total
 
     def _hidden_before(self, transfer_us: float, size: int) -> float:

@@ -16,9 +16,8 @@ from npusim.lowering.tile.slices import LARGE_WEIGHTS, Cut
 #: What the tiles share, or slices cut.
 Axis = Literal["rows", "channels"]
 
-#: Share of CMX that two slices may take of which inputs overlap; and that one, the inputs of the next and its rows
-#: of the result may, where those of one axis are cut once more for it.
-PIPELINE_SHARE, TIGHT_SHARE = 0.85, 0.95
+#: Share of CMX that two slices may take of which inputs overlap.
+PIPELINE_SHARE = 0.85
 
 
 class Fit:
@@ -103,18 +102,16 @@ class Fit:
             return rows >= self.hw.tiles and channels > 0
         return channels >= 2 * CHANNELS
 
-    def overlaps(self, split: Axis, cut: Cut, results: Literal["", "all", "tight"] = "") -> bool:
-        """Whether CMX takes a slice and the inputs of the next. ``results``: and (all of) the next result as well."""
+    def overlaps(self, split: Axis, cut: Cut, results: bool = False) -> bool:
+        """Whether CMX takes a slice and the inputs of the next. ``results``: and all else of the next as well."""
         if min(cut.rows, self.height) * cut.channels < 2 or not self._possible(split, cut):
             return False
         first, second = tuple(one[0] for one in self.extents(cut)), self._second(cut)
         now, then = self.bytes(split, *first), self.bytes(split, *second)
         nested = cut.rows > 1 and cut.channels > 1
         moving = then[1] if (self.rows_first(cut) if nested else cut.channels > 1) else then[0]
-        more = sum(then) if results == "all" else moving + (then[2] if results else 0)
-        tables = TABLE_BYTES * (first[1] + second[1])
-        share = TIGHT_SHARE if results == "tight" else PIPELINE_SHARE
-        return sum(now) + more + tables <= share * self.capacity and self._divides(cut.channels)
+        held = sum(now) + (sum(then) if results else moving) + TABLE_BYTES * (first[1] + second[1])
+        return held <= PIPELINE_SHARE * self.capacity and self._divides(cut.channels)
 
     def _divides(self, pieces: int) -> bool:
         """Slices that overlap have equal channels, unless those have hardly any divisors and are more than pixels."""

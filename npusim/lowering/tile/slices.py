@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import pairwise, product
+from itertools import product
 from math import inf
 
 from npusim.hardware.schema import Hardware
@@ -33,9 +33,6 @@ PIPELINE_LIMIT = 3
 #: Rows of pixels that the DPU works on at once: slices of fewer leave a part of it idle, and weights that come in parts
 #: for slices of as many cost less. All row slices of the reference have 8 rows or more (evidence/lowering.md#3.2).
 GRID_ROWS = 4
-#: A step between slice counts that leave equal slices above which the compiler takes unequal ones: 661 units are cut in
-#: 221 times 3 (evidence/lowering.md#3.2). The bound itself is a guess between 3 (15 and 5 x 3 are kept) and 661.
-DIVISOR_GAP = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,28 +75,19 @@ class Cut:
         return self.rows * self.channels
 
 
-def divisors(units: int) -> list[int]:
-    """Slice counts that leave equal slices, and 2 (1008 channels become 512 and 496: resnet50, mobilenet-v2).
-
-    Where there are hardly any, or gaps of more than ``DIVISOR_GAP`` (3,143 = 7 x 449), all that leave none empty.
-    """
-    even = [n for n in range(1, units + 1) if units % n == 0 or n == 2]
-    dense = len(even) > 3 and all(b <= DIVISOR_GAP * a for a, b in pairwise(even))
-    return even if dense or units < 8 else list(range(1, units + 1))
-
-
 def first_fit(
     demand: Demand, budget: float, activations: int, weights: float = inf, copies: int = 2
 ) -> int | None:
-    """Fewest slices along channels, equal ones if it can be, of which ``copies`` fit beside ``activations`` copies of
-    the activation, their weights alone within ``weights``."""
+    """Fewest slices along channels of which ``copies`` fit beside ``activations`` copies of the activation, their
+    weights alone within ``weights``: equal ones if it can be, or two (1,008 channels become 512 and 496)."""
 
     def fits(n: int) -> bool:
         share = ceil_div(demand.units, n) / demand.units
         needed = activations * demand.act + copies * share * (demand.weights + demand.out)
         return needed <= budget and copies * share * demand.weights <= weights
 
-    equal = next((n for n in divisors(demand.units) if n >= copies and fits(n)), None)
+    counts = (n for n in range(copies, demand.units + 1) if demand.units % n == 0 or n == 2)
+    equal = next(filter(fits, counts), None)
     if equal is None:
         return None
     least = bisect_left(range(copies, equal), True, key=fits) + copies

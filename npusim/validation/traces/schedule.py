@@ -21,6 +21,7 @@ from npusim.api import Result
 from npusim.costs.energy import dynamic_pj
 from npusim.costs.prices import PROVENANCE, Prices
 from npusim.engine.timeline import WAIT_REASONS, Timeline
+from npusim.errors import UserError
 from npusim.hardware import load_hardware, shipped
 from npusim.hardware.schema import Hardware
 from npusim.program import Program, ProgramOp, Queue, Task, Tasks
@@ -66,7 +67,10 @@ def machine_of(trace: TraceFile, file: str | None = None) -> Machine:
     overrides = [f"tiles={tiles}"] if tiles and tiles != hw.tiles else []
     if trace.dpu_mhz and trace.dpu_mhz != hw.clocks.dpu_mhz:
         overrides.append(f"clocks.dpu_mhz={trace.dpu_mhz:g}")
-    return Machine(load_hardware(file, overrides), file, tuple(overrides))
+    try:
+        return Machine(load_hardware(file, overrides), file, tuple(overrides))
+    except UserError as error:
+        raise UserError(f"{trace.name}: is of no machine that can be: {error}") from None
 
 
 @cache
