@@ -19,7 +19,7 @@ from npusim.lowering import lower
 from npusim.lowering.ir.convolution import fold_rows
 from npusim.lowering.ir.plan import cmx_capacity
 from npusim.lowering.ir.values import even
-from npusim.lowering.tile.slices import Cut, Demand, cut, divisors
+from npusim.lowering.tile.slices import Cut, Demand, cut, first_fit
 from npusim.program import Program
 from npusim.program.work import DmaWork, DpuWork, ShaveWork
 
@@ -198,9 +198,11 @@ def test_few_divisors_do_not_make_tiny_slices() -> None:
     assert 7 < made.channels <= 3143 // 2
 
 
-@given(st.integers(1, 700))
-def test_no_slice_is_empty(units: int) -> None:
-    assert all(len(even(16 * units, n, 16)) == n for n in divisors(units))
+@given(st.integers(1, 700), st.integers(1, 700))
+def test_no_slice_is_empty(units: int, room: int) -> None:
+    parts = first_fit(Demand(act=0, weights=units, out=0, rows=1, units=units), room, 1, copies=1)
+    assert parts is not None
+    assert len(even(16 * units, parts, 16)) == parts
 
 
 @given(st.integers(1, 20_000), st.sampled_from((4, 8)))
