@@ -198,6 +198,13 @@ def test_few_divisors_do_not_make_tiny_slices() -> None:
     assert 7 < made.channels <= 3143 // 2
 
 
+@pytest.mark.parametrize(("more", "slices"), [(0, 1), (1, 2)])
+def test_what_just_fits_is_not_cut(more: int, slices: int) -> None:
+    hw = hardware("4000")
+    tile = Demand(act=cmx_capacity(hw) - 2000 + more, weights=1000, out=1000, rows=64, units=64)
+    assert (cut(tile, hw, by_channels=False, sliced_producer=True).slices > 1) == (slices > 1)
+
+
 @given(st.integers(1, 700), st.integers(1, 700))
 def test_no_slice_is_empty(units: int, room: int) -> None:
     parts = first_fit(Demand(act=0, weights=units, out=0, rows=1, units=units), room, 1, copies=1)

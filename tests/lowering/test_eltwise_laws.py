@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,3 +81,19 @@ def test_a_mean_of_rows_folds_pixels(tmp_path: Path) -> None:
     program = _lowered(tmp_path, lambda x: op.reduce_mean(x, np.array([3])), ((1, 1, 256, 768),), "lunarlake")
     kinds = [task.work.kind for task in program.tasks if isinstance(task.work, DpuWork)]
     assert (kinds.count("conv"), kinds.count("avgpool")) == (8, 12)
+
+
+@pytest.mark.parametrize("hardware", ["meteorlake", "lunarlake", "pantherlake"])
+@pytest.mark.parametrize("build", [op.add, op.multiply, op.maximum], ids=lambda build: build.__name__)
+@pytest.mark.parametrize(
+    ("shape", "constant"), [((16, 64), (64,)), ((1, 24, 9, 7), (1, 24, 1, 1)), ((8, 48), (1,))]
+)
+def test_a_constant_may_come_first(
+    tmp_path: Path, hardware: str, build: Build, shape: tuple[int, ...], constant: tuple[int, ...]
+) -> None:
+    number = op.constant(np.full(constant, 0.5, np.float16))
+    after, before = (
+        _lowered(tmp_path, made, (shape,), hardware)
+        for made in (lambda x: build(x, number), lambda x: build(number, x))
+    )
+    assert Counter(task.work for task in after.tasks) == Counter(task.work for task in before.tasks)

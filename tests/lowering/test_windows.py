@@ -95,6 +95,16 @@ def test_a_long_window_over_one_signal_is_folded() -> None:
     assert parts.tensors[only.outputs[0]].shape == (1, 512, 98)
 
 
+def test_a_signal_is_folded_into_windows_of_the_dpu_alone() -> None:
+    """22 samples every 2 become 11 of 2 channels, the longest window; 24 would become 12."""
+    folded, whole = (
+        convolutions(split_windows(convolution((1, 1, 400), (kernel,), 16, stride=2, pad=0)))
+        for kernel in (22, 24)
+    )
+    assert len(folded) == 1
+    assert len(whole) > 1
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 def test_an_image_of_one_line_is_folded_as_a_signal_is(axis: int) -> None:
     """64 samples every 17 become four of 17 channels, whatever axis they lie along; the bias stays behind it."""
