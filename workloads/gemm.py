@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"gemm-(\d{1,9})x(\d{1,9})x(\d{1,9})", re.ASCII)
 #: Dimensions beyond any that a compiler takes, and rows of a table of layers.
 _MOST, _MOST_ROWS, _MOST_DIGITS = 1 << 24, 10_000, 9
+_SIZES = ("m", "n", "k")
+#: Columns of a table that has no header.
+_WITHOUT_HEADER = {"name": 0, "m": 1, "n": 2, "k": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +44,54 @@ def describe(gemm: Gemm) -> str:
 
 
 def read_table(lines: Iterable[str]) -> list[Gemm]:
-    """Products from lines of ``name, M, N, K`` under a header (SCALE-Sim's topologies of products are such files).
+    """Products from lines of numbers under a header that says which column is ``M``, ``N`` and ``K``, and, if there is a
+    fourth, the name (SCALE-Sim's topologies of products are such files); without a header, of name, M, N, K.
 
-    Raises ValueError, with the line, for anything else.
+    Raises ValueError, with the line, for anything else: a column of another kind is refused, as it would not be heeded.
     """
     gemms: list[Gemm] = []
+    columns: dict[str, int] | None = None
     for number, cells in enumerate(csv.reader(lines), 1):
-        row = [cell.strip() for cell in cells if cell.strip()]
-        if number == 1 or not row:
+        row = [cell.strip() for cell in cells]
+        while row and not row[-1]:
+            row.pop()
+        if not row:
             continue
-        if len(row) != 4 or not all(cell.isascii() and cell.isdecimal() for cell in row[1:]):
+        if columns is None:
+            columns = _WITHOUT_HEADER if _is_data(row) else _columns(row, number)
+            if columns is not _WITHOUT_HEADER:
+                continue
+        sizes = [row[columns[key]] for key in _SIZES] if len(row) == len(columns) else []
+        if not sizes or not all(cell.isascii() and cell.isdecimal() for cell in sizes):
             raise ValueError(
-                f"line {number}: must be a name and the whole numbers M, N, K (got {','.join(row):.60})"
+                f"line {number}: must be {', '.join(columns)}, the sizes whole numbers (got {','.join(row):.60})"
             )
-        gemms.append(Gemm(row[0], *(int(cell[:_MOST_DIGITS]) for cell in row[1:])))
+        name = row[columns["name"]] if "name" in columns else f"product{len(gemms) + 1}"
+        gemms.append(Gemm(name, *(int(cell[:_MOST_DIGITS]) for cell in sizes)))
     if not gemms:
         raise ValueError("has no products: after a header, a line for each must be NAME, M, N, K")
     if len(gemms) > _MOST_ROWS:
         raise ValueError(f"has more than {_MOST_ROWS:,} products")
     return gemms
+
+
+def _is_data(row: Sequence[str]) -> bool:
+    return len(row) == len(_WITHOUT_HEADER) and all(cell.isdecimal() for cell in row[1:])
+
+
+def _columns(header: Sequence[str], number: int) -> dict[str, int]:
+    """Where a table has the sizes and the name, in the order of its columns. Raises ValueError for other columns."""
+    columns: dict[str, int] = {}
+    for index, title in enumerate(header):
+        key = title.casefold()
+        key = key if key in _SIZES else "name"
+        if key in columns:
+            raise ValueError(f"line {number}: the columns must be a name, M, N and K, and not '{title:.40}' too")
+        columns[key] = index
+    missing = [key.upper() for key in _SIZES if key not in columns]
+    if missing:
+        raise ValueError(f"line {number}: no column is called {' or '.join(missing)} (got {','.join(header):.60})")
+    return columns
 
 
 def build(name: str, gemms: Sequence[Gemm], batch: int = 1) -> openvino.Model:

@@ -9,12 +9,13 @@ from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from npusim import __version__
+from npusim.errors import UserError
 
 
-class _Command(NamedTuple):
+class _Place(NamedTuple):
     """Where a command is, and what ``npusim --help`` says of it in what is left of 80 columns."""
 
     home: str
@@ -22,25 +23,25 @@ class _Command(NamedTuple):
 
 
 COMMANDS = {
-    "run": _Command("run:run_command", "Simulate a model on an NPU: where does the time go?"),
-    "advise": _Command("advise:advise_command", "Say what would make a model faster, as simulated."),
-    "compare": _Command("compare:compare_command", "Several NPUs, or several rewrites, side by side."),
-    "llm": _Command("llm:llm_command", "Tokens a second and time to the first token, and why."),
-    "scenario": _Command("scenario:scenario_command", "Early exits, cuts, programs together: one answer."),
-    "diff": _Command("diff:diff_command", "Exit with 1 if a run takes more than a committed one."),
-    "sweep": _Command("sweep:sweep_command", "Simulate every point of a design space."),
-    "optimize": _Command("optimize:optimize_command", "Search a design space for its Pareto front."),
-    "sensitivity": _Command("sensitivity:sensitivity_command", "What is a per cent of each hardware number worth?"),
-    "list": _Command("catalog:list_command", "List shipped hardware files and built-in workloads."),
-    "validate": _Command("validate:validate_command", "Predict what is known, and say how far off npusim is."),
-    "transform": _Command("transform:transform_command", "Rewrite an OpenVINO model, site by site."),
-    "verify": _Command("verify:verify_command", "Are two models the same? Run both on the CPU."),
-    "measure": _Command("measure:measure_command", "Measure a model on a device, layer by layer."),
-    "calibrate": _Command("calibrate:calibrate_command", "Fit values of a hardware file to measurements."),
-    "compare-trace": _Command("compare_trace:compare_trace_command", "Compare two profiles op by op."),
-    "hw": _Command("hw:hw_app", "Make, show, compare and check hardware files."),
-    "trace": _Command("trace:trace_app", "Read schedules and profiles in Chrome's trace format."),
-    "reproduce": _Command("reproduce:reproduce_app", "Simulate the figures of a paper in its own setting."),
+    "run": _Place("run:run_command", "Simulate a model on an NPU: where does the time go?"),
+    "advise": _Place("advise:advise_command", "Say what would make a model faster, as simulated."),
+    "compare": _Place("compare:compare_command", "Several NPUs, or several rewrites, side by side."),
+    "llm": _Place("llm:llm_command", "Tokens a second and time to the first token, and why."),
+    "scenario": _Place("scenario:scenario_command", "Early exits, cuts, programs together: one answer."),
+    "diff": _Place("diff:diff_command", "Exit with 1 if a run takes more than a committed one."),
+    "sweep": _Place("sweep:sweep_command", "Simulate every point of a design space."),
+    "optimize": _Place("optimize:optimize_command", "Search a design space for its Pareto front."),
+    "sensitivity": _Place("sensitivity:sensitivity_command", "What is a per cent of each hardware number worth?"),
+    "list": _Place("catalog:list_command", "List shipped hardware files and built-in workloads."),
+    "validate": _Place("validate:validate_command", "Predict what is known, and say how far off npusim is."),
+    "transform": _Place("transform:transform_command", "Rewrite an OpenVINO model, site by site."),
+    "verify": _Place("verify:verify_command", "Are two models the same? Run both on the CPU."),
+    "measure": _Place("measure:measure_command", "Measure a model on a device, layer by layer."),
+    "calibrate": _Place("calibrate:calibrate_command", "Fit values of a hardware file to measurements."),
+    "compare-trace": _Place("compare_trace:compare_trace_command", "Compare two profiles op by op."),
+    "hw": _Place("hw:hw_app", "Make, show, compare and check hardware files."),
+    "trace": _Place("trace:trace_app", "Read schedules and profiles in Chrome's trace format."),
+    "reproduce": _Place("reproduce:reproduce_app", "Simulate the figures of a paper in its own setting."),
 }  # fmt: skip
 
 
@@ -66,6 +67,23 @@ class _Commands(TyperGroup):
             formatter.write_dl([(name, command.line) for name, command in COMMANDS.items()])
 
 
+class _Command(TyperCommand):
+    """A command whose options, but for those that may be repeated, are given once."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """What is left of the arguments. Raises UserError for an option whose first value would be lost."""
+        _, _, given = self.make_parser(ctx).parse_args(list(args))
+        once = [each for each in given if getattr(each, "multiple", True) is False and each.nargs == 1]
+        twice = next(
+            (each for each in once if once.count(each) > 1 and not getattr(each, "is_flag", False)), None
+        )
+        if twice is not None and not ctx.resilient_parsing:
+            raise UserError(
+                f"{max(twice.opts, key=len)} is given {once.count(twice)} times, and takes one value"
+            )
+        return super().parse_args(ctx, args)
+
+
 def load(name: str) -> Any:
     """The command, imported."""
     from npusim.cli.groups import grouped
@@ -77,7 +95,7 @@ def load(name: str) -> Any:
         group.name = name
         return group
     alone = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    alone.command(name)(grouped(found))
+    alone.command(name, cls=_Command)(grouped(found))
     return typer.main.get_command(alone)
 
 

@@ -12,7 +12,8 @@ from npusim.graph.onnx_dims import dimension_names
 
 #: Sizes that are suggested for a dimension whose name has the word in it; the first that fits.
 _SENSIBLE = (("batch", 1), ("channel", 3), ("height", 224), ("width", 224), ("past", 128), ("seq", 128))
-_ELSE = 128
+#: Sizes by place where the name says nothing: of a first dimension, of an image's last two, and of all others.
+_FIRST, _IMAGE, _ELSE = 1, 224, 128
 #: Inputs of tokens have their sequence here.
 _TOKENS = ("i64", "i32")
 #: Inputs that an error gives one by one.
@@ -88,21 +89,29 @@ def give_sizes(model: Any, sizes: Mapping[str, int], path: Path | None) -> None:
 def missing_sizes(inputs: Iterable[Input]) -> str:
     """What to give for the dimensions that are still dynamic, with sizes that are likely: as --dim, and as --shape."""
     found = list(inputs)
-    sizes = {dim: _sensible(dim) for each in found for dim in each.dims or () if isinstance(dim, str)}
+    sizes: dict[str, int] = {}
+    for each in found:
+        for axis, dim in enumerate(each.dims or ()):
+            if isinstance(dim, str):
+                sizes.setdefault(dim, _sensible(dim, axis, len(each.dims or ())))
     dims = " ".join(f"--dim {_quoted(dim)}={size}" for dim, size in sizes.items())
-    shapes = [f"--shape {_quoted(each.name)}={_static(each)}" for each in found[:_MOST_SHOWN]]
+    shapes = [f"--shape {_quoted(each.name)}={_static(each, sizes)}" for each in found[:_MOST_SHOWN]]
     more = f" ... ({len(found) - _MOST_SHOWN} more)" if len(found) > _MOST_SHOWN else ""
     return f"{dims} (or {' '.join(shapes)}{more})" if dims else " ".join(shapes) + more
 
 
-def _sensible(dim: str) -> int:
-    return next((size for word, size in _SENSIBLE if word in dim.lower()), _ELSE)
+def _sensible(dim: str, axis: int, rank: int) -> int:
+    """A likely size of a dimension: by its name, and where that says nothing by its place."""
+    named = next((size for word, size in _SENSIBLE if word in dim.lower()), None)
+    if named is not None:
+        return named
+    if axis == 0 and rank > 1:
+        return _FIRST
+    return _IMAGE if rank == 4 and axis >= 2 else _ELSE
 
 
-def _static(each: Input) -> str:
-    dims = (
-        ["..."] if each.dims is None else [str(_sensible(d) if isinstance(d, str) else d) for d in each.dims]
-    )
+def _static(each: Input, sizes: Mapping[str, int]) -> str:
+    dims = ["..."] if each.dims is None else [str(sizes[d] if isinstance(d, str) else d) for d in each.dims]
     return f"[{','.join(dims)}]"
 
 

@@ -1,6 +1,6 @@
 """Hardware files: their schema, and how they are found, read, checked and printed."""
 
-from npusim.hardware.check import check, doubts
+from npusim.hardware.check import check
 from npusim.hardware.dump import dump, editor_schema, json_schema
 from npusim.hardware.errors import HardwareError
 from npusim.hardware.files import shipped, supposed
@@ -13,7 +13,6 @@ __all__ = [
     "Hardware",
     "HardwareError",
     "check",
-    "doubts",
     "dump",
     "editor_schema",
     "file_of",

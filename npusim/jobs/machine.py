@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from npusim.hardware import Hardware, doubts, dump, load_hardware
+from npusim.hardware import Hardware, check, dump, load_hardware
 from npusim.hardware.load import validate
 from npusim.hardware.nodes import parse
 from npusim.hardware.override import apply
@@ -20,7 +20,7 @@ Overrides = Mapping[str, object] | Iterable[str]
 @dataclass(frozen=True, slots=True)
 class Machine:
     """A Hardware, and how it was asked for: ``file`` and ``overrides`` (texts). ``doubts`` are warnings about
-    these; it is not ``named`` where it was given as a Hardware, and ``file`` is only its name."""
+    both; it is not ``named`` where it was given as a Hardware, and ``file`` is only its name."""
 
     hardware: Hardware
     file: str
@@ -43,7 +43,7 @@ def machine_of(hw: str | Path | Hardware | Machine, overrides: Overrides = (), p
     if isinstance(hw, Hardware):
         changed = validate(apply(parse(dump(hw), hw.name), texts)) if texts else hw
         return Machine(changed, hw.name, texts, named=False)
-    return Machine(load_hardware(hw, texts), str(hw), texts, doubts(hw, texts, called_kernels()))
+    return Machine(load_hardware(hw, texts), str(hw), texts, tuple(check(hw, texts, called_kernels())))
 
 
 def override_texts(overrides: Overrides) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from npusim.cli.main import main
 from npusim.cli.options import parse_shapes
 from npusim.errors import UserError
 from npusim.jobs.commands import command_line
@@ -34,6 +35,21 @@ def test_bad_shapes(text: str) -> None:
 def test_a_shape_given_twice() -> None:
     with pytest.raises(UserError, match="twice"):
         parse_shapes(["a=[1]", "a=[2]"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--hw", "a", "--hw", "b"], "--hw is given 2 times, and takes one value"),
+        (["compare", "--hw", "a", "--hw", "b", "--model", "x", "--model", "y"], "--model is given 2 times"),
+    ],
+)
+def test_no_value_is_lost_because_another_came_after_it(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert capsys.readouterr().err.startswith(f"error: {said}")
 
 
 def test_command_line_quotes_and_leaves_out() -> None:

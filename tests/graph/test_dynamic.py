@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from openvino import opset15 as ops
 
 from npusim.errors import UserError
+from npusim.graph.dynamic import Input, missing_sizes
 from npusim.graph.load import graph_of, read_model
 from npusim.graph.onnx_dims import dimension_names
 from npusim.source import ModelSource
@@ -76,6 +77,13 @@ def test_the_error_names_all_inputs_and_can_be_pasted(tmp_path: Path) -> None:
     dims = shlex.split(said[said.index("--dim") : said.index(" (or")])[1::2]
     sizes = {name: int(size) for name, _, size in (dim.partition("=") for dim in dims)}
     assert ModelSource(file=path, dims=sizes).graph().inputs
+
+
+def test_where_a_name_says_nothing_the_place_does() -> None:
+    inputs = [Input("image", ("N", 3, "h", "w")), Input("rows", ("unk__610", "t", 8)), Input("flat", ("n",))]
+    said = missing_sizes(inputs)
+    assert said.startswith("--dim N=1 --dim h=224 --dim w=224 --dim unk__610=1 --dim t=128 --dim n=128 (or ")
+    assert "--shape image=[1,3,224,224] --shape rows=[1,128,8] --shape flat=[128])" in said
 
 
 def test_an_ir_has_the_usual_names() -> None:

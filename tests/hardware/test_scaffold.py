@@ -10,6 +10,7 @@ import pytest
 from npusim.hardware import check, editor_schema, load_hardware, new_file, shipped
 from npusim.hardware.paths import values
 from npusim.hardware.reference import reference
+from npusim.jobs.public import run
 from npusim.lowering.ir.kernels import called_kernels
 from tests.cli.test_cli import SMALL, npusim
 
@@ -76,8 +77,13 @@ def test_a_kernel_that_no_run_reads_is_warned_of() -> None:
     (told,) = check("lunarlake", [f"shave.kernels.lstmsequence={row}"], called_kernels())
     assert "no run reads it; did you mean 'lstm'?" in told
     assert check("lunarlake", [f"shave.kernels.lstm={row}"], called_kernels()) == []
-    for name in shipped():
-        assert check(name, (), called_kernels()) == check(name)
+
+
+def test_a_run_says_what_a_check_of_its_file_does(tmp_path: Path) -> None:
+    (own := tmp_path / "own.yaml").write_text("extends: lunarlake.yaml\ntiles: 12\n")
+    notes = run("gemm-16x16x16", own).result.program.notes
+    assert notes == tuple(check(own, (), called_kernels()))
+    assert f"{own}:2:1: tiles: 12 are more than" in notes[0]
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,32 @@ def test_a_table_is_all_its_products(tmp_path: Path) -> None:
     assert run.subject.model.macs == 16 * 32 * 64 + 8 * 64 * 32
 
 
-@pytest.mark.parametrize("text", ["", "a,b\n", "a\nx,1,2\n", "a\nx,1,2,three\n", "a\nx,1,2,3,4\n"])
-def test_what_is_no_table(text: str) -> None:
-    with pytest.raises(ValueError, match=r"line 2|no products"):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Layer, M, N, K,\nfc, 16, 32, 64,\n", "name,M,K,N\nfc,16,64,32\n", "fc,16,32,64\n",
+        "k,n,m,Layer\n64,32,16,fc\n\n",
+    ],
+)  # fmt: skip
+def test_columns_are_what_the_header_says(text: str) -> None:
+    assert gemm.read_table(text.splitlines()) == [gemm.Gemm("fc", 16, 32, 64)]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no products"),
+        ("Layer,M,N,K\n", "no products"),
+        ("a,b\n", "line 1: the columns must be"),
+        ("Layer,M,N\nfc,1,2\n", "line 1: no column is called K"),
+        ("Layer,M,N,K,Sparsity\nfc,1,2,3,4\n", "line 1: .* and not 'Sparsity' too"),
+        ("Layer,M,N,K\nfc,1,2\n", "line 2: must be name, m, n, k"),
+        ("Layer,M,N,K\nfc,1,2,three\n", "line 2"),
+        ("fc,1,2,3\nfc,1,2,-3\n", "line 2"),
+    ],
+)
+def test_what_is_no_table(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
         gemm.read_table(text.splitlines())
 
 
