@@ -44,8 +44,8 @@ def describe(gemm: Gemm) -> str:
 
 
 def read_table(lines: Iterable[str]) -> list[Gemm]:
-    """Products from lines of numbers under a header that says which column is ``M``, ``N`` and ``K``, and, if there is a
-    fourth, the name (SCALE-Sim's topologies of products are such files); without a header, of name, M, N, K.
+    """Products from lines of numbers under a header that says which column is ``M``, ``N`` and ``K``, and which, if
+    there is a fourth, the name (SCALE-Sim's topologies of products are such files); without a header, of name, M, N, K.
 
     Raises ValueError, with the line, for anything else: a column of another kind is refused, as it would not be heeded.
     """
@@ -86,11 +86,15 @@ def _columns(header: Sequence[str], number: int) -> dict[str, int]:
         key = title.casefold()
         key = key if key in _SIZES else "name"
         if key in columns:
-            raise ValueError(f"line {number}: the columns must be a name, M, N and K, and not '{title:.40}' too")
+            raise ValueError(
+                f"line {number}: the columns must be a name, M, N and K, and not '{title:.40}' too"
+            )
         columns[key] = index
     missing = [key.upper() for key in _SIZES if key not in columns]
     if missing:
-        raise ValueError(f"line {number}: no column is called {' or '.join(missing)} (got {','.join(header):.60})")
+        raise ValueError(
+            f"line {number}: no column is called {' or '.join(missing)} (got {','.join(header):.60})"
+        )
     return columns
 
 

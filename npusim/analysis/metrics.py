@@ -19,9 +19,11 @@ from npusim.costs.prices import PROVENANCE, Prices
 from npusim.engine.timeline import Timeline
 from npusim.hardware.schema import Hardware
 from npusim.program import ENGINES, Indices
-from npusim.program.work import DmaWork
+from npusim.program.work import DmaWork, ShaveWork
 
 _WAIT = KINDS.index("barrier/dependency")
+#: The SHAVE kernel that changes element types.
+_CONVERT = "convert"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class OpRow:
 
     ``start_us`` and ``end_us`` span all its tasks, prefetched transfers included (0 and 0 if it has none).
     ``dma_us``, ``dpu_us`` and ``shave_us`` are how long at least one of its tasks ran on that engine kind.
-    ``engine`` is the compute engine it runs on: the busier of DPU and SHAVE, or ``dma`` for a mere move.
+    ``engine`` is the compute engine it runs on: the busier of DPU and SHAVE (which counts for nothing beside the DPU
+    where it only converts what goes in or out), or ``dma`` for a mere move.
     ``exposed_us`` is its share of the latency: its time on the critical path. All rows sum to the latency.
 
     ``bound`` is what binds it: of an op on the critical path, the engine that most of its exposed time goes to
@@ -165,8 +168,7 @@ def _op_rows(timeline: Timeline, prices: Prices, engine: Indices, path: Critical
     bound = np.where(
         exposed.sum(axis=1) > 0, binding_kind(exposed), _hidden_bound(timeline, prices, op, last - first)
     )
-    compute = 1 + by_engine[:, 1:].argmax(axis=1)
-    runs_on = np.where(by_engine[:, 1:].any(axis=1), compute, 0)
+    runs_on = _runs_on(timeline, by_engine)
     return tuple(
         OpRow(
             name=program.ops[i].name,
@@ -184,6 +186,20 @@ def _op_rows(timeline: Timeline, prices: Prices, engine: Indices, path: Critical
         )
         for i in range(count)
     )
+
+
+def _runs_on(timeline: Timeline, by_engine: npt.NDArray[np.float64]) -> Indices:
+    """The engine of every op, as an index into ENGINES (see OpRow); ``by_engine`` is its busy time, µs, an engine."""
+    tasks = timeline.program.tasks
+    converts = np.array(
+        [isinstance(work, ShaveWork) and work.kernel == _CONVERT for work in tasks.works], bool
+    )
+    only = np.ones(len(by_engine), bool)  # ops whose work on SHAVE, if any, is but conversion
+    on_shave = timeline.program.engine == ENGINES.index("shave")
+    only[tasks.op[on_shave & ~converts[tasks.work]]] = False
+    _, dpu_us, shave_us = by_engine.T
+    on_dpu = (dpu_us > 0) & (only | (dpu_us >= shave_us))
+    return np.where(on_dpu, 1, np.where(shave_us > 0, 2, 0)).astype(np.int32)
 
 
 def _hidden_bound(

@@ -180,7 +180,7 @@ def _optuna() -> ModuleType:
     try:
         import optuna
     except ImportError:
-        raise UserError("npusim optimize needs the package optuna: pip install 'npusim[optimize]'") from None
+        raise UserError("npusim optimize needs the package optuna: pip install optuna") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

@@ -155,8 +155,24 @@ def read_as_it_is(path: Path) -> tuple[Any, tuple[str, ...]]:
                 f"{path}: its weights are in {missing[1]}, which is not beside it or too short"
             ) from error
         hint = "" if path.suffix in _SUFFIXES else f" (known endings: {', '.join(_SUFFIXES)})"
-        raise UserError(f"{path}: not a model that OpenVINO reads: {_what_helps(error)}{hint}") from error
+        lack = _lack(path)
+        why = (
+            f"{lack}, and shapes that need its constants cannot be told"
+            if lack
+            else "not a model that OpenVINO reads"
+        )
+        raise UserError(f"{path}: {why}: {_what_helps(error)}{hint}") from error
     return model, notes
+
+
+def _lack(path: Path) -> str:
+    """What is wrong with the .bin of an IR; nothing for other files."""
+    if path.suffix != ".xml":
+        return ""
+    weights, needed = path.with_suffix(".bin"), _needed_bytes(read_bytes(path, _MOST_XML_BYTES), str(path))
+    if not weights.is_file():
+        return f"{weights.name} is missing" if needed else ""
+    return f"{weights.name} is short" if weights.stat().st_size < needed else ""
 
 
 def read_model(

@@ -84,11 +84,13 @@ def memory_text(result: Result, subject: Subject) -> str:
 
 
 def slow_paths(result: Result) -> list[tuple[str, float]]:
-    """Op types that keep the critical path on SHAVE, the vector processors, with their share of the latency."""
+    """Op types that keep the critical path on SHAVE, the vector processors, with their share of the latency; ``beside``
+    one that runs on the DPU is what SHAVE does for it, such as converting its output."""
     shares: dict[str, float] = {}
     for row in result.metrics.ops:
         if row.bound == "shave":
-            shares[row.type] = shares.get(row.type, 0.0) + row.exposed_us / (result.latency_us or 1.0)
+            kind = row.type if row.engine == "shave" else f"beside {row.type}"
+            shares[kind] = shares.get(kind, 0.0) + row.exposed_us / (result.latency_us or 1.0)
     named = sorted(shares.items(), key=lambda item: -item[1])[:_MOST_SLOW]
     return [(kind, share) for kind, share in named if share >= _SLOW]
 

@@ -23,7 +23,7 @@ def cluster_executor(address: str) -> Iterator[tuple[Executor, int]]:
     try:
         from distributed import Client
     except ImportError:
-        raise UserError("--cluster needs the package distributed: pip install 'npusim[cluster]'") from None
+        raise UserError("--cluster needs the package distributed: pip install distributed") from None
     _hush()
     if not _ADDRESS.match(address):
         raise UserError(f"--cluster {address}: not an address of a scheduler, as in tcp://10.0.0.1:8786")

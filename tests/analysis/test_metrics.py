@@ -16,6 +16,7 @@ from npusim.engine.event import simulate
 from npusim.engine.timeline import Timeline
 from npusim.hardware.load import load_hardware
 from npusim.program import Program
+from npusim.program.work import ShaveWork
 from tests.analysis.vendor import STATISTICS, TASKS
 from tests.engine.build import Step, build
 from tests.strategies import law, priced
@@ -80,6 +81,17 @@ def test_rows_of_ops() -> None:
     assert result.utilisation == pytest.approx({"dma": 5 / 17, "dpu": 5 / 17, "shave": 10 / 17})
     assert result.ddr_bytes == {"read": 2000, "write": 0}
     assert result.energy_uj == pytest.approx(5)
+
+
+@pytest.mark.parametrize(("kernel", "engine"), [("convert", "dpu"), ("exp", "shave")])
+def test_what_only_converts_on_shave_runs_on_the_dpu(kernel: str, engine: str) -> None:
+    program, prices = build([Step("dpu", 1, updates=(0,)), Step("shave", 3, waits=(0,))])
+    works = tuple(
+        replace(work, kernel=kernel) if isinstance(work, ShaveWork) else work for work in program.tasks.works
+    )
+    program = replace(program, tasks=replace(program.tasks, works=works))
+    (row,) = metrics(simulate(program, prices), prices).ops
+    assert row.engine == engine
 
 
 def test_static_energy_needs_hardware() -> None:

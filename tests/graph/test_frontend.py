@@ -154,6 +154,24 @@ def test_an_ir_without_its_weights_is_read_for_its_structure(tmp_path: Path, kee
     assert [t.shape for t in graph.tensors] == [t.shape for t in whole.tensors]
 
 
+@pytest.mark.parametrize("keep", [1, None])
+def test_a_shape_that_cannot_be_told_without_the_weights_is_laid_to_them(
+    tmp_path: Path, keep: int | None
+) -> None:
+    x = op.parameter([4, 64], np.float32, name="x")
+    to = op.constant(np.array([8, 32], np.int64))
+    w = op.constant(np.ones((32, 16), np.float32))
+    product = op.matmul(op.reshape(x, to, False), w, False, False)
+    ov.save_model(ov.Model([op.result(product)], [x], "m"), tmp_path / "m.xml")
+    weights = tmp_path / "m.bin"
+    if keep is None:
+        weights.unlink()
+    else:
+        weights.write_bytes(weights.read_bytes()[:keep])
+    with pytest.raises(UserError, match=rf"m.xml: m.bin is {'short' if keep else 'missing'}, and shapes"):
+        load_model(tmp_path / "m.xml")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
