@@ -178,3 +178,15 @@ def test_a_convolution_stays_in_rows_for_a_sum_that_loads_rows() -> None:
     hw = load_hardware("lunarlake-vpunn")
     result = lower(graph_of(ov.Model([y], [x], "m"), "m", "m"), hw)
     assert simulate(result, price(result, hw)).latency_us == pytest.approx(68.3, rel=0.07)
+
+
+@pytest.mark.parametrize("platform", ["meteorlake-vpunn", "lunarlake-vpunn", "pantherlake-vpunn"])
+@pytest.mark.parametrize("side", [7, 8])
+def test_the_mean_of_each_image_is_pooled_image_by_image(platform: str, side: int) -> None:
+    def pooled(images: int) -> int:
+        x = op.parameter([images, 256, side, side], np.float16)
+        mean = op.reduce_mean(x, np.array([2, 3]), False)
+        made = lower(graph_of(ov.Model([mean], [x], "m"), "m", "m"), load_hardware(platform))
+        return sum(isinstance(t.work, DpuWork) and t.work.kind == "avgpool" for t in made.tasks)
+
+    assert pooled(6) == 2 * pooled(3) > 0

@@ -14,7 +14,10 @@ from openvino import opset15 as op
 from npusim import api
 from npusim.graph import Graph, from_openvino
 from npusim.graph.ir import Op
+from npusim.hardware import load_hardware
+from npusim.lowering import lower
 from npusim.lowering.rewrite.windows import MAX_KERNEL, MAX_STRIDE, split_windows
+from npusim.program.work import DpuWork
 
 
 def convolution(
@@ -155,3 +158,18 @@ def test_what_the_compiler_schedules(case: str) -> None:
     hw = api.load_hardware("lunarlake-vpunn.yaml")
     found = api.simulate(api.lower(make(*arguments), hw), hw, "fast").latency_us
     assert found == pytest.approx(expected, rel=0.12)
+
+
+def test_parts_of_a_convolution_read_what_another_made_as_it_lies() -> None:
+    """Between two long dilated convolutions along a signal nothing changes the layout: padding and parts are channels
+    last, as what makes them and what reads them."""
+
+    def turned(count: int) -> int:
+        x = y = op.parameter([1, 128, 800], np.float16, name="x")
+        for _ in range(count):
+            y = op.convolution(y, np.ones((128, 128, 7), np.float16), [1], [6], [6], [2])
+        graph = from_openvino(ov.Model([op.result(y)], [x], "m"))
+        program = lower(graph, load_hardware("lunarlake-vpunn"))
+        return sum(isinstance(t.work, DpuWork) and t.work.kind == "permute" for t in program.tasks)
+
+    assert 0 < turned(1) == turned(2)

@@ -18,6 +18,7 @@ from npusim.graph import from_openvino
 from npusim.graph.ir import Graph
 from npusim.lowering import lower
 from npusim.lowering.rewrite.written_out import join_written_out
+from npusim.program.work import ShaveWork
 
 LAST = np.array([-1])
 
@@ -189,3 +190,15 @@ def test_a_rotary_embedding_moves_its_operands_once() -> None:
     hw = npusim.load_hardware("lunarlake-vpunn.yaml")
     result = npusim.simulate(lower(rotary(128), hw), hw, "fast")
     assert result.latency_us == pytest.approx(12.25, rel=0.01)
+
+
+@pytest.mark.parametrize("activation", ["swish", "mish"])
+def test_a_gated_unit_is_multiplied_by_the_dpu_of_5010(activation: str) -> None:
+    """One factor may have an activation behind its MatMul, on SHAVE or, a swish written out too, in the PPE."""
+    x = op.parameter([1, 16, 512], np.float16)
+    gate, other = (op.matmul(x, np.ones((1024, 512), np.float16), False, True) for _ in range(2))
+    gate = op.multiply(gate, op.sigmoid(gate)) if activation == "swish" else op.mish(gate)
+    model = ov.Model([op.multiply(gate, other)], [x], "gated")
+    program = lower(from_openvino(model), npusim.load_hardware("pantherlake-vpunn.yaml"))
+    kernels = {t.work.kernel for t in program.tasks if isinstance(t.work, ShaveWork)}
+    assert kernels == (set() if activation == "swish" else {"mish"})

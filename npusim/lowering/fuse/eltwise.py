@@ -127,7 +127,15 @@ def _fusable(fuser: Fuser, op: Op, node: Node) -> bool:
 
 
 def group(fuser: Fuser, match: Match) -> Node:
-    """A group of ops that one kernel with the name of the pattern runs (rms, swish)."""
+    """A group of ops that one kernel with the name of the pattern runs (rms, swish), or the PPE behind what makes its
+    operand."""
+    source = match.inputs[0]
+    node = fuser.made.get(fuser.values[source].storage)
+    whole = node is not None and not fuser.values[source].partial and source not in fuser.graph.outputs
+    alone = whole and all(reader in match.covered for reader in fuser.readers[source])
+    swish = replace(match.root, type="Swish")
+    if match.kind == "swish" and node is not None and alone and _fusable(fuser, swish, node):
+        return fuser.apply_behind(node, match.root, source, post=match.kind)
     values = tuple(fuser.values[i] for i in match.inputs)
     op, out = match.root, replace(fuser.fresh(match.root), order=values[0].order)
     return fuser.emit(op, Unary(op.name, op.type, values, out, kernel=match.kind))

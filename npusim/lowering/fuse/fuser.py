@@ -153,10 +153,14 @@ class Fuser:
         node = self.producer(source)
         if node is None:
             return False
-        output = replace(self.values[source], shape=self.shape(op))
-        self.amend(node, fused=(*node.fused, op.name), output=output, **changes)
-        self.values[op.outputs[0]] = output
+        self.apply_behind(node, op, source, **changes)
         return True
+
+    def apply_behind(self, node: _Any, op: Op, source: int, **changes: Any) -> _Any:
+        """Fuse an op into the node that makes its operand and that nobody else reads."""
+        output = replace(self.values[source], shape=self.shape(op))
+        self.values[op.outputs[0]] = output
+        return self.amend(node, fused=(*node.fused, op.name), output=output, **changes)
 
     def write_planes(self, id: int) -> None:
         """Let the convolution, pooling or sum of images that makes a result write it as planes itself (the output data

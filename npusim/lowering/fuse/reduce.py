@@ -8,9 +8,11 @@ from typing import Literal
 
 from npusim.graph.ir import Op
 from npusim.lowering.fuse.fuser import Fuser, full_order, padded
+from npusim.lowering.fuse.matmul import channels_last
 from npusim.lowering.fuse.views import view
-from npusim.lowering.ir.nodes import Bmm, Eltwise, Node, Reduce
+from npusim.lowering.ir.nodes import Bmm, Eltwise, Node, Pool, Reduce, Window
 from npusim.lowering.ir.optypes import RESHAPES
+from npusim.lowering.ir.shapes import MAX_KERNEL
 from npusim.lowering.ir.values import Value
 from npusim.lowering.rewrite.patterns import Match
 
@@ -34,6 +36,9 @@ def reduce(fuser: Fuser, op: Op) -> None:
         else:
             view(fuser, op)
         return
+    if op.type == "ReduceMean" and _is_mean_of_images(value, axes):
+        _pool_images(fuser, op, value)
+        return
     out = fuser.fresh(op)
     if not value.plain:
         kept = [d for d in value.memory_order if d not in axes]
@@ -43,6 +48,24 @@ def reduce(fuser: Fuser, op: Op) -> None:
             kept = [left.index(d) for d in kept]
         out = replace(out, order=full_order(out, kept))
     fuser.emit(op, Reduce(op.name, op.type, (value,), out, by=REDUCE_OPS[op.type], axes=axes))
+
+
+def _is_mean_of_images(value: Value, axes: tuple[int, ...]) -> bool:
+    """Whether all pixels of each image of a batch are averaged, and by one window of the DPU."""
+    fits = len(value.shape) == 4 and max(value.shape[2:]) <= MAX_KERNEL
+    return fits and value.shape[0] > 1 and axes == (2, 3)
+
+
+def _pool_images(fuser: Fuser, op: Op, value: Value) -> None:
+    """The mean of each image of a batch: an average pooling with one window, image by image (of one image it is a
+    reduction, whose rows need no image of their own)."""
+    count, channels, *extents = value.shape
+    out = channels_last(replace(fuser.fresh(op), shape=(count, channels, 1, 1)), 2)
+    window = Window((extents[0], extents[1]), (extents[0], extents[1]))
+    made = fuser.emit(op, Pool(op.name, op.type, (value,), out, window=window, largest=False))
+    seen = made.output.reshaped(fuser.shape(op))
+    assert seen is not None
+    fuser.values[op.outputs[0]] = seen
 
 
 def _sums_one_term(fuser: Fuser, op: Op) -> bool:

@@ -9,6 +9,7 @@ from npusim.graph.ir import Op
 from npusim.lowering.fuse.eltwise import broadcasts, by_scalar
 from npusim.lowering.fuse.fuser import Fuser, padded
 from npusim.lowering.fuse.images import alike
+from npusim.lowering.ir.images import slides
 from npusim.lowering.ir.nodes import Broadcast, Concat, Convert, Copy, Gather
 from npusim.lowering.ir.values import Value
 
@@ -121,13 +122,16 @@ def concat(fuser: Fuser, op: Op) -> None:
 
 
 def pad(fuser: Fuser, op: Op) -> None:
-    """Pad: the operand beside a constant that fills the rest."""
+    """Pad: the operand beside a constant that fills the rest, row-major; one that only convolutions and poolings read
+    stays as it lies."""
     value = fuser.values[op.inputs[0]]
     if fuser.shape(op) == value.shape:
         view(fuser, op)
         return
-    value = fuser.plain(value, op)
-    out = fuser.fresh(op)
+    readers = fuser.readers.get(op.outputs[0], [])
+    if not (readers and all(slides(fuser.graph, reader) for reader in readers)):
+        value = fuser.plain(value, op)
+    out = replace(fuser.fresh(op), order=value.order)
     rest = (out.elements - value.elements,)
     filler = Value(fuser.storage(), rest, value.bits, value.bits, constant=True)
     fuser.emit(op, Concat(op.name, op.type, (value, filler), out, axis=0))

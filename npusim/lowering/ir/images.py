@@ -42,14 +42,14 @@ def readers_channels_last(graph: Graph) -> Counter[int]:
     either: set[int] = set()
     for op in graph.ops:
         operands = _images(graph, op)
-        if _slides(graph, op) or (_passes(op) and operands and made.issuperset(operands)):
+        if slides(graph, op) or (_passes(op) and operands and made.issuperset(operands)):
             made.add(op.outputs[0])
-        if _slides(graph, op) or (_passes(op) and not either.isdisjoint(operands)):
+        if slides(graph, op) or (_passes(op) and not either.isdisjoint(operands)):
             either.add(op.outputs[0])
     readers: Counter[int] = Counter()
     for op in reversed(graph.ops):
         operands = _images(graph, op)
-        if _slides(graph, op):
+        if slides(graph, op):
             readers.update(operands[:1])
         elif _passes(op):
             on = readers[op.outputs[0]] > 0
@@ -63,7 +63,7 @@ def _lie_so(operands: list[int], id: int, made: set[int]) -> bool:
     return bool(others) and others <= made
 
 
-def _slides(graph: Graph, op: Op) -> bool:
+def slides(graph: Graph, op: Op) -> bool:
     """Whether an op reads and writes images channels last."""
     return op.type in _WINDOWED or scales_channels(graph, op)
 

@@ -294,7 +294,13 @@ class Neighbours:
         made = [self.makers.get(v.storage) for v in node.inputs]
         alike = all(v.elements == node.output.elements for v in node.inputs)
         two = len({v.storage for v in node.inputs}) == 2
-        return alike and two and all(isinstance(maker, Conv) for maker in made)
+        return alike and two and all(map(self._multiplies, made))
+
+    def _multiplies(self, maker: Node | None) -> bool:
+        """Whether a node is a MatMul, or an activation behind one."""
+        if isinstance(maker, Unary) and maker.axis is None and len(maker.inputs) == 1:
+            maker = self.makers.get(maker.inputs[0].storage)
+        return isinstance(maker, Conv)
 
     def refolds(self, value: Value) -> bool:
         """Whether all readers of a value are sums that fold it anew, for which it goes through DDR."""

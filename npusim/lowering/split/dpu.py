@@ -7,6 +7,7 @@ Evidence: 62 distinct convolutions of the reference traces (evidence/lowering.md
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum
 from typing import Literal
 
@@ -131,7 +132,7 @@ def choose(
     if node.shared and node.inputs[1].stored_bits == 8 and granules % hw.tiles == 0:
         return "channels"
     if node.window is None and not node.shared:
-        return Tiler.of(node, hw, behind=behind).choose(spilled_us)
+        return Tiler.of(_dense(node), hw, behind=behind).choose(spilled_us)
     if _sparse_rows(node, hw):
         return "rows"
     if (node.window or POINT).kernel != (1, 1):
@@ -164,7 +165,7 @@ def weighed(node: Product, hw: Hardware, behind: Behind = NOTHING) -> dict[str, 
     """The splits that a convolution or MatMul could take, in words, and what the compiler's estimate says of each, µs:
     of MatMuls with transfers, of images computing alone."""
     if node.window is None:
-        return Tiler.of(node, hw, behind=behind).weighed()
+        return Tiler.of(_dense(node), hw, behind=behind).weighed()
     height, width = geometry(node, hw)
     n16, k16 = round_up(node.n, CHANNELS), round_up(node.k, CHANNELS)
     mode = choose_mode(height, width, n16, hw)
@@ -177,6 +178,11 @@ def weighed(node: Product, hw: Hardware, behind: Behind = NOTHING) -> dict[str, 
         name: cycles(conv_work(rows, width, channels, k16, node, mode, hw), hw) / hw.clocks.dpu_mhz
         for name, (rows, channels) in shares.items()
     }
+
+
+def _dense(node: Product) -> Product:
+    """A MatMul as its splits are compared: zeros among its weights change how many slices it takes, not its split."""
+    return replace(node, zeros=0.0)
 
 
 def _sparse_rows(node: Product, hw: Hardware) -> bool:
