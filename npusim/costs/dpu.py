@@ -237,7 +237,8 @@ def _cell_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
     per_granule = row.granule_cycles + row.granule_tap_cycles * taps
     per_cell = row.cell_cycles + row.tap_cycles * taps
     floor = hw.dpu.costs.full_tap_cycles * taps if taps > 1 and work.in_bits > 8 and channels >= FULL else 0.0
-    return row.startup_cycles + max(floor, granules * (per_granule + cells * per_cell))
+    longer = hw.dpu.costs.shared_rows if work.shared_rows and taps > 1 else 1.0
+    return longer * (row.startup_cycles + max(floor, granules * (per_granule + cells * per_cell)))
 
 
 def _pixel_cells(work: DpuWork, channels: int, hw: Hardware) -> float:

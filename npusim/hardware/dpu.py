@@ -101,6 +101,8 @@ class DpuCosts(Section):
     """Cells that one whole cell of a pooling with a stride of 8 or more is charged for."""
     short_pools: Positive = 1
     """Rows of cells that strided poolings down the rows are charged for at least."""
+    shared_rows: Positive = 1
+    """How many times longer depth-wise and pooling windows take where the tiles share the rows of an image."""
     full_tap_cycles: NonNegative = 0
     """Cycles a tap that a 16-bit depth-wise or pooling workload of 64 channels takes at least, however few its outputs
     are."""

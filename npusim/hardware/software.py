@@ -206,6 +206,8 @@ class Software(Section):
     """The DPU writes FP32 also behind activations that are curved or bounded, and maxima; else a kernel converts."""
     broadcast_output: bool = True
     """A MatMul split over output channels multicasts its result to all tiles; else every tile keeps its part."""
+    shared_stencil: bool = True
+    """The channels of all tiles choose the stencil of a DPU task whose result reaches all; else its own do."""
     refold_in_cmx: bool = True
     """A product or a change of layout hands its result over in CMX to a sum that folds it to other dimensions."""
     shared_refolds_in_cmx: bool = True

@@ -52,7 +52,8 @@ class DpuWork:
     compiler chose for the whole layer. ``lut`` marks a fused look-up activation. ``skipped`` is the share of the
     multiply-accumulates that zero weights, stored sparse, save. ``planes``: the result is written as planes, channels
     outermost, or otherwise with another dimension innermost than the op has; ``upended``: with the rows innermost.
-    ``fp8``: 8-bit operands are floats.
+    ``fp8``: 8-bit operands are floats. ``shared_rows``: the tiles share the rows of an image whose windows are pooled
+    or convolved channel by channel.
     """
 
     kind: DpuKind
@@ -73,6 +74,7 @@ class DpuWork:
     planes: bool = False
     upended: bool = False
     fp8: bool = False
+    shared_rows: bool = False
 
     @property
     def macs(self) -> int:

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openvino import opset15 as op
 
-from npusim.graph import load_model
+from npusim.costs.dpu import choose_mode
+from npusim.graph import from_openvino, load_model
 from npusim.hardware import Hardware, load_hardware
 from npusim.lowering import lower
 from npusim.lowering.ir.convolution import fold_rows
@@ -255,3 +256,23 @@ def test_long_sums_are_cut_at_the_largest_dimension(tmp_path: Path, k: int, part
     works = [task.work for task in made.tasks if isinstance(task.work, DpuWork)]
     assert {work.in_channels for work in works if work.kind == "conv"} == parts
     assert bool([work for work in works if work.kind == "eltwise"]) == (parts != {k})
+
+
+@pytest.mark.parametrize(
+    ("platform", "own"), [("meteorlake-vpunn", True), ("lunarlake-vpunn", False), ("pantherlake-vpunn", True)]
+)
+def test_whose_channels_choose_the_stencil(platform: str, own: bool) -> None:
+    """All tiles' where every tile gets the whole result, but on 5010 a tile's own: 32 to 96 channels of 14x14 pixels
+    that tiles compute of 128 and 256 cost what layers of 32 to 96 channels do on one tile."""
+    hw = load_hardware(platform)
+    x = op.parameter([1, 128, 14, 14], np.float16)
+    y: ov.Node = x
+    for _ in range(3):
+        y = op.convolution(y, np.ones((128, 128, 3, 3), np.float16), [1, 1], [1, 1], [1, 1], [1, 1])
+    program = lower(from_openvino(ov.Model([y], [x], "m")), hw)
+    works = {t.work for t in program.tasks if isinstance(t.work, DpuWork) and t.work.kind == "conv"}
+    split = [work for work in works if work.out_channels < 128]
+    assert split
+    for work in split:
+        channels = work.out_channels if own else 128
+        assert work.mpe_mode == choose_mode(work.height, work.width, channels, hw)

@@ -136,6 +136,11 @@ def conv_work(
     )  # fmt: skip
 
 
+def shares_stencil(hw: Hardware) -> bool:
+    """Whether the channels of all tiles choose the stencil of a task whose result reaches all tiles."""
+    return hw.software.broadcast_output and hw.software.shared_stencil
+
+
 def _skipped(node: Product, channels: int, hw: Hardware) -> float:
     """Share of its multiply-accumulates that a convolution of few input channels saves: none of the first granule of
     its output channels."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from npusim.costs.dpu import choose_mode, cycles
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.convolution import conv_work
+from npusim.lowering.ir.convolution import conv_work, shares_stencil
 from npusim.lowering.ir.nodes import Product
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import ceil_div, even
@@ -84,7 +84,7 @@ class Estimate:
             rows = ceil_div(rows, tiles)
         else:
             channels = ceil_div(channels // CHANNELS, tiles) * CHANNELS
-            shared = shared if self.fit.whole and self.hw.software.broadcast_output else channels
+            shared = shared if self.fit.whole and shares_stencil(self.hw) else channels
         mode = choose_mode(rows, self.fit.width, shared, self.hw)
         work = conv_work(rows, self.fit.width, channels, self.fit.reduced, self.node, mode, self.hw)
         return cycles(work, self.hw) / self.hw.clocks.dpu_mhz

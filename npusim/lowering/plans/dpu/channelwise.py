@@ -136,6 +136,7 @@ def plan_channelwise(
         out_dist = Dist(planes or out.shape[1], tuple(r * image.width for r in rows))
     else:
         out_dist = row_split(out, image.height, tiles)
+    more["shared_rows"] = not whole and tiles > 1 and image.width > 1
     fixed = channels * (taps * 2 + TABLE_BYTES) if weighted else 0
     per_row = image.width * channels * 2
     in_bytes = (in_dist.elements(0, act.elements) + halo) * act.bits // 8
