@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from npusim.validation.calibrate.fit import Calibration, CaseFit
     from npusim.validation.calibrate.identify import ParameterFit
 
-_WIDTH = 140
 #: Above this a fitted file would be a worse guess than that every row takes as long as the median one.
 _MOST_UNEXPLAINED = 0.5
 
@@ -142,41 +141,40 @@ def _only(cases: list[Case], models: list[str]) -> list[Case]:
 
 
 def _print(found: Calibration) -> None:
-
+    from npusim.cli.tables import WHOLE, width_of_output
     from npusim.validation.calibrate.overlay import summary
 
-    screen = console(wide=_WIDTH)
-    screen.print(summary(found), soft_wrap=True)
-    screen.print(_rows(found.cases))
-    screen.print(_values(found.parameters))
+    screen = console(width=width_of_output(WHOLE))
+    screen.print(summary(found))
+    screen.print(_rows(found.cases, screen.width))
+    screen.print(_values(found.parameters, screen.width))
 
 
-def _rows(cases: Sequence[CaseFit]) -> Table:
-    from rich.table import Table
+def _rows(cases: Sequence[CaseFit], width: int) -> Table:
+    from npusim.cli.tables import Column, fitted
 
-    from npusim.text import printable
-
-    rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    rows.add_column("row")
-    for name in ("measured µs", "before", "fitted", "left out"):
-        rows.add_column(name, justify="right")
+    columns = (
+        Column("row", folds=True), Column("measured µs", "right"),
+        *(Column(name, "right") for name in ("before", "fitted", "left out")),
+    )  # fmt: skip
+    rows = []
     for one in cases:
         predicted = (one.base_us, one.fitted_us, one.left_out_us)
         errors = ("" if us is None else f"{one.error(us):+.1%}" for us in predicted)
-        rows.add_row(printable(one.case.label), f"{one.case.measured_us:,.1f}", *errors)
-    return rows
+        rows.append((one.case.label, f"{one.case.measured_us:,.1f}", *errors))
+    return fitted(columns, rows, width)
 
 
-def _values(parameters: Sequence[ParameterFit]) -> Table:
-    from rich.table import Table
+def _values(parameters: Sequence[ParameterFit], width: int) -> Table:
+    from npusim.cli.tables import Column, fitted
 
-    values = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    values.add_column("parameter")
-    for name in ("was", "fitted", "95 % interval"):
-        values.add_column(name, justify="right")
-    values.add_column("")
+    columns = (
+        Column("parameter", folds=True), Column("was", "right"), Column("fitted", "right"),
+        Column("95 % interval", "right"), Column("", folds=True),
+    )  # fmt: skip
+    rows = []
     for one in parameters:
         interval = "unknown" if one.interval is None else f"{one.interval[0]:g} to {one.interval[1]:g}"
         tied = f"; tied to {', '.join(one.tied_to)}" if one.tied_to else ""
-        values.add_row(one.path, f"{one.base:g}", f"{one.value:g}", interval, f"{one.verdict}{tied}")
-    return values
+        rows.append((one.path, f"{one.base:g}", f"{one.value:g}", interval, f"{one.verdict}{tied}"))
+    return fitted(columns, rows, width)

@@ -17,9 +17,7 @@ from npusim.errors import UserError
 if TYPE_CHECKING:
     from npusim.validation.traces.compare import Comparison, Half, Pair
 
-_WIDTH = 140
-_LONGEST_NAME = 44
-_LONGEST_SHAPE = 22
+_MOST_TYPE = 16
 
 
 class By(StrEnum):
@@ -78,60 +76,42 @@ def compare_trace_command(
 
 
 def _print(found: Comparison, top: int) -> None:
-    from rich.table import Table
-
+    from npusim.cli.tables import WHOLE, Column, fitted, width_of_output
     from npusim.text import printable
 
-    screen = console(wide=_WIDTH)
+    screen = console(width=width_of_output(WHOLE))
     for side, profile in (("left ", found.left), ("right", found.right)):
         latency = "" if profile.latency_us is None else f", {profile.latency_us:,.1f} µs"
         about = f"{printable(profile.label)}: {profile.format}, {len(profile.ops)} ops{latency}"
-        screen.print(f"{side}  {about}", soft_wrap=True)
+        screen.print(f"{side}  {about}")
     what = "share of the latency" if found.measure == "exposed" else "first start to last end"
     rows = found.pairs[: top or None]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
-    table.title = f"{what} of every op, µs; {len(rows)} of {len(found.pairs)} rows, largest residuals first"
-    for name in ("op", "type", "shape"):
-        table.add_column(name, no_wrap=True)
-    for name in ("left", "right", "delta", "left/right"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("left on", "right on"):
-        table.add_column(name, no_wrap=True)
-    for pair in rows:
-        table.add_row(*_row(pair))
-    screen.print(table)
+    columns = (
+        Column("op"), Column("type", rank=1, most=_MOST_TYPE), Column("shape", rank=3, folds=True),
+        Column("left", "right"), Column("right", "right"), Column("delta", "right"), Column("left/right", "right", 2),
+        Column("left on", rank=4, most=_MOST_TYPE), Column("right on", rank=4, most=_MOST_TYPE),
+    )  # fmt: skip
+    title = f"{what} of every op, µs; {len(rows)} of {len(found.pairs)} rows, largest residuals first"
+    screen.print(fitted(columns, [_row(pair) for pair in rows], screen.width, title))
     ours, theirs = found.matched_us
     ratio = f" ({ours / theirs:.3f} of it)" if theirs else ""
     alone = [sum(getattr(pair, other) is None for pair in found.pairs) for other in ("right", "left")]
     screen.print(
         f"{len(found.matched)} rows on both sides: left {ours:,.1f} µs, right {theirs:,.1f} µs{ratio}; "
-        f"{alone[0]} on the left alone, {alone[1]} on the right alone",
-        soft_wrap=True,
+        f"{alone[0]} on the left alone, {alone[1]} on the right alone"
     )
     for profile in (found.left, found.right):
         for note in profile.notes:
-            screen.print(f"note: {printable(profile.label)}: {printable(note)}", soft_wrap=True)
+            screen.print(f"note: {printable(profile.label)}: {printable(note)}")
 
 
 def _row(pair: Pair) -> tuple[str, ...]:
-    from npusim.text import printable
-
     left, right = pair.left, pair.right
     shape = next((half.shape for half in (left, right) if half and half.shape), "")
     ratio = f"{left.us / right.us:.2f}" if left and right and right.us > 0 else ""
-    about = (
-        _tail(printable(pair.name), _LONGEST_NAME),
-        printable(pair.type)[:16],
-        _tail(shape, _LONGEST_SHAPE),
-    )
-    engines = (printable(half.engine)[:16] if half else "" for half in (left, right))
-    return (*about, _us(left), _us(right), f"{pair.delta_us:+,.1f}", ratio, *engines)
+    engines = (half.engine if half else "" for half in (left, right))
+    return (pair.name, pair.type, shape, _us(left), _us(right), f"{pair.delta_us:+,.1f}", ratio, *engines)
 
 
 def _us(half: Half | None) -> str:
     return f"{half.us:,.1f}" if half else "-"
-
-
-def _tail(text: str, longest: int) -> str:
-    """A long text without its beginning, which many have in common."""
-    return text if len(text) <= longest else f"…{text[-longest + 1 :]}"

@@ -8,22 +8,29 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from npusim.cli.tables import WHOLE, Column, fitted, width_of_output
 from npusim.cli.terminal import console
+from npusim.explore.constraints import nearest
 from npusim.explore.results import Explored
 from npusim.explore.space import Space
 from npusim.report.units import bytes_text, energy_text, time_text
 from npusim.text import printable
 
-_WIDTH = 140
 _ROWS = 20
 _MESSAGES = 5
+#: Of what constraints limit.
+_UNITS = {"latency_us": "µs", "energy_uj": "µJ", "macs_per_cycle": "MACs a cycle", "cmx_bytes": "bytes"}
+_TEXTS = {
+    "latency_us": time_text, "energy_uj": energy_text, "macs_per_cycle": "{:,.0f} MACs a cycle".format,
+    "cmx_bytes": bytes_text,
+}  # fmt: skip
 
 
 def print_explored(space: Space, found: Explored, folder: Path, wall_s: float) -> None:
     """The Pareto front with its knee, what failed, and where the results are."""
-    screen = console(width=_WIDTH)
+    screen = console(width=width_of_output(WHOLE))
     table = found.table
-    axes = " × ".join(f"{printable(axis.name)} ({len(axis.values)})" for axis in space.axes)
+    axes = " × ".join(f"{printable(axis.name)} ({len(axis.values)})" for axis in found.axes)
     title = Text.assemble(
         (printable(space.model.name), "bold"), " on ", (printable(space.hardware.name), "bold")
     )
@@ -32,11 +39,11 @@ def print_explored(space: Space, found: Explored, folder: Path, wall_s: float) -
     screen.print()
     best = [position for position, on in enumerate(found.front) if on]
     if best:
-        screen.print(_front(found, best))
+        screen.print(_front(found, best, screen.width))
         if len(best) > _ROWS:
             screen.print(f"... and {len(best) - _ROWS} more of the front, in the tables")
     else:
-        screen.print("No point has a result.")
+        screen.print(_why_empty(found), soft_wrap=True)
     messages = table.loc[table["error"] != "", "error"].value_counts()
     if len(messages):
         screen.print()
@@ -49,32 +56,46 @@ def print_explored(space: Space, found: Explored, folder: Path, wall_s: float) -
     screen.print(Text.assemble("Results in ", (f"{folder}/", "bold"), f"  ({wall_s:.1f} s)"), soft_wrap=True)
 
 
-def _front(found: Explored, best: list[int]) -> Table:
-    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
-    shown.title = (
-        f"Pareto front: {len(best)} points no other beats in {', '.join(found.objectives)}; * is the knee"
-    )
-    shown.add_column("")
-    for axis in found.axes:
-        shown.add_column(printable(axis.name), justify="right" if axis.numeric else "left")
-    for name in ("latency", "tokens/s", "energy", "MACs/cycle", "CMX"):
-        shown.add_column(name, justify="right")
-    shown.add_column("bound")
-    order = sorted(best, key=lambda position: found.table["latency_us"].iloc[position])
-    keep = order[:_ROWS]
+def _front(found: Explored, best: list[int], width: int) -> Table:
+    """Points of the front, those of one size of work together, the fastest first."""
+    table, rated = found.table, bool(found.table["tokens_per_s"].notna().any())
+    columns = (
+        Column(""), *(Column(axis.name, "right" if axis.numeric else "left", folds=True) for axis in found.axes),
+        Column("latency", "right"), *([Column("tokens/s", "right", 2)] if rated else []), Column("energy", "right", 1),
+        Column("MACs/cycle", "right", 3), Column("CMX", "right", 4), Column("bound", rank=5),
+    )  # fmt: skip
+    order = table.iloc[best].sort_values([*found.work, "latency_us"], kind="stable").index
+    keep = [int(label) for label in order[:_ROWS]]
     if found.knee is not None and found.knee not in keep:
         keep = [*keep[:-1], found.knee]
+    rows = []
     for position in keep:
-        row = found.table.iloc[position]
+        row = table.iloc[position].to_dict()
         rate = row["tokens_per_s"]
-        figures = (
-            time_text(row["latency_us"]), f"{rate:,.1f}" if rate == rate else "", energy_text(row["energy_uj"]),  # noqa: PLR0124
-            f"{row['macs_per_cycle']:,.0f}", bytes_text(row["cmx_bytes"]), row["bound"],
-        )  # fmt: skip
-        knee = position == found.knee
-        values = (_value(row[axis.name]) for axis in found.axes)
-        shown.add_row("*" if knee else "", *values, *figures, style="bold" if knee else "")
-    return shown
+        rows.append((
+            "*" if position == found.knee else "", *(_value(row[axis.name]) for axis in found.axes),
+            time_text(row["latency_us"]), *([f"{rate:,.1f}" if rate == rate else ""] if rated else []),  # noqa: PLR0124
+            energy_text(row["energy_uj"]), f"{row['macs_per_cycle']:,.0f}", bytes_text(row["cmx_bytes"]), row["bound"],
+        ))  # fmt: skip
+    other = f"other of equal {', '.join(found.work)}" if found.work else "other"
+    knee = "" if found.knee is None else "; * is the knee"
+    count = f"{len(best)} point{'s' if len(best) > 1 else ''}"
+    title = f"Pareto front: {count} no {other} beats in {', '.join(found.objectives)}{knee}"
+    bold = [number for number, position in enumerate(keep) if position == found.knee]
+    return fitted(columns, rows, width, title, bold)
+
+
+def _why_empty(found: Explored) -> str:
+    """Why no point is on the front: none has a result, or none keeps the constraints; then the nearest one."""
+    at = nearest(found.table, found.constraints)
+    if at is None:
+        return "No point has a result."
+    row = found.table.iloc[at]
+    limits = " and ".join(f"{one.text} {_UNITS[one.column]}" for one in found.constraints)
+    values = dict.fromkeys(one.column for one in found.constraints if not one.keeps(row[one.column]))
+    have = ", ".join(_TEXTS[column](row[column]) for column in values)
+    point = ", ".join(f"{axis.name}={_value(row[axis.name])}" for axis in found.axes)
+    return printable(f"none of {len(found.table):,} points keeps {limits}; the nearest has {have} ({point})")
 
 
 def _value(value: Any) -> str:

@@ -11,6 +11,9 @@ import typer
 from npusim.cli.options import JsonOption, hardware_files
 from npusim.cli.terminal import print_json
 
+#: What a line of a comparison has of a value; a longer one goes on below.
+_MOST_VALUE = 32
+
 hw_app = typer.Typer(
     help="Make, show, compare and check hardware files.", rich_markup_mode=None, no_args_is_help=False
 )
@@ -85,7 +88,7 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """Print every value in which two hardware files differ."""
-    from npusim.cli.tables import Column, fitted, width_of_output
+    from npusim.cli.tables import WHOLE, Column, fitted, width_of_output
     from npusim.cli.terminal import console
     from npusim.hardware import load_hardware
     from npusim.hardware.paths import values
@@ -96,9 +99,10 @@ def diff(
         print_json({path: [mine.get(path), theirs.get(path)] for path in paths})
         return
     rows = [(path, *_sides(mine.get(path, "-"), theirs.get(path, "-"))) for path in paths]
-    width = width_of_output()
-    columns = (Column("path"), Column(a, most=(width - 34) // 2), Column(b, most=(width - 34) // 2))
-    console(width=width).print(fitted(columns, rows, width) if rows else f"{a} and {b} say the same")
+    width = width_of_output(WHOLE)
+    sides = (Column(side, most=_MOST_VALUE, folds=True) for side in (a, b))
+    table = fitted((Column("path", folds=True), *sides), rows, width)
+    console(width=width).print(table if rows else f"{a} and {b} say the same")
 
 
 @hw_app.command("path")

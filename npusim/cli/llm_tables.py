@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
+from npusim.cli.tables import WHOLE, Column, fitted, width_of_output
 from npusim.cli.terminal import console
 from npusim.text import printable
+
+_ANSWERS = (
+    Column("prompt", "right"), Column("generated", "right", 2), Column("first token, ms", "right"),
+    Column("tokens/s", "right"), Column("ms a token", "right"), Column("second", "right", 4),
+    Column("mJ a token", "right", 3), Column("MiB", "right", 1),
+)  # fmt: skip
 
 
 def print_documents(documents: Sequence[dict[str, Any]]) -> None:
@@ -24,7 +30,7 @@ def print_documents(documents: Sequence[dict[str, Any]]) -> None:
 
 def print_answers(one: dict[str, Any]) -> None:
     """A model's answers as tables."""
-    screen = console(wide=120)
+    screen = console(width=width_of_output(WHOLE))
     runtime = one["runtime"]
     calls = "all layers one call" if runtime["one_graph"] else "a call a layer"
     screen.print(
@@ -33,25 +39,15 @@ def print_answers(one: dict[str, Any]) -> None:
             f", OpenVINO {runtime['version']}, {one['layers']} layers, {calls}",
         )
     )  # fmt: skip
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in (
-        "prompt",
-        "generated",
-        "first token, ms",
-        "tokens/s",
-        "ms a token",
-        "second",
-        "mJ a token",
-        "MiB",
-    ):
-        table.add_column(name, justify="right")
-    for row in one["prompts"]:
-        table.add_row(
+    rows = [
+        (
             f"{row['prompt']:,}", f"{row['generate']:,}", f"{row['ttft_ms']:,.0f}", f"{row['tokens_per_s']:.2f}",
             f"{row['tpot_ms']['mean']:.2f}", f"{row['tpot_ms']['first']:.1f}", f"{row['energy_mj_per_token']:,.1f}",
             f"{row['memory_mib']:,.0f}",
-        )  # fmt: skip
-    screen.print(table)
+        )
+        for row in one["prompts"]
+    ]  # fmt: skip
+    screen.print(fitted(_ANSWERS, rows, screen.width))
     token = one["prompts"][-1]["token"]
     whole = sum(token[name] for name in ("weights_ms", "cache_ms", "engines_ms", "calls_ms", "host_ms"))
     screen.print(
@@ -63,7 +59,7 @@ def print_answers(one: dict[str, Any]) -> None:
 
 def print_rows(one: dict[str, Any]) -> None:
     """Rows in one call, beside calls of their own."""
-    screen = console(wide=120)
+    screen = console(width=width_of_output(WHOLE))
     screen.print(
         f"\n{one['asked']}: {one['rows']} rows in one call ({one['padding']:.0%} padding) over {one['cache']:,} tokens "
         f"take {one['ms']:.2f} ms, {one['us_per_row']:,.0f} µs a row that is wanted; {one['masked']:.0%} of what they "
@@ -73,7 +69,7 @@ def print_rows(one: dict[str, Any]) -> None:
 
 def print_speculation(one: dict[str, Any]) -> None:
     """Drafting and verifying, beside the model alone."""
-    screen = console(wide=120)
+    screen = console(width=width_of_output(WHOLE))
     screen.print(
         f"\nDrafted by {printable(one['draft'])}, {one['drafted']} tokens a round, accepted with {one['accept']:g}: "
         f"{one['tokens_per_round']:.2f} tokens in {one['round_ms']:.1f} ms ({one['drafted']} x {one['draft_ms']:.1f} + "

@@ -74,33 +74,33 @@ def _write_page(rows: list[Sensitivity], folder: Path, subject: str, hardware: s
 
 
 def _print(rows: list[Sensitivity], subject: str, hardware: str, latency_us: float, out: Path | None) -> None:
-    from rich.table import Table
     from rich.text import Text
 
+    from npusim.cli.tables import WHOLE, Column, fitted, width_of_output
     from npusim.report.units import time_text
     from npusim.text import printable
 
-    screen = console(width=120)
+    screen = console(width=width_of_output(WHOLE))
     screen.print(
         Text.assemble(
             (printable(subject), "bold"), " on ", (printable(hardware), "bold"), f": {time_text(latency_us)}"
         )
     )
     screen.print()
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
-    table.title = "what 1 % more of a number does to the latency, the tasks staying as they are"
-    table.add_column("number")
-    for name in ("now", "change, µs", "change, %"):
-        table.add_column(name, justify="right")
-    table.add_column("")
     longest = max((abs(row.us_per_percent) for row in rows), default=1.0)
+    columns = (
+        Column("number", folds=True), Column("now", "right"), Column("change, µs", "right"),
+        Column("change, %", "right"), Column("", rank=1),
+    )  # fmt: skip
+    cells = []
     for row in rows[:_ROWS]:
         bar = "█" * max(1, round(_BAR * abs(row.us_per_percent) / longest))
-        table.add_row(
-            printable(row.path), f"{row.value:,.6g} {row.unit}".rstrip(), f"{row.us_per_percent:+,.3f}",
+        cells.append((
+            row.path, f"{row.value:,.6g} {row.unit}".rstrip(), f"{row.us_per_percent:+,.3f}",
             f"{row.elasticity:+.4f}", Text(bar, "green" if row.us_per_percent < 0 else "red"),
-        )  # fmt: skip
-    screen.print(table)
+        ))  # fmt: skip
+    title = "what 1 % more of a number does to the latency, the tasks staying as they are"
+    screen.print(fitted(columns, cells, screen.width, title))
     if len(rows) > _ROWS:
         screen.print(f"... and {len(rows) - _ROWS} numbers with less effect (--json has all)")
     if out is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rich.table import Table
 
+from npusim.cli.tables import WHOLE, Column, fitted, width_of_output
 from npusim.cli.terminal import console
 from npusim.validation.silicon.groups import grouped, machine_of, p90_error
 from npusim.validation.silicon.left_out import carried_calibrations, left_out
@@ -22,14 +23,14 @@ from npusim.validation.silicon.scores import (
     vendor_median_error,
 )
 
-_WIDTH = 150
+_COMPARED = (Column("measured", "right"), Column("npusim", "right"), Column("error", "right"))
 
 
 def print_silicon(
     against: str, found: Sequence[Scored], engines: Sequence[Bottleneck], spoken: Sequence[Heard] = ()
 ) -> None:
     """Every row, medians, speed-ups, and the engines that limit operators."""
-    screen = console(width=_WIDTH, soft_wrap=True)
+    screen = console(width=width_of_output(WHOLE), soft_wrap=True)
     screen.print(f"{len(found)} measured rows ({against}); times in µs, an inference\n")
     screen.print(_rows(found))
     scored = [one for one in found if one.row.use == "score"]
@@ -75,7 +76,7 @@ def print_silicon(
 
 def print_spoken(spoken: Sequence[Heard]) -> None:
     """Language models: every row, medians and worst with the model left out of the fit, and ratios."""
-    screen = console(width=_WIDTH, soft_wrap=True)
+    screen = console(width=width_of_output(WHOLE), soft_wrap=True)
     screen.print(f"{len(spoken)} rows of language models; times in ms, as OpenVINO's pipeline runs them\n")
     screen.print(_spoken(spoken))
     for metric in METRICS:
@@ -90,70 +91,68 @@ def print_spoken(spoken: Sequence[Heard]) -> None:
         )
     ratios = lengths(spoken)
     if ratios:
-        table = _table(("ratio",), ("measured", "npusim", "error"))
-        for what, measured, predicted in ratios:
-            table.add_row(what, f"{measured:.2f}", f"{predicted:.2f}", f"{predicted / measured - 1:+.0%}")
+        rows = [
+            (what, f"{measured:.2f}", f"{predicted:.2f}", f"{predicted / measured - 1:+.0%}")
+            for what, measured, predicted in ratios
+        ]
         screen.print()
-        screen.print(table)
+        screen.print(_table((Column("ratio"), *_COMPARED), rows))
 
 
-def _table(left: Iterable[str], right: Iterable[str]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in left:
-        table.add_column(name)
-    for name in right:
-        table.add_column(name, justify="right")
-    return table
+def _table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Table:
+    return fitted(columns, rows, width_of_output(WHOLE))
 
 
 def _rows(found: Sequence[Scored]) -> Table:
-    table = _table(
-        ("model", "platform", "type", "metric", "grade", "use", "machine, OpenVINO"),
-        ("measured", "npusim", "error", "vendor", "error"),
-    )
+    columns = (
+        Column("model"), Column("platform", rank=3), Column("type", rank=2), Column("metric", rank=4),
+        Column("grade", rank=5), Column("use", rank=6), Column("machine, OpenVINO", rank=7), *_COMPARED,
+        Column("vendor", "right", 1), Column("error", "right", 1),
+    )  # fmt: skip
+    rows = []
     for one in found:
         row = one.row
         tokens = f" {row.tokens}" if row.use == "trend" else ""
         vendor = ("", "") if one.vendor_us is None else (f"{one.vendor_us:,.0f}", f"{one.vendor_error:+.0%}")
-        table.add_row(
+        rows.append((
             f"{row.workload or row.model}{tokens}", row.platform, row.precision, row.metric, row.grade, row.use,
             ", ".join(filter(None, (row.device, row.openvino))), f"{row.measured_us:,.0f}",
             f"{one.predicted_us:,.0f}", f"{one.error:+.0%}", *vendor,
-        )  # fmt: skip
-    return table
+        ))  # fmt: skip
+    return _table(columns, rows)
 
 
 def _spoken(found: Sequence[Heard]) -> Table:
-    table = _table(
-        ("model", "weights", "machine, OpenVINO", "metric", "grade", "use"),
-        ("measured", "npusim", "error", "left out"),
-    )
+    columns = (
+        Column("model"), Column("weights", rank=1), Column("machine, OpenVINO", rank=5), Column("metric", rank=2),
+        Column("grade", rank=3), Column("use", rank=4), *_COMPARED, Column("left out", "right", 1),
+    )  # fmt: skip
+    rows = []
     for one in found:
         row = one.row
         left_out = "" if one.left_out_ms != one.left_out_ms else f"{one.left_out_error:+.0%}"
-        table.add_row(
+        rows.append((
             row.model, row.weights, f"{row.device}, {row.openvino}", row.metric, row.grade, row.use,
             f"{row.measured_ms:,.1f}", f"{one.predicted_ms:,.1f}", f"{one.error:+.0%}", left_out,
-        )  # fmt: skip
-    return table
+        ))  # fmt: skip
+    return _table(columns, rows)
 
 
 def _ratios(what: str, ratios: Sequence[Ratio]) -> Table:
-    table = _table((what,), ("measured", "npusim", "error"))
-    for one in ratios:
-        table.add_row(one.what, f"{one.measured:.2f}", f"{one.predicted:.2f}", f"{one.error:+.0%}")
-    return table
+    return _table(
+        (Column(what), *_COMPARED),
+        [(one.what, f"{one.measured:.2f}", f"{one.predicted:.2f}", f"{one.error:+.0%}") for one in ratios],
+    )
 
 
 def _engines(engines: Sequence[Bottleneck]) -> Table:
-    table = _table(
-        ("operator", "measured", "npusim"), ("DPU %", "DMA %", "SHAVE %", "DPU %", "DMA %", "SHAVE %")
-    )
-    for one in engines:
-        measured = one.shares
-        table.add_row(
-            f"{measured.workload} {measured.tokens}", measured.bottleneck, one.predicted,
-            *(f"{value:.0f}" for value in (measured.dpu, measured.dma, measured.shave)),
+    shares = [Column(f"{name} %", "right", rank) for rank in (2, 1) for name in ("DPU", "DMA", "SHAVE")]
+    rows = [
+        (
+            f"{one.shares.workload} {one.shares.tokens}", one.shares.bottleneck, one.predicted,
+            *(f"{value:.0f}" for value in (one.shares.dpu, one.shares.dma, one.shares.shave)),
             *(f"{one.predicted_shares[name]:.0f}" for name in ("dpu", "dma", "shave")),
-        )  # fmt: skip
-    return table
+        )
+        for one in engines
+    ]  # fmt: skip
+    return _table((Column("operator"), Column("measured"), Column("npusim"), *shares), rows)

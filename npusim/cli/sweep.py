@@ -76,7 +76,7 @@ def sweep_command(
         from npusim.cli.explored_tables import print_explored
 
         print_explored(space, found, folder, time.perf_counter() - began)
-    if any(map(is_bug, found.table["error"])):
+    if not found.front.any() or any(map(is_bug, found.table["error"])):
         raise typer.Exit(1)
 
 

@@ -86,9 +86,8 @@ def clean_streams() -> Iterator[None]:
         yield
 
 
-def console(*, stderr: bool = False, wide: int = 0, **options: Any) -> Console:
-    """A rich Console for texts as they are: no markup, no highlighting, no control characters but its own; ``wide``
-    columns at least where the output is no terminal."""
+def console(*, stderr: bool = False, **options: Any) -> Console:
+    """A rich Console for texts as they are: no markup, no highlighting, no control characters but its own."""
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
@@ -105,10 +104,7 @@ def console(*, stderr: bool = False, wide: int = 0, **options: Any) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     told = cast("TextIO", stream.told) if isinstance(stream, _Clean) else stream
-    made = CleanConsole(file=told, highlight=False, markup=False, emoji=False, **options)
-    if not made.is_terminal:
-        made.width = max(made.width, wide)
-    return made
+    return CleanConsole(file=told, highlight=False, markup=False, emoji=False, **options)
 
 
 def print_json(document: object) -> None:

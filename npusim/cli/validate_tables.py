@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from npusim.api import Result
+from npusim.cli.tables import WHOLE, Column, fitted, width_of_output
 from npusim.cli.terminal import console
 from npusim.program import ENGINES
 from npusim.text import printable
@@ -28,92 +29,105 @@ from npusim.validation.schedules.scores import (
 
 _WORST = 10
 _MESSAGES = 10
-_WIDTH = 140
-_LONGEST_NAME = 40
-_LONGEST_TYPE = 16
+_CASE = (
+    Column("op"), Column("type", rank=3, most=16), Column(""), Column("engines", rank=5), Column("tasks", "right", 4),
+    Column("DMA", "right", 2), Column("DPU", "right", 2), Column("SHAVE", "right", 2), Column("start", "right"),
+    Column("end", "right"), Column("path", "right", 1), Column("gap", "right"),
+)  # fmt: skip
 
 
 def print_validation(reference: str, predictions: Sequence[Prediction], wall_s: float) -> None:
     """Scores, speed-ups over tiles, the worst cases, and what went wrong."""
-    screen = console(wide=_WIDTH)
+    screen = console(width=width_of_output(WHOLE))
     totals = pairs(predictions, "total_us")
     screen.print(
         f"{len(predictions)} rows of {printable(reference)}, predicted in {wall_s:.1f} s", soft_wrap=True
     )
     if totals:
         screen.print()
-        screen.print(_scores(predictions))
+        screen.print(_scores(predictions, screen.width))
         if over_tiles(totals):
             screen.print()
-            screen.print(_tiles(predictions))
+            screen.print(_tiles(predictions, screen.width))
         screen.print()
-        screen.print(_worst(predictions))
+        screen.print(_worst(predictions, screen.width))
     else:
         screen.print("The index has no total_us to compare with.")
     _print_mishaps(screen, predictions)
 
 
-def _scores(predictions: Sequence[Prediction]) -> Table:
-    found = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
-    found.title = "error of the latency (total_us), and median error of the engines' work (sum_*)"
+def _scores(predictions: Sequence[Prediction], width: int) -> Table:
     several = len(by_set(predictions)) > 1
-    for name in ("set" if several else "family", "platform"):
-        found.add_column(name)
-    for name in ("rows", "median", "p90", "worst", "rank r", "missing", "DPU", "SHAVE", "DMA"):
-        found.add_column(name, justify="right")
-    for group in table_of_sets(predictions) if several else table(predictions):
+    ranks = {
+        "rows": 2,
+        "median": 0,
+        "p90": 1,
+        "worst": 1,
+        "rank r": 3,
+        "missing": 5,
+        "DPU": 4,
+        "SHAVE": 4,
+        "DMA": 4,
+    }
+    columns = (
+        Column("set" if several else "family"), Column("platform"),
+        *(Column(name, "right", rank) for name, rank in ranks.items()),
+    )  # fmt: skip
+    groups = table_of_sets(predictions) if several else table(predictions)
+    rows = []
+    for group in groups:
         score = group.scores["total_us"]
         work = [group.scores[f"sum_{engine}_us"] for engine in ("dpu", "shave", "dma")]
         figures = ("",) * 6 if score is None else (
             str(score.rows), f"{score.median:.1%}", f"{score.p90:.1%}", f"{score.worst:.1%}", f"{score.rank:.3f}",
             str(score.missing or ""),
         )  # fmt: skip
-        style = "bold" if group.set == "all" else ""
-        found.add_row(
-            printable(group.set if several else group.family),
-            printable(group.platform),
-            *figures,
-            *map(_median, work),
-            style=style,
-        )
-    return found
+        rows.append((group.set if several else group.family, group.platform, *figures, *map(_median, work)))
+    totals = [number for number, group in enumerate(groups) if group.set == "all"]
+    title = "error of the latency (total_us), and median error of the engines' work (sum_*)"
+    return fitted(columns, rows, width, title, totals)
 
 
 def _median(score: Score | None) -> str:
     return "" if score is None else f"{score.median:.1%}"
 
 
-def _tiles(predictions: Sequence[Prediction]) -> Table:
-    found = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
-    found.title = "speed-up over the usual number of tiles: predicted, reference and error"
-    rows = over_tiles(pairs(predictions, "total_us"))
-    counts = sorted({one.row.tiles for one in rows})
-    found.add_column("case")
-    found.add_column("platform")
-    for count in counts:
-        found.add_column(f"{count} tiles", justify="right")
-    found.add_column("order")
-    for (case, platform), same in same_order(rows).items():
-        mine = {one.row.tiles: one for one in rows if (one.row.case, one.row.platform) == (case, platform)}
+def _tiles(predictions: Sequence[Prediction], width: int) -> Table:
+    pairs_of_tiles = over_tiles(pairs(predictions, "total_us"))
+    counts = sorted({one.row.tiles for one in pairs_of_tiles})
+    columns = (
+        Column("case"), Column("platform", rank=1), *(Column(f"{count} tiles", "right") for count in counts),
+        Column("order", rank=2),
+    )  # fmt: skip
+    rows = []
+    for (case, platform), same in same_order(pairs_of_tiles).items():
+        mine = {
+            one.row.tiles: one
+            for one in pairs_of_tiles
+            if (one.row.case, one.row.platform) == (case, platform)
+        }
         cells = [
             f"{mine[n].predicted:.2f} {mine[n].truth:.2f} {mine[n].error:>6.1%}" if n in mine else ""
             for n in counts
         ]
-        found.add_row(printable(case), printable(platform), *cells, "same" if same else "differs")
-    return found
+        rows.append((case, platform, *cells, "same" if same else "differs"))
+    title = "speed-up over the usual number of tiles: predicted, reference and error"
+    return fitted(columns, rows, width, title)
 
 
-def _worst(predictions: Sequence[Prediction]) -> Table:
-    found = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
-    found.title = "worst cases"
-    for name in ("case", "platform", "tiles"):
-        found.add_column(name)
-    for name in ("reference µs", "predicted µs", "error"):
-        found.add_column(name, justify="right")
-    for pair in worst(pairs(predictions, "total_us"), _WORST):
-        figures = (f"{pair.truth:,.1f}", f"{pair.predicted:,.1f}", f"{pair.error:.1%}")
-        found.add_row(printable(pair.row.case), printable(pair.row.platform), str(pair.row.tiles), *figures)
-    return found
+def _worst(predictions: Sequence[Prediction], width: int) -> Table:
+    columns = (
+        Column("case"), Column("platform", rank=1), Column("tiles", rank=1), Column("reference µs", "right"),
+        Column("predicted µs", "right"), Column("error", "right"),
+    )  # fmt: skip
+    rows = [
+        (
+            pair.row.case, pair.row.platform, str(pair.row.tiles), f"{pair.truth:,.1f}", f"{pair.predicted:,.1f}",
+            f"{pair.error:.1%}",
+        )
+        for pair in worst(pairs(predictions, "total_us"), _WORST)
+    ]  # fmt: skip
+    return fitted(columns, rows, width, "worst cases")
 
 
 def _print_mishaps(screen: Console, predictions: Sequence[Prediction]) -> None:
@@ -142,30 +156,18 @@ def print_case(
     row: Row, found: Sequence[OpPair], ours: Result, vendor: Result, others: Sequence[Row]
 ) -> None:
     """One case op by op: a line for the vendor's side of every op, a line for ours."""
-    screen = console(wide=_WIDTH)
+    screen = console(width=width_of_output(WHOLE))
     screen.print(Text(printable(row.label), "bold"))
     screen.print(
         "Busy times are unions over an op's tasks; the path is its time on the critical path, whose gaps add up to the "
         "gap of the latency. All in µs.",
         soft_wrap=True,
     )
-    lines = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    lines.add_column("op", no_wrap=True)
-    lines.add_column("type", no_wrap=True)
-    for name in ("", "engines"):
-        lines.add_column(name, no_wrap=True)
-    for name in ("tasks", "DMA", "DPU", "SHAVE", "start", "end", "path", "gap"):
-        lines.add_column(name, justify="right", no_wrap=True)
+    lines: list[tuple[str | Text, ...]] = []
     for pair in found:
-        lines.add_row(
-            _tail(printable(pair.name)),
-            printable(pair.type)[:_LONGEST_TYPE],
-            "vendor",
-            *_side(pair.vendor),
-            "",
-        )
-        lines.add_row("", "", Text("npusim", "cyan"), *_side(pair.ours), f"{pair.gap_us:+.1f}")
-    screen.print(lines)
+        lines.append((pair.name, pair.type, "vendor", *_side(pair.vendor), ""))
+        lines.append(("", "", Text("npusim", "cyan"), *_side(pair.ours), f"{pair.gap_us:+.1f}"))
+    screen.print(fitted(_CASE, lines, screen.width))
     for name, result in (("vendor", vendor), ("npusim", ours)):
         tasks = ", ".join(f"{count:,} {engine.upper()}" for engine, count in result.metrics.tasks.items())
         busy = ", ".join(
@@ -176,11 +178,6 @@ def print_case(
     if others:
         choices = ", ".join(f"--platform {other.platform} --tiles {other.tiles}" for other in others)
         screen.print(f"also: {printable(choices)}", soft_wrap=True)
-
-
-def _tail(name: str) -> str:
-    """A long name without its beginning, which many ops share."""
-    return name if len(name) <= _LONGEST_NAME else f"…{name[-_LONGEST_NAME + 1 :]}"
 
 
 def _side(side: Side | None) -> tuple[str, ...]:

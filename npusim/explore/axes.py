@@ -24,6 +24,8 @@ _MOST = {"tokens": MOST_TOKENS, "batch": MOST_SEQUENCES, "layers": MOST_LAYERS, 
 _LEAST_PARTS, _MOST_PARTS = 3, 4
 #: A value of a range this near to a whole number (relative) is that number: ``128:2048:5:log`` gives 1024.
 _WHOLE = 1e-9
+#: The field of a model that is a way to do the same work.
+_WAY = "chunk"
 _OUTSIDE_BRACES = r"(?![^{]*})"
 
 
@@ -73,6 +75,11 @@ class Axis:
         """Whether it is a path of the hardware."""
         of_model = self.name in MODEL_AXES or self.name == XAMBA_AXIS or self.name.startswith(DIM_AXIS)
         return not of_model
+
+    @property
+    def of_work(self) -> bool:
+        """Whether its values ask for different work: points that differ in it cannot take each other's place."""
+        return (self.name in MODEL_AXES and self.name != _WAY) or self.name.startswith(DIM_AXIS)
 
 
 @dataclass(frozen=True, slots=True)

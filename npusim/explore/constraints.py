@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from npusim.errors import UserError
 from npusim.explore.pareto import Mask
@@ -35,6 +36,11 @@ class Constraint:
     def keeps(self, value: float) -> bool:
         """Whether a value is within the limit."""
         return value <= self.limit if self.below else value >= self.limit
+
+    def excess(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """How far beyond the limit values are, as a share of it; 0 where they keep it."""
+        beyond = (np.asarray(values, float) - self.limit) * (1 if self.below else -1)
+        return np.maximum(beyond, 0.0) / (abs(self.limit) or 1.0)
 
 
 def parse_constraints(texts: Iterable[str]) -> tuple[Constraint, ...]:
@@ -65,6 +71,15 @@ def kept(table: pd.DataFrame, constraints: Sequence[Constraint]) -> Mask:
         values = table[one.column].to_numpy(float)
         mask &= values <= one.limit if one.below else values >= one.limit
     return mask
+
+
+def nearest(table: pd.DataFrame, constraints: Sequence[Constraint]) -> int | None:
+    """The position of the row that comes nearest to keeping all constraints; None where no row has a result."""
+    worst = np.max(
+        [one.excess(table[one.column].to_numpy(float)) for one in constraints], axis=0, initial=0.0
+    )
+    worst = np.where(table["error"] == "", worst, np.nan)
+    return None if np.isnan(worst).all() else int(np.nanargmin(worst))
 
 
 def broken(row: Mapping[str, object], constraints: Sequence[Constraint]) -> str:

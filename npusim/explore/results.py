@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from npusim.errors import UserError
 from npusim.explore.axes import Axis
@@ -34,8 +35,9 @@ class Explored:
 
     ``table`` has one row a point, in the order of the space: a column for every axis (named as the axis), then
     ``store.COLUMNS``; where ``error`` is not empty the results are missing (NaN, or an empty ``bound``).
-    ``objectives`` are columns of it, lower is better. ``front`` marks the rows that no other beats, shape (points,);
-    ``knee`` is the position of the row nearest to the best of everything, None where there is no front.
+    ``objectives`` are columns of it, lower is better. ``front`` marks the rows that no other of the same work beats,
+    shape (points,); ``knee`` is the position of the row nearest to the best of everything, None where there is no front
+    or there are several, as the points are of several sizes of work.
     """
 
     table: pd.DataFrame
@@ -43,6 +45,12 @@ class Explored:
     objectives: tuple[str, ...]
     front: Mask
     knee: int | None
+    constraints: tuple[Constraint, ...] = ()
+
+    @property
+    def work(self) -> tuple[str, ...]:
+        """The axes along which the work differs."""
+        return _work(self.axes)
 
     @property
     def failed(self) -> int:
@@ -57,11 +65,27 @@ def explored(
     constraints: Sequence[Constraint] = (),
 ) -> Explored:
     """A table with its Pareto front and knee by some columns; rows with an error, or that break a constraint, are on no
-    front."""
+    front, and work of different sizes is not compared."""
     costs = table[list(objectives)].to_numpy(float, copy=True)
     costs[(table["error"] != "").to_numpy() | ~kept(table, constraints)] = np.nan
-    front = pareto_front(costs)
-    return Explored(table, axes, tuple(objectives), front, knee(costs, front))
+    front = np.zeros(len(table), bool)
+    sizes = _sizes(table, axes)
+    for rows in sizes:
+        front[rows] = pareto_front(costs[rows])
+    middle = knee(costs, front) if len(sizes) == 1 else None
+    return Explored(table, axes, tuple(objectives), front, middle, tuple(constraints))
+
+
+def _work(axes: Sequence[Axis]) -> tuple[str, ...]:
+    return tuple(axis.name for axis in axes if axis.of_work)
+
+
+def _sizes(table: pd.DataFrame, axes: Sequence[Axis]) -> list[npt.NDArray[np.intp]]:
+    """The positions of the rows of every size of work: less work would always win."""
+    names = list(_work(axes))
+    if not names:
+        return [np.arange(len(table))]
+    return [np.asarray(rows) for rows in table.groupby(names, dropna=False).indices.values()]
 
 
 def objective_columns(names: Sequence[str]) -> tuple[str, ...]:

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from npusim.analysis.sensitivity import Sensitivity
+from npusim.cli.compare_trace import _print as print_trace
+from npusim.cli.explored_tables import print_explored
+from npusim.cli.hw import diff
+from npusim.cli.llm_tables import print_answers
+from npusim.cli.sensitivity import _print as print_sensitivity
 from npusim.cli.tables import Column, clipped, fitted, folded, width_of_output
 from npusim.cli.terminal import console
+from npusim.hardware import load_hardware
+from npusim.hardware.paths import values
+from npusim.validation.traces.compare import Comparison as TraceComparison
+from npusim.validation.traces.compare import Half, Pair
+from npusim.validation.traces.profile import OpProfile
 from tests.cli.test_cli import SMALL, npusim
+from tests.report.explored import synthetic_explored
+
+if TYPE_CHECKING:
+    from npusim.explore.space import Space
 
 COLUMNS = (
     Column("op"), Column("type", rank=1, most=16), Column("time", "right"), Column("share", "right"),
@@ -80,3 +100,84 @@ def test_a_summary_fits(tmp_path: Path, columns: str, monkeypatch: pytest.Monkey
         "critical path",
     ):
         assert word in done.stdout
+
+
+@given(
+    st.lists(st.tuples(st.text("abc._", min_size=1, max_size=90), st.text("ab ", max_size=60)), min_size=1),
+    st.integers(40, 160),
+)
+def test_what_folds_is_whole(rows: list[tuple[str, str]], width: int) -> None:
+    columns = (Column("path", folds=True), Column("now", "right"), Column("why", folds=True))
+    with patch("sys.stdout", StringIO()) as out:
+        console(width=width).print(
+            fitted(columns, [(key, "1,950 MHz", why) for key, why in rows], width, "title")
+        )
+    lines = out.getvalue().splitlines()[1:]
+    assert max(map(len, lines)) <= width
+    start = lines[0].index("now") - len("1,950 MHz") + len("now")
+    assert "".join(line[:start].strip() for line in lines[1:]) == "".join(key for key, _ in rows)
+    assert sum("1,950 MHz" in line for line in lines) == len(rows)
+
+
+def test_keys_of_a_hardware_diff_are_whole_in_a_pipe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    known = {**values(load_hardware("lunarlake")), **values(load_hardware("pantherlake"))}
+    diff("lunarlake", "pantherlake")
+    keys = [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()[1:] if line[0] != " "]
+    assert len(keys) > 100
+    assert set(keys) <= set(known)
+
+
+def _sensitivity() -> None:
+    rows = [Sensitivity("scheduled_for.kernels.attention.startup_cycles", 1.5e6, "MAC/cycle", -3.25, -0.5)]
+    print_sensitivity(rows, "model", "machine", 12.5, None)
+
+
+def _trace() -> None:
+    half = Half(("a",), 1234.5, 1234.5, {}, "DPU", "[1, 2048, 4096, 128]")
+    pair = Pair("model.layers.1.self_attn.qkv.weights/fused/matmul", "ScaledDotProductAttention", half, half)
+    profile = OpProfile("a.json", "npusim's trace", (), 1234.5)
+    print_trace(TraceComparison(profile, profile, "span", (pair,)), 0)
+
+
+def _front() -> None:
+    space = SimpleNamespace(model=SimpleNamespace(name="m"), hardware=SimpleNamespace(name="n"))
+    print_explored(cast("Space", space), synthetic_explored(), Path(), 0.1)
+
+
+def _language_model() -> None:
+    row = {
+        "prompt": 16384, "generate": 128, "ttft_ms": 123456.0, "tokens_per_s": 14.5, "energy_mj_per_token": 212.4,
+        "tpot_ms": {"mean": 68.9, "first": 70.0}, "memory_mib": 4830.0,
+    }  # fmt: skip
+    token = dict.fromkeys(
+        ("weights_ms", "cache_ms", "engines_ms", "calls_ms", "host_ms", "floor_ms", "cache"), 9.0
+    )
+    print_answers({
+        "model": "m", "hardware": "n", "runtime": {"version": "1", "one_graph": True}, "layers": 36,
+        "prompts": [{**row, "token": token}],
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shown", "kept"),
+    [
+        (_sensitivity, "MAC/cycle"),
+        (_trace, "1,234.5"),
+        (_front, " µJ"),
+        (_language_model, "123,456"),
+    ],
+)
+def test_tables_fit_eighty_columns(
+    shown: Callable[[], None],
+    kept: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown()
+    text = capsys.readouterr().out
+    assert kept in text
+    assert max(map(len, text.splitlines())) <= 80
