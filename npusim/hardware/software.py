@@ -200,8 +200,13 @@ class Software(Section):
     other dimensions than the DPU makes it in; null: a SHAVE kernel converts all of those (evidence/lowering.md#1.6)."""
     storage_elements: Literal["mapped", "plain"] | None = None
     """What the DPU loads to read pixels through their addresses, as resizing and transposed convolutions do: those and
-    a map of what is not zero, or those alone; null: it does not resize so (pixels are copied), and what transposed
-    convolutions load is not known."""
+    a map of what is not zero, or those alone for resizing; null: it does neither: pixels are copied, or written
+    between zeros."""
+    whole_transposed_channels: Annotated[int, Field(ge=0, le=1 << 20)] = 32
+    """Channels up to which a transposed convolution of 4 x 4 that doubles an image of as many channels is computed
+    whole; one of more channels, or of others, as four convolutions of 2 x 2 pixels."""
+    shifted_transposed_pixels: Annotated[int, Field(ge=1, le=1 << 40)] = 1 << 40
+    """Pixels that such a one makes from which each of the four has 3 x 3 pixels, five of them zeros."""
     wide_activations: bool = False
     """The DPU writes FP32 also behind activations that are curved or bounded, and maxima; else a kernel converts."""
     broadcast_output: bool = True

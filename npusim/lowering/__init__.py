@@ -26,6 +26,7 @@ from npusim.lowering.rewrite.quantisers import merge_quantisers
 from npusim.lowering.rewrite.recurrent import write_out_cells
 from npusim.lowering.rewrite.slices import raise_slices
 from npusim.lowering.rewrite.tables import fold_tables
+from npusim.lowering.rewrite.transposed import split_transposed
 from npusim.lowering.rewrite.types import settle
 from npusim.lowering.rewrite.volumes import slice_volumes
 from npusim.lowering.rewrite.weights import decode_weights, join_grouped
@@ -83,6 +84,11 @@ def _ones(module: Module, hw: Hardware) -> Module:
 def _cells(module: Module, hw: Hardware) -> Module:
     """Write out the gates of recurrent cells for which there is no kernel."""
     return replace(module, graph=write_out_cells(module.graph))
+
+
+def _transposed(module: Module, hw: Hardware) -> Module:
+    """Write transposed convolutions that double an image as convolutions, and spread few depths by transposed ones."""
+    return replace(module, graph=split_transposed(module.graph, hw.software))
 
 
 def _windows(module: Module, hw: Hardware) -> Module:
@@ -163,6 +169,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("fold tables", _tables, requires=_GRAPH),
     Pass("fold ones", _ones, requires=_GRAPH),
     Pass("write out cells", _cells, requires=_GRAPH),
+    Pass("split transposed", _transposed, requires=_GRAPH, ensures=_GRAPH),
     Pass("split windows", _windows, requires=_GRAPH),
     Pass("raise slices", _slices, requires=_GRAPH),
     Pass("split projections", _projections, requires=_GRAPH),

@@ -205,15 +205,15 @@ def address_loads(
     node: Node, rows: Sequence[tuple[int, int]], columns: int, channels: int, hw: Hardware, *key: int
 ) -> list[Load]:
     """What a window that reads through addresses needs on each tile, whose ``rows`` and ``columns`` of the result are
-    given (tile, rows): the map of its channels that are not zero, a bit each, where the DPU takes one, and an address
-    of 32 bits a pixel (evidence/lowering.md#1.2.34)."""
+    given (tile, rows): the map of its channels that are not zero, a bit each, where the DPU takes one (a transposed
+    convolution's always), and an address of 32 bits a pixel (evidence/lowering.md#1.2.34)."""
     window = node.window if isinstance(node, Product | Depthwise | Pool) else None
     if window is None or not window.addressed or not hw.software.storage_elements:
         return []
     width = (columns - 1) * window.stride[1] + window.kernel[1]
     heights = [(tile, (count - 1) * window.stride[0] + window.kernel[0]) for tile, count in rows if count]
     works = [[(t, transfer("ddr", "cmx", h * width, 32, hw)) for t, h in heights]]
-    if hw.software.storage_elements == "mapped":
+    if hw.software.storage_elements == "mapped" or not isinstance(node, Pool):
         works.insert(0, [(t, transfer("ddr", "cmx", h * width * channels, 1, hw)) for t, h in heights])
     return [
         load

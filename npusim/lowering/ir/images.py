@@ -15,7 +15,9 @@ from npusim.lowering.ir.kernels import KERNEL_OF, Reads
 #: [N, C, H, W] with C innermost in memory.
 CHANNELS_LAST = (0, 2, 3, 1)
 #: Ops that read and write images channels last.
-_WINDOWED = frozenset({"Convolution", "GroupConvolution", "MaxPool", "AvgPool", "Interpolate"})
+_WINDOWED = frozenset(
+    {"Convolution", "GroupConvolution", "MaxPool", "AvgPool", "Interpolate", "DepthToSpace"}
+)
 #: Ops of several images that lie alike in any order.
 JOINING = frozenset({"Add", "Concat"})
 

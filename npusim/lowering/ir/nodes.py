@@ -197,6 +197,16 @@ class ChannelsLast(Node):
     """An image of planes written with its channels innermost, for several readers."""
 
 
+@dataclass(frozen=True, slots=True)
+class Upsample(Node):
+    """An image whose pixels are written so many apart, between zeros, in the order in which it lies."""
+
+
+@dataclass(frozen=True, slots=True)
+class DepthToSpace(Node):
+    """Channels of an image spread over its pixels, channels last before and after."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concat(Node):
     """Pieces written side by side: Concat, Pad."""

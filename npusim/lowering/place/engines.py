@@ -23,6 +23,7 @@ from npusim.lowering.ir.nodes import (
     Conv,
     Convert,
     Copy,
+    DepthToSpace,
     Depthwise,
     Eltwise,
     Gather,
@@ -32,6 +33,7 @@ from npusim.lowering.ir.nodes import (
     Scale,
     Transpose,
     Unary,
+    Upsample,
 )
 from npusim.lowering.ir.plan import Plan, multicast
 from npusim.lowering.ir.shapes import CHANNELS
@@ -336,6 +338,8 @@ ENGINES: dict[type[Node], Callable[[Any, Neighbours, Fresh], Steps]] = {
     Reduce: _reduce,
     Unary: _unary,
     Eltwise: _eltwise,
+    DepthToSpace: movement.depth_to_space,
+    Upsample: movement.upsample,
     Concat: movement.concat,
     Copy: movement.copy,
     Broadcast: movement.broadcast,

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from npusim.lowering.ir.images import CHANNELS_LAST
-from npusim.lowering.ir.nodes import Bmm, Broadcast, Concat, Convert, Copy, Gather
+from npusim.lowering.ir.nodes import Bmm, Broadcast, Concat, Convert, Copy, DepthToSpace, Gather, Upsample
 from npusim.lowering.ir.plan import Plan
 from npusim.lowering.ir.values import Fresh
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.pieces import stays_apart
+from npusim.lowering.plans.dma.images import plan_depth_to_space, plan_upsample
 from npusim.lowering.plans.dma.moves import (
     joined,
     plan_broadcast,
@@ -39,6 +40,16 @@ def concat(node: Concat, near: Neighbours, fresh: Fresh) -> Iterator[Plan]:
 def copy(node: Copy, near: Neighbours, fresh: Fresh) -> Iterator[Plan]:
     """A copy in DDR."""
     yield plan_copy(node, near.hw)
+
+
+def depth_to_space(node: DepthToSpace, near: Neighbours, fresh: Fresh) -> Iterator[Plan]:
+    """Channels spread over pixels by transfers."""
+    yield plan_depth_to_space(node, near.hw)
+
+
+def upsample(node: Upsample, near: Neighbours, fresh: Fresh) -> Iterator[Plan]:
+    """Pixels written between zeros by transfers."""
+    yield plan_upsample(node, near.hw)
 
 
 def broadcast(node: Broadcast, near: Neighbours, fresh: Fresh) -> Iterator[Plan]:

@@ -15,6 +15,7 @@ from npusim.lowering.ir.nodes import (
     Concat,
     Conv,
     Convert,
+    DepthToSpace,
     Depthwise,
     Eltwise,
     Node,
@@ -215,7 +216,10 @@ class Neighbours:
         if splits - {"rows"} or (pooled and self.hw.software.broadcast_output):
             return Wanted.WHOLE
         images = [n for n in readers if isinstance(n, Eltwise | Pool) and len(n.output.shape) == 4]
-        if any(isinstance(n, Pool) or not self._fits_whole(n) or self._adds_loaded(n, node) for n in images):
+        spread = any(isinstance(n, DepthToSpace) for n in readers)
+        if spread or any(
+            isinstance(n, Pool) or not self._fits_whole(n) or self._adds_loaded(n, node) for n in images
+        ):
             return Wanted.ROWS
         if splits:
             return Wanted.POINTS if self._reads_points(node.output) else Wanted.ROWS

@@ -53,13 +53,6 @@ def _too_large(graph: Graph, op: Op) -> bool:
 class _Windows(Writer):
     """Writes a Graph anew."""
 
-    def __init__(self, graph: Graph) -> None:
-        super().__init__(graph)
-        self.readers: dict[int, list[Op]] = {}
-        for op in graph.ops:
-            for id in op.inputs:
-                self.readers.setdefault(id, []).append(op)
-
     def rewritten(self, wide: set[int]) -> Graph:
         """The Graph with the ops of these identities in parts."""
         biased: set[int] = set()
@@ -69,21 +62,11 @@ class _Windows(Writer):
             if id(op) not in wide:
                 self.ops.append(op)
                 continue
-            bias = self._bias(op)
+            bias = self.bias(op)
             if bias is not None:
                 biased.add(id(bias))
             self._convolution(op, bias)
         return self.written()
-
-    def _bias(self, op: Op) -> Op | None:
-        """The sum with a constant a channel that alone reads a convolution: a part of it to the compiler."""
-        readers = self.readers.get(op.outputs[0], [])
-        if len(readers) != 1 or readers[0].type != "Add" or op.outputs[0] in self.graph.outputs:
-            return None
-        others = [self.tensors[i] for i in readers[0].inputs if i != op.outputs[0]]
-        channels = self.tensors[op.outputs[0]].shape[1]
-        biased = len(others) == 1 and others[0].constant and others[0].elements in (1, channels)
-        return readers[0] if biased else None
 
     # -- one convolution ----------------------------------------------------------------------------------------
 

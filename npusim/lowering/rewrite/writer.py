@@ -16,6 +16,20 @@ class Writer:
         self.graph = graph
         self.tensors: list[Tensor] = list(graph.tensors)
         self.ops: list[Op] = []
+        self.readers: dict[int, list[Op]] = {}
+        for op in graph.ops:
+            for id in op.inputs:
+                self.readers.setdefault(id, []).append(op)
+
+    def bias(self, op: Op) -> Op | None:
+        """The sum with a constant a channel that alone reads a convolution: a part of it to the compiler."""
+        readers = self.readers.get(op.outputs[0], [])
+        if len(readers) != 1 or readers[0].type != "Add" or op.outputs[0] in self.graph.outputs:
+            return None
+        others = [self.tensors[i] for i in readers[0].inputs if i != op.outputs[0]]
+        channels = self.tensors[op.outputs[0]].shape[1]
+        biased = len(others) == 1 and others[0].constant and others[0].elements in (1, channels)
+        return readers[0] if biased else None
 
     def written(self) -> Graph:
         """The Graph of what was written."""

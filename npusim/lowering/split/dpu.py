@@ -206,16 +206,16 @@ def choose_alone(
     few = geometry(node, hw)[0] < hw.tiles or round_up(node.n, CHANNELS) < CHANNELS * hw.tiles
     if few or _sparse_rows(node, hw):
         return choose(node, hw, behind=behind)
+    after_us = _spilled_us(node.output, hw) if wanted is Wanted.ROWS else 0.0
     if not point:
-        moved = [*([act] if rows_before else []), *([node.output] if wanted is Wanted.ROWS else [])]
-        moved_us = sum(_spilled_us(value, hw) for value in moved)
+        moved_us = after_us + (_spilled_us(act, hw) if rows_before else 0.0)
         return _shorter(node, hw, WINDOW_TOLERANCE, moved_us, WEIGHTS_ALONE)
     columns = act.shape[3] if len(act.shape) > 3 else 1
     if act.shape[2] >= hw.tiles and columns % CHANNELS == 0:
         return "rows"
     pixels, rest = divmod(act.shape[2] * columns, hw.tiles * CHANNELS)
     stays = not rest and pixels * CHANNELS % columns == 0
-    return _shorter(node, hw, STAYING_TOLERANCE if stays else SPILLED_TOLERANCE)
+    return _shorter(node, hw, STAYING_TOLERANCE if stays else SPILLED_TOLERANCE, after_us)
 
 
 def _spilled_us(value: Value, hw: Hardware) -> float:

@@ -38,6 +38,8 @@ def plan_depthwise(
     ):
         over_channels = _channels_are_cheaper(hw, image, "dwconv", window, last, out)
     turned_by_dpu = bool(before) and act.elements // act.shape[1] % CHANNELS == 0
+    if window.addressed and height >= hw.tiles:
+        over_channels = False
     if turned_by_dpu and batched and hw.software.images_by_rows and height >= hw.tiles:
         over_channels = False
     act = last
