@@ -131,3 +131,18 @@ def test_a_sum_in_place_stays_where_its_operand_was() -> None:
     sums = {first.input_value(0).get_node().get_friendly_name(), second.get_friendly_name()}
     moves = [t for t in program.tasks if isinstance(t.work, DmaWork) and program.ops[t.op].name in sums]
     assert not moves
+
+
+@pytest.mark.parametrize(("columns", "copied"), [(64, False), (40, True)])
+def test_one_channel_is_widened_by_a_convolution_where_rows_are_whole_granules(
+    columns: int, copied: bool
+) -> None:
+    """Else 15 channels of zeros are copied beside it in DDR."""
+    x = op.parameter([1, 1, 98, columns], np.float16)
+    weights = op.constant(np.ones((32, 1, 3, 3), np.float16))
+    program = made(op.convolution(x, weights, [1, 1], [1, 1], [1, 1], [1, 1]), x)
+    works = [t.work for t in program.tasks]
+    beside = sum(w.bytes for w in works if isinstance(w, DmaWork) and w.src == w.dst == "ddr")
+    assert beside == (2 * 16 * 98 * columns if copied else 0)
+    windows = {w.kernel_h for w in works if isinstance(w, DpuWork)}
+    assert windows == ({3} if copied else {1, 3})

@@ -242,3 +242,21 @@ def test_a_batch_of_products_is_made_one_after_the_other() -> None:
     calls = [work.out_elements for work in works(program, ShaveWork) if work.kernel == "multiply"]
     assert sum(calls) == 24 * 2 * 2 * 8192
     assert max(calls) == 2 * 2 * 8192 // 8
+
+
+@pytest.mark.parametrize("platform", ["meteorlake", "lunarlake", "pantherlake"])
+@pytest.mark.parametrize(("rows", "columns", "channels"), [(2, 48, 8192), (3, 32, 512), (6, 256, 1024)])
+def test_the_first_of_three_dimensions_is_summed_by_one_pooling_of_channels(
+    platform: str, rows: int, columns: int, channels: int
+) -> None:
+    """The tiles share the channels of an image of so many rows, which is read once, and write every sum once."""
+    hw = load_hardware(f"{platform}.yaml")
+    x = op.parameter([rows, columns, channels], np.float16)
+    total = op.reduce_sum(x, np.array([0]), keep_dims=False)
+    program = lower(from_openvino(ov.Model([total], [x], "first")), hw)
+    pooled = [w for w in works(program, DpuWork) if isinstance(w, DpuWork)]
+    assert {(w.kernel_h, w.height, w.width) for w in pooled} == {(rows, 1, columns)}
+    assert sum(w.out_channels for w in pooled) == channels
+    check_cmx(program, simulate_fast(program, price(program, hw)))
+    read = sum(w.bytes for w in works(program, DmaWork) if isinstance(w, DmaWork) and w.src == "ddr")
+    assert read == 2 * rows * columns * channels

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.images import CHANNELS_LAST
 from npusim.lowering.ir.nodes import Node, Window
 from npusim.lowering.ir.plan import Plan, output_stores, transfer
 from npusim.lowering.ir.shapes import CHANNELS
@@ -13,6 +14,7 @@ from npusim.lowering.plans.dma.permute import plan_permute_dma
 from npusim.lowering.plans.dpu.images import row_split
 from npusim.lowering.plans.dpu.reduce_conv import plan_widen
 from npusim.lowering.plans.dpu.reorder import plan_reorder
+from npusim.lowering.plans.dpu.widen import plan_widen_channels
 
 
 def channels_last(
@@ -27,6 +29,8 @@ def channels_last(
     channels, height = shape[1], shape[2]
     width = shape[3] if len(shape) > 3 else 1
     order = act.memory_order
+    if channels == 1 < min(height, width) and not (batched or window.width):
+        return _one_channel(node, hw, act, fresh)
     if not order or channels == 1 or order[-1] == 1 or height * width == 1:
         return [], act
     order = tuple(d for d in range(len(shape)) if d != 1) + (1,)
@@ -47,6 +51,20 @@ def channels_last(
     planes = (channels, 1, height) if width == 1 else (channels, height, width)
     other = reads_other_rows(window, height, node.output.shape[2], hw)
     return plan_reorder(node, hw, act, target, planes, fresh, reader="halo" if other else "rows"), target
+
+
+def _one_channel(node: Node, hw: Hardware, act: Value, fresh: Fresh) -> tuple[list[Plan], Value]:
+    """An image of one channel with 15 of zeros beside it: by a convolution where its rows are whole granules, else by
+    copies in DDR."""
+    bits = min(act.stored_bits, act.bits)
+    shape = (act.shape[0], CHANNELS, *act.shape[2:])
+    wide = replace(fresh(act), shape=shape, order=CHANNELS_LAST, stored_bits=bits)
+    if act.shape[3] % CHANNELS == 0:
+        seen = replace(act, order=CHANNELS_LAST)
+        return [plan_widen_channels(node, hw, seen, wide)], wide
+    sizes = (wide.elements - act.elements, act.elements)
+    moves = [(0, transfer("ddr", "ddr", size, bits, hw)) for size in sizes]
+    return [Plan(node, [act], [None], wide, None, [], "channels padded in DDR", ddr_moves=moves)], wide
 
 
 def reads_other_rows(window: Window, height: int, out_height: int, hw: Hardware) -> bool:

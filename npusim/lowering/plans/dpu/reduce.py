@@ -51,6 +51,8 @@ def plan_reduce(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
             return [*turned, plan_over_rows(node, hw, kind, image, out, factor)]
         return [*turned, _whole_image(node, hw, image, out, sides)]
     dims = len(value.memory_order)
+    if _is_outermost(node, hw):
+        return [_outermost(node, hw, kind)]
     if before == 1 and dims == 3:
         if node.by == "sum" and _sums_with_ones(value, out):
             return plan_sum_of_planes(node, hw, fresh)
@@ -98,6 +100,41 @@ def plan_reduce(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
     if over_channels:
         return [*plans, *plan_channel_chain(chain, target, out, fresh)]
     return [*plans, *(plan_across(chain, target, out) if across else plan_down(chain, target, out, fresh))]
+
+
+def _is_outermost(node: Reduce, hw: Hardware) -> bool:
+    """Whether the first dimension of three is reduced, which are the rows, columns and channels of an image to the
+    compiler, by one kernel."""
+    value = node.inputs[0]
+    if not value.plain or len(value.shape) != 3 or node.axes != (0,):
+        return False
+    rows, _, channels = value.shape
+    return channels % CHANNELS == 0 and channels >= CHANNELS * hw.tiles and len(factor(rows)) == 1
+
+
+def _outermost(node: Reduce, hw: Hardware, kind: DpuKind) -> Plan:
+    """The tiles share the channels of an image that each reads whole; in slices of channels, of which the next one is
+    loaded meanwhile, where all of it does not fit."""
+    value, out = node.inputs[0], node.output
+    height, width, channels = value.shape
+    granules, room = channels // CHANNELS, cmx_capacity(hw)
+
+    def fits(slices: int) -> bool:
+        if slices == 1:
+            return value.bytes + out.bytes <= room
+        return granules % slices == 0 and 2 * value.bytes + out.bytes <= (
+            hw.software.pipeline_share * room * slices
+        )
+
+    slices = next((n for n in range(1, granules) if fits(n)), granules)
+    cuts = even(channels // slices, hw.tiles, CHANNELS)
+
+    def works(tile: int, index: int) -> Iterable[Work]:
+        for own in cuts[tile : tile + 1]:
+            yield DpuWork(kind, 1, width, own, 1, height, 1, height, variant_channels=workload_channels(own))
+
+    strategy = f"{kind} [{height}] over channels (SOK)"
+    return assemble(node, hw, [value], [WHOLE], out, WHOLE, slices, works, strategy)
 
 
 def _many_lines(
