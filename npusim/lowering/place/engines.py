@@ -131,7 +131,9 @@ def _depthwise(node: Depthwise, near: Neighbours, fresh: Fresh) -> Steps:
         _because(node, "SHAVE: one tap of one pixel is a product of channels")
         yield plan_shave(product, near.hw, "multiply", near.hint(value))
         return
-    *before, plan = plan_depthwise(node, near.hw, fresh, near.is_turned(value), near.batched)
+    *before, plan = plan_depthwise(
+        node, near.hw, fresh, near.is_turned(value), near.batched, near.read_by_rows(node.output)
+    )
     convolved = any(isinstance(n, Conv | Depthwise) for n in near.read_by(node.output))
     if convolved and depthwise_split(node, near.hw) == "channels":
         plan = multicast(plan, near.hw)

@@ -225,6 +225,13 @@ class Neighbours:
             return Wanted.POINTS if self._reads_points(node.output) else Wanted.ROWS
         return Wanted.EITHER if images else Wanted.ANY
 
+    def read_by_rows(self, value: Value) -> bool:
+        """Whether convolutions read a value, or what activations make of it, and all are split over rows."""
+        convs = [n for n in self._readers(value) if isinstance(n, Conv)]
+        for unary in (n for n in self._readers(value) if isinstance(n, Unary) and n.axis is None):
+            convs += [n for n in self._readers(unary.output) if isinstance(n, Conv)]
+        return bool(convs) and all(choose(n, self.hw, True) == "rows" for n in convs)
+
     def _adds_loaded(self, node: Node, maker: Conv) -> bool:
         """Whether a sum has another operand than what ``maker`` makes, which it finds in DDR and loads in rows."""
         others = [v for v in node.inputs if v.storage != maker.output.storage]

@@ -137,7 +137,7 @@ def choose(
         return "rows"
     if (node.window or POINT).kernel != (1, 1):
         return _shorter(
-            node, hw, WINDOW_TOLERANCE, _spilled_us(node.output, hw) if wanted is Wanted.ROWS else 0.0
+            node, hw, WINDOW_TOLERANCE, through_ddr_us(node.output, hw) if wanted is Wanted.ROWS else 0.0
         )
     k16 = round_up(node.k, CHANNELS)
     mode = choose_mode(height, width, n16, hw)
@@ -206,9 +206,9 @@ def choose_alone(
     few = geometry(node, hw)[0] < hw.tiles or round_up(node.n, CHANNELS) < CHANNELS * hw.tiles
     if few or _sparse_rows(node, hw):
         return choose(node, hw, behind=behind)
-    after_us = _spilled_us(node.output, hw) if wanted is Wanted.ROWS else 0.0
+    after_us = through_ddr_us(node.output, hw) if wanted is Wanted.ROWS else 0.0
     if not point:
-        moved_us = after_us + (_spilled_us(act, hw) if rows_before else 0.0)
+        moved_us = after_us + (through_ddr_us(act, hw) if rows_before else 0.0)
         return _shorter(node, hw, WINDOW_TOLERANCE, moved_us, WEIGHTS_ALONE)
     columns = act.shape[3] if len(act.shape) > 3 else 1
     if act.shape[2] >= hw.tiles and columns % CHANNELS == 0:
@@ -218,7 +218,7 @@ def choose_alone(
     return _shorter(node, hw, STAYING_TOLERANCE if stays else SPILLED_TOLERANCE, after_us)
 
 
-def _spilled_us(value: Value, hw: Hardware) -> float:
+def through_ddr_us(value: Value, hw: Hardware) -> float:
     """What it takes to bring a value through DDR to readers that want it otherwise than it lies, µs: the compiler
     counts all of it where it lies whole on every tile, and a part for each engine where it lies in rows."""
     return value.bytes * (1 + 1 / hw.dma.engines) / hw.ddr.bandwidth_gbps / 1e3

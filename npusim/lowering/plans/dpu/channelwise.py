@@ -64,10 +64,11 @@ def _fits_whole(hw: Hardware, image: Image, kernel: tuple[int, int], act: Value,
 
 
 def _channels_are_cheaper(
-    hw: Hardware, image: Image, kind: Kind, window: Window, act: Value, out: Value
+    hw: Hardware, image: Image, kind: Kind, window: Window, act: Value, out: Value, spilled_us: float = 0.0
 ) -> bool:
     """Whether an image that a pass before it brings to channels last is split over channels (SOK): where that takes the
-    DPU less long than rows do, and both tensors fit each tile's CMX whole.
+    DPU less long than rows do, with what it costs (``spilled_us``) that neighbours in rows find or leave their values
+    in DDR then, and both tensors fit each tile's CMX whole.
 
     Rows need not leave CMX where that pass works on the image itself, which it does where rows are multiples of 16
     pixels: then rows it is. Data of one dimension, which come from DDR with their padding, are read by one engine for
@@ -98,7 +99,7 @@ def _channels_are_cheaper(
             works = [image.work(kind, rows, image.width, channels, variant_channels=unit, **more)]
         return sum(work_us(work, hw) for work in works)
 
-    by_channels = time(image.height, even(image.channels, tiles, CHANNELS)[0]) + read
+    by_channels = time(image.height, even(image.channels, tiles, CHANNELS)[0]) + read + spilled_us
     by_rows = time(even(image.height, tiles)[0], image.channels) + read / hw.dma.engines
     few = kind != "dwconv" and kernel == window.stride and kernel[0] * kernel[1] <= FEW_TAPS
     plain = few and hw.software.broadcast_output

@@ -19,13 +19,19 @@ from npusim.lowering.plans.dpu.channelwise import (
 )
 from npusim.lowering.plans.dpu.images import Image, borrow_channels, refold, row_split
 from npusim.lowering.plans.dpu.reorder import plan_reorder
+from npusim.lowering.split.dpu import through_ddr_us
 
 
 def plan_depthwise(
-    node: Depthwise, hw: Hardware, fresh: Fresh, turned: bool = False, batched: bool = False
+    node: Depthwise,
+    hw: Hardware,
+    fresh: Fresh,
+    turned: bool = False,
+    batched: bool = False,
+    by_rows: bool = False,
 ) -> list[Plan]:
     """Depth-wise convolution; what brings its input to channels last comes first, if it has not been ``turned``.
-    ``batched``: it is one image of a batch."""
+    ``batched``: it is one image of a batch; ``by_rows``: who reads it is split over rows."""
     act, weights, out = node.inputs[0], node.inputs[1], node.output
     height, width = geometry(node, hw)
     channels, window, kernel = out.shape[1], node.window, node.window.kernel
@@ -36,7 +42,11 @@ def plan_depthwise(
     if ((before or turned) and width > 1) or (
         kernel != (1, 1) and width == 1 and hw.software.broadcast_output
     ):
-        over_channels = _channels_are_cheaper(hw, image, "dwconv", window, last, out)
+        moved = []
+        if by_rows and not hw.software.broadcast_output:
+            moved = [last, out] if before and before[-1].out_dist is not None else [out]
+        spilled = sum(through_ddr_us(value, hw) for value in moved)
+        over_channels = _channels_are_cheaper(hw, image, "dwconv", window, last, out, spilled)
     turned_by_dpu = bool(before) and act.elements // act.shape[1] % CHANNELS == 0
     if window.addressed and height >= hw.tiles:
         over_channels = False
