@@ -30,6 +30,12 @@ COMPILED = [
     ("3720", "linear_onnx", "pytorch_half_pixel", 128, 40, 40, 2, 1280.3),
     ("4000", "linear_onnx", "pytorch_half_pixel", 128, 40, 40, 2, 105.3),
     ("3720", "nearest", "asymmetric", 64, 20, 20, 4, 22.8),
+    ("3720", "linear_onnx", "align_corners", 16, 13, 13, 2, 5.3),
+    ("4000", "linear_onnx", "align_corners", 16, 13, 13, 2, 11.9),
+    ("5010", "linear_onnx", "align_corners", 16, 13, 13, 2, 8.2),
+    ("3720", "linear_onnx", "align_corners", 64, 32, 32, 2, 17.4),
+    ("4000", "linear_onnx", "align_corners", 64, 32, 32, 2, 21.9),
+    ("5010", "linear_onnx", "align_corners", 64, 32, 32, 2, 39.6),
 ]
 
 

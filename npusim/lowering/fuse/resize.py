@@ -9,7 +9,7 @@ from npusim.graph.ir import Op
 from npusim.lowering.fuse import kernels
 from npusim.lowering.fuse.fuser import Fuser
 from npusim.lowering.fuse.matmul import channels_last
-from npusim.lowering.ir.nodes import Concat, Depthwise, Pool, Window
+from npusim.lowering.ir.nodes import Concat, Depthwise, Pool, Resize, Window
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import ADDED_CONSTANT, Value
 
@@ -47,7 +47,7 @@ def interpolate(fuser: Fuser, op: Op) -> None:
     shape = made.shape if image else _image(made.shape, kept)
     rows, columns = (_side(op, *sizes) for sizes in zip(seen.shape[2:], shape[2:], strict=True))
     if rows is None or columns is None:
-        kernels.kernel(fuser, op)
+        _by_kernel(fuser, op, x)
         return
     same = rows.taps == columns.taps <= MOST_TAPS and rows.stride == columns.stride
     if addressed:
@@ -57,11 +57,28 @@ def interpolate(fuser: Fuser, op: Op) -> None:
     elif rows.taps > 1 and same and channels >= CHANNELS:
         result = _averaged(fuser, op, fuser.plain(seen, op), shape, rows, columns)
     else:
-        kernels.kernel(fuser, op)
+        _by_kernel(fuser, op, x)
         return
     fuser.values[op.outputs[0]] = (
         result if image else replace(fuser.plain(result, op), shape=made.shape, order=())
     )
+
+
+def _by_kernel(fuser: Fuser, op: Op, x: Value) -> None:
+    """By a kernel, which takes an image in the memory order that it has, and whose rows the SHAVEs share."""
+    made = fuser.fresh(op)
+    if len(x.shape) != 4 or x.shape[:2] != made.shape[:2] or x.shape[0] > 1 or made.shape[2] < fuser.tiles:
+        kernels.kernel(fuser, op)
+        return
+    mode = str(op.attrs.get("mode", "nearest")).lower()
+    corners = op.attrs.get("coordinate_transformation_mode") == "align_corners"
+    step = (x.shape[2] - corners) / max(made.shape[2] - corners, 1)
+    before, behind = (1, 2) if mode == "cubic" else (0, int(mode.startswith("linear")))
+    node = Resize(
+        op.name, op.type, (x,), replace(made, order=x.order), kernel="interpolate",
+        step=step, before=before, behind=behind, weighted=mode.startswith("linear"),
+    )  # fmt: skip
+    fuser.emit(op, node)
 
 
 def _repeats(op: Op, rows: _Side, columns: _Side) -> bool:

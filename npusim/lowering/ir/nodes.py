@@ -138,6 +138,17 @@ class Kernel(Node):
         return self.kernel in kernels
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resize(Kernel):
+    """An image resized by a kernel: ``step`` rows of it make one of the result, which reads so many ``before`` and
+    ``behind`` the one at its place, by weights of a table for rows and one for columns where it is ``weighted``."""
+
+    step: float
+    before: int = 0
+    behind: int = 0
+    weighted: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class AttentionKernel(Node):
     """A whole attention by one kernel: query, key, transposed value and, where there is one, a mask."""

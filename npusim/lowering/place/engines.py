@@ -30,6 +30,7 @@ from npusim.lowering.ir.nodes import (
     Node,
     Pool,
     Reduce,
+    Resize,
     Scale,
     Transpose,
     Unary,
@@ -72,11 +73,11 @@ from npusim.lowering.plans.dpu.permute import (
 )
 from npusim.lowering.plans.dpu.reduce import plan_reduce
 from npusim.lowering.plans.dpu.reduce_conv import plan_one_term, plan_reduce_conv
-from npusim.lowering.plans.dpu.reorder import plan_reorder
 from npusim.lowering.plans.dpu.widen import widened_terms
 from npusim.lowering.plans.shave.attention import plan_attention
 from npusim.lowering.plans.shave.dot import plan_dot
 from npusim.lowering.plans.shave.kernel import plan_shave
+from npusim.lowering.plans.shave.resize import plan_resize
 from npusim.lowering.split.dpu import depthwise_split
 from npusim.lowering.tile.matmul_estimate import NOTHING
 from npusim.program.journal import note
@@ -179,18 +180,6 @@ def _transpose(node: Transpose, near: Neighbours, fresh: Fresh) -> Steps:
         yield replace(last, out_dist=None) if is_narrow_image(node) else last
 
 
-def _channels_last(node: ChannelsLast, near: Neighbours, fresh: Fresh) -> Steps:
-    value, rules = node.inputs[0], near.hw.software
-    readers = near.read_by(node.output)
-    windows = [n.window for n in readers if isinstance(n, Conv | Depthwise | Pool) and n.window is not None]
-    halo = rules.halo_copies and any(w.kernel[0] > w.stride[0] for w in windows)
-    _, channels, height, width = value.shape
-    planes = (channels, height, width)
-    yield from plan_reorder(
-        node, near.hw, value, node.output, planes, fresh, reader="halo" if halo else "rows"
-    )
-
-
 def _reduce(node: Reduce, near: Neighbours, fresh: Fresh) -> Steps:
     hw = near.hw
     if not node.axes:
@@ -224,6 +213,11 @@ def _unary(node: Unary, near: Neighbours, fresh: Fresh) -> Steps:
     else:
         _because(node, f"SHAVE: the DPU has no {node.kernel}")
         yield _on_shave(node, near)
+
+
+def _resize(node: Resize, near: Neighbours, fresh: Fresh) -> Steps:
+    _because(node, "SHAVE: the DPU does not resize by these factors")
+    yield plan_resize(node, near.hw)
 
 
 def _on_shave(node: Unary, near: Neighbours) -> Plan:
@@ -336,9 +330,10 @@ ENGINES: dict[type[Node], Callable[[Any, Neighbours, Fresh], Steps]] = {
     AttentionKernel: _attention,
     Pool: _pool,
     Transpose: _transpose,
-    ChannelsLast: _channels_last,
+    ChannelsLast: movement.channels_last,
     Reduce: _reduce,
     Unary: _unary,
+    Resize: _resize,
     Eltwise: _eltwise,
     DepthToSpace: movement.depth_to_space,
     Upsample: movement.upsample,

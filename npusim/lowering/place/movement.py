@@ -6,7 +6,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from npusim.lowering.ir.images import CHANNELS_LAST
-from npusim.lowering.ir.nodes import Bmm, Broadcast, Concat, Convert, Copy, DepthToSpace, Gather, Upsample
+from npusim.lowering.ir.nodes import (
+    Bmm,
+    Broadcast,
+    ChannelsLast,
+    Concat,
+    Conv,
+    Convert,
+    Copy,
+    DepthToSpace,
+    Depthwise,
+    Gather,
+    Pool,
+    Upsample,
+)
 from npusim.lowering.ir.plan import Plan
 from npusim.lowering.ir.values import Fresh
 from npusim.lowering.place.neighbours import Neighbours
@@ -50,6 +63,19 @@ def depth_to_space(node: DepthToSpace, near: Neighbours, fresh: Fresh) -> Iterat
 def upsample(node: Upsample, near: Neighbours, fresh: Fresh) -> Iterator[Plan]:
     """Pixels written between zeros by transfers."""
     yield plan_upsample(node, near.hw)
+
+
+def channels_last(node: ChannelsLast, near: Neighbours, fresh: Fresh) -> Iterator[Plan]:
+    """An image of planes turned for its readers."""
+    value, rules = node.inputs[0], near.hw.software
+    readers = near.read_by(node.output)
+    windows = [n.window for n in readers if isinstance(n, Conv | Depthwise | Pool) and n.window is not None]
+    halo = rules.halo_copies and any(w.kernel[0] > w.stride[0] for w in windows)
+    _, channels, height, width = value.shape
+    planes = (channels, height, width)
+    yield from plan_reorder(
+        node, near.hw, value, node.output, planes, fresh, reader="halo" if halo else "rows"
+    )
 
 
 def broadcast(node: Broadcast, near: Neighbours, fresh: Fresh) -> Iterator[Plan]:
