@@ -89,3 +89,17 @@ def test_a_pool_is_split_over_channels_where_that_is_shorter() -> None:
     pool = op.max_pool(x, [1, 1], [1, 1], [1, 1], [1, 1], [3, 3]).output(0)
     works = [task.work for task in made(pool, x, "lunarlake-vpunn").tasks]
     assert [w.out_channels for w in works if isinstance(w, DpuWork) and w.kind == "maxpool"] == [160] * 4
+
+
+@pytest.mark.parametrize(("channels", "side"), [(128, 56), (192, 56), (256, 28)])
+def test_what_a_depthwise_convolution_takes_as_it_is_made_stays_in_cmx(channels: int, side: int) -> None:
+    """Whether a tile can hold all of the image or only its rows, the convolution in front leaves it so."""
+    x = op.parameter([1, 32, side, side], np.float16)
+    made = op.convolution(
+        x, op.constant(np.ones((channels, 32, 1, 1), np.float16)), [1, 1], [0, 0], [0, 0], [1, 1]
+    )
+    taps = op.constant(np.ones((channels, 1, 1, 3, 3), np.float16))
+    result = op.group_convolution(made, taps, [1, 1], [1, 1], [1, 1], [1, 1])
+    program = lower(from_openvino(ov.Model([op.result(result)], [x], "m")), load_hardware("lunarlake.yaml"))
+    written = sum(t.work.bytes for t in program.tasks if isinstance(t.work, DmaWork) and t.work.dst == "ddr")
+    assert written <= 2 * side * side * (channels + 32)  # the result, and the image turned at most

@@ -254,8 +254,24 @@ def _shorter(
     return "rows" if rows_us <= channels_us * tolerance else "channels"
 
 
+def holds_whole(
+    hw: Hardware, image: tuple[int, int], kernel: tuple[int, int], act: Value, out: Value
+) -> bool:
+    """Whether a tile can hold all of an activation and its padding, and the result or its part of it: of an ``image``
+    of so many channels and columns."""
+    channels, columns = image
+    copies = 1 if hw.software.broadcast_output else hw.tiles
+    taps = round_up(kernel[0] * kernel[1], CHANNELS)
+    constants = channels // hw.tiles * (taps * 2 + TABLE_BYTES)
+    padding = (kernel[0] - 1) * columns * channels * act.bits // 8
+    return act.bytes + padding + out.bytes // copies + constants <= cmx_capacity(hw)
+
+
 def depthwise_split(node: Depthwise, hw: Hardware) -> Split:
-    """The split of a depth-wise convolution: channels where every tile gets whole granules, else rows
-    (evidence/lowering.md#2.2)."""
-    channels = round_up(node.output.shape[1], CHANNELS)
-    return "channels" if channels % (CHANNELS * hw.tiles) == 0 else "rows"
+    """The split of a depth-wise convolution: channels where every tile gets whole granules and can hold all of the
+    image, or there are too few rows; else rows (evidence/lowering.md#2.2)."""
+    channels, (height, width) = round_up(node.output.shape[1], CHANNELS), geometry(node, hw)
+    if channels % (CHANNELS * hw.tiles):
+        return "rows"
+    fits = holds_whole(hw, (channels, width), node.window.kernel, node.inputs[0], node.output)
+    return "channels" if fits or height < hw.tiles else "rows"

@@ -17,7 +17,7 @@ from npusim.lowering.ir.convolution import (
     weights_load,
 )
 from npusim.lowering.ir.nodes import POINT, Depthwise, Node, Pool, Window
-from npusim.lowering.ir.plan import ALL_TILES, Load, Plan, Store, cmx_capacity, odd_halves, transfer
+from npusim.lowering.ir.plan import ALL_TILES, Load, Plan, Store, odd_halves, transfer
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import ADDED_CONSTANT, WHOLE, Dist, Value, ceil_div, even, round_up
 from npusim.lowering.plans.dpu.images import (
@@ -29,6 +29,7 @@ from npusim.lowering.plans.dpu.images import (
     workload_channels,
     workload_slices,
 )
+from npusim.lowering.split.dpu import holds_whole
 from npusim.program.work import Work
 
 #: Share of the time of reading an activation, at the bandwidth of DDR, that counts where splits are compared (up to
@@ -51,16 +52,7 @@ def _over_channels(hw: Hardware, image: Image, kernel: tuple[int, int], act: Val
         return False
     if image.channels % (CHANNELS * tiles):
         return image.height < tiles and image.channels >= CHANNELS * tiles
-    return image.height < tiles or _fits_whole(hw, image, kernel, act, out)
-
-
-def _fits_whole(hw: Hardware, image: Image, kernel: tuple[int, int], act: Value, out: Value) -> bool:
-    """Whether a tile can hold the whole activation, its padding and the result, or its part of it."""
-    copies = 1 if hw.software.broadcast_output else hw.tiles
-    taps = round_up(kernel[0] * kernel[1], CHANNELS)
-    constants = image.channels // hw.tiles * (taps * 2 + TABLE_BYTES)
-    padding = (kernel[0] - 1) * image.width * image.channels * act.bits // 8
-    return act.bytes + padding + out.bytes // copies + constants <= cmx_capacity(hw)
+    return image.height < tiles or holds_whole(hw, (image.channels, image.width), kernel, act, out)
 
 
 def _channels_are_cheaper(
@@ -75,7 +67,9 @@ def _channels_are_cheaper(
     all tiles or by all engines in parts.
     """
     tiles, kernel = hw.tiles, window.kernel
-    if image.channels < CHANNELS * tiles or not _fits_whole(hw, image, kernel, act, out):
+    if image.channels < CHANNELS * tiles or not holds_whole(
+        hw, (image.channels, image.width), kernel, act, out
+    ):
         return False
     if image.height < tiles:
         return True
