@@ -23,6 +23,7 @@ from npusim.lowering.ir.nodes import (
     Pool,
     Product,
     Reduce,
+    Resize,
     Scale,
 )
 from npusim.lowering.ir.plan import CONSTANT, Plan
@@ -180,6 +181,8 @@ def _operand_bytes(nodes: Sequence[Node]) -> dict[int, int]:
     found: dict[int, int] = {}
     for node in nodes:
         if not isinstance(node, Product | Depthwise | Kernel | Pool | Scale | Reduce):
+            continue
+        if isinstance(node, Resize):  # of an image made smaller rows are left out
             continue
         for value in node.inputs:
             sparse = value.constant and isinstance(node, Product) and node.zeros
