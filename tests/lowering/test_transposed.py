@@ -94,3 +94,16 @@ def test_without_addresses_pixels_are_written_between_zeros() -> None:
     assert grown in sizes
     read = sum(w.bytes for w in of_type(program, DmaWork) if w.kind == "resize")
     assert read == grown // 4
+
+
+@pytest.mark.parametrize("hw", ["lunarlake", "pantherlake"])
+def test_an_activation_behind_another_view_of_an_image_leaves_its_rows_as_they_are(hw: str) -> None:
+    """What is spread from one column is the same memory: the rectifier is done by the convolution in front."""
+    x = op.parameter([1, 16, 14, 1], np.float16)
+    weights = op.constant(np.ones((256, 16, 1, 1), np.float16))
+    deep = op.convolution(x, weights, [1, 1], [0, 0], [0, 0], [1, 1])
+    model = ov.Model([op.result(op.relu(op.depth_to_space(deep, "blocks_first", 4)))], [x], "column")
+    program = lower(from_openvino(model), load_hardware(f"{hw}.yaml"))
+    assert all(w.bytes >= 0 for w in of_type(program, DmaWork) if isinstance(w, DmaWork))
+    rows = [w.height for w in of_type(program, DpuWork) if isinstance(w, DpuWork) and w.kind == "conv"]
+    assert sum(rows) in (14, 14 * len(rows))

@@ -157,9 +157,13 @@ class Fuser:
         return True
 
     def apply_behind(self, node: _Any, op: Op, source: int, **changes: Any) -> _Any:
-        """Fuse an op into the node that makes its operand and that nobody else reads."""
-        output = replace(self.values[source], shape=self.shape(op))
-        self.values[op.outputs[0]] = output
+        """Fuse an op into the node that makes its operand and that nobody else reads; an image that the op sees in
+        another shape stays as it is."""
+        seen = self.values[source]
+        slides = isinstance(node, Conv | Depthwise | Pool) and node.window is not None
+        image = slides and seen.shape != node.output.shape
+        self.values[op.outputs[0]] = replace(seen, shape=self.shape(op))
+        output = node.output if image else self.values[op.outputs[0]]
         return self.amend(node, fused=(*node.fused, op.name), output=output, **changes)
 
     def write_planes(self, id: int) -> None:
