@@ -166,9 +166,9 @@ def _become(mutant: Mutant, functions: Sequence[FunctionType]) -> None:
                 function.__code__ = new
     for name in mutant.names:
         if name.isupper():
+            before = vars(module)[name]
             for other in list(sys.modules.values()):
-                ours = getattr(other, "__name__", "").startswith("npusim.")
-                if ours and vars(other).get(name) is vars(module)[name]:
+                if getattr(other, "__name__", "").startswith("npusim.") and vars(other).get(name) is before:
                     setattr(other, name, fresh[name])
     forget()
 
