@@ -1,6 +1,8 @@
 """Products of matrices as workloads: ``gemm-MxNxK``, or a table of them as users of systolic-array simulators have it.
 
-Each is [M, K] times constant weights [K, N], a MatMul in FP16 with an input of its own.
+Each is [M, K] times constant weights [K, N], a MatMul with an input of its own, in FP16 or another precision of the
+networks (``gemm-MxNxK-int8``). Inputs and outputs are FP16, so that nothing but the product is timed (and,
+in INT8, the quantisation of its input).
 """
 
 from __future__ import annotations
@@ -11,10 +13,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from npusim.workloads.nets import PRECISIONS, Precision
+
 if TYPE_CHECKING:
     import openvino
 
-_NAME = re.compile(r"gemm-(\d{1,9})x(\d{1,9})x(\d{1,9})", re.ASCII)
+    from npusim.workloads.nets.maker import Maker
+    from npusim.workloads.scope import Value
+
+_NAME = re.compile(rf"gemm-(\d{{1,9}})x(\d{{1,9}})x(\d{{1,9}})(?:-({'|'.join(PRECISIONS)}))?", re.ASCII)
 #: Dimensions beyond any that a compiler takes, and rows of a table of layers.
 _MOST, _MOST_ROWS, _MOST_DIGITS = 1 << 24, 10_000, 9
 _SIZES = ("m", "n", "k")
@@ -30,17 +39,23 @@ class Gemm:
     m: int
     n: int
     k: int
+    precision: Precision = "fp16"
 
 
 def of_name(name: str) -> Gemm | None:
     """The product that a workload's name asks for; None where it asks for none."""
     match = _NAME.fullmatch(name)
-    return Gemm("gemm", *map(int, match.groups())) if match else None
+    if match is None:
+        return None
+    m, n, k, precision = match.groups()
+    return Gemm("gemm", int(m), int(n), int(k), next((one for one in PRECISIONS if one == precision), "fp16"))
 
 
 def describe(gemm: Gemm) -> str:
     """One line about it."""
-    return f"Product of matrices: [{gemm.m}, {gemm.k}] times [{gemm.k}, {gemm.n}], FP16"
+    return (
+        f"Product of matrices: [{gemm.m}, {gemm.k}] times [{gemm.k}, {gemm.n}], {PRECISIONS[gemm.precision]}"
+    )
 
 
 def read_table(lines: Iterable[str]) -> list[Gemm]:
@@ -67,7 +82,8 @@ def read_table(lines: Iterable[str]) -> list[Gemm]:
                 f"line {number}: must be {', '.join(columns)}, the sizes whole numbers (got {','.join(row):.60})"
             )
         name = row[columns["name"]] if "name" in columns else f"product{len(gemms) + 1}"
-        gemms.append(Gemm(name, *(int(cell[:_MOST_DIGITS]) for cell in sizes)))
+        m, n, k = (int(cell[:_MOST_DIGITS]) for cell in sizes)
+        gemms.append(Gemm(name, m, n, k))
     if not gemms:
         raise ValueError("has no products: after a header, a line for each must be NAME, M, N, K")
     if len(gemms) > _MOST_ROWS:
@@ -108,13 +124,15 @@ def build(name: str, gemms: Sequence[Gemm], batch: int = 1) -> openvino.Model:
             raise ValueError(f"{gemm.name}: M, N and K must be at least 1 and at most {_MOST:,}")
     from npusim.workloads.nets.maker import Maker
 
-    make = Maker(name, "fp16")
-    return make.model(
-        *(
-            make.linear(gemm.name, make.input(f"{gemm.name}.rows", (batch * gemm.m, gemm.k)), gemm.n)
-            for gemm in _distinct(gemms)
-        )
-    )
+    make = Maker(name, gemms[0].precision)
+    return make.model(*(_product(make, gemm, batch * gemm.m) for gemm in _distinct(gemms)))
+
+
+def _product(make: Maker, gemm: Gemm, rows: int) -> Value:
+    from openvino import opset15 as op
+
+    x = op.convert(make.input(f"{gemm.name}.rows", (rows, gemm.k), np.float16), "f32")
+    return op.convert(make.linear(gemm.name, make.quantised(gemm.name, x), gemm.n), "f16")
 
 
 def _distinct(gemms: Sequence[Gemm]) -> list[Gemm]:

@@ -213,10 +213,15 @@ def _products(text: str) -> dict[str, Any]:
     """The option that --gemm stands for. Raises UserError for what is neither sizes nor a CSV file."""
     if text.endswith(".csv"):
         return {"model": Path(text)}
-    if not re.fullmatch(r"\d+x\d+x\d+", text, re.ASCII):
+    form = re.fullmatch(r"\d+x\d+x\d+(?:-(.+))?", text, re.ASCII)
+    if not form:
         raise UserError(
             f"--gemm {text}: must have the form MxNxK, such as 256x768x3072, or be a CSV file of them"
         )
+    from npusim.workloads.nets import PRECISIONS
+
+    if form[1] is not None and form[1] not in PRECISIONS:
+        raise UserError(f"--gemm {text}: {form[1]}: no such precision; there are {', '.join(PRECISIONS)}")
     return {"workload": f"gemm-{text}"}
 
 

@@ -21,11 +21,25 @@ def test_a_product_has_its_macs() -> None:
     assert "[256, 3072] times [3072, 768]" in workloads.describe("gemm-256x768x3072")
 
 
+@pytest.mark.parametrize(
+    ("precision", "stored"), [("", "FP16"), ("-int8", "INT8"), ("-int4", "INT4"), ("-int8-weights", "INT8")]
+)
+def test_a_product_has_its_precision(precision: str, stored: str) -> None:
+    name = f"gemm-256x768x3072{precision}"
+    run = npusim.run(name)
+    assert run.subject.model is not None
+    assert run.subject.model.stored[0][0] == stored
+    assert run.subject.model.quantised == (precision == "-int8")
+    (product,) = [row for row in run.metrics.ops if row.type == "MatMul"]
+    assert product.engine == "dpu"
+    assert stored in workloads.describe(name)
+
+
 def test_a_table_is_all_its_products(tmp_path: Path) -> None:
     (tmp_path / "layers.csv").write_text("Layer, M, N, K,\nfc, 16, 32, 64,\nfc, 8, 64, 32,\n\n")
     run = npusim.run(tmp_path / "layers.csv")
     ops = run.to_frame()
-    assert set(ops["name"][ops["type"] != "Parameter"]) == {"fc", "fc#2"}  # FP32 inputs are narrowed before
+    assert set(ops["name"]) == {"fc", "fc#2"}
     assert run.subject.model is not None
     assert run.subject.model.macs == 16 * 32 * 64 + 8 * 64 * 32
 
@@ -63,6 +77,7 @@ def test_what_is_no_table(text: str, said: str) -> None:
     ("given", "said"),
     [
         ("256x768", "MxNxK"),
+        ("256x768x3072-int9", "int9: no such precision; there are fp16, int8"),
         ("0x1x1", "at least 1"),
         ("999999999x1x1", "at most"),
         ("none.csv", "none.csv"),
