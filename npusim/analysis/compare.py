@@ -16,6 +16,8 @@ from npusim.analysis.metrics import Metrics, OpRow
 from npusim.program import ENGINES, ProgramOp
 
 Kind = Literal["moved", "replaced", "removed", "added", "same"]
+#: Sums of times that differ by less are equal, µs: a clock of 1 GHz ticks a thousand times as slowly.
+_EQUAL_US = 1e-6
 _NUMBER = re.compile(r"\d+")
 
 
@@ -88,6 +90,12 @@ class OpChange:
         return (self.after.exposed_us if self.after else 0.0) - (
             self.before.exposed_us if self.before else 0.0
         )
+
+    @property
+    def differs(self) -> bool:
+        """Whether they cost more or less than in the baseline, to what floating point can tell: also where they run
+        the same way."""
+        return abs(self.delta_us) > _EQUAL_US
 
     @property
     def kind(self) -> Kind:

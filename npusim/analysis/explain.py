@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -41,15 +41,16 @@ class Explanation:
 
 
 def explain(timeline: Timeline, entries: Iterable[Entry], asked: str) -> Explanation:
-    """The explanation of the op named ``asked``, or of the only one whose name contains that.
+    """The explanation of the op named ``asked``, or of the only one whose name contains that, or whose type that is,
+    both without regard to case.
 
     ``entries`` are the journal of the lowering that made the Program. Raises UserError where none or several are meant.
     """
     program, kept = timeline.program, list(entries)
     homes = {name: op.name for op in program.ops for name in (*op.fused, op.name)}
-    name = _meant(asked, [*homes, *(entry.op for entry in kept)])
-    home = homes.get(name, "")
     kinds = {op.name: op.type for op in program.ops}
+    name = _meant(asked, [*homes, *(entry.op for entry in kept)], kinds)
+    home = homes.get(name, "")
     about = {name, home}
     decisions = tuple(entry for entry in kept if entry.op in about)
     index = next((i for i, op in enumerate(program.ops) if op.name == home), None)
@@ -57,15 +58,20 @@ def explain(timeline: Timeline, entries: Iterable[Entry], asked: str) -> Explana
     return Explanation(name, kinds.get(name, ""), home, decisions, waited)
 
 
-def _meant(asked: str, names: Sequence[str]) -> str:
-    known = list(dict.fromkeys(names))
-    found = [name for name in known if asked == name] or [name for name in known if asked in name]
+def _meant(asked: str, names: Sequence[str], kinds: Mapping[str, str]) -> str:
+    known, word = list(dict.fromkeys(names)), asked.lower()
+    found = (
+        [name for name in known if asked == name]
+        or [name for name in known if asked in name]
+        or [name for name in known if word in name.lower() or word == kinds.get(name, "").lower()]
+    )
     if len(found) == 1:
         return found[0]
     some = ", ".join((found or get_close_matches(asked, known, 5, 0.3))[:5])
     if found:
         raise UserError(
-            f"--explain: {len(found)} ops have '{asked}' in their names, such as {some}; give one whole"
+            f"--explain: {len(found)} ops have '{asked}' in their names or as their type, such as {some}; give a whole "
+            "name"
         )
     raise UserError(
         f"--explain: no op has '{asked}' in its name" + (f"; did you mean one of {some}?" if some else "")

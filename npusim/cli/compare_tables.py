@@ -44,7 +44,7 @@ def print_comparison(comparison: Comparison, title: str, hardware: str, folder: 
         screen.print(Text(folded(_steps(run), width, "  ", ", ")))
         if reason := slower_because(run, comparison.baseline):
             screen.print(Text(folded(reason, width, "  slower: ", "; "), "yellow"))
-        changed = [change for change in run.changes if change.kind != "same" and change.delta_us][:_SHOWN]
+        changed = [change for change in run.changes if change.differs][:_SHOWN]
         rows = []
         for change in changed:
             before, after = (

@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from npusim.hardware import override
-from npusim.hardware.errors import HardwareError, did_you_mean, shown, told
+from npusim.hardware.errors import HardwareError, did_you_mean, nearest, shown, told
 from npusim.hardware.files import File, find, find_parent, same
 from npusim.hardware.nodes import Node, parse
 from npusim.hardware.schema import Hardware
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+#: Mistakes that one message names.
+_MOST_TOLD = 20
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -41,12 +44,12 @@ def resolve(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Node:
 
 
 def validate(tree: Node) -> Hardware:
-    """The Hardware that ``tree`` says. Raises HardwareError at the place of the first mistake."""
+    """The Hardware that ``tree`` says. Raises HardwareError with the places of all mistakes."""
     return validate_as(Hardware, tree)
 
 
 def validate_as(kind: type[Kind], tree: Node) -> Kind:
-    """What ``tree`` says, as a ``kind``. Raises HardwareError at the place of the first mistake."""
+    """What ``tree`` says, as a ``kind``. Raises HardwareError with the places of all mistakes."""
     try:
         return kind.model_validate_json(json.dumps(tree.plain()), strict=True)
     except ValidationError as error:
@@ -91,21 +94,30 @@ def _merged(parent: Node, child: Node) -> Node:
 
 
 def _message(kind: type[BaseModel], tree: Node, error: ValidationError) -> str:
-    """The first mistake in reading order, and how many more there are; missing keys come last, and are all named.
+    """All mistakes in reading order, then the keys that are missing, but for those that were misspelt."""
+    details = sorted(error.errors(include_url=False), key=lambda detail: _reading_order(tree, detail))
+    missing = [detail for detail in details if detail["type"] == "missing"]
+    wrong = [detail for detail in details if detail["type"] != "missing"]
+    misspelt = {_misspelt(kind, tree, detail) for detail in wrong if detail["type"] == "extra_forbidden"}
+    missing = [
+        detail
+        for detail in missing
+        if (*_locate(tree, detail["loc"])[1], str(detail["loc"][-1])) not in misspelt
+    ]
+    told = list(dict.fromkeys(_mistake(kind, tree, detail) for detail in wrong))
+    more = [f"(and {len(told) - _MOST_TOLD} more)"] if len(told) > _MOST_TOLD else []
+    return "; ".join([*told[:_MOST_TOLD], *([_missing(tree, missing)] if missing else []), *more])
 
-    (A key that is missing is often the one that was misspelt.)
-    """
-    details = error.errors(include_url=False)
 
-    def order(detail: ErrorDetails) -> tuple[bool, int, int]:
-        at = _locate(tree, detail["loc"])[0].place
-        return detail["type"] == "missing", at.line, at.column
+def _reading_order(tree: Node, detail: ErrorDetails) -> tuple[int, int]:
+    at = _locate(tree, detail["loc"])[0].place
+    return at.line, at.column
 
-    first = min(details, key=order)
-    if first["type"] == "missing":
-        return _missing(tree, sorted(details, key=order))
-    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    return _mistake(kind, tree, first) + more
+
+def _misspelt(root: type[BaseModel], tree: Node, detail: ErrorDetails) -> tuple[str, ...]:
+    """The path of the key that an unknown one was probably to be."""
+    *parents, key = _locate(tree, detail["loc"])[1]
+    return (*parents, nearest(key, keys_of(parents, root)))
 
 
 def _missing(tree: Node, details: Sequence[ErrorDetails]) -> str:

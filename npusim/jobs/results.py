@@ -57,12 +57,13 @@ class Compared(Shown):
         ])  # fmt: skip
 
     def changes(self) -> pd.DataFrame:
-        """A row an op that changed, of every run but the baseline, the largest difference first."""
+        """A row an op that runs otherwise or as long no more, of every run but the baseline, the largest difference
+        first."""
         import pandas as pd
 
         return pd.DataFrame([
             {"run": run.label, "op": one.name, "count": one.count, "kind": one.kind, "delta_us": one.delta_us}
-            for run in self.comparison.runs[1:] for one in run.changes if one.kind != "same"
+            for run in self.comparison.runs[1:] for one in run.changes if one.differs or one.kind != "same"
         ])  # fmt: skip
 
     def figure(self) -> go.Figure:

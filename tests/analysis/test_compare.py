@@ -9,9 +9,10 @@ from openvino import opset15 as ops
 
 from npusim import api, workloads, xamba
 from npusim.analysis.compare import Case, Comparison, compare
-from npusim.cli.compare_tables import slower_because
+from npusim.cli.compare_tables import print_comparison, slower_because
 from npusim.graph.load import graph_of
 from npusim.hardware import load_hardware
+from npusim.jobs.results import Compared
 from npusim.workloads import Mamba2Config
 
 TINY = Mamba2Config(name="tiny", title="", layers=2, d_model=64, vocab=80, d_state=32, head_dim=16, chunk=16)
@@ -70,16 +71,23 @@ def test_parts_that_a_rewrite_made_belong_to_its_op(comparison: Comparison) -> N
     assert scores.after.type == "MatMul"
 
 
-def test_one_model_on_two_machines_has_the_same_ops() -> None:
+def test_one_model_on_two_machines_has_the_same_ops(capsys: pytest.CaptureFixture[str]) -> None:
+    """What costs more is told, the largest difference first, though all ops run in the same way."""
     graph = graph_of(workloads.build(TINY, tokens=24), "tiny", "tiny")
     cases = []
     for overrides in ((), ("ddr.bandwidth_gbps=40",)):
         hw = load_hardware("lunarlake.yaml", overrides)
         result = api.simulate(api.lower(graph, hw), hw)
         cases.append(Case(str(overrides), result.program.ops, result.metrics))
-    slower = compare(cases).runs[1]
+    comparison = compare(cases)
+    slower = comparison.runs[1]
     assert slower.speedup <= 1
     assert {change.kind for change in slower.changes} == {"same"}
+    most = slower.changes[0]
+    assert most.delta_us > 0
+    assert Compared(comparison, (), (), (), 0.0).changes()["op"].iloc[0] == most.name
+    print_comparison(comparison, "tiny", "two machines", None)
+    assert most.name in capsys.readouterr().out
 
 
 def test_ops_named_by_counters_are_paired_by_type_shape_and_order() -> None:

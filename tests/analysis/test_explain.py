@@ -72,3 +72,14 @@ def test_waits_are_those_of_the_timeline(graph, run) -> None:
 def test_a_name_that_is_not_one_op_is_an_error(run, asked: str, said: str) -> None:
     with pytest.raises(npusim.UserError, match=said):
         explain(run[0].timeline, run[1], asked)
+
+
+def test_an_op_is_found_without_regard_to_case_and_by_its_type(run) -> None:
+    result, entries = run
+    ops = result.program.ops
+    assert explain(result.timeline, entries, ops[0].name.swapcase()).name == ops[0].name
+    kinds = [op.type for op in ops]
+    alone = next(
+        op for op in ops if kinds.count(op.type) == 1 and all(op.type not in other.name for other in ops)
+    )
+    assert explain(result.timeline, entries, alone.type.lower()).name == alone.name
