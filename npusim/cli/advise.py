@@ -54,8 +54,8 @@ def print_advice(found: AdviceFor) -> None:
         screen.print(Text.assemble(f"{number}. ", (printable(one.what), "bold"), f": {faster}, {times}"))
         if command := found.command(one):
             screen.print(Text(f"   {printable(command)}"), soft_wrap=True)
-        screen.print(Text(folded(one.how.split(" "), width, "   how: ", " ")))
-        screen.print(Text(f"   rests on: {one.rests_on}"))
+        for label, words in (("how", one.how), ("rests on", one.rests_on)):
+            screen.print(Text(folded(words.split(" "), width, f"   {label}: ", " ")))
     shares = [
         f"{share:.1%} {name}" for name, share in advised.result.metrics.provenance_share.items() if share > 0
     ]

@@ -18,7 +18,7 @@ def list_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the shipped hardware files and the built-in workloads, one a line."""
+    """List the shipped hardware files, the built-in workloads and the published language models, one a line."""
     from npusim import workloads
     from npusim.hardware import load_hardware, shipped, supposed
 
@@ -29,7 +29,8 @@ def list_command(
     hardware = [(name, hw) for name, hw in hardware if asked(name, hw.name, hw.platform)]
     models = [(name, workloads.describe(name)) for name in workloads.names()]
     models = [(name, text) for name, text in models if asked(name, text)]
-    if not hardware and not models:
+    spoken = [(name, text) for name, text in _language_models() if asked(name, text)]
+    if not hardware and not models and not spoken:
         raise UserError(f"nothing built in has '{word}' in its name or description; npusim list shows all")
     if as_json:
         document = {
@@ -44,6 +45,7 @@ def list_command(
                 for file, hw in hardware
             ],
             "workloads": [{"name": name, "description": text} for name, text in models],
+            "language_models": [{"name": name, "description": text} for name, text in spoken],
         }
         print_json(document)
         return
@@ -61,7 +63,21 @@ def list_command(
         also = ", ".join(f"-{end}" for end in max(variants.values(), key=len))
         blocks.append(_block("Workloads (--workload)", lines))
         blocks.append(f"* also with {also} behind the name:\n  npusim list WORD lists them one by one")
+    if spoken:
+        blocks.append(_block("Language models (npusim llm NAME)", spoken))
     print("\n\n".join(blocks))
+
+
+def _language_models() -> list[tuple[str, str]]:
+    """The published language models, by name, and their size."""
+    from npusim.report.units import count_text
+    from npusim.workloads.llm import published, published_names
+
+    configs = map(published, published_names())
+    return [
+        (one.name, f"{count_text(one.parameters)} parameters, {one.layers} layers of {one.width:,}")
+        for one in configs
+    ]
 
 
 def _block(title: str, lines: list[tuple[str, str]], *, whole: bool = False) -> str:

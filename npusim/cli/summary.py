@@ -51,9 +51,11 @@ def print_summary(result: Result, subject: Subject, folder: Path | None, wall_s:
     screen.print()
     screen.print(_headline(result, subject, width))
     screen.print()
-    for label, text in _about(result, subject):
+    about = _about(result, subject)
+    for label, text in about:
         screen.print(Text(folded(text.split(" · "), width, f"{label:<10}")))
-    screen.print()
+    if about:
+        screen.print()
     screen.print(_engines(result, width))
     screen.print()
     screen.print(_costliest(result, width))
@@ -99,7 +101,8 @@ def _figures(facts: Sequence[tuple[str, str]]) -> Table:
 def _about(result: Result, subject: Subject) -> list[tuple[str, str]]:
     lines = [("hint", under_hint(subject.seen))] if subject.seen else []
     lines += [("model", model_text(subject.model))] if subject.model else []
-    lines.append(("memory", memory_text(result, subject)))
+    memory = memory_text(result, subject)
+    lines += [("memory", memory)] if memory else []
     slow = ", ".join(f"{kind} {share:.0%}" for kind, share in slow_paths(result))
     return [*lines, *([("on SHAVE", f"{slow} of the latency")] if slow else [])]
 

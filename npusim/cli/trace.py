@@ -52,7 +52,7 @@ def show(
         step("analysing")
         result = import_trace(trace, machine.hardware, [note] if machine.file and not hw else [])
         subject = Subject(
-            workload=str(file),
+            workload=trace.name,
             hardware_file=machine.file or str(file),
             overrides=machine.overrides,
             command=command_line("trace", [("show", file), ("--hw", hw)]),

@@ -73,7 +73,7 @@ def peak_cmx_kib(result: Result) -> float:
 
 
 def memory_text(result: Result, subject: Subject) -> str:
-    """One line about the memory that the run takes, at its peak."""
+    """One line about the memory that the run takes, at its peak; empty of a trace, which does not say it."""
     parts = []
     if not imported(result):
         have = result.program.cmx_bytes_per_tile / 1024

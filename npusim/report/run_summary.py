@@ -178,7 +178,7 @@ def _hardware_facts(result: Result, subject: Subject) -> list[tuple[str, str]]:
 
 
 def _model_facts(result: Result, subject: Subject) -> list[tuple[str, str]]:
-    model = subject.model
+    model, memory = subject.model, memory_text(result, subject)
     slow = ", ".join(f"{kind} {share:.0%}" for kind, share in slow_paths(result))
     known = [] if model is None else [
         ("Parameters", f"{count_text(model.parameters)}, {bytes_text(model.weight_bytes)} as the NPU stores them"),
@@ -187,7 +187,7 @@ def _model_facts(result: Result, subject: Subject) -> list[tuple[str, str]]:
     return [
         ("Model", subject.workload),
         *known,
-        ("Memory", memory_text(result, subject)),
+        *([("Memory", memory)] if memory else []),
         ("On SHAVE", f"{slow} of the latency" if slow else "nothing that costs 2 % of the latency"),
     ]
 

@@ -15,6 +15,7 @@ from npusim import __version__, workloads
 from npusim.cli.app import COMMANDS, load
 from npusim.hardware import shipped
 from npusim.hardware.files import supposed
+from npusim.workloads.llm import published_names
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("--layers", "1", "--tokens", "4")
@@ -149,7 +150,7 @@ def test_list_names_what_is_built_in(tmp_path: Path) -> None:
     assert "lunarlake.yaml" in done.stdout
     assert "mamba2-2.7b" in done.stdout
     document = json.loads(npusim("list", "--json", cwd=tmp_path).stdout)
-    assert {"hardware", "workloads"} == document.keys()
+    assert {"hardware", "workloads", "language_models"} == document.keys()
 
 
 def test_list_is_one_short_line_a_workload_and_can_be_filtered(
@@ -157,12 +158,16 @@ def test_list_is_one_short_line_a_workload_and_can_be_filtered(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     lines = npusim("list", cwd=tmp_path).stdout.splitlines()
-    assert len(lines) <= len(shipped()) + len(supposed()) + len(workloads.variants()) + 6
+    assert (
+        len(lines)
+        <= len(shipped()) + len(supposed()) + len(workloads.variants()) + len(published_names()) + 8
+    )
     assert max(map(len, lines)) <= 80
     assert "  resnet-50 *" in "\n".join(lines)
     found = npusim("list", "yolo11n", cwd=tmp_path).stdout
     assert "yolo11n-int8-weights" in found
     assert "resnet" not in found
+    assert "  qwen3-8b " in npusim("list", "Qwen", cwd=tmp_path).stdout
     nothing = npusim("list", "alexnet", cwd=tmp_path)
     assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
 

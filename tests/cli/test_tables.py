@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npusim.analysis.sensitivity import Sensitivity
+from npusim.cli.advise import print_advice
 from npusim.cli.compare_trace import _print as print_trace
 from npusim.cli.explored_tables import print_explored
 from npusim.cli.hw import diff
@@ -31,6 +32,7 @@ from tests.report.explored import synthetic_explored
 
 if TYPE_CHECKING:
     from npusim.explore.space import Space
+    from npusim.jobs.advise import AdviceFor
 
 COLUMNS = (
     Column("op"), Column("type", rank=1, most=16), Column("time", "right"), Column("share", "right"),
@@ -159,6 +161,30 @@ def _language_model() -> None:
         "model": "m", "hardware": "n", "runtime": {"version": "1", "one_graph": True}, "layers": 36,
         "prompts": [{**row, "token": token}],
     })  # fmt: skip
+
+
+def test_advice_goes_on_below_its_beginning(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    how = (
+        "give inputs and outputs as FP16 where what is before and behind the model can: no conversion is left"
+    )
+    result = SimpleNamespace(latency_us=2.0, metrics=SimpleNamespace(provenance_share={"fitted": 1.0}))
+    advice = SimpleNamespace(
+        what="FP16 inputs", gain=2.0, measure="latency", before_us=2.0, after_us=1.0, how=how, rests_on="fits"
+    )
+    found = SimpleNamespace(
+        advised=SimpleNamespace(result=result, bottleneck="DMA", advice=[advice]), command=lambda one: "",
+        subject=SimpleNamespace(title="m"), machine=SimpleNamespace(hardware=SimpleNamespace(name="n")), wall_s=0.1,
+    )  # fmt: skip
+    print_advice(cast("AdviceFor", found))
+    lines = capsys.readouterr().out.splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("   how: "))
+    last = next(i for i, line in enumerate(lines) if line.startswith("   rests on: "))
+    assert last > first + 1
+    assert all(line.startswith(" " * len("   how: ")) for line in lines[first + 1 : last])
+    assert " ".join(" ".join(lines[first:last]).split()) == f"how: {how}"
 
 
 @pytest.mark.parametrize(

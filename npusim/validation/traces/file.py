@@ -59,10 +59,11 @@ class Event:
 class TraceFile:
     """A trace that has been read: tasks in the order of the file (without the variants of DPU tasks).
 
-    ``processes`` and ``threads`` are the names of process numbers and of (process, thread) numbers. ``statistics``
-    has what the trace says of itself, under our names; ``dpu_mhz`` is None where it names no clock; ``simulated``
-    where it says that a compiler estimated it; ``hardware`` is what npusim writes into its own traces. ``left_out``
-    counts tasks of engines that npusim does not know.
+    ``name`` is the workload's where npusim wrote the trace, else that of the file. ``processes`` and ``threads`` are
+    the names of process numbers and of (process, thread) numbers. ``statistics`` has what the trace says of itself,
+    under our names; ``dpu_mhz`` is None where it names no clock; ``simulated`` where it says that a compiler estimated
+    it; ``hardware`` is what npusim writes into its own traces. ``left_out`` counts tasks of engines that npusim does
+    not know.
     """
 
     name: str
@@ -109,11 +110,12 @@ def read_trace(data: bytes, label: str) -> TraceFile:
     if not tasks:
         raise UserError(f"{label}: has no DMA, DPU or Shave tasks: not a schedule of an NPU")
     about = document if isinstance(document, dict) else {}
+    workload = _section(about, "otherData").get("workload")
     clock = _section(about, "workpoint")
     mhz = clock.get("freq")
     first_us = min(task.start_us for task in tasks)
     return TraceFile(
-        name=label,
+        name=workload if isinstance(workload, str) and workload else label,
         tasks=_from(first_us, tasks),
         layers=_from(first_us, layers),
         processes=processes,

@@ -62,6 +62,7 @@ def test_our_own_trace_comes_back(packaged: Reference) -> None:
     row = select(packaged, case="mamba2-130m_l1_decode_base", platform="4000")[0]
     ours = simulate_row(packaged.graph(row), row)
     back = import_trace(read_trace(trace_text(ours).encode(), "own"), ours.hardware)
+    assert back.program.name == ours.program.name
     rounding = 0.001 * sum(back.metrics.tasks.values())
     assert back.metrics.statistics == pytest.approx(dict(ours.metrics.statistics), abs=rounding)
     assert back.metrics.tasks == ours.metrics.tasks
@@ -188,6 +189,7 @@ def test_show_a_trace(npusim: Npusim, packaged: Reference, tmp_path: Path) -> No
     done = npusim("trace", "show", path, "--out", tmp_path / "report")
     assert (done.code, done.err) == (0, "")
     assert "pantherlake-vpunn.yaml is assumed by its DPU clock of 2100 MHz" in " ".join(done.out.split())
+    assert "\nmemory" not in done.out  # which a trace does not tell
     assert sorted(file.name for file in (tmp_path / "report").iterdir()) == [
         "ops.csv", "report.html", "run.json", "trace.json",
     ]  # fmt: skip
