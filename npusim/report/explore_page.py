@@ -62,8 +62,7 @@ def explore_page(found: Explored, title: str, subtitle: str, command_text: str =
     }  # fmt: skip
     pareto: Block = {
         "kind": "pareto", **where, "title": "What no other point beats",
-        "lead": f"The front is over {_list(found.objectives)}, all of them better when lower. The knee is the point of "
-        "the front that is nearest to having the best of everything at once.",
+        "lead": f"The front is over {_list(found.objectives)}, all of them better when lower. {_compared(found)}",
     }  # fmt: skip
     points: Block = {
         "kind": "table", "title": "All points", "table": "points", "file": "points.csv", "choose": "place",
@@ -91,6 +90,12 @@ def _measured(found: Explored) -> Iterator[str]:
 def _list(names: Sequence[str]) -> str:
     titles = [_RESULTS[name].title if name in _RESULTS else name for name in names]
     return " and ".join(filter(None, (", ".join(titles[:-1]), titles[-1])))
+
+
+def _compared(found: Explored) -> str:
+    if found.work:
+        return f"Only points of equal {' and '.join(found.work)} are compared, as less work would always win."
+    return "The knee is the point of the front that is nearest to having the best of everything at once."
 
 
 def _table(found: Explored) -> dict[str, Any]:
