@@ -242,9 +242,6 @@ class Software(Section):
     sparse_cycles: tuple[tuple[float, float, float], ...] = ((0, 1, 1), (1, 1, 1))
     """Shares of zero weights, ascending from 0, and the share of a dense convolution's DPU time that one with so many
     takes: of single pixels, of larger windows. Between them it is in proportion, behind the last as there."""
-    sparse_padding: bool = True
-    """Zeros that fill up the last granule of a product's terms count where it is asked whether its weights are stored
-    without zeros."""
     sparse_saving: Annotated[float, Field(ge=0, lt=1)] = 0.58
     """Share of the multiply-accumulates that the weights of a first convolution save, which are stored sparse, but in
     its first 16 output channels."""

@@ -11,7 +11,7 @@ from npusim.graph.ir import Op
 from npusim.lowering.fuse.fuser import Fuser, is_outer, padded, same_order
 from npusim.lowering.fuse.images import alike, scale_image, turned
 from npusim.lowering.fuse.matmul import outer_product
-from npusim.lowering.fuse.outer import channels_last_product, heads_last_order, settle_layout
+from npusim.lowering.fuse.outer import channels_last_product, freed_scale, heads_last_order, settle_layout
 from npusim.lowering.fuse.products import folded, summed_order
 from npusim.lowering.ir.images import CHANNELS_LAST, is_image, scales_channels
 from npusim.lowering.ir.kernels import KERNEL_OF, Reads
@@ -37,6 +37,9 @@ def unary(fuser: Fuser, op: Op) -> None:
     with one slope is a LeakyRelu (evidence/lowering.md#1.4)."""
     source = op.inputs[0]
     value = fuser.moved(fuser.values[source], op)
+    outer = op.type == "CumSum" and freed_scale(fuser, op, value)
+    if outer:
+        value = turned(fuser, op, value)
     one_slope = op.type == "PRelu" and fuser.values[op.inputs[1]].elements == 1
     kernel = "leakyrelu" if one_slope else KERNEL_OF[op.type].name
     node = fuser.producer(source)
@@ -55,7 +58,9 @@ def unary(fuser: Fuser, op: Op) -> None:
     repeated = node.batched if isinstance(node, Eltwise) and axis is None else 0
     low = float(op.attrs["min"]) if op.type == "Clamp" and isfinite(float(op.attrs["max"])) else None
     out = replace(fuser.fresh(op), order=value.order)
-    made = Unary(op.name, op.type, (value,), out, kernel=kernel, axis=axis, low=low, repeated=repeated)
+    made = Unary(
+        op.name, op.type, (value,), out, kernel=kernel, axis=axis, low=low, repeated=repeated, outer=outer
+    )
     settle_layout(fuser, op, fuser.emit(op, made))
 
 

@@ -48,7 +48,7 @@ def product(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: V
             a = a.transposed(swapped)
         a = fuser.plain(a, op)
         n = out.shape[-1]
-        zeros = sparse_zeros(fuser.graph.tensors[op.inputs[1]], k, fuser.software.sparse_padding)
+        zeros = sparse_zeros(fuser.graph.tensors[op.inputs[1]], k, n)
         fuser.emit(op, Conv(op.name, op.type, (a, b), out, m=out.elements // n, k=k, n=n, zeros=zeros))
         return
     batched(fuser, op, a, b, ta, tb, out)
@@ -159,8 +159,9 @@ def convolution(fuser: Fuser, op: Op) -> None:
     if grouped and w.shape[0] > 1 and w.shape[1] == 1 and w.shape[2] == 1:
         fuser.emit(op, Depthwise(op.name, op.type, (x, w), out, window=window))
         return
-    padded = fuser.software.sparse_padding and not grouped and 2 * x.shape[1] > CHANNELS
-    zeros = sparse_zeros(fuser.graph.tensors[op.inputs[1]], x.shape[1], padded)
+    padded = not grouped and 2 * x.shape[1] > CHANNELS
+    weights, n = fuser.graph.tensors[op.inputs[1]], out.shape[1]
+    zeros = sparse_zeros(weights, x.shape[1], n, prod(taps), padded)
     read = (
         (1 - zeros)
         * (1 - float(op.attrs.get("zeros", 0)))
@@ -168,7 +169,6 @@ def convolution(fuser: Fuser, op: Op) -> None:
         / prod(kernel)
         / (w.shape[0] if grouped else 1)
     )
-    n = out.shape[1]
     made = Conv(
         op.name, op.type, (x, w), out, m=out.elements // n, k=x.shape[1], n=n, window=window, zeros=1 - read
     )  # fmt: skip

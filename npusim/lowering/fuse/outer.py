@@ -10,8 +10,9 @@ from math import prod
 
 from npusim.graph.ir import Op
 from npusim.lowering.fuse.fuser import Fuser, is_outer
+from npusim.lowering.ir.images import is_image
 from npusim.lowering.ir.kernels import KERNEL_OF
-from npusim.lowering.ir.nodes import Concat, Kernel
+from npusim.lowering.ir.nodes import Concat, Kernel, Scale
 from npusim.lowering.ir.optypes import RESHAPES
 from npusim.lowering.ir.values import Value
 
@@ -26,6 +27,20 @@ def channels_last_product(inputs: list[Value], shape: tuple[int, ...]) -> bool:
         return False
     active = [v for v in inputs if not v.constant]
     return any(len(v.memory_order) > 1 and v.memory_order[-1] == 1 for v in active)
+
+
+def freed_scale(fuser: Fuser, op: Op, value: Value) -> bool:
+    """Whether a running sum works channels last: behind a scale, which the compiler takes for a depth-wise convolution
+    at first, and whose order it lets pass on from op to op, but not to one that makes a result of the model, before
+    which that convolution writes planes (npu_compiler, optimize_reorders.cpp). It later finds that the scale itself
+    takes any order, which is noted of it here."""
+    maker = fuser.made.get(value.storage)
+    if not isinstance(maker, Scale) or maker.axis is not None or not value.plain or value.partial:
+        return False
+    if not is_image(value.shape) or op.outputs[0] in fuser.graph.outputs:
+        return False
+    fuser.amend(maker, any_order=True)
+    return True
 
 
 def heads_last_order(fuser: Fuser, small: Value, mask: Value, shape: tuple[int, ...]) -> tuple[int, ...]:

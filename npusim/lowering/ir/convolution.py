@@ -19,8 +19,14 @@ from npusim.program.work import DmaWork, DpuWork, MpeMode
 TABLE_BYTES = 16
 
 
-def fold_rows(m: int, width: int) -> tuple[int, int]:
-    """The rows M of a MatMul as the H x W of a 1x1 convolution (evidence/lowering.md#2.1)."""
+#: Elements of the smaller of what a MatMul reads and makes from which rows that have no factors are worth padding
+#: (npu_compiler, adjust_convolution_input_shape.cpp).
+WORTH_PADDING = 3072
+
+
+def fold_rows(m: int, width: int, smaller: int = WORTH_PADDING) -> tuple[int, int]:
+    """The rows M of a MatMul as the H x W of a 1x1 convolution (evidence/lowering.md#2.1). Rows without factors are
+    padded to fours, where the ``smaller`` one of its operand and result has elements enough."""
     if m <= 7:
         return m, 1
     for w in (width, 4):
@@ -29,9 +35,7 @@ def fold_rows(m: int, width: int) -> tuple[int, int]:
     for w in range(isqrt(m), 1, -1):
         if m % w == 0:
             return m // w, w
-    if m > 64:
-        return ceil_div(m, 4), 4
-    return m, 1
+    return (ceil_div(m, 4), 4) if smaller >= WORTH_PADDING else (m, 1)
 
 
 def geometry(node: Product | Depthwise | Pool, hw: Hardware) -> tuple[int, int]:
@@ -39,7 +43,21 @@ def geometry(node: Product | Depthwise | Pool, hw: Hardware) -> tuple[int, int]:
     if node.window is not None:
         shape = node.output.shape
         return (shape[2], node.window.width or shape[3]) if len(shape) == 4 else (shape[2], 1)
-    return fold_rows(node.m, hw.software.row_fold)
+    return fold_rows(node.m, hw.software.row_fold, _smaller(node))
+
+
+def _smaller(node: Product | Depthwise | Pool) -> int:
+    """Elements of the smaller one of what a MatMul reads and makes, channels padded."""
+    assert isinstance(node, Product)
+    return node.m * round_up(min(node.k, node.n), CHANNELS)
+
+
+def zeros_behind(node: Product, hw: Hardware) -> tuple[int, int]:
+    """Zeros that the operand of a MatMul is expanded with for the DPU: whole rows, and those behind the terms of its
+    rows."""
+    height, width = geometry(node, hw)
+    k16 = round_up(node.k, CHANNELS)
+    return (height * width - node.m) * k16, node.m * (k16 - node.k)
 
 
 def is_line_of_planes(node: Product) -> bool:

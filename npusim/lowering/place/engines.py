@@ -50,10 +50,10 @@ from npusim.lowering.place.factors import (
 )
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.scales import feeds_channels, scale, scale_by_activation, scale_rows, widened_sum
-from npusim.lowering.place.settle import apart
+from npusim.lowering.place.settle import apart, expanded_before, is_loose
 from npusim.lowering.place.spread import plan_rows_of_planes, plan_spread, spread_factor
 from npusim.lowering.place.summed import cut_to_size, padded_groups, plan_behind_sum, plan_summed, shares_rows
-from npusim.lowering.plans.dpu.bmm import plan_bmm
+from npusim.lowering.plans.dpu.bmm import expanded_columns, plan_bmm
 from npusim.lowering.plans.dpu.channels_last import channels_last
 from npusim.lowering.plans.dpu.conv import Surroundings, plan_conv
 from npusim.lowering.plans.dpu.depthwise import plan_activation, plan_depthwise, plan_pool, plan_scale
@@ -64,6 +64,7 @@ from npusim.lowering.plans.dpu.eltwise import (
     plan_runtime_scale,
 )
 from npusim.lowering.plans.dpu.images import image_split, is_reshaped
+from npusim.lowering.plans.dpu.padding import plan_expansion
 from npusim.lowering.plans.dpu.permute import (
     is_narrow_image,
     is_two_pass,
@@ -108,17 +109,16 @@ def _conv(node: Conv, near: Neighbours, fresh: Fresh) -> Steps:
     source = node.inputs[0]
     behind = near.behind(source) if node.window is None and node.inputs[1].constant else NOTHING
     wanted = near.wanted(node, behind)
+    feeds = any(near.read_by(reader.output) for reader in near.read_by(node.output))
     around = Surroundings(
-        near.hint(source),
-        source.storage in near.sliced,
-        wanted,
-        near.follower(node, wanted),
-        any(near.read_by(reader.output) for reader in near.read_by(node.output)),
-        reordered,
-        behind,
-        near.spilled_us(node),
-    )
+        near.hint(source), source.storage in near.sliced, wanted, near.follower(node, wanted), feeds, reordered,
+        behind, near.spilled_us(node), is_loose(node, near),
+    )  # fmt: skip
     plan = plan_conv(node, hw, around)
+    if expanded_before(node, plan, near):
+        expansion, node = plan_expansion(node, hw, fresh)
+        yield expansion
+        plan = plan_conv(node, hw, around)
     yield replace(plan, gathered=plan.gathered or near.gathers(node, plan))
 
 
@@ -144,10 +144,12 @@ def _depthwise(node: Depthwise, near: Neighbours, fresh: Fresh) -> Steps:
 def _bmm(node: Bmm, near: Neighbours, fresh: Fresh) -> Steps:
     shave = node.on == "shave"
     _because(node, "SHAVE: this compiler contracts there" if shave else "DPU: a product of two activations")
+    left, right = (v.storage in near.makers for v in node.inputs)
     if not shave:
-        before, node = widened_terms(node, near.hw, fresh)
-        yield from before
-    plan = plan_dot(node, near.hw) if shave else plan_bmm(node, near.hw, shares_rows(node, near))
+        wide, node = widened_terms(node, near.hw, fresh)
+        full, node = expanded_columns(node, near.hw, fresh, right)
+        yield from (*wide, *full)
+    plan = plan_dot(node, near.hw) if shave else plan_bmm(node, near.hw, shares_rows(node, near), not left)
     plan = padded_groups(plan, node, near)
     yield replace(plan, in_dists=[None, *plan.in_dists[1:]], out_dist=None) if node.regrouped else plan
 

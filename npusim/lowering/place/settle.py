@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.nodes import Conv, Depthwise, Pool
+from npusim.lowering.ir.convolution import zeros_behind
+from npusim.lowering.ir.nodes import Conv, Depthwise, Pool, Product, Scale, Unary
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, portion
+from npusim.lowering.ir.values import WHOLE
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.pieces import in_pieces
+from npusim.lowering.plans.dpu.scaled_rows import scales_rows
 from npusim.program.work import DmaWork, DpuWork
 
 
@@ -64,6 +67,25 @@ def _trim(plan: Plan, near: Neighbours) -> Plan:
 def apart(plan: Plan, near: Neighbours) -> Plan:
     """A plan whose result goes through DDR where all its readers are sums that fold it anew."""
     return replace(plan, out_dist=None) if near.refolds(plan.output) else plan
+
+
+def is_loose(node: Conv, near: Neighbours) -> bool:
+    """Whether the rows that a MatMul reads were made without padding, and not by another MatMul or what works on its
+    result element by element: there the padding is never cut off."""
+    maker = near.makers.get(node.inputs[0].storage)
+    while isinstance(maker, Unary) and maker.axis is None:
+        maker = near.makers.get(maker.inputs[0].storage)
+    padded = isinstance(maker, Product) or (isinstance(maker, Scale) and scales_rows(maker, near.hw))
+    return node.window is None and not node.inputs[0].constant and not padded
+
+
+def expanded_before(node: Conv, plan: Plan, near: Neighbours) -> bool:
+    """Whether loose rows that come from DDR are expanded for the DPU there, before they are loaded."""
+    found = near.hint(node.inputs[0])
+    if not is_loose(node, near) or (found is not None and found == plan.in_dists[0]):
+        return False
+    zeros = zeros_behind(node, near.hw)
+    return any(zeros) and (all(zeros) or plan.in_dists[0] != WHOLE or len(plan.slices) > 1)
 
 
 def linked(plans: Sequence[Plan]) -> list[Plan]:

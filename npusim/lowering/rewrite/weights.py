@@ -10,7 +10,7 @@ rows on 4000 (tests/lowering/test_weights.py).
 from __future__ import annotations
 
 from dataclasses import replace
-from math import prod
+from math import ceil, prod
 
 from npusim.graph.ir import BITS, Graph, Op, Tensor
 from npusim.hardware.schema import Hardware
@@ -27,19 +27,23 @@ DECODED_NUMBERS = 512 * 512
 #: SparsifyWeights of npu_compiler, 2024-12).
 SPARSE_FROM, SPARSE_TERMS = {16: 0.0625, 8: 0.125}, 8192
 
+#: Bytes of which the weights of one sum are a multiple (npu_compiler, nce_sparsity.cpp).
+WEIGHTS_ALIGNED = 16
+
 #: Ops that sum products with weights.
 _SUMS = ("MatMul", "Convolution", "GroupConvolution")
 
 
-def sparse_zeros(weights: Tensor, terms: int, padded: bool) -> float:
-    """The share of zeros of weights that are stored without them, if ``padded`` with those that fill up the last
-    granule of terms; 0 where the compiler keeps those: few of them, narrow types, sums over more terms than a bit map
-    has."""
-    least = SPARSE_FROM.get(min(BITS[weights.stored_dtype], 16), 1.0)
+def sparse_zeros(weights: Tensor, terms: int, sums: int, taps: int = 1, padded: bool = True) -> float:
+    """The share by which weights shrink that are stored without zeros: those of so many ``sums`` over ``terms`` at
+    ``taps`` places each, if ``padded`` with the zeros that fill up the last granule of both. 0 where the compiler keeps
+    them: where too little is gained, in narrow types, and in sums over more terms than a bit map has."""
+    bits = min(BITS[weights.stored_dtype], 16)
     zeros = weights.coding.zeros if weights.constant else 0.0
-    if padded:
-        zeros = 1 - (1 - zeros) * terms / round_up(terms, CHANNELS)
-    return zeros if zeros >= least and terms <= SPARSE_TERMS else 0.0
+    wide, channels = (round_up(n, CHANNELS) if padded else n for n in (terms, sums))
+    kept = round_up(ceil((1 - zeros) * terms * taps * bits / 8), WEIGHTS_ALIGNED) * sums
+    gained = 1 - 8 * kept / (wide * taps * bits * channels)
+    return gained if gained >= SPARSE_FROM.get(bits, 1.0) and terms <= SPARSE_TERMS else 0.0
 
 
 def decode_weights(graph: Graph, hw: Hardware) -> Graph:

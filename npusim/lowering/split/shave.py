@@ -101,6 +101,8 @@ def share(
     """How tiles and SHAVEs share a kernel whose result has ``shape``, and its operands' shapes as it then sees them."""
     if isinstance(node, Unary) and node.repeated:
         return _repeated(shape, node.repeated, hw), aligned
+    if isinstance(node, Unary) and node.outer and kernel.axis == "operand":
+        return _running(shape, _locked(node, kernel, shape), hw), aligned
     if isinstance(node, Eltwise) and node.batched:
         tiling = _batched(shape, node.batched, kernel, hw)
         return tiling, [_batched_operand(a, shape, tiling.shape) for a in aligned]
@@ -206,6 +208,16 @@ def _repeated(shape: Shape, batch: int, hw: Hardware) -> Tiling:
     rows = shape[H]
     channels = prod(shape) // (batch * rows * inner)
     return Tiling((batch, channels, rows, inner), None, (), N, hw.shave.per_tile, slice_axis=H)
+
+
+def _running(shape: Shape, locked: int | None, hw: Hardware) -> Tiling:
+    """A running sum of an image [rows, columns, channels]: the tiles share its rows, or where it runs along those the
+    channels, and the SHAVEs then the columns; in halves."""
+    along, inner = (W, H) if locked == C else (C, C)
+    cuts = segments(shape[along], hw.tiles)
+    return Tiling(
+        shape, along, cuts, inner, hw.shave.per_tile, locked=locked, slice_axis=inner, slices=2, alike=False
+    )
 
 
 def _batched(shape: Shape, batch: int, kernel: ShaveKernel, hw: Hardware) -> Tiling:

@@ -23,7 +23,7 @@ from npusim.lowering.ir.plan import (
     transfer,
 )
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import WHOLE, Dist, ceil_div, even, round_up
+from npusim.lowering.ir.values import WHOLE, Dist, Fresh, ceil_div, even, round_up
 from npusim.lowering.plans.dpu.conv import Builder, Surroundings
 from npusim.lowering.split.dpu import Wanted, choose
 from npusim.program.work import DmaWork, DpuWork, Work
@@ -35,15 +35,19 @@ BATCHES_AHEAD = 2
 WHOLE_OPERAND = 0.4
 
 
-def plan_bmm(node: Bmm, hw: Hardware, row_by_row: bool = False) -> Plan:
+def plan_bmm(node: Bmm, hw: Hardware, row_by_row: bool = False, loose: bool = False) -> Plan:
     """Groups over tiles where they are many and small, else one convolution a batch, each split like any other
     (evidence/lowering.md#1.2.2, #2.3). ``row_by_row``: a kernel that needs whole rows makes its left side or reads its
-    result, and spares the way through DDR where the tiles share the rows."""
-    batch, m, k, n = node.batch, node.m, node.k, node.n
-    lhs, rhs = node.inputs
-    if grouped(batch, m, k, n, hw) and not (lhs.constant or rhs.constant):
-        return _grouped(node, hw, batch, m, k, n)
-    return _unrolled(node, hw, batch, row_by_row)
+    result, and spares the way through DDR where the tiles share the rows. ``loose``: its left side was made without the
+    padding that the DPU needs."""
+    if is_grouped(node, hw):
+        return _grouped(node, hw, node.batch, node.m, node.k, node.n, loose)
+    return _unrolled(node, hw, node.batch, row_by_row)
+
+
+def is_grouped(node: Bmm, hw: Hardware) -> bool:
+    """Whether the batch of a product are groups of one op."""
+    return grouped(node.batch, node.m, node.k, node.n, hw) and not any(v.constant for v in node.inputs)
 
 
 def _group_counted(work: DmaWork, divisor: int, hw: Hardware) -> DmaWork:
@@ -53,7 +57,7 @@ def _group_counted(work: DmaWork, divisor: int, hw: Hardware) -> DmaWork:
     return DmaWork(work.src, work.dst, work.bytes, ceil_div(work.counted_bytes, divisor), work.kind)
 
 
-def _grouped(node: Bmm, hw: Hardware, batch: int, m: int, k: int, n: int) -> Plan:
+def _grouped(node: Bmm, hw: Hardware, batch: int, m: int, k: int, n: int, loose: bool) -> Plan:
     tiles, (lhs, rhs), out = hw.tiles, node.inputs, node.output
     height, width = fold_group(m)
     k16, n16 = round_up(k, CHANNELS), round_up(n, CHANNELS)
@@ -82,12 +86,19 @@ def _grouped(node: Bmm, hw: Hardware, batch: int, m: int, k: int, n: int) -> Pla
             Load(
                 0,
                 t,
-                _group_counted(load_value(lhs, g * lhs.elements // batch, hw), width, hw),
+                _group_counted(
+                    load_value(lhs, g * lhs.elements // batch, hw), 1 if loose and k16 > k else width, hw
+                ),
                 g * m * k16 * 2,
             )
             for t, g in counts
         ]
         loads = odd_halves(loads, hw)
+        if loose and k16 > k:
+            zeros = [
+                Load(0, t, transfer("ddr", "cmx", g * m * (k16 - k), lhs.bits, hw), 0) for t, g in counts
+            ]
+            loads.extend(odd_halves(zeros, hw))
         right = [
             Load(1, t, load_value(rhs, g * rhs.elements // batch, hw), g * n16 * k16 * 2) for t, g in counts
         ]
@@ -117,6 +128,21 @@ def _of_batch(part: Slice, number: int, batch: int) -> Slice:
     """A slice of the product of one batch element, which shares nothing with the others."""
     loads = [replace(load, key=(*load.key, number)) for load in part.loads]
     return replace(part, loads=loads, detail=f"batch {number + 1}/{batch}")
+
+
+def expanded_columns(node: Bmm, hw: Hardware, fresh: Fresh, made: bool) -> tuple[list[Plan], Bmm]:
+    """The copies in DDR that pad terms and columns of the right side of a grouped product to whole granules, and the
+    product of what they make; none where there is no padding, or an op has ``made`` it, and writes it where it is
+    padded."""
+    value, (n, k) = node.inputs[1], (node.n, node.k)
+    n16, k16 = round_up(n, CHANNELS), round_up(k, CHANNELS)
+    if (n16, k16) == (n, k) or made or value.partial or not is_grouped(node, hw):
+        return [], node
+    sizes = (value.elements, node.batch * n * (k16 - k), node.batch * (n16 - n) * k16)
+    moves = [(0, transfer("ddr", "ddr", size, value.bits, hw)) for size in sizes if size]
+    wide = replace(fresh(value), shape=(node.batch, n16, k16), order=())
+    plan = Plan(node, [value], [None], wide, None, [], "columns expanded in DDR", ddr_moves=moves)
+    return [plan], replace(node, inputs=(node.inputs[0], wide))
 
 
 def _unrolled(node: Bmm, hw: Hardware, batch: int, row_by_row: bool) -> Plan:

@@ -19,6 +19,7 @@ from npusim.lowering.ir.convolution import (
     sparse_load,
     table_load,
     weights_load,
+    zeros_behind,
 )
 from npusim.lowering.ir.nodes import POINT, Product
 from npusim.lowering.ir.plan import (
@@ -35,6 +36,7 @@ from npusim.lowering.ir.plan import (
     nth,
     odd_halves,
     store,
+    transfer,
 )
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even, round_up, row_dist
@@ -54,10 +56,9 @@ class Surroundings:
     """What a convolution's neighbours ask of it.
 
     ``hint`` is how its activation lies in CMX, ``sliced_producer`` that the op before is sliced, ``wanted`` how the
-    readers want the result.
-    ``followed``: the elementwise kernel that is the only reader, which can be cut together with the convolution;
-    ``feeds``: something reads what that makes.
-    ``reordered``: its activation has just been brought to channels last for it. ``behind``: the op that makes it.
+    readers want the result. ``followed``: the elementwise kernel that is the only reader, which can be cut together
+    with the convolution; ``feeds``: something reads what that makes. ``reordered``: its activation has just been
+    brought to channels last for it; ``behind``: the op that makes it; ``loose``: without the padding it needs here.
     """
 
     hint: Dist | None = None
@@ -68,6 +69,7 @@ class Surroundings:
     reordered: bool = False
     behind: Behind = NOTHING
     spilled_us: float = 0.0
+    loose: bool = False
 
 
 def plan_conv(node: Product, hw: Hardware, around: Surroundings = Surroundings()) -> Plan:
@@ -240,7 +242,7 @@ class Builder:
         if self.from_whole:
             start = sum(even(self.height, self.cut.rows)[:r]) if self.split != "rows" else 0
             end = start + tile_rows[0] if self.split != "rows" else self.height
-            return [self._act_load(ALL_TILES, self._input_rows(start, end), (0, *key))]
+            return [self._act_load(ALL_TILES, self._input_rows(start, end), (0, *key)), *self._zeros(key)]
         loads = []
         for t, (begin, rows) in enumerate(self._tile_ranges(r)):
             if rows:
@@ -283,6 +285,12 @@ class Builder:
         return Load(
             0, tile, load_value(self.act, elements, self.hw), ceil_div(padded * self.act.bits, 8), key
         )
+
+    def _zeros(self, key: tuple[int, ...]) -> list[Load]:
+        """What is read to expand the activation of a MatMul beside it."""
+        zeros = sum(zeros_behind(self.node, self.hw)) if self.around.loose else 0
+        work = transfer("ddr", "cmx", zeros, self.act.bits, self.hw)
+        return [Load(0, ALL_TILES, work, 0, (5, *key))] if zeros else []
 
     def _constants(self, r: int, c: int, channels: int, tile_channels: tuple[int, ...]) -> list[Load]:
         """Weights and tables: kept over all slices where they are not cut, else loaded anew for every slice."""

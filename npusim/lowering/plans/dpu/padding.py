@@ -6,9 +6,9 @@ from dataclasses import replace
 from math import gcd
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.convolution import fold_rows
-from npusim.lowering.ir.nodes import Node
-from npusim.lowering.ir.plan import Plan
+from npusim.lowering.ir.convolution import fold_rows, geometry, zeros_behind
+from npusim.lowering.ir.nodes import Conv, Node
+from npusim.lowering.ir.plan import Plan, transfer
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Fresh, Value, round_up
 from npusim.lowering.plans.dpu.widen import plan_widen_channels
@@ -42,3 +42,15 @@ def plan_row_padding(
     return replace(
         plan, output=padded, out_dist=None, strategy=f"rows of {width} padded by a convolution"
     ), padded
+
+
+def plan_expansion(node: Conv, hw: Hardware, fresh: Fresh) -> tuple[Plan, Conv]:
+    """The copies in DDR that expand the rows of a MatMul for the DPU, and the MatMul of what they make: where rows as
+    well as their terms are padded, or tiles or slices read parts (npu_compiler: the copies of an expansion are merged
+    with the one transfer that brings all of it)."""
+    value, (height, width) = node.inputs[0], geometry(node, hw)
+    sizes = (value.elements, *filter(None, zeros_behind(node, hw)))
+    wide = replace(fresh(value), shape=(height * width, round_up(node.k, CHANNELS)), order=())
+    moves = [(0, transfer("ddr", "ddr", size, value.bits, hw)) for size in sizes]
+    plan = Plan(node, [value], [None], wide, None, [], "rows expanded in DDR", ddr_moves=moves)
+    return plan, replace(node, inputs=(wide, *node.inputs[1:]), m=height * width, k=wide.shape[1])
