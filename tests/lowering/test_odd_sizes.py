@@ -34,6 +34,15 @@ CASES = [
 ]
 
 
+#: Platform, groups, rows, terms, columns, and µs by the compiler's schedule of a product of two inputs of the model:
+#: groups of one op, or products one after the other, the columns stored one by one or term by term.
+BATCHES = [
+    ("4000", 6, 50, 30, 70, True, 16.3), ("4000", 4, 101, 40, 51, True, 16.6),
+    ("5010", 6, 50, 30, 70, True, 6.2), ("5010", 3, 77, 45, 130, True, 8.9), ("3720", 6, 50, 30, 70, True, 31.7),
+    ("4000", 7, 67, 41, 83, False, 20.5), ("3720", 8, 64, 72, 100, False, 68.8),
+]  # fmt: skip
+
+
 def product(rows: int, terms: int, sums: int) -> ov.Model:
     rng = np.random.default_rng(0)
     x = op.parameter([rows, terms], np.float16)
@@ -54,3 +63,16 @@ def test_an_odd_product_takes_what_the_compiler_says(
 def test_too_few_elements_are_never_padded(rows: int, width: int) -> None:
     height, columns = fold_rows(rows, width, WORTH_PADDING - 1)
     assert height * columns == rows
+
+
+@pytest.mark.parametrize(("platform", "groups", "rows", "terms", "columns", "stored", "us"), BATCHES)
+def test_an_odd_batch_takes_what_the_compiler_says(
+    platform: str, groups: int, rows: int, terms: int, columns: int, stored: bool, us: float
+) -> None:
+    """Within what the order of transfers makes of it: all that is copied and loaded is the compiler's."""
+    x = op.parameter([1, groups, rows, terms], np.float16)
+    y = op.parameter([1, groups, columns, terms] if stored else [1, groups, terms, columns], np.float16)
+    model = ov.Model([op.matmul(x, y, False, stored)], [x, y], "batch")
+    hw = hardware_of(platform, *MACHINES[platform])
+    program = lower(from_openvino(model), hw)
+    assert abs(npusim.simulate(program, hw).latency_us / us - 1) < 2 * TOLERANCE

@@ -39,7 +39,7 @@ from npusim.lowering.ir.nodes import (
 from npusim.lowering.ir.plan import Plan, multicast
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Fresh, canonical4
-from npusim.lowering.place import decompose, movement
+from npusim.lowering.place import decompose, movement, summed
 from npusim.lowering.place.chain import joins, padded_rows, plan_joined, wanted_cut
 from npusim.lowering.place.factors import (
     channel_factor,
@@ -52,8 +52,7 @@ from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.scales import feeds_channels, scale, scale_by_activation, scale_rows, widened_sum
 from npusim.lowering.place.settle import apart, expanded_before, is_loose
 from npusim.lowering.place.spread import plan_rows_of_planes, plan_spread, spread_factor
-from npusim.lowering.place.summed import cut_to_size, padded_groups, plan_behind_sum, plan_summed, shares_rows
-from npusim.lowering.plans.dpu.bmm import expanded_columns, plan_bmm
+from npusim.lowering.plans.dpu.bmm import plan_bmm
 from npusim.lowering.plans.dpu.channels_last import channels_last
 from npusim.lowering.plans.dpu.conv import Surroundings, plan_conv
 from npusim.lowering.plans.dpu.depthwise import plan_activation, plan_depthwise, plan_pool, plan_scale
@@ -144,13 +143,15 @@ def _depthwise(node: Depthwise, near: Neighbours, fresh: Fresh) -> Steps:
 def _bmm(node: Bmm, near: Neighbours, fresh: Fresh) -> Steps:
     shave = node.on == "shave"
     _because(node, "SHAVE: this compiler contracts there" if shave else "DPU: a product of two activations")
-    left, right = (v.storage in near.makers for v in node.inputs)
-    if not shave:
+    left = node.inputs[0].storage in near.makers
+    if shave:
+        plan = plan_dot(node, near.hw)
+    else:
         wide, node = widened_terms(node, near.hw, fresh)
-        full, node = expanded_columns(node, near.hw, fresh, right)
+        full, node = summed.expanded_inputs(node, near, fresh)
         yield from (*wide, *full)
-    plan = plan_dot(node, near.hw) if shave else plan_bmm(node, near.hw, shares_rows(node, near), not left)
-    plan = padded_groups(plan, node, near)
+        plan = plan_bmm(node, near.hw, summed.shares_rows(node, near), not left)
+    plan = summed.padded_groups(plan, node, near)
     yield replace(plan, in_dists=[None, *plan.in_dists[1:]], out_dist=None) if node.regrouped else plan
 
 
@@ -230,7 +231,7 @@ def _on_shave(node: Unary, near: Neighbours) -> Plan:
         return _seen_as(node, (image.outer, CHANNELS), near, image)
     if node.runs("convert") and near.is_column(value):
         return _seen_as(node, (1, value.elements, 1, 1), near, near.hint(value))
-    if cut_to_size(node, near):
+    if summed.cut_to_size(node, near):
         columns = value.shape[-1]
         return replace(
             _seen_as(replace(node, axis=1), (value.elements // columns, columns), near, None), node=node
@@ -238,7 +239,7 @@ def _on_shave(node: Unary, near: Neighbours) -> Plan:
     producer = near.sliced.get(value.storage)
     alone = producer is near.latest and near.sole_reader(value) is not None
     spread = kernel not in hw.software.single_tile_kernels
-    behind = plan_behind_sum(node, hw, producer) if producer is not None and alone else None
+    behind = summed.plan_behind_sum(node, hw, producer) if producer is not None and alone else None
     if behind is not None:
         return behind
     if producer is not None and spread and alone and joins(node, near, producer):
@@ -260,7 +261,7 @@ def _seen_as(node: Unary, shape: tuple[int, ...], near: Neighbours, hint: Dist |
 def _eltwise(node: Eltwise, near: Neighbours, fresh: Fresh) -> Steps:
     hw = near.hw
     same = all(v.elements == node.output.elements for v in node.inputs)
-    together = plan_summed(node, near) if same else None
+    together = summed.plan_summed(node, near) if same else None
     if together is not None:
         _because(node, "DPU: a sum of operands of one size, with the kernel behind it")
         yield together

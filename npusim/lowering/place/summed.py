@@ -12,10 +12,12 @@ from typing import TypeGuard
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.groups import grouped
 from npusim.lowering.ir.kernels import KERNELS
-from npusim.lowering.ir.nodes import Bmm, Eltwise, Node, Unary
+from npusim.lowering.ir.nodes import Bmm, Eltwise, Node, Transpose, Unary
 from npusim.lowering.ir.plan import Plan, Slice
 from npusim.lowering.ir.shapes import CHANNELS, four
+from npusim.lowering.ir.values import Fresh
 from npusim.lowering.place.neighbours import Neighbours
+from npusim.lowering.plans.dpu.bmm import expanded, is_grouped
 from npusim.lowering.plans.dpu.images import refold
 from npusim.lowering.plans.shave.kernel import plan_shave
 from npusim.lowering.split.shave import seen_by_rows
@@ -53,6 +55,15 @@ def padded_groups(plan: Plan, node: Bmm, near: Neighbours) -> Plan:
     if node.n % CHANNELS and not (even and along_rows(near.sole_reader(node.output))):
         plan = replace(plan, out_dist=None)
     return plan
+
+
+def expanded_inputs(node: Bmm, near: Neighbours, fresh: Fresh) -> tuple[list[Plan], Bmm]:
+    """The copies that expand what a product reads of a model's inputs, and the product of what they make: of groups the
+    right side as it is, of single products both, the right one transposed or not. What an op makes it writes there."""
+    left, right = (near.makers.get(v.storage) for v in node.inputs)
+    turned = isinstance(right, Transpose) and right.inputs[0].storage not in near.makers
+    given = right is None if is_grouped(node, near.hw) else left is None and (right is None or turned)
+    return expanded(node, near.hw, fresh) if given else ([], node)
 
 
 def cut_to_size(node: Unary, near: Neighbours) -> bool:

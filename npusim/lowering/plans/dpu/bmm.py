@@ -23,7 +23,7 @@ from npusim.lowering.ir.plan import (
     transfer,
 )
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import WHOLE, Dist, Fresh, ceil_div, even, round_up
+from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, ceil_div, even, round_up
 from npusim.lowering.plans.dpu.conv import Builder, Surroundings
 from npusim.lowering.split.dpu import Wanted, choose
 from npusim.program.work import DmaWork, DpuWork, Work
@@ -130,19 +130,29 @@ def _of_batch(part: Slice, number: int, batch: int) -> Slice:
     return replace(part, loads=loads, detail=f"batch {number + 1}/{batch}")
 
 
-def expanded_columns(node: Bmm, hw: Hardware, fresh: Fresh, made: bool) -> tuple[list[Plan], Bmm]:
-    """The copies in DDR that pad terms and columns of the right side of a grouped product to whole granules, and the
-    product of what they make; none where there is no padding, or an op has ``made`` it, and writes it where it is
-    padded."""
-    value, (n, k) = node.inputs[1], (node.n, node.k)
+def expanded(node: Bmm, hw: Hardware, fresh: Fresh) -> tuple[list[Plan], Bmm]:
+    """The copies in DDR that pad what a product reads of a model's inputs to whole granules of terms and columns, and
+    the product of what they make; none where there is no padding. Groups read a left side without padding, with the
+    zeros beside it; of products one by one all but the last find columns of the next as padding, if no term lacks."""
+    (left, right), batch, n, k = node.inputs, node.batch, node.n, node.k
     n16, k16 = round_up(n, CHANNELS), round_up(k, CHANNELS)
-    if (n16, k16) == (n, k) or made or value.partial or not is_grouped(node, hw):
+    if (n16, k16) == (n, k) or any(v.constant or v.partial for v in node.inputs):
         return [], node
-    sizes = (value.elements, node.batch * n * (k16 - k), node.batch * (n16 - n) * k16)
+    alone = not is_grouped(node, hw)
+    wide = replace(fresh(right), shape=(batch, n16, k16), order=())
+    parts = 1 if not alone else batch
+    sizes = [right.elements // parts, batch // parts * n * (k16 - k), batch // parts * (n16 - n) * k16]
+    plans = [_copies(node, right, wide, sizes * (parts if k16 > k else 1), hw)]
+    if alone and k16 > k:
+        tall = replace(fresh(left), shape=(batch, node.m, k16), order=())
+        plans = [_copies(node, left, tall, [left.elements, batch * node.m * (k16 - k)], hw), *plans]
+        node = replace(node, inputs=(tall, right), k=k16)
+    return plans, replace(node, inputs=(node.inputs[0], wide))
+
+
+def _copies(node: Bmm, value: Value, wide: Value, sizes: list[int], hw: Hardware) -> Plan:
     moves = [(0, transfer("ddr", "ddr", size, value.bits, hw)) for size in sizes if size]
-    wide = replace(fresh(value), shape=(node.batch, n16, k16), order=())
-    plan = Plan(node, [value], [None], wide, None, [], "columns expanded in DDR", ddr_moves=moves)
-    return [plan], replace(node, inputs=(node.inputs[0], wide))
+    return Plan(node, [value], [None], wide, None, [], "expanded in DDR", ddr_moves=moves)
 
 
 def _unrolled(node: Bmm, hw: Hardware, batch: int, row_by_row: bool) -> Plan:
