@@ -186,6 +186,8 @@ class Software(Section):
     norms_by_planes: bool = True
     """An image is normalised plane by plane, and written as planes for it, whatever its channels; else one whose
     channels are enough for all tiles stays channels last, of which each tile has its own."""
+    norm_granules: bool = False
+    """Tiles and SHAVEs share the channels of an image that is normalised in whole granules of 16, or not at all."""
     row_fold: Count = 4
     """Width that MatMul rows are folded to where it divides them."""
     dma_gather: bool = True

@@ -89,7 +89,7 @@ def _of_planes(fuser: Fuser, op: Op, kernel: str) -> None:
     n, c = value.shape[:2]
     lines = replace(value, shape=(1, n, c, value.elements // (n * c)), order=())
     made = Value(fuser.storage(), lines.shape, value.bits, value.bits)
-    fuser.emit(op, Unary(op.name, op.type, (lines,), made, kernel=kernel, axis=3))
+    fuser.emit(op, Unary(op.name, op.type, (lines,), made, kernel=kernel, axis=3, planes=True))
     fuser.values[op.outputs[0]] = replace(made, shape=value.shape)
 
 

@@ -161,11 +161,12 @@ class AttentionKernel(Node):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unary(Kernel):
     """One activation, elementwise or along ``axis``. ``low``: what a Clamp begins at. ``repeated``: the batch of the
-    Select before it."""
+    Select before it. ``planes``: it works along lines [1, N, C, H * W] that are the planes of images."""
 
     axis: int | None = None
     low: float | None = None
     repeated: int = 0
+    planes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from math import prod
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.kernels import ShaveKernel
 from npusim.lowering.ir.nodes import Eltwise, Node, Unary, axis_of
-from npusim.lowering.ir.shapes import FLAT_GRANULE, C, H, N, Shape, W, filled, segments
+from npusim.lowering.ir.shapes import CHANNELS, FLAT_GRANULE, C, H, N, Shape, W, filled, segments
 from npusim.lowering.ir.tiling import Tiling
 from npusim.lowering.ir.values import Dist, Value, even
 
@@ -107,12 +107,25 @@ def share(
         tiling = _batched(shape, node.batched, kernel, hw)
         return tiling, [_batched_operand(a, shape, tiling.shape) for a in aligned]
     locked = _locked(node, kernel, shape)
+    if isinstance(node, Unary) and node.planes and hw.software.norm_granules:
+        return _by_granules(split(shape, kernel, locked, hw, hint, aligned, granule), hw), aligned
     cut = find_axis(shape, hint) if hint is not None else None
     if kernel.rows and locked == W and aligned == [shape] and shape[N] == 1 and (cut is None or cut[0] != H):
         shape = seen_by_rows(shape, kernel, hw.tiles * hw.shave.per_tile)
         aligned = [shape]
     tiling = split(shape, kernel, locked, hw, hint, aligned, granule)
     return replace(tiling, granule=_granule(tiling, kernel, node.output)), aligned
+
+
+def _by_granules(tiling: Tiling, hw: Hardware) -> Tiling:
+    """Planes [N, C, length] of images: the tiles share their channels in whole granules where each gets one, and the
+    SHAVEs a tile's whole granules or nothing."""
+    channels, shaves = tiling.shape[H], tiling.shaves
+    if channels % CHANNELS or channels < CHANNELS * hw.tiles:
+        return tiling
+    cuts = even(channels, hw.tiles, CHANNELS)
+    shared = all(cut % (CHANNELS * shaves) == 0 for cut in cuts)
+    return replace(tiling, axis=H, cuts=cuts, shaves=shaves if shared else 1)
 
 
 def _locked(node: Node, kernel: ShaveKernel, shape: Shape) -> int | None:

@@ -1,0 +1,46 @@
+"""Norms of whole planes between convolutions on 3720, beside what Intel's compiler says they take."""
+
+from __future__ import annotations
+
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset15 as op
+
+import npusim
+from npusim.graph import from_openvino
+from npusim.lowering import lower
+from npusim.program.work import ShaveWork
+from npusim.validation.schedules.predict import hardware_of
+
+TOLERANCE = 0.08
+#: Batch, channels, rows, columns, the channels of every kernel call, and µs by the compiler's schedule.
+NORMS = [
+    (1, 48, 24, 40, (32, 16), 101.9), (1, 64, 24, 40, (16, 16, 16, 16), 88.6), (1, 96, 24, 40, (48, 48), 191.5),
+    (2, 128, 24, 40, (32, 32, 32, 32), 437.3), (3, 96, 24, 40, (48, 48), 542.3), (2, 48, 48, 80, (32, 16), 709.1),
+]  # fmt: skip
+
+
+def encoder(batch: int, channels: int, height: int, width: int) -> ov.Model:
+    """Two convolutions of 3 x 3 with an instance normalisation between them."""
+    rng = np.random.default_rng(0)
+
+    def convolved(x: ov.Node | ov.Output) -> ov.Node:
+        weights = rng.normal(size=(channels, channels, 3, 3)).astype(np.float16)
+        return op.convolution(x, weights, [1, 1], [1, 1], [1, 1], [1, 1])
+
+    x = op.parameter([batch, channels, height, width], np.float16)
+    y = op.mvn(convolved(x), np.array([2, 3]), True, 1e-5, "INSIDE_SQRT")
+    return ov.Model([convolved(op.relu(y))], [x], "encoder")
+
+
+@pytest.mark.parametrize(("batch", "channels", "height", "width", "shares", "us"), NORMS)
+def test_tiles_and_shaves_share_whole_granules_of_channels(
+    batch: int, channels: int, height: int, width: int, shares: tuple[int, ...], us: float
+) -> None:
+    hw = hardware_of("3720", 2, 2)
+    program = lower(from_openvino(encoder(batch, channels, height, width)), hw)
+    works = [task.work for task in program.tasks if isinstance(task.work, ShaveWork)]
+    calls = sorted((w.out_elements for w in works if w.kernel == "mvn"), reverse=True)
+    assert calls == [share * batch * height * width for share in shares]
+    assert abs(npusim.simulate(program, hw).latency_us / us - 1) < TOLERANCE
