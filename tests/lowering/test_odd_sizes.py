@@ -13,6 +13,7 @@ import npusim
 from npusim.graph import from_openvino
 from npusim.lowering import lower
 from npusim.lowering.ir.convolution import WORTH_PADDING, fold_rows
+from npusim.program.work import DmaWork
 from npusim.validation.schedules.predict import hardware_of
 
 #: Tiles and copy engines of each platform.
@@ -76,3 +77,14 @@ def test_an_odd_batch_takes_what_the_compiler_says(
     hw = hardware_of(platform, *MACHINES[platform])
     program = lower(from_openvino(model), hw)
     assert abs(npusim.simulate(program, hw).latency_us / us - 1) < 2 * TOLERANCE
+
+
+def test_a_single_column_is_filled_up_beside_it() -> None:
+    """One step of a scan: the compiler loads 15 columns of zeros by a transfer of their own."""
+    state = op.parameter([1, 384, 16], np.float16)
+    columns = op.parameter([1, 8, 16], np.float16)
+    column = op.slice(columns, np.array([3]), np.array([4]), np.array([1]), np.array([1]))
+    y = op.matmul(state, op.reshape(column, np.array([1, 16, 1]), False), False, False)
+    program = lower(from_openvino(ov.Model([y], [state, columns], "step")), hardware_of("4000", 4, 2))
+    sizes = [t.work.bytes for t in program.tasks if isinstance(t.work, DmaWork) and t.work.dst == "cmx"]
+    assert sizes.count(15 * 32) == 1

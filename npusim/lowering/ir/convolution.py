@@ -9,7 +9,7 @@ from math import isqrt, prod
 import numpy as np
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.nodes import POINT, Conv, Depthwise, Node, Pool, Product, Window
+from npusim.lowering.ir.nodes import POINT, Bmm, Conv, Depthwise, Node, Pool, Product, Window
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, cmx_capacity, odd_halves, transfer
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value, ceil_div, round_up
@@ -58,6 +58,15 @@ def zeros_behind(node: Product, hw: Hardware) -> tuple[int, int]:
     height, width = geometry(node, hw)
     k16 = round_up(node.k, CHANNELS)
     return (height * width - node.m) * k16, node.m * (k16 - node.k)
+
+
+def column_zeros(node: Product, hw: Hardware, key: tuple[int, ...]) -> list[Load]:
+    """What is loaded to fill up the columns of a single product of two activations, of which every tile has all."""
+    columns, single = node.inputs[1], isinstance(node, Bmm) and node.batch == 1
+    missing = (round_up(node.n, CHANNELS) - node.n) * node.k
+    if not single or columns.constant or not missing or columns.elements != node.n * node.k:
+        return []
+    return [Load(1, ALL_TILES, transfer("ddr", "cmx", missing, columns.bits, hw), 0, (6, *key))]
 
 
 def is_line_of_planes(node: Product) -> bool:

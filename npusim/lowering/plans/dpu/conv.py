@@ -11,6 +11,7 @@ from npusim.lowering.ir.convolution import (
     TABLE_BYTES,
     address_loads,
     channel_bytes,
+    column_zeros,
     conv_work,
     fused_load,
     geometry,
@@ -164,11 +165,9 @@ class Builder:
         else:
             parts = [self._slice(r, c) for c in channels for r in rows]
         in_dist = WHOLE if self.from_whole else row_dist(self.act, self.in_rows, self.hw.tiles)
-        names = {"rows": "rows (SOH)", "channels": "output channels (SOK)", "repeated": ""}
+        names = {"rows": "split over rows (SOH)", "channels": "split over output channels (SOK)"}
         used = self.hw.tiles if self.split != "channels" else min(self.hw.tiles, self.n16 // CHANNELS)
-        strategy = f"split over {names[self.split]} on {used} tiles"
-        if self.split == "repeated":
-            strategy = f"repeated on {used} tiles"
+        strategy = f"{names.get(self.split, 'repeated')} on {used} tiles"
         if self.cut.slices > 1:
             strategy += f", {self.cut.slices} slices"
         if self.node.zeros:
@@ -320,7 +319,8 @@ class Builder:
             loads = [*map(list, zip(*sparse, strict=True)), with_tables]
         else:
             whole = [weights_load(operand, t, n, self.reduced, self.weights, self.hw, key) for t, n in parts]
-            loads = [whole, with_tables]
+            zeros = column_zeros(self.node, self.hw, key) if self.split != "channels" else []
+            loads = [whole, zeros, with_tables]
         return [load for kind in loads for load in odd_halves(kind, self.hw)]
 
     def _stores(self, tile_rows: tuple[int, ...], tile_channels: tuple[int, ...], real: int) -> list[Store]:
