@@ -94,7 +94,7 @@ def test_maps_of_one_row_cost_more_than_zeros_save() -> None:
         (100, 256, True),
         (130, 144, False),
         (200, 256, False),
-        (45, 90, True),
+        (48, 90, True),
     ],
 )
 def test_padding_counts_as_zeros(terms: int, sums: int, stored: bool, platform: str) -> None:

@@ -60,6 +60,13 @@ def zeros_behind(node: Product, hw: Hardware) -> tuple[int, int]:
     return (height * width - node.m) * k16, node.m * (k16 - node.k)
 
 
+def row_zeros(node: Product, hw: Hardware, key: tuple[int, ...]) -> list[Load]:
+    """What is loaded beside the operand of a MatMul to expand it on every tile."""
+    zeros = sum(zeros_behind(node, hw))
+    work = transfer("ddr", "cmx", zeros, node.inputs[0].bits, hw)
+    return [Load(0, ALL_TILES, work, 0, (5, *key))] if zeros else []
+
+
 def column_zeros(node: Product, hw: Hardware, key: tuple[int, ...]) -> list[Load]:
     """What is loaded to fill up the columns of a single product of two activations, of which every tile has all."""
     columns, single = node.inputs[1], isinstance(node, Bmm) and node.batch == 1

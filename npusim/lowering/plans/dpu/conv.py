@@ -16,11 +16,11 @@ from npusim.lowering.ir.convolution import (
     fused_load,
     geometry,
     is_line_of_planes,
+    row_zeros,
     shares_stencil,
     sparse_load,
     table_load,
     weights_load,
-    zeros_behind,
 )
 from npusim.lowering.ir.nodes import POINT, Product
 from npusim.lowering.ir.plan import (
@@ -37,7 +37,6 @@ from npusim.lowering.ir.plan import (
     nth,
     odd_halves,
     store,
-    transfer,
 )
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even, round_up, row_dist
@@ -241,7 +240,8 @@ class Builder:
         if self.from_whole:
             start = sum(even(self.height, self.cut.rows)[:r]) if self.split != "rows" else 0
             end = start + tile_rows[0] if self.split != "rows" else self.height
-            return [self._act_load(ALL_TILES, self._input_rows(start, end), (0, *key)), *self._zeros(key)]
+            zeros = row_zeros(self.node, self.hw, key) if self.around.loose else []
+            return [self._act_load(ALL_TILES, self._input_rows(start, end), (0, *key)), *zeros]
         loads = []
         for t, (begin, rows) in enumerate(self._tile_ranges(r)):
             if rows:
@@ -284,12 +284,6 @@ class Builder:
         return Load(
             0, tile, load_value(self.act, elements, self.hw), ceil_div(padded * self.act.bits, 8), key
         )
-
-    def _zeros(self, key: tuple[int, ...]) -> list[Load]:
-        """What is read to expand the activation of a MatMul beside it."""
-        zeros = sum(zeros_behind(self.node, self.hw)) if self.around.loose else 0
-        work = transfer("ddr", "cmx", zeros, self.act.bits, self.hw)
-        return [Load(0, ALL_TILES, work, 0, (5, *key))] if zeros else []
 
     def _constants(self, r: int, c: int, channels: int, tile_channels: tuple[int, ...]) -> list[Load]:
         """Weights and tables: kept over all slices where they are not cut, else loaded anew for every slice."""
