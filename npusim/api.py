@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from npusim.analysis.metrics import Metrics, metrics
+from npusim.arguments import checked
 from npusim.costs.price import price_points
 from npusim.costs.prices import Prices, PriceTable
 from npusim.costs.shave import UnknownKernel
@@ -66,6 +67,7 @@ class Result:
         return self.timeline.latency_us
 
 
+@checked
 def load_model(
     path: str | Path, shapes: Mapping[str, Sequence[int]] | None = None, *, passes: str = ""
 ) -> Graph:
@@ -77,6 +79,7 @@ def load_model(
     return ModelSource(file=Path(path), shapes={k: list(v) for k, v in (shapes or {}).items()}).graph(passes)
 
 
+@checked
 def build_workload(
     name: str,
     *,
@@ -97,6 +100,7 @@ def build_workload(
     return source.graph(passes)
 
 
+@checked
 def lower(graph: Graph, hw: Hardware) -> Program:
     """The Program that a compiler would make of ``graph`` for ``hw``.
 
@@ -117,6 +121,7 @@ def lower_explained(graph: Graph, hw: Hardware) -> tuple[Program, list[Entry]]:
     return program, list(kept.entries)
 
 
+@checked
 def simulate(program: Program, hw: Hardware, engine: Engine = "event", allow_guess: bool = False) -> Result:
     """Price ``program`` on ``hw``, run it, and analyse the Timeline.
 

@@ -62,6 +62,9 @@ def test_what_is_saved_is_loaded(run: Run, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(npusim.UserError, match=r"no document of npusim"):
         npusim.load(tmp_path / "other.json")
+    assert not hasattr(loaded, "figure")
+    with pytest.raises(npusim.UserError, match=r"has no metrics: it has document, latency_us and to_frame"):
+        _ = loaded.metrics
 
 
 def test_however_a_model_is_given_it_is_the_same(tmp_path: Path) -> None:
@@ -87,18 +90,103 @@ def test_however_a_machine_is_given_it_is_the_same() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"model": 5}, "int is no model"),
+        ({"model": 5}, "(got 5)"),
         ({"model": "mamba2-130"}, "mamba2-130m"),
         ({"model": "net.onnx"}, "no such model file"),
         ({"shapes": {"x": [1]}}, "is a built-in workload"),
-        ({"model": Path("net.xml"), "tokens": 3}, "built-in workload only"),
+        ({"model": Path("net.xml"), "tokens": 3}, "is a model file: it has no tokens, but shapes, dims"),
+        ({"example": [1]}, "is a built-in workload: it has no example"),
+        ({"client": "pythno"}, "'benchmark_app', 'cpp' or 'python' (got 'pythno'); did you mean 'python'"),
+        ({"engine": "evnt"}, "'event' or 'fast'"),
+        ({"hint": "fast"}, "'latency' or 'throughput'"),
+        ({"segments": -3}, "whole number from 1 to 100,000 (got -3)"),
+        ({"tokens": True}, "whole number from 1"),
+        ({"dims": {"batch": "4"}}, "dims: batch: must be a whole number from 1"),
+        ({"xamba": ["cumba"]}, "text such as 'cumba,reduba', or 'auto' (got ['cumba'])"),
+        ({"hw": ["lunarlake"]}, "hw: must be text, a path or a Hardware"),
+        ({"token": 4}, "run() has no 'token'; did you mean 'tokens'?"),
+        ({"dim": {"batch": 4}}, "did you mean 'dims'?"),
+        ({"zzz": 4}, "run() has no 'zzz': it has model, hw, set"),
         ({"hw": "lunarlak"}, "did you mean"),
         ({"set": {"tiles": 0}}, "tiles"),
     ],
 )
 def test_mistakes_are_user_errors(given: dict[str, Any], said: str) -> None:
-    with pytest.raises(npusim.UserError, match=said):
+    with pytest.raises(npusim.UserError, match=re.escape(said)):
         npusim.run(**given)
+
+
+@pytest.mark.parametrize(
+    ("job", "given", "said"),
+    [
+        ("sweep", {}, "missing a required argument: 'axes'"),
+        ("sweep", {"axes": {}}, "axes: say what varies"),
+        ("sweep", {"axes": {"tiles": [[1]]}}, "axes: tiles: must be"),
+        ("sweep", {"axes": {"tiles": [1]}, "set": "tiles=2"}, "set tiles=2 contradict each other"),
+        ("sweep", {"axes": {"tokens": [1]}, "tokens": 2}, "tokens=2 contradict each other"),
+        ("sweep", {"axes": {"tiles": [1]}, "objectives": []}, "no objective"),
+        ("sweep", {"axes": {"tiles": [1]}, "objectives": ["speed"]}, "(got 'speed')"),
+        ("sweep", {"axes": {"tiles": [1]}, "constraint": "macs<3"}, "did you mean 'constraints'?"),
+        (
+            "sweep",
+            {"axes": {"tiles": [1]}, "constraints": "latency"},
+            "constraints: latency: must have the form",
+        ),
+        ("optimize", {"axes": {"tiles": [1]}, "sampler": "foo"}, "'nsga2' or 'tpe'"),
+        ("optimize", {"axes": {"tiles": [1]}, "trials": 0}, "trials: must be a whole number from 1"),
+        ("compare", {}, "nothing to compare with"),
+        ("advise", {"xamba": "cumba"}, "advise() has no 'xamba'"),
+        ("transform", {"model": "mamba2-130m", "passes": 1}, "passes: must be text"),
+        ("verify", {"a": "resnet-50", "b": "resnet-50", "tolerance": "1"}, "tolerance: must be a number"),
+        ("validate", {"fmaily": "x"}, "did you mean 'family'?"),
+        ("validate", {"sets": 5}, "sets: must be text or a list"),
+        ("load", {"path": 5}, "path: must be text or a path"),
+        ("scenario", {"asked": 5}, "asked: must be"),
+        ("scenario", {"asked": {"name": object()}}, "only texts, numbers, lists and mappings"),
+        ("make_static", {"model": 5}, "model: must be an openvino.Model (got 5)"),
+        ("build_workload", {"name": "mamba2-130m", "phase": "decod"}, "did you mean 'decode'?"),
+        ("simulate", {"program": 1, "hw": 2}, "program: must be a Program"),
+        ("load_hardware", {"path_or_name": "lunarlake", "overrides": "tiles=1"}, "overrides: must be a list"),
+    ],
+)
+def test_every_job_checks_what_it_is_given(job: str, given: dict[str, Any], said: str) -> None:
+    with pytest.raises(npusim.UserError, match=re.escape(said)):
+        getattr(npusim, job)(**given)
+
+
+def test_public_functions_are_checked() -> None:
+    functions = [getattr(npusim, name) for name in npusim.__all__ if name not in ("Result", "UserError")]
+    assert [one.__name__ for one in functions if not hasattr(one, "__wrapped__")] == []
+
+
+def test_numbers_of_other_libraries_are_numbers(tmp_path: Path) -> None:
+    run = npusim.run("mamba2-130m", layers=np.int64(1), tokens=np.int32(4), set={"tiles": np.int64(2)})  # type: ignore[arg-type]
+    assert npusim.load(run.save(tmp_path / "run.json")).document["run"]["tokens"] == 4
+    axes = {"tiles": np.arange(1, 3), "xamba": ["none", "cumba,reduba"]}
+    assert sorted(npusim.sweep(axes, **SMALL).to_frame()["xamba"].unique()) == ["cumba,reduba", "none"]
+
+
+def test_a_comparison_says_who_is_faster_than_whom() -> None:
+    said = [
+        repr(npusim.compare(hw=machines, **SMALL))
+        for machines in (["lunarlake", "meteorlake"], ["meteorlake", "lunarlake"])
+    ]
+    assert said[0] == said[1]
+    assert "lunarlake is" in said[0]
+    assert "as fast as meteorlake" in said[0]
+    same = npusim.load_hardware("lunarlake")
+    assert len({*npusim.compare(hw=[same, same], **SMALL).to_frame()["run"]}) == 2
+
+
+@pytest.mark.parametrize("job", [npusim.sweep, npusim.optimize])
+def test_nothing_on_a_front_breaks_a_constraint(job: Any) -> None:
+    found = job({"tiles": [1, 2, 4]}, small_model(), dims={"batch": 4}, constraints="macs<5000").to_frame()
+    assert found[found["front"]]["macs_per_cycle"].max() <= 5000 < found["macs_per_cycle"].max()
+
+
+def test_figures_that_are_none(run: Run) -> None:
+    with pytest.raises(npusim.UserError, match="'types', 'lanes', 'over time' or 'roofline'"):
+        run.figure("timeline")  # type: ignore[arg-type]
 
 
 def test_comparisons_sweeps_and_sensitivities(tmp_path: Path) -> None:

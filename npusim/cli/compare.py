@@ -26,6 +26,7 @@ from npusim.cli.terminal import print_json_text
 from npusim.errors import UserError
 from npusim.jobs.commands import command_line
 from npusim.source import NONE, ModelSource
+from npusim.text import told_apart
 
 
 def compare_command(
@@ -72,7 +73,7 @@ def compare_command(
     source = asked.source()
     sources = [source, *(_beside(source, other) for other in beside or ())]
     runs = _runs(sources, hw, xamba or [NONE])
-    labels = _labels(runs)
+    labels = told_apart([(_short(run.source), run.file, run.passes) for run in runs])
     with progress() as step:
         step("reading the hardware")
         from npusim import api
@@ -178,13 +179,6 @@ def _runs(sources: Sequence[ModelSource], hw: Sequence[str], xamba: Sequence[str
             "another model"
         )
     return runs
-
-
-def _labels(runs: Sequence[_Run]) -> list[str]:
-    """What tells the runs apart."""
-    every = [(_short(run.source), run.file, run.passes) for run in runs]
-    differ = [i for i in range(3) if len({parts[i] for parts in every}) > 1]
-    return [" ".join(parts[i] for i in differ) for parts in every]
 
 
 def _short(source: ModelSource) -> str:

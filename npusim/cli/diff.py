@@ -119,7 +119,7 @@ def _figures(document: Mapping[str, Any]) -> dict[str, float]:
 
 def _limits(document: Mapping[str, Any], label: str) -> dict[str, float]:
     """What a budget allows. Raises UserError for what is no limit."""
-    from npusim.hardware.errors import did_you_mean
+    from npusim.text import did_you_mean
 
     limits = _figures(document)
     if not limits:

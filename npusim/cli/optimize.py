@@ -11,10 +11,11 @@ import typer
 
 from npusim.cli.options import GuessOption, HwOption, JsonOption, ModelOptions, SetOption
 from npusim.cli.progress import progress_bar
-from npusim.cli.space import MOST_POINTS, MOST_SEED, SpaceOptions
+from npusim.cli.space import SpaceOptions
 from npusim.cli.sweep import folder_of, write_explored
 from npusim.cli.terminal import print_json
 from npusim.jobs.commands import command_line
+from npusim.limits import MOST_POINTS, MOST_SEED
 
 
 class Sampler(StrEnum):

@@ -10,9 +10,9 @@ import typer
 
 from npusim.cli.options import JsonOption
 from npusim.cli.progress import progress
-from npusim.cli.space import MOST_WORKERS
 from npusim.cli.terminal import print_json
 from npusim.errors import UserError
+from npusim.limits import MOST_WORKERS
 
 reproduce_app = typer.Typer(help="Simulate the figures of a paper in its own setting.", rich_markup_mode=None)
 

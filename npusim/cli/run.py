@@ -25,6 +25,7 @@ from npusim.cli.options import (
 from npusim.cli.progress import progress
 from npusim.cli.terminal import print_json_text
 from npusim.jobs.commands import command_line
+from npusim.limits import MOST_SEGMENTS
 
 if TYPE_CHECKING:
     from npusim.hints import HintName
@@ -37,10 +38,6 @@ class Engine(StrEnum):
 
     EVENT = "event"
     FAST = "fast"
-
-
-#: More than any model has ops.
-MOST_SEGMENTS = 100_000
 
 
 class Hint(StrEnum):

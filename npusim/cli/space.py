@@ -14,13 +14,11 @@ from npusim.cli.machines import machine_with_warnings
 from npusim.cli.options import ModelOptions, refuse_together
 from npusim.errors import UserError
 from npusim.files import read_text
+from npusim.limits import MOST_WORKERS
 
 if TYPE_CHECKING:
     from npusim.explore.space import Space
     from npusim.workers import Machines
-
-#: Processes of one machine; points of one exploration, as `npusim.explore.axes` has it; a seed of 63 bits.
-MOST_WORKERS, MOST_POINTS, MOST_SEED = 1024, 1_000_000, (1 << 63) - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +112,4 @@ class SpaceOptions:
             raise UserError("no axis: say what varies, such as --axis tiles=1,2,4 (or --space FILE.yaml)")
         fixed = {name.removeprefix("--"): name for name, value in model.given().items() if value is not None}
         fixed |= {text.partition("=")[0].strip(): f"--set {text}" for text in overrides}
-        for text in texts:
-            if text.name in fixed:
-                raise UserError(f"{text.where} and {fixed[text.name]} contradict each other: leave one out")
-        return Space(hardware, source, bind(texts, hardware, source), allow_guess=allow_guess)
+        return Space(hardware, source, bind(texts, hardware, source, fixed), allow_guess=allow_guess)

@@ -12,10 +12,11 @@ import typer
 from npusim.cli.folders import default_folder, point_latest
 from npusim.cli.options import GuessOption, HwOption, JsonOption, ModelOptions, SetOption
 from npusim.cli.progress import progress_bar
-from npusim.cli.space import MOST_POINTS, MOST_SEED, SpaceOptions
+from npusim.cli.space import SpaceOptions
 from npusim.cli.terminal import print_json
 from npusim.errors import UserError
 from npusim.jobs.commands import command_line
+from npusim.limits import MOST_POINTS, MOST_SEED
 
 if TYPE_CHECKING:
     from npusim.explore.results import Explored

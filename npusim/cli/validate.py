@@ -12,9 +12,9 @@ import typer
 
 from npusim.cli.options import JsonOption, refuse_together
 from npusim.cli.progress import progress
-from npusim.cli.space import MOST_WORKERS
 from npusim.cli.terminal import print_json
 from npusim.jobs.commands import command_line
+from npusim.limits import MOST_WORKERS
 
 if TYPE_CHECKING:
     from npusim.validation.schedules.references import Reference, Row

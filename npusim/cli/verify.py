@@ -14,9 +14,9 @@ import typer
 
 from npusim.cli.options import JsonOption, parse_shapes
 from npusim.cli.progress import progress
-from npusim.cli.space import MOST_SEED
 from npusim.cli.terminal import print_json
 from npusim.errors import UserError
+from npusim.limits import MOST_SEED
 
 if TYPE_CHECKING:
     from npusim.xamba.check import Difference

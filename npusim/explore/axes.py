@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,8 @@ from npusim.source import MOST_DIMENSION, MOST_LAYERS, MOST_SEQUENCES, MOST_TOKE
 
 Value = int | float | str | bool
 
-#: More points than this in one space, or values on one axis (every worker is told all of them), are a slip of the hand.
-MOST_POINTS, MOST_VALUES = 1_000_000, 10_000
+#: More values than this on one axis (every worker is told all of them) are a slip of the hand.
+MOST_VALUES = 10_000
 #: The largest that the model's axes may be.
 _MOST = {"tokens": MOST_TOKENS, "batch": MOST_SEQUENCES, "layers": MOST_LAYERS, "chunk": MOST_TOKENS}
 _LEAST_PARTS, _MOST_PARTS = 3, 4
@@ -101,6 +101,19 @@ def parse_axis(text: str, option: str = "--axis") -> AxisText:
     return _read(name.strip(), given.strip(), where)
 
 
+def axis_of(name: str, given: Value | Iterable[Value], where: str) -> AxisText:
+    """An axis whose values are ``given`` as such: a list of them, one, or a text as after ``NAME=``.
+
+    Raises UserError for a text of another form.
+    """
+    if isinstance(given, str):
+        return _read(name, given.strip(), where)
+    values: list[Value] = list(given) if isinstance(given, Iterable) else [given]
+    if name == XAMBA_AXIS:
+        values = [_pipelines(str(value), where, whole=True)[0] for value in values]
+    return AxisText(name, tuple(values), None, where)
+
+
 def parse_rewrites(texts: Sequence[str]) -> list[AxisText]:
     """The axis of ``--xamba none,cumba,cumba+reduba``, which may be repeated; none where nothing is given."""
     if not texts:
@@ -120,16 +133,21 @@ def read_axes(text: str, source: str) -> list[AxisText]:
     return [_read_node(name, node) for name, node in root.value.items()]
 
 
-def bind(texts: Sequence[AxisText], hw: Hardware, model: ModelSource) -> tuple[Axis, ...]:
-    """The axes, checked against the hardware and the model that they vary.
+def bind(
+    texts: Sequence[AxisText], hw: Hardware, model: ModelSource, fixed: Mapping[str, str] | None = None
+) -> tuple[Axis, ...]:
+    """The axes, checked against the hardware and the model that they vary. ``fixed`` is what has been given one value,
+    by the name of its axis, and where.
 
-    Raises UserError for an axis given twice, an unknown name, a value out of range or of another kind, a fraction
-    where a whole number belongs, and a shape of a model file.
+    Raises UserError for an axis given twice or fixed, an unknown name, a value out of range or of another kind, a
+    fraction where a whole number belongs, and a shape of a model file.
     """
     axes: dict[str, Axis] = {}
     for text in texts:
         if text.name in axes:
             raise UserError(f"{text.where}: '{text.name}' is given twice")
+        if fixed and text.name in fixed:
+            raise UserError(f"{text.where} and {fixed[text.name]} contradict each other: leave one out")
         if not text.values and text.span is None:
             raise UserError(f"{text.where}: has no values")
         if len(text.values) > MOST_VALUES:
@@ -157,17 +175,12 @@ def _read_node(name: str, node: Node) -> AxisText:
                 raise UserError(
                     f"{item.place}: {name}: a value must be a number or a word (got {shown(item.plain())})"
                 )
-        values = [item.plain() for item in node.value]
-        if name == XAMBA_AXIS:
-            values = [one for value in values for one in _pipelines(str(value), where, whole=True)]
-        return AxisText(name, tuple(values), None, where)
+        return axis_of(name, [item.plain() for item in node.value], where)
     if isinstance(node.value, dict) or node.value is None:
         raise UserError(
             f"{where}: must be a list of values or a range START:STOP:COUNT (got {shown(node.plain())})"
         )
-    if isinstance(node.value, str):
-        return _read(name, node.value, where)
-    return AxisText(name, (node.value,), None, where)
+    return axis_of(name, node.value, where)
 
 
 def _scalar(text: str, where: str) -> Value:

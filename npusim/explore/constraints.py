@@ -43,14 +43,16 @@ class Constraint:
         return np.maximum(beyond, 0.0) / (abs(self.limit) or 1.0)
 
 
-def parse_constraints(texts: Iterable[str]) -> tuple[Constraint, ...]:
-    """Constraints as the command line has them. Raises UserError for another form, and for what cannot be limited."""
-    return tuple(map(_parsed, texts))
+def parse_constraints(texts: Iterable[str], option: str = "--constraint") -> tuple[Constraint, ...]:
+    """Constraints as the command line has them, in ``option``.
+
+    Raises UserError for another form, and for what cannot be limited.
+    """
+    return tuple(_parsed(text, f"{option} {text}") for text in texts)
 
 
-def _parsed(text: str) -> Constraint:
+def _parsed(text: str, where: str) -> Constraint:
     match = _FORM.fullmatch(text)
-    where = f"--constraint {text}"
     if match is None:
         raise UserError(f"{where}: must have the form NAME<NUMBER or NAME>NUMBER, such as latency_us<5000")
     name, sign, number = match.groups()

@@ -11,9 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from npusim.errors import UserError
 from npusim.hardware.base import Section
-from npusim.hardware.errors import did_you_mean, told
+from npusim.hardware.errors import told
 from npusim.hardware.paths import inside, values
 from npusim.hardware.schema import Hardware
+from npusim.text import did_you_mean
 
 #: Axes that shape the model: fields of ModelSource; and that of rewrites.
 MODEL_AXES = ("workload", "phase", "tokens", "layers", "batch", "chunk")

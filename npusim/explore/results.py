@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 
 #: Objectives by the name that the command line has for them: columns, all of which are better when lower. ``area`` has
 #: no scale of its own: multiply-accumulates and scratchpad are weighed apart.
-OBJECTIVES = {
+ObjectiveName = Literal["latency", "energy", "area", "macs", "cmx"]
+OBJECTIVES: dict[str, tuple[str, ...]] = {
     "latency": ("latency_us",),
     "energy": ("energy_uj",),
     "area": ("macs_per_cycle", "cmx_bytes"),
     "macs": ("macs_per_cycle",),
     "cmx": ("cmx_bytes",),
 }
-DEFAULT_OBJECTIVES = ("latency", "energy", "area")
+DEFAULT_OBJECTIVES: tuple[ObjectiveName, ...] = ("latency", "energy", "area")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,9 @@ def _sizes(table: pd.DataFrame, axes: Sequence[Axis]) -> list[npt.NDArray[np.int
 
 
 def objective_columns(names: Sequence[str]) -> tuple[str, ...]:
-    """Columns of objectives by name, each once. Raises UserError for an unknown name."""
+    """Columns of objectives by name, each once. Raises UserError for an unknown name, and for none."""
+    if not names:
+        raise UserError(f"no objective: say what should be low, of {', '.join(OBJECTIVES)}")
     columns: list[str] = []
     for name in names:
         if name not in OBJECTIVES:

@@ -11,10 +11,11 @@ from itertools import product
 from typing import Any
 
 from npusim.errors import UserError
-from npusim.explore.axes import MOST_POINTS, Axis, Value
+from npusim.explore.axes import Axis, Value
 from npusim.explore.fields import DIM_AXIS, MODEL_AXES, XAMBA_AXIS
 from npusim.hardware.paths import with_values
 from npusim.hardware.schema import Hardware
+from npusim.limits import MOST_POINTS
 from npusim.source import NONE, ModelSource
 
 #: Digits of a sampled number: finer than any figure of a hardware file, short enough to read and to type.

@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
-from npusim.hardware.errors import did_you_mean
 from npusim.hardware.files import find, shipped
 from npusim.hardware.load import load_hardware, resolve, validate
 from npusim.hardware.nodes import Node
 from npusim.hardware.schema import Hardware
 from npusim.hwconfigs import FOLDER
+from npusim.text import did_you_mean
 
 _RATIO_TOLERANCE = 0.02
 #: Activations that the PPE applies without a look-up table (evidence/hardware.md#2).

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from typing import Any
 
 from npusim.errors import UserError
@@ -30,17 +28,6 @@ _KINDS = {
 
 class HardwareError(UserError):
     """A mistake in a hardware file, its name, or an override of it."""
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` for the known word nearest to ``word``, else nothing."""
-    near = nearest(word, known)
-    return f"; did you mean '{near}'?" if near else ""
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word that ``word`` may be a slip of; empty if there is none."""
-    return next(iter(difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)), "")
 
 
 def shown(value: Any) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 from npusim import hwconfigs
 from npusim.errors import UserError
 from npusim.files import exists, read_text
-from npusim.hardware.errors import HardwareError, did_you_mean
+from npusim.hardware.errors import HardwareError
+from npusim.text import did_you_mean
 
 _SUFFIX = ".yaml"
 _MOST_BYTES = 4 << 20

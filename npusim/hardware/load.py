@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from npusim.arguments import checked
 from npusim.hardware import override
-from npusim.hardware.errors import HardwareError, did_you_mean, nearest, shown, told
+from npusim.hardware.errors import HardwareError, shown, told
 from npusim.hardware.files import File, find, find_parent, same
 from npusim.hardware.nodes import Node, parse
 from npusim.hardware.schema import Hardware
+from npusim.text import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -28,6 +30,7 @@ _MOST_TOLD = 20
 Kind = TypeVar("Kind", bound=BaseModel)
 
 
+@checked
 def load_hardware(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Hardware:
     """The hardware that a file describes, with ``overrides`` (``section.key=value``) applied.
 

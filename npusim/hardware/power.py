@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from npusim.hardware.errors import HardwareError, did_you_mean
+from npusim.hardware.errors import HardwareError
 from npusim.hardware.schema import Hardware
+from npusim.text import did_you_mean
 
 
 def power_overrides(hw: Hardware, mode: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from npusim import __version__
 from npusim.analysis.footprint import footprint
+from npusim.arguments import checked
 from npusim.explore.advise import Advice, Advised, advise
 from npusim.jobs.commands import command_line
 from npusim.jobs.machine import Machine
@@ -49,6 +50,7 @@ class AdviceFor(Shown):
             [asdict(row) for row in rows_of(self)], columns=[f.name for f in fields(AdviceRow)]
         )
 
+    @checked
     def save(self, path: str | Path) -> Path:
         """Write the document to ``path``, for `npusim.load`."""
         return save_document(self.document(), path)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from npusim.arguments import texts_of
 from npusim.hardware import Hardware, check, dump, load_hardware
 from npusim.hardware.load import validate
 from npusim.hardware.nodes import parse
@@ -14,7 +15,7 @@ from npusim.hardware.power import power_overrides
 from npusim.lowering.ir.kernels import called_kernels
 
 #: Overrides: ``{"clocks.dpu_mhz": 1700}``, or texts such as ``clocks.dpu_mhz=1700``.
-Overrides = Mapping[str, object] | Iterable[str]
+Overrides = Mapping[str, object] | str | Iterable[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +51,4 @@ def override_texts(overrides: Overrides) -> tuple[str, ...]:
     """Overrides as the command line has them."""
     if isinstance(overrides, Mapping):
         return tuple(f"{path}={value}" for path, value in overrides.items())
-    return tuple(overrides)
+    return tuple(texts_of(overrides))

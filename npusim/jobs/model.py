@@ -2,66 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict, Unpack
 
+from npusim.api import Phase
+from npusim.arguments import shown
 from npusim.errors import UserError
-from npusim.source import ModelSource
+from npusim.source import MOST_DIMENSION, MOST_LAYERS, MOST_SEQUENCES, MOST_TOKENS, ModelSource
+
+Dimension = Annotated[int, range(1, MOST_DIMENSION + 1)]
+Tokens = Annotated[int, range(1, MOST_TOKENS + 1)]
 
 
-def source_of(
-    model: Any,
-    *,
-    shapes: Mapping[str, Sequence[int]] | None = None,
-    dims: Mapping[str, int] | None = None,
-    example: Any = None,
-    **asked: Any,
-) -> ModelSource:
+#: What sizes model files, and what built-in workloads.
+_OF_FILES = ("shapes", "dims")
+_OF_WORKLOADS = ("phase", "tokens", "layers", "batch", "chunk")
+
+
+class Size(TypedDict, total=False):
+    """What sizes a model: its inputs by name, its dynamic dimensions by theirs, and example inputs of a torch module;
+    or, of a built-in workload, what `ModelSource` says."""
+
+    shapes: Mapping[str, Iterable[Dimension]] | None
+    dims: Mapping[str, Dimension] | None
+    example: Any
+    phase: Phase | None
+    tokens: Tokens | None
+    layers: Annotated[int, range(1, MOST_LAYERS + 1)] | None
+    batch: Annotated[int, range(1, MOST_SEQUENCES + 1)] | None
+    chunk: Tokens | None
+
+
+def source_of(model: Any, **size: Unpack[Size]) -> ModelSource:
     """The ModelSource that is meant.
 
     ``model`` is a ModelSource, a built-in workload's name, the path of a model file, an openvino.Model, or a
-    torch.nn.Module with ``example`` inputs. ``shapes`` and ``dims`` size the inputs of all but workloads; ``asked``
-    (``phase``, ``tokens``, ``layers``, ``batch``, ``chunk``) shapes a workload. Raises UserError where they do not go
-    together, and for what is no model.
+    torch.nn.Module with ``example`` inputs. Raises UserError where model and ``size`` do not go together, and for what
+    is no model.
     """
     from npusim import workloads
 
-    asked = {name: value for name, value in asked.items() if value is not None}
-    sizes: dict[str, Any] = {
-        "shapes": {k: list(v) for k, v in (shapes or {}).items()},
-        "dims": dict(dims or {}),
-    }
-    if isinstance(model, ModelSource):
-        return model.at(**asked) if asked else model
+    given: dict[str, Any] = {name: value for name, value in size.items() if value is not None}
     if isinstance(model, str) and (model in workloads.names() or not _is_file(model)):
-        if given := [name for name, value in sizes.items() if value]:
-            raise UserError(f"{given[0]} is for model files; {model} is a built-in workload")
-        return ModelSource(model, **asked)
-    if asked:
-        raise UserError(f"{next(iter(asked))} can be chosen for a built-in workload only")
+        _refuse_others(given, _OF_WORKLOADS, f"{model} is a built-in workload")
+        return ModelSource(model, **given)
     if isinstance(model, str | Path):
-        return ModelSource(file=Path(model), **sizes)
-    made: Any = _openvino_model(model, example)
-    return ModelSource(file=Path(f"{made.get_friendly_name()}.xml"), model=made, **sizes)
+        _refuse_others(given, _OF_FILES, f"{model} is a model file")
+        return ModelSource(file=Path(model), **given)
+    if _is_torch(model):
+        _refuse_others(given, (*_OF_FILES, "example"), f"{type(model).__name__} is a PyTorch module")
+        model = _traced(model, given.pop("example", None))
+    made = _openvino_model(model)
+    _refuse_others(given, _OF_FILES, f"{made.get_friendly_name()} is an openvino.Model")
+    return ModelSource(file=Path(f"{made.get_friendly_name()}.xml"), model=made, **given)
+
+
+def _refuse_others(given: Iterable[str], known: Sequence[str], what: str) -> None:
+    wrong = next((name for name in given if name not in known), None)
+    if wrong is not None:
+        raise UserError(f"{what}: it has no {wrong}, but {', '.join(known)}")
 
 
 def _is_file(name: str) -> bool:
     return Path(name).exists() or bool(Path(name).suffix in (".xml", ".onnx", ".pb", ".tflite", ".pdmodel"))
 
 
-def _openvino_model(model: Any, example: Any) -> Any:
+def _is_torch(model: Any) -> bool:
+    return any(base.__module__.startswith("torch.nn") for base in type(model).__mro__)
+
+
+def _traced(module: Any, example: Any) -> Any:
+    """The openvino.Model of a torch module. Raises UserError where it cannot be run on its ``example`` inputs."""
+    import openvino as ov
+
+    kind = type(module).__name__
+    if example is None:
+        raise UserError(f"a PyTorch module needs example inputs: example=... (of {kind}.forward)")
+    try:
+        made = ov.convert_model(module, example_input=example)
+    except Exception as error:  # whatever the module raises when it is run
+        raise UserError(f"{kind} cannot be run on example=...: {error}") from error
+    made.set_friendly_name(kind)
+    return made
+
+
+def _openvino_model(model: Any) -> Any:
     import openvino as ov
 
     if isinstance(model, ov.Model):
         return model
-    kind = type(model)
-    if not any(base.__module__.startswith("torch.nn") for base in kind.__mro__):
-        raise UserError(
-            f"a {kind.__name__} is no model: give a workload's name, a file, an openvino.Model or a torch.nn.Module"
-        )
-    if example is None:
-        raise UserError(f"a PyTorch module needs example inputs: example=... (of {kind.__name__}.forward)")
-    made = ov.convert_model(model, example_input=example)
-    made.set_friendly_name(kind.__name__)
-    return made
+    raise UserError(
+        "model: must be a workload's name, a file, an openvino.Model or a torch.nn.Module "
+        f"(got {shown(model)})"
+    )

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from npusim.analysis.compare import Comparison
 from npusim.analysis.sensitivity import Sensitivity
 from npusim.api import Result
+from npusim.arguments import checked
+from npusim.errors import UserError
 from npusim.explore.results import Explored
 from npusim.jobs.saved import save_document
 from npusim.jobs.shown import Shown
@@ -17,6 +19,7 @@ from npusim.report.compare_document import compare_document, write_comparison
 from npusim.report.notebook import plotly_figure
 from npusim.report.subject import Subject
 from npusim.report.units import time_text
+from npusim.text import did_you_mean
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -39,9 +42,11 @@ class Compared(Shown):
     wall_s: float
 
     def headline(self) -> str:
-        """The fastest and the baseline."""
+        """The fastest, and the baseline; where that is the fastest, the one that comes next."""
         best, base = self.comparison.best, self.comparison.baseline
-        return f"{self.subjects[0].title}: {best.label} is {best.speedup:.2f} × as fast as {base.label}"
+        other = base if best is not base else min(self.comparison.runs[1:], key=lambda run: run.latency_us)
+        times = other.latency_us / best.latency_us
+        return f"{self.subjects[0].title}: {best.label} is {times:.2f} × as fast as {other.label}"
 
     def to_frame(self) -> pd.DataFrame:
         """A row a run."""
@@ -76,6 +81,7 @@ class Compared(Shown):
         """compare.json."""
         return compare_document(self.comparison, self.results, self.subjects, self.passes, self.wall_s)
 
+    @checked
     def report(self, folder: str | Path) -> Path:
         """Write report.html and compare.json to ``folder``; the page's path."""
         from npusim.report.compare_page import compare_page
@@ -84,6 +90,7 @@ class Compared(Shown):
         page = compare_page(self.comparison, self.results, self.subjects[0].title, names)
         return write_comparison(Path(folder), self.document(), page) / "report.html"
 
+    @checked
     def save(self, path: str | Path) -> Path:
         """Write compare.json to ``path``, for `npusim.load`."""
         return save_document(self.document(), path)
@@ -97,8 +104,10 @@ class Space(Shown):
     title: str
 
     def headline(self) -> str:
-        """How many points, and the fastest."""
+        """How many points, and the fastest; or why there is none."""
         table = self.explored.table
+        if self.explored.failed == len(table):
+            return f"{self.title}: none of {len(table):,} points can be: {table['error'].iloc[0]}"
         fastest = time_text(float(table["latency_us"].min()))
         return f"{self.title}: {len(table):,} points, {int(self.explored.front.sum())} on the front, fastest {fastest}"
 
@@ -107,9 +116,13 @@ class Space(Shown):
         knee = [position == self.explored.knee for position in range(len(self.explored.table))]
         return self.explored.table.assign(front=self.explored.front, knee=knee)
 
+    @checked
     def figure(self, x: str = "energy_uj", y: str = "latency_us") -> go.Figure:
         """Two columns of the table against each other; points of the front stand out."""
         table = self.to_frame()
+        for name in (x, y):
+            if name not in table:
+                raise UserError(f"there is no column '{name}'{did_you_mean(name, map(str, table))}")
         parts = (("all points", table, "var:idle"), ("Pareto front", table[table["front"]], "var:dma"))
         data = [
             {"type": "scatter", "mode": "markers", "name": name, "x": part[x].tolist(), "y": part[y].tolist(),
@@ -119,6 +132,7 @@ class Space(Shown):
         layout = {"xaxis": {"title": {"text": x}}, "yaxis": {"title": {"text": y}}}
         return plotly_figure({"data": data, "layout": layout})
 
+    @checked
     def report(self, folder: str | Path) -> Path:
         """Write report.html to ``folder``; its path."""
         from npusim.report.explore_page import explore_page
@@ -153,6 +167,7 @@ class Sensitivities(Shown):
 
         return plotly_figure(tornado(self.rows))
 
+    @checked
     def report(self, folder: str | Path) -> Path:
         """Write report.html to ``folder``; its path."""
         from npusim.report.sensitivity_page import sensitivity_page
@@ -178,6 +193,7 @@ class Rewritten(Shown):
 
         return pd.DataFrame([asdict(site) for site in self.sites])
 
+    @checked
     def save(self, path: str | Path) -> Path:
         """Write the model as an OpenVINO IR."""
         import openvino as ov

@@ -16,6 +16,7 @@ from npusim.analysis.footprint import footprint
 from npusim.analysis.metrics import Metrics
 from npusim.analysis.wiring import wiring
 from npusim.api import Engine, Result
+from npusim.arguments import checked
 from npusim.explore.rewrites import graph_for
 from npusim.hardware.schema import ClientName
 from npusim.hints import DEFAULT_CLIENT, HintName, bound_of, compiled_for, seen
@@ -80,6 +81,7 @@ class Run(Shown):
         frame = pd.read_csv(io.StringIO(ops_csv(self.result)), keep_default_na=False)
         return frame.sort_values("exposed_us", ascending=False, kind="stable").reset_index(drop=True)
 
+    @checked
     def figure(self, kind: Literal["types", "lanes", "over time", "roofline"] = "types") -> go.Figure:
         """A Plotly figure: latency by op type, what the lanes do, bandwidth and use over time, or the roofline."""
         from npusim.report import figures
@@ -93,6 +95,7 @@ class Run(Shown):
         }
         return plotly_figure(made[kind]())
 
+    @checked
     def report(self, folder: str | Path) -> Path:
         """Write report.html, run.json, ops.csv and trace.json to ``folder``; the page's path."""
         write_report(self.result, folder, self.subject, wall_s=self.wall_s, entries=self.entries)
@@ -102,6 +105,7 @@ class Run(Shown):
         """run.json."""
         return run_document(self.result, self.subject, self.wall_s)
 
+    @checked
     def save(self, path: str | Path) -> Path:
         """Write run.json to ``path``, for `npusim.load`."""
         return save_document(self.document(), path)

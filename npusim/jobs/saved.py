@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from npusim.arguments import checked
 from npusim.errors import UserError
 from npusim.files import new_file, parse_json, read_bytes
 from npusim.jobs.shown import Shown
@@ -31,9 +32,14 @@ def save_document(document: dict[str, Any], path: str | Path) -> Path:
     return path
 
 
+class NotKept(UserError, AttributeError):
+    """What a result has before it is saved, and not when it is loaded."""
+
+
 @dataclass(frozen=True, repr=False)
 class Saved(Shown):
-    """A result that was saved: ``document`` is what docs/outputs.md describes."""
+    """A result that was saved: its ``document``, as docs/outputs.md describes it, and what can be told from that.
+    Tasks and timeline are not kept, and so no figures and no report."""
 
     document: dict[str, Any]
 
@@ -43,6 +49,15 @@ class Saved(Shown):
         first = (self.document.get("runs") or [{}])[0].get("latency_us")
         known = self.document.get("latency_us", self.document.get("expected_us", first))
         return float(known if known is not None else "nan")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Say of what is not there where it is."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise NotKept(
+            f"a saved result has no {name}: it has document, latency_us and to_frame(); for the rest do the job again, "
+            "or open the report.html that report(folder) wrote"
+        )
 
     def headline(self) -> str:
         """Schema, workload and latency."""
@@ -56,6 +71,7 @@ class Saved(Shown):
         return pd.DataFrame(self.document[_TABLES[self.document["schema"].partition("/")[0]]])
 
 
+@checked
 def load(path: str | Path) -> Saved:
     """A document that was saved, or the folder of a report. Raises UserError for anything else."""
     path = Path(path)

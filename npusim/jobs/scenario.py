@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from npusim.arguments import checked
 from npusim.files import all_or_nothing
 from npusim.jobs.saved import save_document
 from npusim.jobs.shown import Shown
@@ -55,6 +56,7 @@ class ScenarioAnswer(Shown):
         """scenario.json."""
         return document(self.answer)
 
+    @checked
     def report(self, folder: str | Path) -> Path:
         """Write report.html, scenario.json and scenario.csv to ``folder``; the page's path."""
         folder = Path(folder)
@@ -68,11 +70,13 @@ class ScenarioAnswer(Shown):
                 (workshop / name).write_text(text, encoding="utf-8", newline="\n")
         return folder / "report.html"
 
+    @checked
     def save(self, path: str | Path) -> Path:
         """Write scenario.json to ``path``, for `npusim.load`."""
         return save_document(self.document(), path)
 
 
+@checked
 def scenario(asked: str | Path | Mapping[str, Any], *, command: str = "") -> ScenarioAnswer:
     """The answer of a scenario: a file, or a dictionary that says what a file would (models are then looked for in the
     current folder). Raises UserError."""

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from npusim.arguments import checked, shown
 from npusim.errors import UserError
 
 #: Inputs that carry the tokens, or what stands for them, and those that say where they are.
@@ -56,6 +57,7 @@ class StaticModels:
     remembered: tuple[Remembered, ...]
 
 
+@checked
 def make_static(
     model: Any, *, prompt: int = 1024, response: int = 128, chunk: int | None = None
 ) -> StaticModels:
@@ -65,6 +67,10 @@ def make_static(
     the prefill takes so many rows a call, over the prompt before them. Models that already have past and present as
     inputs and outputs are taken, too. Raises UserError for a model that is no language model.
     """
+    from openvino import Model
+
+    if not isinstance(model, Model):
+        raise UserError(f"model: must be an openvino.Model (got {shown(model)})")
     rows = prompt if chunk is None else chunk
     if not 1 <= rows <= prompt or response < 1:
         raise UserError(

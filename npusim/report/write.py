@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from npusim.api import Result
+from npusim.arguments import checked
 from npusim.files import all_or_nothing
 from npusim.program.journal import Entry
 from npusim.report.benchmark_app import benchmark_report
@@ -26,6 +27,7 @@ def write_page(folder: Path, page: str) -> Path:
     return folder / "report.html"
 
 
+@checked
 def write_report(
     result: Result,
     folder: str | Path,

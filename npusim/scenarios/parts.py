@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from npusim.errors import UserError
 from npusim.graph.ir import BITS, Graph
-from npusim.hardware.errors import did_you_mean
+from npusim.text import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from typing import Any
 
 from npusim.errors import UserError
 from npusim.files import read_text
-from npusim.hardware.errors import did_you_mean
 from npusim.hardware.load import validate_as
 from npusim.hardware.nodes import Node, parse
 from npusim.scenarios.spec import ScenarioSpec
+from npusim.text import did_you_mean
 
 _MOST_BYTES = 1 << 20
 
@@ -28,7 +28,12 @@ def scenario_of(given: Mapping[str, Any]) -> ScenarioSpec:
     """The scenario of a dictionary, as a file would say it. Raises UserError."""
     import yaml
 
-    text = yaml.safe_dump(dict(given), sort_keys=False)
+    try:
+        text = yaml.safe_dump(dict(given), sort_keys=False)
+    except yaml.YAMLError as error:
+        raise UserError(
+            f"the scenario: only texts, numbers, lists and mappings can be in it ({error})"
+        ) from None
     tree = parse(text, "the scenario")
     return checked(validate_as(ScenarioSpec, tree), tree)
 
