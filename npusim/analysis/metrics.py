@@ -7,8 +7,8 @@ such unions, idle the time in which no task runs at all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +68,7 @@ class Metrics:
     ``provenance_share`` is the share of the latency, on the critical path, by where its costs come from;
     ``exposed_us`` the same path by kind (bottleneck.KINDS); ``utilisation`` the busy share of all servers of an
     engine kind over the latency; ``queue_utilisation`` of every queue. ``contended_us`` is by how much transfers were
-    stretched, in all.
+    stretched, in all. ``tier_bytes``: read from and written to each tier of memory that is used, by its name.
     """
 
     latency_us: float
@@ -82,6 +82,7 @@ class Metrics:
     ddr_bytes: Mapping[str, int]
     contended_us: float
     energy_uj: float
+    tier_bytes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def metrics(timeline: Timeline, prices: Prices, hw: Hardware | None = None) -> Metrics:
@@ -95,7 +96,7 @@ def metrics(timeline: Timeline, prices: Prices, hw: Hardware | None = None) -> M
     queue_busy = np.bincount(program.tasks.queue, busy_us, minlength=len(program.queues))
     servers = np.array([q.servers for q in program.queues], np.int64)
     of_engine = [[queue.engine == name for queue in program.queues] for name in ENGINES]
-    static_mw = hw.energy.static_mw if hw else 0.0
+    static_mw = hw.static_mw if hw else 0.0
     counted = zip(program.tasks.works, program.tasks.count_of_work().tolist(), strict=True)
     transfers = [(work, count) for work, count in counted if isinstance(work, DmaWork)]
     return Metrics(
@@ -119,7 +120,16 @@ def metrics(timeline: Timeline, prices: Prices, hw: Hardware | None = None) -> M
         },
         contended_us=float(timeline.contended_us.sum()),
         energy_uj=float(prices.energy_pj.sum()) * 1e-6 + static_mw * latency * 1e-3,
+        tier_bytes={name: _tier_bytes(name, transfers) for name in (hw.memory.tiers if hw else ())},
     )
+
+
+def _tier_bytes(name: str, transfers: Sequence[tuple[DmaWork, int]]) -> dict[str, int]:
+    """Bytes that so many of each transfer read from a tier and write to it."""
+    return {
+        "read": sum(count * work.bytes for work, count in transfers if work.src == name),
+        "write": sum(count * work.bytes for work, count in transfers if name in (work.dst, work.kept)),
+    }
 
 
 def statistics(timeline: Timeline, engine: Indices) -> dict[str, float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeVar
 
+from npusim.costs.zeros import time_share
 from npusim.hardware.dpu import CellCost, ConvCost
 from npusim.hardware.schema import Hardware
 from npusim.program.work import DpuWork, MpeMode
@@ -160,7 +161,7 @@ def cmx_bytes(work: DpuWork, hw: Hardware) -> float:
 
 def conv_terms(work: DpuWork, channels: int, hw: Hardware) -> ConvTerms:
     """Terms of a dense convolution that computes ``channels`` of the task's output channels."""
-    taps = work.kernel_h * work.kernel_w * (1 - work.skipped)
+    taps = work.kernel_h * work.kernel_w * (1 - work.skipped) * time_share(work, hw)
     in_bytes = work.in_bits / 8
     pixels = work.height * work.width
     grid_x, grid_y = STENCIL_PIXELS[work.mpe_mode]

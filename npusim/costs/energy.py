@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from npusim.costs import dpu
 from npusim.hardware.schema import Hardware
-from npusim.program.work import DmaWork, DpuWork, ShaveWork, Work
+from npusim.program.work import DmaWork, DpuWork, Memory, ShaveWork, Work
 
 
 def dynamic_pj(work: Work, hw: Hardware, shave_cycles: float = 0.0) -> float:
@@ -16,8 +16,8 @@ def dynamic_pj(work: Work, hw: Hardware, shave_cycles: float = 0.0) -> float:
     """
     energy = hw.energy
     if isinstance(work, DmaWork):
-        ddr = work.ddr_read_bytes + work.ddr_write_bytes
-        return ddr * energy.ddr_byte_pj + (2 * work.bytes - ddr) * energy.cmx_byte_pj
+        sides = [work.src, work.dst, *([work.kept] if work.kept else [])]
+        return work.bytes * sum(_byte_pj(memory, hw) for memory in sides)
     if isinstance(work, DpuWork):
         mac_pj = energy.mac_int8_pj if work.in_bits <= 8 else energy.mac_fp16_pj
         return work.macs * mac_pj + dpu.cmx_bytes(work, hw) * energy.cmx_byte_pj
@@ -25,3 +25,11 @@ def dynamic_pj(work: Work, hw: Hardware, shave_cycles: float = 0.0) -> float:
         operations = max(work.out_elements, work.macs, shave_cycles)
         return operations * energy.shave_op_pj + work.io_bytes * energy.cmx_byte_pj
     raise TypeError(f"no energy model for {type(work).__name__}")
+
+
+def _byte_pj(memory: Memory, hw: Hardware) -> float:
+    """Energy of a byte read from a memory or written to it, pJ."""
+    tier = hw.memory.tiers.get(memory)
+    if tier is not None:
+        return tier.byte_pj
+    return hw.energy.ddr_byte_pj if memory == "ddr" else hw.energy.cmx_byte_pj

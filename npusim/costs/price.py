@@ -107,7 +107,7 @@ def _shave_row(work: ShaveWork, hw: Hardware, allow_guess: bool) -> _Row:
 _KINDS: dict[type, _Kind] = {
     DmaWork: _Kind(
         _dma_row,
-        lambda hw: (hw.dma, hw.ddr, hw.clocks, hw.software.fetch, hw.software.dispatch, hw.energy),
+        lambda hw: (hw.dma, hw.ddr, hw.memory, hw.clocks, hw.software.fetch, hw.software.dispatch, hw.energy),
         lambda _: 1.0,
         lambda _: 0.0,
     ),

@@ -105,8 +105,7 @@ def _result(compiled: Compiled, setting: _Setting, allow_guess: bool) -> Row:
     return {
         "latency_us": latency,
         "tokens_per_s": tokens / latency * 1e6 if tokens and latency > 0 else None,
-        "energy_uj": float(prices.energy_pj.sum()) * 1e-6
-        + setting.hardware.energy.static_mw * latency * 1e-3,
+        "energy_uj": float(prices.energy_pj.sum()) * 1e-6 + setting.hardware.static_mw * latency * 1e-3,
         **{name: times[name] for name in ("dma_us", "dpu_us", "shave_us", "idle_us")},
         "bound": KINDS[int(binding_kind(path.kind_us.sum(axis=0)[None])[0])],
         "guess_share": guessed / latency if latency > 0 else 0.0,

@@ -52,6 +52,7 @@ def _warnings(hw: Hardware) -> Iterator[tuple[str, str]]:
     yield from _clocks(hw)
     yield from _compute(hw)
     yield from _memory(hw)
+    yield from _tiers(hw)
     yield from _software(hw)
 
 
@@ -95,10 +96,23 @@ def _compute(hw: Hardware) -> Iterator[tuple[str, str]]:
     macs = hw.dpu.macs_per_cycle
     if macs.fp16 > macs.int8:
         yield "dpu.macs_per_cycle.fp16", f"{macs.fp16:g} is more than int8 has ({macs.int8:g})"
+    yield from _zeros(hw)
     if hw.energy.mac_int8_pj > hw.energy.mac_fp16_pj:
         yield "energy.mac_int8_pj", "an INT8 MAC takes more energy than an FP16 one"
     if hw.energy.cmx_byte_pj > hw.energy.ddr_byte_pj:
         yield "energy.cmx_byte_pj", "a byte of CMX takes more energy than one of DDR"
+
+
+def _zeros(hw: Hardware) -> Iterator[tuple[str, str]]:
+    """Tables and laws by which zeros save more than all products with them."""
+    sparsity = hw.dpu.sparsity
+    both = () if sparsity is None else (("weights", sparsity.weights), ("activations", sparsity.activations))
+    for name, skipping in both:
+        for kind, rows in skipping.table or () if skipping else ():
+            for zeros, *times in rows:
+                if min(times) < 1 - zeros - _RATIO_TOLERANCE:
+                    words = f"{zeros:.0%} of zeros leave {1 - zeros:.0%} of products, {min(times):.0%} of time"
+                    yield f"dpu.sparsity.{name}.table.{kind}", words
 
 
 def _memory(hw: Hardware) -> Iterator[tuple[str, str]]:
@@ -114,6 +128,29 @@ def _memory(hw: Hardware) -> Iterator[tuple[str, str]]:
     if hw.ddr.bandwidth_gbps > 2 * engines_gbps:
         words = f"{hw.ddr.bandwidth_gbps:g} GB/s is more than the engines can use ({2 * engines_gbps:.0f} both ways)"
         yield "ddr.bandwidth_gbps", words
+
+
+def _tiers(hw: Hardware) -> Iterator[tuple[str, str]]:
+    """Tiers that are worth nothing, or more than engines can use."""
+    port_gbps = hw.dma.bytes_per_cycle * hw.clocks.vpu_mhz / 1000
+    for name, tier in hw.memory.tiers.items():
+        place = f"memory.tiers.{name}"
+        if tier.kib < hw.cmx.kib_per_tile and tier.each == "tile":
+            yield (
+                f"{place}.kib",
+                f"{tier.kib:g} KiB a tile are less than its scratchpad has ({hw.cmx.kib_per_tile:g})",
+            )
+        if tier.byte_pj > hw.energy.ddr_byte_pj:
+            yield f"{place}.byte_pj", f"a byte takes more energy than one of DDR ({hw.energy.ddr_byte_pj:g})"
+        if tier.read_gbps < hw.ddr.bandwidth_gbps and tier.each == "npu":
+            yield (
+                f"{place}.read_gbps",
+                f"{tier.read_gbps:g} GB/s is less than DDR has ({hw.ddr.bandwidth_gbps:g})",
+            )
+        if tier.read_gbps > port_gbps * (hw.dma.engines if tier.each == "npu" else 1):
+            yield f"{place}.read_gbps", f"{tier.read_gbps:g} GB/s is more than the engines can use"
+        if not tier.pins and tier.policy == "pins alone":
+            yield place, "nothing is pinned to it, and its policy keeps nothing else"
 
 
 def _software(hw: Hardware) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from npusim.hardware.base import Count, NonNegative, Positive, Provenance, Section
+from npusim.hardware.zeros import Sparsity
 
 
 class MacsPerCycle(Section):
@@ -162,6 +163,8 @@ class Dpu(Section):
     """Peak rates."""
     ppe: Ppe = Ppe()
     """Post-processing engine."""
+    sparsity: Sparsity | None = None
+    """Zeros whose products are skipped; null: zeros are weights as any other."""
     weight_tables: WeightTables | None = None
     """Weights from tables; null: the compiler decodes them to FP16, as those for today's NPUs do."""
     costs: DpuCosts

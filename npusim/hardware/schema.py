@@ -24,6 +24,7 @@ from npusim.hardware.base import (
 from npusim.hardware.dpu import Dpu, DpuCosts
 from npusim.hardware.outside import Client, ClientName, Energy, Host
 from npusim.hardware.software import Fetch, Software
+from npusim.hardware.tiers import Memory
 
 __all__ = [
     "Client",
@@ -228,10 +229,19 @@ class Hardware(Section):
     dma: Dma
     ddr: Ddr
     cmx: Cmx
+    memory: Memory = Memory()
     energy: Energy
     software: Software
     host: Host = Host()
     scheduled_for: ScheduledFor = ScheduledFor()
+
+    @property
+    def static_mw(self) -> float:
+        """Power of the NPU while it is on, mW, whatever it does."""
+        tiers = self.memory.tiers.values()
+        return self.energy.static_mw + sum(
+            tier.static_mw * (self.tiles if tier.each == "tile" else 1) for tier in tiers
+        )
 
     @field_validator("platform", mode="before")
     @classmethod

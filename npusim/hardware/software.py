@@ -241,9 +241,6 @@ class Software(Section):
     """Workloads that one barrier counts; a depth-wise op with more than half as many on a tile is cut for it."""
     task_workloads: Count = 16
     """Workloads that one depth-wise task may have; more are a second task on the same tile."""
-    sparse_cycles: tuple[tuple[float, float, float], ...] = ((0, 1, 1), (1, 1, 1))
-    """Shares of zero weights, ascending from 0, and the share of a dense convolution's DPU time that one with so many
-    takes: of single pixels, of larger windows. Between them it is in proportion, behind the last as there."""
     sparse_saving: Annotated[float, Field(ge=0, lt=1)] = 0.58
     """Share of the multiply-accumulates that the weights of a first convolution save, which are stored sparse, but in
     its first 16 output channels."""

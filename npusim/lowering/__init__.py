@@ -11,7 +11,9 @@ from npusim.graph.ir import Graph
 from npusim.hardware.schema import Hardware
 from npusim.lowering import conservation, laws
 from npusim.lowering.fuse.fuse import fuse
+from npusim.lowering.fuse.zeros import rectified
 from npusim.lowering.ir.nodes import Copy
+from npusim.lowering.ir.plan import cmx_capacity
 from npusim.lowering.layout.in_place import write_in_place
 from npusim.lowering.layout.orders import write_as_read
 from npusim.lowering.passes import Module, Pass, run_passes
@@ -33,7 +35,9 @@ from npusim.lowering.rewrite.weights import decode_weights, join_grouped
 from npusim.lowering.rewrite.windows import split_windows
 from npusim.lowering.rewrite.written_out import join_written_out
 from npusim.lowering.schedule.hoist import hoist
+from npusim.lowering.schedule.residency import decide
 from npusim.lowering.schedule.scheduler import schedule
+from npusim.lowering.schedule.tiers import keep
 from npusim.lowering.tile.refit import refit
 from npusim.lowering.view import compiler_view, lowering_key
 from npusim.program import Program
@@ -113,13 +117,18 @@ def _sums(module: Module, hw: Hardware) -> Module:
 
 def _fuse(module: Module, hw: Hardware) -> Module:
     """Make nodes of ops; outputs that no node makes whole are copied."""
-    nodes, outputs = fuse(module.graph, hw.software, hw.tiles)
+    nodes, outputs = fuse(module.graph, hw)
     made = {node.output.storage for node in nodes}
     loose = [value for value in outputs if value.storage not in made or value.partial]
     if loose:
         name = module.graph.tensors[module.graph.outputs[0]].name
         nodes.append(Copy(name, "Result", tuple(loose), loose[0]))
     return replace(module, nodes=nodes, outputs=outputs)
+
+
+def _rectified(module: Module, hw: Hardware) -> Module:
+    """Mark the products whose activation has the zeros of a ReLU, where the DPU skips those."""
+    return replace(module, nodes=rectified(module.nodes, hw.dpu.sparsity))
 
 
 def _hoist(module: Module, hw: Hardware) -> Module:
@@ -146,6 +155,17 @@ def _place(module: Module, hw: Hardware) -> Module:
 def _refit(module: Module, hw: Hardware) -> Module:
     """Cut slices again that are too large for the scratchpad."""
     return replace(module, plans=[refit(plan, hw) for plan in module.plans])
+
+
+def _tiers(module: Module, hw: Hardware) -> Module:
+    """Let tensors stay in the tiers of memory that a machine has. Blocks that repeat need not keep the same ones."""
+    tiers = hw.memory.tiers
+    if not tiers:
+        return module
+    found = decide(module.plans, module.returned, hw.tiles, cmx_capacity(hw))
+    plans, notes = keep(found, tiers, {*module.returned, *module.homes, *module.homes.values()})
+    graph = replace(module.graph, notes=(*module.graph.notes, *notes))
+    return replace(module, graph=graph, plans=plans, repeat=None)
 
 
 def _schedule(module: Module, hw: Hardware) -> Module:
@@ -180,6 +200,7 @@ PASSES: tuple[Pass, ...] = (
         requires=(*_GRAPH, laws.TYPES_SETTLED, laws.SUMS_SHORT),
         ensures=(*_NODES, conservation.PRODUCTS_KEPT),
     ),
+    Pass("mark zeros", _rectified, requires=_NODES, ensures=_NODES),
     Pass("hoist kernels", _hoist, requires=_NODES),
     Pass("write in place", _in_place, requires=_NODES),
     Pass("write as read", _orders, requires=_NODES),
@@ -190,6 +211,7 @@ PASSES: tuple[Pass, ...] = (
         requires=(laws.NODES_PLANNED,),
         ensures=(laws.SLICES_FIT, conservation.WORK_PLANNED, conservation.WEIGHTS_LOADED),
     ),
+    Pass("keep in tiers", _tiers, requires=(laws.NODES_PLANNED,), ensures=(laws.NODES_PLANNED,)),
     Pass(
         "schedule",
         _schedule,

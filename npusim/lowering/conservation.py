@@ -157,9 +157,9 @@ def _weight_bytes(plan: Plan) -> int:
 
 
 def _loaded_bytes(plan: Plan) -> int:
-    """Bytes of constants that a plan loads from DDR."""
+    """Bytes of constants that a plan loads."""
     return sum(
-        load.work.ddr_read_bytes
+        load.work.read_bytes
         for part in plan.slices
         for load in part.loads
         if load.operand == CONSTANT or plan.inputs[load.operand].constant
@@ -168,7 +168,7 @@ def _loaded_bytes(plan: Plan) -> int:
 
 def _operands_read(module: Module, hw: Hardware) -> str | None:
     expected = sum(_operand_bytes(module.nodes).values())
-    found = _traffic(module.program, "ddr_read_bytes")
+    found = _traffic(module.program, "read_bytes")
     if found is None or found >= expected:
         return None
     return f"the operands that come from DDR are {expected:,} bytes, {found:,} are read"
@@ -194,8 +194,8 @@ def _operand_bytes(nodes: Sequence[Node]) -> dict[int, int]:
     return found
 
 
-def _traffic(program: Program | None, name: Literal["ddr_read_bytes", "ddr_write_bytes"]) -> int | None:
-    """Bytes that all transfers of a Program read from DDR or write to it."""
+def _traffic(program: Program | None, name: Literal["read_bytes", "ddr_write_bytes"]) -> int | None:
+    """Bytes that all transfers of a Program read from DDR or write to it, and those read from tiers in its place."""
     if program is None:
         return None
     counts = program.tasks.count_of_work().tolist()

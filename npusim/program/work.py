@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Memory = Literal["ddr", "cmx"]
+#: ``ddr``, ``cmx``, or the name of a tier of the hardware file that a tensor is kept in instead of DDR.
+Memory = str
 DpuKind = Literal["conv", "dwconv", "maxpool", "avgpool", "eltwise", "permute"]
 MpeMode = Literal["16x16", "8x16", "4x16"]
 #: What a transfer does to its bytes besides moving them.
@@ -22,7 +23,7 @@ class DmaWork:
 
     ``counted_bytes`` is what the cost model charges for: the bytes, except where an estimator is known to count
     another number (whole table of a gather, two bytes for every element wider than one). ``ddr_read_bytes`` and
-    ``ddr_write_bytes`` are the real DRAM traffic.
+    ``ddr_write_bytes`` are the real DRAM traffic. ``kept``: the tier that keeps what passes.
     """
 
     src: Memory
@@ -30,6 +31,12 @@ class DmaWork:
     bytes: int
     counted_bytes: int
     kind: DmaKind = "copy"
+    kept: Memory = ""
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes read from DRAM, or from a tier in its place."""
+        return self.bytes if self.src != "cmx" else 0
 
     @property
     def ddr_read_bytes(self) -> int:
@@ -50,10 +57,11 @@ class DpuWork:
     depth-wise, pooling and eltwise); ``variant_channels`` > 0 cuts the task into workloads of at most so many
     channels that run one after another (depth-wise, pooling), 0 keeps it whole. ``mpe_mode`` is the stencil that the
     compiler chose for the whole layer. ``lut`` marks a fused look-up activation. ``skipped`` is the share of the
-    multiply-accumulates that zero weights, stored sparse, save. ``planes``: the result is written as planes, channels
-    outermost, or otherwise with another dimension innermost than the op has; ``upended``: with the rows innermost.
-    ``fp8``: 8-bit operands are floats. ``shared_rows``: the tiles share the rows of an image whose windows are pooled
-    or convolved channel by channel.
+    multiply-accumulates that the few channels of a first convolution save, ``zeros`` the share of zeros in weights that
+    are stored without them; ``relu``: its activation is what a ReLU made, on a DPU that skips such zeros. ``planes``:
+    the result is written as planes, channels outermost, or otherwise with another dimension innermost than the op has;
+    ``upended``: with the rows innermost. ``fp8``: 8-bit operands are floats. ``shared_rows``: the tiles share the rows
+    of an image whose windows are pooled or convolved channel by channel.
     """
 
     kind: DpuKind
@@ -71,6 +79,8 @@ class DpuWork:
     variant_channels: int = 0
     lut: bool = False
     skipped: float = 0.0
+    zeros: float = 0.0
+    relu: bool = False
     planes: bool = False
     upended: bool = False
     fp8: bool = False
@@ -78,9 +88,10 @@ class DpuWork:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates (for eltwise and permute: output elements)."""
+        """Multiply-accumulates (for eltwise and permute: output elements), those with zero weights left out."""
         out = self.height * self.width * self.out_channels
-        return int(out * self.in_channels * self.kernel_h * self.kernel_w * (1 - self.skipped))
+        kept = (1 - self.skipped) * (1 - self.zeros)
+        return int(out * self.in_channels * self.kernel_h * self.kernel_w * kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ def run_document(result: Result, subject: Subject, wall_s: float) -> dict[str, A
             for op, made in zip(metrics.ops, result.program.ops, strict=True)
         ],
         "ddr_bytes": dict(metrics.ddr_bytes),
+        **({"tier_bytes": metrics.tier_bytes} if metrics.tier_bytes else {}),
         "energy_uj": round(metrics.energy_uj, 6),
         **_package(result, subject),
         "inferences_per_s": round(1e6 / metrics.latency_us, 6) if metrics.latency_us else None,

@@ -203,6 +203,10 @@ def _run_facts(result: Result, subject: Subject) -> list[tuple[str, str]]:
             "DDR read, written",
             f"{bytes_text(metrics.ddr_bytes['read'])}, {bytes_text(metrics.ddr_bytes['write'])}",
         ),
+        *(
+            (f"{name} read, written", f"{bytes_text(moved['read'])}, {bytes_text(moved['write'])}")
+            for name, moved in metrics.tier_bytes.items()
+        ),
         ("Transfers stretched", stretched),
         ("Engine", result.timeline.engine),
         (

@@ -1,5 +1,5 @@
-"""From Graph to nodes: views folded away, groups fused, operands classified. No hardware but the software rules and
-the number of tiles."""
+"""From Graph to nodes: views folded away, groups fused, operands classified. No hardware but the software rules, the
+number of tiles, and which zeros are skipped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from npusim.errors import UserError
 from npusim.graph.ir import Graph, Op
-from npusim.hardware.schema import Software
+from npusim.hardware.schema import Hardware
 from npusim.lowering.fuse import (
     einsum,
     eltwise,
@@ -117,12 +117,12 @@ def _enter(fuser: Fuser, op: Op, made: Sequence[Node]) -> None:
         note("fuse", op.name, "nothing to do: a view of the same memory, or read where it is needed")
 
 
-def fuse(graph: Graph, software: Software, tiles: int) -> tuple[list[Node], list[Value]]:
+def fuse(graph: Graph, hw: Hardware) -> tuple[list[Node], list[Value]]:
     """The nodes of a Graph in execution order, and its outputs in row-major memory order.
 
     Raises UserError naming an op whose type is not known.
     """
-    fuser = Fuser(graph, software, tiles)
+    fuser = Fuser(graph, hw.software, hw.tiles, hw.dpu.sparsity)
     _run(fuser)
     outputs = []
     for id in graph.outputs:

@@ -11,6 +11,7 @@ import numpy as np
 from npusim.errors import UserError
 from npusim.graph.ir import BITS, Graph, Op
 from npusim.hardware.schema import Software
+from npusim.hardware.zeros import Sparsity
 from npusim.lowering.ir.images import is_image, readers_channels_last
 from npusim.lowering.ir.nodes import Conv, Convert, Depthwise, Eltwise, Kernel, Node, Pool, Transpose, Unary
 from npusim.lowering.ir.optypes import RESHAPES
@@ -27,11 +28,12 @@ class Fuser:
     leaves a value for each output of its op, and the nodes that compute it, if any.
     """
 
-    def __init__(self, graph: Graph, software: Software, tiles: int) -> None:
+    def __init__(self, graph: Graph, software: Software, tiles: int, sparsity: Sparsity | None) -> None:
         """Start with the values of a Graph's inputs and constants."""
         self.graph = graph
         self.software = software
         self.tiles = tiles
+        self.sparsity = sparsity
         self.index, self.matches, self.covered = find(graph, software, tiles)
         self.values: dict[int, Value] = {}
         self.made: dict[int, Node] = {}

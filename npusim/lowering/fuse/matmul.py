@@ -48,7 +48,7 @@ def product(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: V
             a = a.transposed(swapped)
         a = fuser.plain(a, op)
         n = out.shape[-1]
-        zeros = sparse_zeros(fuser.graph.tensors[op.inputs[1]], k, n)
+        zeros = sparse_zeros(fuser.graph.tensors[op.inputs[1]], k, n, fuser.sparsity)
         fuser.emit(op, Conv(op.name, op.type, (a, b), out, m=out.elements // n, k=k, n=n, zeros=zeros))
         return
     batched(fuser, op, a, b, ta, tb, out)
@@ -161,7 +161,7 @@ def convolution(fuser: Fuser, op: Op) -> None:
         return
     padded = not grouped and 2 * x.shape[1] > CHANNELS
     weights, n = fuser.graph.tensors[op.inputs[1]], out.shape[1]
-    zeros = sparse_zeros(weights, x.shape[1], n, prod(taps), padded)
+    zeros = sparse_zeros(weights, x.shape[1], n, fuser.sparsity, prod(taps), padded)
     read = (
         (1 - zeros)
         * (1 - float(op.attrs.get("zeros", 0)))

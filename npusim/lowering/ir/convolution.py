@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import isqrt, prod
 
-import numpy as np
-
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import POINT, Bmm, Conv, Depthwise, Node, Pool, Product, Window
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, cmx_capacity, odd_halves, transfer
@@ -167,6 +165,8 @@ def conv_work(
         lut=fused_lut(node, hw),
         planes=node.window is not None and node.output.plain,
         skipped=_skipped(node, channels, hw),
+        zeros=node.zeros,
+        relu=node.rectified,
     )  # fmt: skip
 
 
@@ -179,18 +179,9 @@ def _skipped(node: Product, channels: int, hw: Hardware) -> float:
     """Share of its multiply-accumulates that a convolution of few input channels saves: none of the first granule of
     its output channels."""
     saving = hw.software.sparse_saving if node.inputs[0].bits > 8 else hw.software.compressed_saving
-    if node.zeros:
-        return 1 - _sparse_time(node, hw)
-    if not is_stem(node):
+    if node.zeros or not is_stem(node):
         return 0.0
     return saving * (1 - CHANNELS / channels)
-
-
-def _sparse_time(node: Product, hw: Hardware) -> float:
-    """The share of a dense convolution's time that one with its zeros takes."""
-    shares, pixels, windows = zip(*hw.software.sparse_cycles, strict=True)
-    point = (node.window or POINT).kernel == (1, 1)
-    return float(np.interp(node.zeros, shares, pixels if point else windows))
 
 
 def computed_bits(activation: Value, weights: Value) -> int:

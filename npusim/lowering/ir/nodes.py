@@ -75,7 +75,8 @@ class Node:
 class Product(Node):
     """Sums of products: ``m`` rows (pixels) by ``k`` with ``n`` columns (channels) by ``k``; of images where it has a
     ``window``. ``shared``: its activation is loaded once for many like it. ``zeros``: the share of its weights that is
-    zero by construction (the gaps of a dilated kernel, the other groups of a grouped one), which are stored sparse."""
+    zero, by construction (the gaps of a dilated kernel, the other groups of a grouped one) or by chance, and stored
+    sparse. ``rectified``: its activation is what a ReLU made, on a DPU that skips such zeros."""
 
     m: int
     n: int
@@ -83,6 +84,7 @@ class Product(Node):
     window: Window | None = None
     shared: bool = False
     zeros: float = 0.0
+    rectified: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from math import ceil, prod
 
 from npusim.graph.ir import BITS, Graph, Op, Tensor
 from npusim.hardware.schema import Hardware
+from npusim.hardware.zeros import Sparsity
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import round_up
 
@@ -23,9 +24,8 @@ GROUPED_ROWS = 16
 SHIFTED_TERMS = 1024
 #: Numbers up to which 8-bit weights with a zero point are decoded when the model is compiled.
 DECODED_NUMBERS = 512 * 512
-#: Share of zeros from which weights of so many bits are stored without them, and the most input channels of those (pass
-#: SparsifyWeights of npu_compiler, 2024-12).
-SPARSE_FROM, SPARSE_TERMS = {16: 0.0625, 8: 0.125}, 8192
+#: Most input channels of weights that are stored without their zeros (pass SparsifyWeights of npu_compiler, 2024-12).
+SPARSE_TERMS = 8192
 
 #: Bytes of which the weights of one sum are a multiple (npu_compiler, nce_sparsity.cpp).
 WEIGHTS_ALIGNED = 16
@@ -34,16 +34,22 @@ WEIGHTS_ALIGNED = 16
 _SUMS = ("MatMul", "Convolution", "GroupConvolution")
 
 
-def sparse_zeros(weights: Tensor, terms: int, sums: int, taps: int = 1, padded: bool = True) -> float:
+def sparse_zeros(
+    weights: Tensor, terms: int, sums: int, sparsity: Sparsity | None, taps: int = 1, padded: bool = True
+) -> float:
     """The share by which weights shrink that are stored without zeros: those of so many ``sums`` over ``terms`` at
     ``taps`` places each, if ``padded`` with the zeros that fill up the last granule of both. 0 where the compiler keeps
-    them: where too little is gained, in narrow types, and in sums over more terms than a bit map has."""
-    bits = min(BITS[weights.stored_dtype], 16)
+    them: where too little is gained, in narrow types, in sums over more terms than a bit map has, and for a DPU that
+    skips none."""
+    if sparsity is None or sparsity.weights is None:
+        return 0.0
+    bits, stored = min(BITS[weights.stored_dtype], 16), sparsity.stored_from
+    least = {16: stored.fp16, 8: stored.int8}.get(bits, 1.0)
     zeros = weights.coding.zeros if weights.constant else 0.0
     wide, channels = (round_up(n, CHANNELS) if padded else n for n in (terms, sums))
     kept = round_up(ceil((1 - zeros) * terms * taps * bits / 8), WEIGHTS_ALIGNED) * sums
     gained = 1 - 8 * kept / (wide * taps * bits * channels)
-    return gained if gained >= SPARSE_FROM.get(bits, 1.0) and terms <= SPARSE_TERMS else 0.0
+    return gained if gained >= least and terms <= SPARSE_TERMS else 0.0
 
 
 def decode_weights(graph: Graph, hw: Hardware) -> Graph:

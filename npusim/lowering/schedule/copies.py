@@ -30,11 +30,11 @@ def copy_result(s: State, index: int) -> list[int]:
 
 
 def spill(s: State, index: int) -> None:
-    """Write copies to DDR whose room a step needs."""
+    """Write copies to where their readers load them from, whose room a step needs."""
     spilled = s.spills.pop(index, [])
     for copy, booking, group, made in spilled:
         store = s.out.group()
-        s.out.dma(_transfers(s, copy, "ddr", (group,), store))
+        s.out.dma(_transfers(s, copy, "", (group,), store))
         s.pool.release(booking, (store,), s.out.ready((store,)))
         s.write(made, store, last=False)
     left = {one.made for pending in s.spills.values() for one in pending}
@@ -43,9 +43,9 @@ def spill(s: State, index: int) -> None:
 
 
 def _transfers(s: State, copy: Copy, to: Memory, waits: tuple[int, ...], group: int) -> list[Transfer]:
-    """The transfers of a copy, out of CMX."""
+    """The transfers of a copy, out of CMX: to a memory, or (empty) to the one that its reader loads it from."""
     reader = s.given.residency.steps[copy.step]
     op, detail = s.given.accounts[reader.plan], reader.slice.detail
     works = [load.work for load in reader.slice.loads if load.operand == copy.operand]
-    moves = [DmaWork("cmx", to, work.bytes, work.counted_bytes) for work in works]
+    moves = [DmaWork("cmx", to or work.src, work.bytes, work.counted_bytes) for work in works]
     return [Transfer(work, op, waits, group, detail) for work in moves]

@@ -8,7 +8,7 @@ of 2^-20 µs, so that sums are exact and equal blocks are scheduled equally howe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -197,7 +197,7 @@ class Emitter:
         behind = sum([self.costs[number] for number in numbers])
         for i, (work, op, waits, group, detail, booking, engine) in enumerate(batch):
             first, number, last = self.count, numbers[i], i == len(batch) - 1
-            base = 0 if work.src == "ddr" else self.first_dpu - self.engines
+            base = 0 if work.src != "cmx" else self.first_dpu - self.engines
             if waits is not known:
                 known, ready = waits, self.ready(waits)
             starts = [max(self.free[base + e][0], ready) for e in range(self.engines)]
@@ -211,9 +211,7 @@ class Emitter:
                     self.ports[even.start : even.stop] = [max(self.ports[e] for e in even)] * self.engines
             elif behind < cost / 2 and self.splits(work, cost, starts):
                 n = self.engines
-                half = DmaWork(
-                    work.src, work.dst, -(-work.bytes // n), -(-work.counted_bytes // n), work.kind
-                )
+                half = replace(work, bytes=-(-work.bytes // n), counted_bytes=-(-work.counted_bytes // n))
                 halves = self.number(half)
                 for e in range(n):
                     self.put(base + e, op, halves, waits, group, detail)
@@ -226,8 +224,8 @@ class Emitter:
                 booking.writers.extend(range(first, self.count))
 
     def queues_with_loads(self, work: DmaWork) -> bool:
-        """Whether a transfer is on the queue of loads from DDR."""
-        return work.src == "ddr" or self.hw.dma.channels == 1
+        """Whether a transfer is on the queue of loads into CMX."""
+        return work.src != "cmx" or self.hw.dma.channels == 1
 
     def splits(self, work: DmaWork, cost_us: float, starts: list[float]) -> bool:
         """Whether a lone transfer is cut over the engines."""
