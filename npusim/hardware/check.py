@@ -111,7 +111,9 @@ def _zeros(hw: Hardware) -> Iterator[tuple[str, str]]:
         for kind, rows in skipping.table or () if skipping else ():
             for zeros, *times in rows:
                 if min(times) < 1 - zeros - _RATIO_TOLERANCE:
-                    words = f"{zeros:.0%} of zeros leave {1 - zeros:.0%} of products, {min(times):.0%} of time"
+                    words = (
+                        f"{zeros:.0%} of zeros leave {1 - zeros:.0%} of products, {min(times):.0%} of time"
+                    )
                     yield f"dpu.sparsity.{name}.table.{kind}", words
 
 

@@ -37,8 +37,9 @@ class Tier(Section):
     pins: tuple[str, ...] = ()
     """Names of ops whose results, or whose weights, it keeps whatever they gain; * stands for anything. One that does
     not fit is an error."""
-    policy: Literal["pins alone", "largest reuse first"] = "pins alone"
-    """What else it keeps: nothing, or whatever saves most bytes of DDR, as long as that fits."""
+    policy: Literal["pins alone", "largest reuse first", "weights of largest reuse first"] = "pins alone"
+    """What else it keeps: nothing, or whatever saves most bytes of DDR, as long as that fits; any tensor, or weights
+    alone (where writing is dear)."""
 
 
 class Memory(Section):

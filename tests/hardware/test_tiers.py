@@ -35,7 +35,8 @@ def albert() -> Graph:
 
 @cache
 def done(*overrides: str, hw: str = MRAM, engine: str = "fast") -> Result:
-    machine = npusim.load_hardware(hw, overrides)
+    first = ("memory.tiers.mram.kib=9216", "memory.tiers.mram.policy=largest reuse first")
+    machine = npusim.load_hardware(hw, (*(first if hw == MRAM else ()), *overrides))
     return npusim.simulate(npusim.lower(albert(), machine), machine, "event" if engine == "event" else "fast")
 
 
@@ -52,6 +53,12 @@ def test_a_shared_layer_is_read_once_instead_of_twelve_times() -> None:
     assert saved == pytest.approx((LAYERS - 1) * WEIGHTS, rel=0.005)  # and their tables of 16 bytes a channel
     assert saved == pinned.metrics.tier_bytes["mram"]["read"]
     assert pinned.latency_us < without.latency_us
+
+
+def test_weights_alone_may_be_kept() -> None:
+    result = done("memory.tiers.mram.policy=weights of largest reuse first")
+    assert result.metrics.tier_bytes["mram"]["write"] == pytest.approx(WEIGHTS, rel=0.005)
+    assert read(result) == read(done(*PINNED))
 
 
 def test_memory_that_loses_nothing_saves_the_first_read_too() -> None:

@@ -85,6 +85,14 @@ _NETS = (
         "arXiv 1905.02244",
     ),
     Net("bert-base", "bert", "BERT-base", "12 layers, width 768, 12 heads", "arXiv 1810.04805, cased", 128),
+    Net(
+        "albert-base",
+        "albert",
+        "ALBERT-base",
+        "12 layers of the same weights, width 768",
+        "arXiv 1909.11942",
+        128,
+    ),
     *(
         Net(
             f"yolov8{size}",

@@ -135,8 +135,10 @@ def _chosen(name: str, tier: Tier, tensors: Mapping[int, _Tensor]) -> dict[int, 
             if takes > left:
                 raise UserError(_too_small(name, tier, tensor, left))
             kept[storage], left = tensor, left - takes
-    if tier.policy == "largest reuse first":
-        for storage, tensor in sorted(tensors.items(), key=lambda item: (-item[1].saves(tier), item[0])):
+    if tier.policy != "pins alone":
+        weights = tier.policy == "weights of largest reuse first"
+        wanted = [(s, t) for s, t in tensors.items() if t.weights or not weights]
+        for storage, tensor in sorted(wanted, key=lambda item: (-item[1].saves(tier), item[0])):
             if storage not in kept and tensor.saves(tier) > 0 and tensor.takes(tier) <= left:
                 kept[storage], left = tensor, left - tensor.takes(tier)
     return kept
