@@ -7,6 +7,7 @@ within DDR, and what a transfer picks from by index.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -22,29 +23,28 @@ from npusim.program.work import DmaWork
 
 @dataclass
 class _Tensor:
-    """What is known of a storage: the ``names`` it goes by; ``reads``, bytes, of every plan that loads it; bytes
-    ``written``; its ``size``, and what the fullest tile takes of it (``on_tile``)."""
+    """What is known of a storage: the ``names`` it goes by; ``reads``, bytes, of every op that loads it, the first one
+    first; bytes ``written``; its ``size``, and what the fullest tile takes of it (``on_tile``)."""
 
     names: dict[str, None] = field(default_factory=dict)
     weights: bool = False
-    reads: dict[int, int] = field(default_factory=dict)
+    reads: dict[str, int] = field(default_factory=dict)
     written: int = 0
     size: int = 0
     on_tile: int = 0
 
     def saves(self, tier: Tier) -> int:
         """Bytes of DDR traffic that an inference does without where the tier keeps it."""
-        brought = self.reads[self.first] if self.first in self.reads and not self.there(tier) else 0
-        return sum(self.reads.values()) + self.written - brought
+        return sum(self.reads.values()) + self.written - (0 if self.there(tier) else self.reads[self.first])
 
     def there(self, tier: Tier) -> bool:
         """Whether the tier has it before any op reads it."""
         return bool(self.written) or (self.weights and tier.holds == "always")
 
     @property
-    def first(self) -> int:
-        """The first plan that reads it; -1: none."""
-        return min(self.reads, default=-1)
+    def first(self) -> str:
+        """The op that reads it first; empty where none does."""
+        return next(iter(self.reads), "")
 
     def takes(self, tier: Tier) -> int:
         """Bytes of the tier, or of each tile's."""
@@ -67,7 +67,7 @@ def keep(
         kept = _chosen(name, tier, {s: t for s, t in tensors.items() if s not in homes})
         homes.update({storage: (name, tensor.there(tier)) for storage, tensor in kept.items()})
         notes.append(_remark(name, tier, kept))
-    return [_moved(number, plan, tensors, homes) for number, plan in enumerate(found.plans)], tuple(notes)
+    return [_moved(plan, tensors, homes) for plan in found.plans], tuple(notes)
 
 
 def weights_of(plan: Plan) -> int:
@@ -83,22 +83,26 @@ def _storage(plan: Plan, load: Load) -> int:
 
 
 def _tensors(found: Residency) -> dict[int, _Tensor]:
-    """All storages that transfers reach in DDR, as the schedule will have it."""
-    tensors: dict[int, _Tensor] = {}
+    """All storages that transfers reach in DDR, as the schedule will have it. A tensor is as large as what the plans of
+    one op read of it, as heads do part by part, or write."""
+    tensors: dict[int, _Tensor] = defaultdict(_Tensor)
+    on_tile: dict[tuple[int, str], int] = defaultdict(int)
     for number, plan in enumerate(found.plans):
+        op = plan.node.name
         for storage, loads in _loaded(found, number).items():
-            tensor = tensors.setdefault(storage, _Tensor())
-            tensor.reads[number] = size = sum(load.work.bytes for load in loads)
-            tensor.size, tile = max(tensor.size, size), load_bytes(loads, found.tiles)
-            tensor.on_tile = max(tensor.on_tile, tile)
-            tensor.weights |= storage == weights_of(plan)
+            tensor = tensors[storage]
+            tensor.reads[op] = tensor.reads.get(op, 0) + sum(load.work.bytes for load in loads)
+            on_tile[storage, op] += load_bytes(loads, found.tiles)
+            tensor.size = max(tensor.size, tensor.reads[op])
+            tensor.on_tile = max(tensor.on_tile, on_tile[storage, op])
             if storage == weights_of(plan):
-                tensor.names[plan.node.name] = None
+                tensor.weights = True
+                tensor.names[op] = None
         if number in found.stored:
-            tensor = tensors.setdefault(plan.output.storage, _Tensor())
+            tensor = tensors[plan.output.storage]
             tensor.written += sum(store.work.bytes for part in plan.slices for store in part.stores)
             tensor.size = max(tensor.size, tensor.written)
-            tensor.names[plan.node.name] = None
+            tensor.names[op] = None
     tensors.pop(-1, None)
     return tensors
 
@@ -144,9 +148,7 @@ def _chosen(name: str, tier: Tier, tensors: Mapping[int, _Tensor]) -> dict[int, 
     return kept
 
 
-def _moved(
-    number: int, plan: Plan, tensors: Mapping[int, _Tensor], homes: Mapping[int, tuple[str, bool]]
-) -> Plan:
+def _moved(plan: Plan, tensors: Mapping[int, _Tensor], homes: Mapping[int, tuple[str, bool]]) -> Plan:
     """A plan whose transfers reach what tiers keep."""
     if plan.output.storage not in homes and all(
         _storage(plan, load) not in homes for part in plan.slices for load in part.loads
@@ -158,7 +160,7 @@ def _moved(
         if storage not in homes or one.work.src != "ddr":
             return one
         tier, there = homes[storage]
-        brings = not there and tensors[storage].first == number
+        brings = not there and tensors[storage].first == plan.node.name
         return replace(one, work=replace(one.work, kept=tier) if brings else replace(one.work, src=tier))
 
     def changed(part: Slice) -> Slice:
