@@ -18,10 +18,10 @@ from npusim.engine.timeline import Timeline
 from npusim.program import ENGINES
 
 #: What a moment on the wall clock goes to. ``start-up``: the latency of a transfer, before bytes move; ``ddr``: what
-#: a transfer loses to others that share DDR; ``dma``, ``dpu``, ``shave``: the engine at work; ``barrier/dependency``:
-#: nothing of it runs, it waits for others.
-KINDS = ("start-up", "dma", "ddr", "dpu", "shave", "barrier/dependency")
-_ENGINE_KIND = {"dma": KINDS.index("dma"), "dpu": KINDS.index("dpu"), "shave": KINDS.index("shave")}
+#: a transfer loses to others that share DDR; ``dma``, ``dpu``, ``shave``, ``block``: the engine at work;
+#: ``barrier/dependency``: nothing of it runs, it waits for others.
+KINDS = ("start-up", "dma", "ddr", "dpu", "shave", "barrier/dependency", "block")
+_ENGINE_KIND = {name: KINDS.index(name) for name in ENGINES}
 _OF_TRANSFERS = [KINDS.index(kind) for kind in ("start-up", "dma", "ddr")]
 
 
@@ -38,8 +38,9 @@ class CriticalPath:
     kind_us: npt.NDArray[np.float64]
 
     def by_kind(self) -> dict[str, float]:
-        """Exposed µs of every kind."""
-        return dict(zip(KINDS, self.kind_us.sum(axis=0).tolist(), strict=True))
+        """Exposed µs of every kind, of blocks where there are any."""
+        found = dict(zip(KINDS, self.kind_us.sum(axis=0).tolist(), strict=True))
+        return {kind: us for kind, us in found.items() if us or kind != "block"}
 
     def by_op(self) -> npt.NDArray[np.float64]:
         """Exposed µs by op of the Program and kind, shape (ops, kinds)."""
@@ -60,7 +61,9 @@ class CriticalPath:
         """Exposed µs of every engine, whatever its tasks spend it on."""
         program = self.timeline.program
         engine = program.engine[self.tasks]
-        return dict(zip(ENGINES, np.bincount(engine, self.kind_us.sum(axis=1), 3).tolist(), strict=True))
+        return dict(
+            zip(ENGINES, np.bincount(engine, self.kind_us.sum(axis=1), len(ENGINES)).tolist(), strict=True)
+        )
 
 
 def critical_path(timeline: Timeline, prices: Prices) -> CriticalPath:

@@ -18,7 +18,7 @@ from npusim.analysis.intervals import grouped_union_length, intersection, length
 from npusim.costs.prices import PROVENANCE, Prices
 from npusim.engine.timeline import Timeline
 from npusim.hardware.schema import Hardware
-from npusim.program import ENGINES, Indices
+from npusim.program import ENGINES, Indices, engines_of
 from npusim.program.work import DmaWork, ShaveWork
 
 _WAIT = KINDS.index("barrier/dependency")
@@ -31,9 +31,9 @@ class OpRow:
     """One op of the Program on the wall clock.
 
     ``start_us`` and ``end_us`` span all its tasks, prefetched transfers included (0 and 0 if it has none).
-    ``dma_us``, ``dpu_us`` and ``shave_us`` are how long at least one of its tasks ran on that engine kind.
-    ``engine`` is the compute engine it runs on: the busier of DPU and SHAVE (which counts for nothing beside the DPU
-    where it only converts what goes in or out), or ``dma`` for a mere move.
+    ``dma_us``, ``dpu_us``, ``shave_us`` and ``block_us`` are how long at least one of its tasks ran on that engine
+    kind. ``engine`` is the compute engine it runs on: the busiest of DPU, SHAVE (which counts for nothing beside the
+    DPU where it only converts what goes in or out) and blocks, or ``dma`` for a mere move.
     ``exposed_us`` is its share of the latency: its time on the critical path. All rows sum to the latency.
 
     ``bound`` is what binds it: of an op on the critical path, the engine that most of its exposed time goes to
@@ -59,6 +59,7 @@ class OpRow:
     provenance: str
     exposed_us: float
     guess_us: float = 0.0
+    block_us: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +96,21 @@ def metrics(timeline: Timeline, prices: Prices, hw: Hardware | None = None) -> M
     busy_us = timeline.end_us - timeline.start_us
     queue_busy = np.bincount(program.tasks.queue, busy_us, minlength=len(program.queues))
     servers = np.array([q.servers for q in program.queues], np.int64)
-    of_engine = [[queue.engine == name for queue in program.queues] for name in ENGINES]
+    there = engines_of(program)
+    of_engine = [[queue.engine == name for queue in program.queues] for name in there]
     static_mw = hw.static_mw if hw else 0.0
     counted = zip(program.tasks.works, program.tasks.count_of_work().tolist(), strict=True)
     transfers = [(work, count) for work, count in counted if isinstance(work, DmaWork)]
     return Metrics(
         latency_us=latency,
         statistics=statistics(timeline, engine),
-        tasks={name: int(np.sum(engine == number)) for number, name in enumerate(ENGINES)},
+        tasks={name: int(np.sum(engine == number)) for number, name in enumerate(there)},
         ops=_op_rows(timeline, prices, engine, path),
         provenance_share=_provenance_share(path, prices, latency),
         exposed_us=path.by_kind(),
         utilisation={
             name: _share(float(queue_busy[mine].sum()), latency * int(servers[mine].sum()))
-            for name, mine in zip(ENGINES, of_engine, strict=True)
+            for name, mine in zip(there, of_engine, strict=True)
         },
         queue_utilisation={
             q.name: _share(float(busy), latency * q.servers)
@@ -135,7 +137,9 @@ def _tier_bytes(name: str, transfers: Sequence[tuple[DmaWork, int]]) -> dict[str
 def statistics(timeline: Timeline, engine: Indices) -> dict[str, float]:
     """The vendor's task statistics, µs; ``engine`` is each task's index into ENGINES."""
     start, end = timeline.start_us, timeline.end_us
-    dma, dpu, shave = (union(start[engine == kind], end[engine == kind]) for kind in range(len(ENGINES)))
+    dma, dpu, shave, block = (
+        union(start[engine == kind], end[engine == kind]) for kind in range(len(ENGINES))
+    )
     total = timeline.latency_us
     took = np.bincount(engine, end - start, minlength=len(ENGINES)).tolist()
     return {
@@ -150,6 +154,7 @@ def statistics(timeline: Timeline, engine: Indices) -> dict[str, float]:
         "sum_dma_us": took[0],
         "sum_dpu_us": took[1],
         "sum_shave_us": took[2],
+        **({"block_us": length(block), "sum_block_us": took[3]} if len(block) else {}),
     }
 
 
@@ -193,6 +198,7 @@ def _op_rows(timeline: Timeline, prices: Prices, engine: Indices, path: Critical
             provenance=PROVENANCE[mostly[i]],
             exposed_us=float(exposed[i].sum()),
             guess_us=float(guess_us[i]),
+            block_us=float(by_engine[i, 3]),
         )
         for i in range(count)
     )

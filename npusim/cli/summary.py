@@ -109,10 +109,12 @@ def _about(result: Result, subject: Subject) -> list[tuple[str, str]]:
 
 def _engines(result: Result, width: int) -> Table:
     metrics, stats = result.metrics, result.metrics.statistics
-    on_path = {"dma": ("start-up", "dma", "ddr"), "dpu": ("dpu",), "shave": ("shave",)}
+    on_path = {"dma": ("start-up", "dma", "ddr"), "dpu": ("dpu",), "shave": ("shave",), "block": ("block",)}
     total = metrics.latency_us or 1.0
     rows: list[Sequence[str]] = []
     for engine, kinds in on_path.items():
+        if engine not in metrics.tasks:
+            continue
         busy = stats[f"{engine}_us"]
         exposed = sum(metrics.exposed_us.get(kind, 0.0) for kind in kinds)
         rows.append((

@@ -171,7 +171,7 @@ def print_case(
     for name, result in (("vendor", vendor), ("npusim", ours)):
         tasks = ", ".join(f"{count:,} {engine.upper()}" for engine, count in result.metrics.tasks.items())
         busy = ", ".join(
-            f"{engine.upper()} {result.metrics.statistics[f'{engine}_us']:.1f}" for engine in ENGINES
+            f"{engine.upper()} {result.metrics.statistics.get(f'{engine}_us', 0):.1f}" for engine in ENGINES
         )
         screen.print(f"{name}  {result.latency_us:,.1f} µs  tasks {tasks}  busy {busy}", soft_wrap=True)
     screen.print(f"error {abs(ours.latency_us - vendor.latency_us) / (vendor.latency_us or 1.0):.1%}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from npusim.costs import dpu
+from npusim.costs import block, dpu
 from npusim.hardware.schema import Hardware
-from npusim.program.work import DmaWork, DpuWork, Memory, ShaveWork, Work
+from npusim.program.work import BlockWork, DmaWork, DpuWork, Memory, ShaveWork, Work
 
 
 def dynamic_pj(work: Work, hw: Hardware, shave_cycles: float = 0.0) -> float:
@@ -24,6 +24,8 @@ def dynamic_pj(work: Work, hw: Hardware, shave_cycles: float = 0.0) -> float:
     if isinstance(work, ShaveWork):
         operations = max(work.out_elements, work.macs, shave_cycles)
         return operations * energy.shave_op_pj + work.io_bytes * energy.cmx_byte_pj
+    if isinstance(work, BlockWork):
+        return block.energy_pj(work, hw) + work.io_bytes * energy.cmx_byte_pj
     raise TypeError(f"no energy model for {type(work).__name__}")
 
 

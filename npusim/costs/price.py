@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from npusim.costs import dma, dpu, energy, shave
+from npusim.costs import block, dma, dpu, energy, shave
 from npusim.costs.prices import PROVENANCE, Prices, PriceTable
 from npusim.hardware.base import Section
 from npusim.hardware.schema import Hardware
 from npusim.program import Program
-from npusim.program.work import DmaWork, DpuWork, ShaveWork, Work
+from npusim.program.work import BlockWork, DmaWork, DpuWork, ShaveWork, Work
 
 
 def work_us(work: Work, hw: Hardware, allow_guess: bool = False) -> float:
@@ -22,6 +22,8 @@ def work_us(work: Work, hw: Hardware, allow_guess: bool = False) -> float:
         return dma.time(work, hw)[1]
     if isinstance(work, DpuWork):
         return dpu.cycles(work, hw) / hw.clocks.dpu_mhz
+    if isinstance(work, BlockWork):
+        return block.time_ns(work, hw) / 1000
     return shave.cycles(work, hw, allow_guess) / hw.clocks.vpu_mhz
 
 
@@ -104,7 +106,13 @@ def _shave_row(work: ShaveWork, hw: Hardware, allow_guess: bool) -> _Row:
     return _Row(cycles, 0.0, provenance, energy.dynamic_pj(work, hw, cycles))
 
 
+def _block_row(work: BlockWork, hw: Hardware, _: bool) -> _Row:
+    guess = PROVENANCE.index("guess")
+    return _Row(block.time_ns(work, hw) / 1000, 0.0, guess, energy.dynamic_pj(work, hw))
+
+
 _KINDS: dict[type, _Kind] = {
+    BlockWork: _Kind(_block_row, lambda hw: (*hw.blocks.values(), hw.energy), lambda _: 1.0, lambda _: 0.0),
     DmaWork: _Kind(
         _dma_row,
         lambda hw: (hw.dma, hw.ddr, hw.memory, hw.clocks, hw.software.fetch, hw.software.dispatch, hw.energy),

@@ -53,6 +53,7 @@ def _warnings(hw: Hardware) -> Iterator[tuple[str, str]]:
     yield from _compute(hw)
     yield from _memory(hw)
     yield from _tiers(hw)
+    yield from _blocks(hw)
     yield from _software(hw)
 
 
@@ -153,6 +154,16 @@ def _tiers(hw: Hardware) -> Iterator[tuple[str, str]]:
             yield f"{place}.read_gbps", f"{tier.read_gbps:g} GB/s is more than the engines can use"
         if not tier.pins and tier.policy == "pins alone":
             yield place, "nothing is pinned to it, and its policy keeps nothing else"
+
+
+def _blocks(hw: Hardware) -> Iterator[tuple[str, str]]:
+    """Event-driven adds that take more energy than the products in their place."""
+    for name, block in hw.blocks.items():
+        events, mac_pj = block.events, hw.energy.mac_int8_pj
+        if events is not None and events.steps * events.rate * events.add_pj > mac_pj > 0:
+            even = mac_pj / (events.steps * events.add_pj)
+            words = f"{events.rate:g} takes more energy than the products of the DPU (INT8); up to {even:.2g} less"
+            yield f"blocks.{name}.events.rate", words
 
 
 def _software(hw: Hardware) -> Iterator[tuple[str, str]]:

@@ -21,6 +21,7 @@ from npusim.hardware.base import (
     Provenance,
     Section,
 )
+from npusim.hardware.blocks import Block
 from npusim.hardware.dpu import Dpu, DpuCosts
 from npusim.hardware.outside import Client, ClientName, Energy, Host
 from npusim.hardware.software import Fetch, Software
@@ -230,6 +231,8 @@ class Hardware(Section):
     ddr: Ddr
     cmx: Cmx
     memory: Memory = Memory()
+    blocks: dict[str, Block] = Field(default={})
+    """Units beside the tiles, by name."""
     energy: Energy
     software: Software
     host: Host = Host()
@@ -238,10 +241,9 @@ class Hardware(Section):
     @property
     def static_mw(self) -> float:
         """Power of the NPU while it is on, mW, whatever it does."""
-        tiers = self.memory.tiers.values()
-        return self.energy.static_mw + sum(
-            tier.static_mw * (self.tiles if tier.each == "tile" else 1) for tier in tiers
-        )
+        tiers = ((t, self.tiles if t.each == "tile" else 1) for t in self.memory.tiers.values())
+        beside = sum(block.static_mw for block in self.blocks.values())
+        return self.energy.static_mw + sum(tier.static_mw * count for tier, count in tiers) + beside
 
     @field_validator("platform", mode="before")
     @classmethod

@@ -19,6 +19,7 @@ from npusim.lowering.layout.orders import write_as_read
 from npusim.lowering.passes import Module, Pass, run_passes
 from npusim.lowering.place.replicate import place_all
 from npusim.lowering.rewrite.attention import share_heads
+from npusim.lowering.rewrite.blocks import give_to_blocks
 from npusim.lowering.rewrite.debatch import debatch
 from npusim.lowering.rewrite.long_rows import turn_long_rows
 from npusim.lowering.rewrite.long_sums import split_sums
@@ -41,6 +42,11 @@ from npusim.lowering.schedule.tiers import keep
 from npusim.lowering.tile.refit import refit
 from npusim.lowering.view import compiler_view, lowering_key
 from npusim.program import Program
+
+
+def _blocks(module: Module, hw: Hardware) -> Module:
+    """Give to units beside the tiles what they take, where a machine has such units."""
+    return replace(module, graph=give_to_blocks(module.graph, hw.blocks)) if hw.blocks else module
 
 
 def _debatch(module: Module, hw: Hardware) -> Module:
@@ -180,6 +186,7 @@ _GRAPH, _NODES = (laws.OPS_IN_ORDER,), (laws.NODES_IN_ORDER, laws.OUTPUTS_MADE)
 
 #: What lowering does, in order.
 PASSES: tuple[Pass, ...] = (
+    Pass("give to blocks", _blocks, ensures=_GRAPH),
     Pass("debatch", _debatch, ensures=_GRAPH),
     Pass("decode weights", _weights, requires=_GRAPH),
     Pass("merge quantisers", _quantisers, requires=_GRAPH, ensures=_GRAPH),

@@ -9,16 +9,22 @@ import numpy as np
 
 from npusim.program.tasks import Indices, Lists, Task, Tasks
 
-Engine = Literal["dma", "dpu", "shave"]
+Engine = Literal["dma", "dpu", "shave", "block"]
 #: Engine kinds, in the order in which arrays number them.
-ENGINES: tuple[Engine, ...] = ("dma", "dpu", "shave")
+ENGINES: tuple[Engine, ...] = ("dma", "dpu", "shave", "block")
+
+
+def engines_of(program: Program) -> tuple[Engine, ...]:
+    """The engine kinds of a Program: those of every NPU, and blocks where there are any."""
+    return ENGINES if any(queue.engine == "block" for queue in program.queues) else ENGINES[:-1]
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
     """An in-order FIFO and the servers that drain it.
 
-    ``unit`` is the DMA engine for ``dma`` queues and the tile for ``dpu`` and ``shave`` ones; ``channel`` is the
+    ``unit`` is the DMA engine for ``dma`` queues, the tile for ``dpu`` and ``shave`` ones, and the number of a unit
+    beside the tiles (``block``); ``channel`` is the
     memory a DMA queue reads from (``ddr`` or ``cmx``), empty where it reads from both and on other queues.
     """
 
@@ -97,4 +103,5 @@ __all__ = [
     "Queue",
     "Task",
     "Tasks",
+    "engines_of",
 ]

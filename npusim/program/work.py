@@ -109,4 +109,16 @@ class ShaveWork:
     macs: int = 0
 
 
-Work = DmaWork | DpuWork | ShaveWork
+@dataclass(frozen=True, slots=True)
+class BlockWork:
+    """One call of a unit beside the tiles, named as in the hardware file: ``macs`` multiply-accumulates that it stands
+    for, in ``levels`` products one behind the other; ``out_elements`` results, ``io_bytes`` of inputs and results."""
+
+    block: str
+    macs: int
+    levels: int
+    out_elements: int
+    io_bytes: int
+
+
+Work = DmaWork | DpuWork | ShaveWork | BlockWork

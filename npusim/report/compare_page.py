@@ -191,6 +191,7 @@ def _engines(runs: Sequence[Run]) -> dict[str, Any]:
             ],
         }
         for engine, name in ENGINE_NAMES.items()
+        if engine != "block" or any(one[engine] for one in sums)
     ]  # fmt: skip
     layout = {
         "yaxis": {
@@ -209,8 +210,9 @@ def _runs_table(runs: Sequence[Run]) -> dict[str, Any]:
         number_column("latency", "Latency", "µs", [run.latency_us for run in runs], 2),
         number_column("speedup", "Speed-up", "×", [run.speedup for run in runs], 3),
         *(
-            number_column(f"{engine}_us", f"{name} busy", "µs", [one.statistics[f"{engine}_us"] for one in metrics], 2)
-            for engine, name in ENGINE_NAMES.items()
+            number_column(key, f"{name} busy", "µs", [one.statistics.get(key, 0.0) for one in metrics], 2)
+            for key, name in ((f"{engine}_us", name) for engine, name in ENGINE_NAMES.items())
+            if any(key in one.statistics for one in metrics)
         ),
         number_column("idle", "Idle", "µs", [one.statistics["idle_us"] for one in metrics], 2),
         number_column("read", "DDR read", "MiB", [one.ddr_bytes["read"] / 2**20 for one in metrics], 2),

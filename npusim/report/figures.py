@@ -9,6 +9,7 @@ import numpy as np
 from npusim.analysis import series
 from npusim.api import Result
 from npusim.hardware.schema import Hardware
+from npusim.program import engines_of
 from npusim.report.looks import ENGINE_COLOUR, KINDS
 from npusim.report.opwork import OpWork
 from npusim.report.page import plot_text
@@ -96,7 +97,7 @@ def over_time_figure(result: Result) -> dict[str, Any]:
     gbps = series.ddr_gbps(timeline, result.prices, edges)
     limit = (hw.ddr.bandwidth_gbps, f"peak {hw.ddr.bandwidth_gbps:g} GB/s") if hw.ddr.contention else None
     strips.append(("DDR, GB/s", 1.6, [curve(gbps, "DDR", "#56b4e9", "%{y:.1f} GB/s")], limit))
-    for engine in ("dma", "dpu", "shave"):
+    for engine in engines_of(result.program):
         name = f"{engine.upper()} busy"
         busy = series.busy_share(timeline, engine, edges) * 100
         strips.append(
@@ -187,7 +188,7 @@ def roofline_figure(result: Result, work: OpWork) -> dict[str, Any]:
     hw, rows = result.hardware, result.metrics.ops
     gops = (2.0 * work.macs + work.elements) * 1e-3  # operations a µs, in G/s
     traffic = (work.ddr_read_bytes + work.ddr_write_bytes).astype(float)
-    took = np.array([max(row.dma_us, row.dpu_us, row.shave_us) for row in rows])
+    took = np.array([max(row.dma_us, row.dpu_us, row.shave_us, row.block_us) for row in rows])
     exposed = np.array([row.exposed_us for row in rows])
     computes = (gops > 0) & (took > 0)
     intensity = np.divide(gops * 1e3, traffic, out=np.full(len(rows), np.inf), where=traffic > 0)
@@ -212,7 +213,7 @@ def roofline_figure(result: Result, work: OpWork) -> dict[str, Any]:
         roof(f"{name} {value / 1000:,.2f} Top/s", (value / slope, edge * 2), (value, value), colour, dash)
         for (name, value), (colour, dash) in zip(peak.items(), _ROOF_STYLES, strict=True)
     ]
-    for engine in ("dpu", "shave"):
+    for engine in engines_of(result.program)[1:]:
         mine = [number for number, row in enumerate(rows) if computes[number] and row.engine == engine]
         marker = {
             "color": ENGINE_COLOUR[engine],

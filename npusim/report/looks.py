@@ -10,8 +10,8 @@ TYPE_PALETTE = ("#aa3377", "#b8a425", "#8c6bb1", "#9c755f", "#ee6677", "#b5a1d6"
 KINDS = {
     "shave": ("SHAVE", "var:shave"), "dpu": ("DPU", "var:dpu"), "dma": ("DMA moving bytes", "var:dma"),
     "start-up": ("DMA starting up", "var:startup"), "ddr": ("DMA slowed by shared DDR", "#d55e00"),
-    "barrier/dependency": ("waiting", "var:idle"),
+    "block": ("unit beside the tiles", "var:block"), "barrier/dependency": ("waiting", "var:idle"),
 }  # fmt: skip
 PROVENANCE = {"measured": "#009e73", "fitted": "#0072b2", "roofline": "#e69f00", "guess": "#d55e00"}
-ENGINE_NAMES = {"dma": "DMA", "dpu": "DPU", "shave": "SHAVE"}
-ENGINE_COLOUR = {"dma": "var:dma", "dpu": "var:dpu", "shave": "var:shave"}
+ENGINE_NAMES = {"dma": "DMA", "dpu": "DPU", "shave": "SHAVE", "block": "BLOCK"}
+ENGINE_COLOUR = {"dma": "var:dma", "dpu": "var:dpu", "shave": "var:shave", "block": "var:block"}

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npusim.program import Program
-from npusim.program.work import DmaWork, ShaveWork, Work
+from npusim.program.work import BlockWork, DmaWork, ShaveWork, Work
 
 Counts = npt.NDArray[np.int64]
 
@@ -44,6 +44,8 @@ def op_work(program: Program) -> OpWork:
 def _counts(work: Work) -> tuple[int, int, int, int]:
     if isinstance(work, DmaWork):
         return 0, 0, work.ddr_read_bytes, work.ddr_write_bytes
+    if isinstance(work, BlockWork):
+        return work.macs, 0, 0, 0
     if isinstance(work, ShaveWork):
         return 0, work.out_elements, 0, 0
     if work.kind in ("conv", "dwconv"):

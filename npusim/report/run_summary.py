@@ -90,7 +90,7 @@ def _cards(result: Result, subject: Subject, work: OpWork) -> list[dict[str, Any
         like = f"{band.level:.0%} of {band.rows} measured rows lie so near: {band.like}"
         cards.append(card("Error bar", band_text(band), like))
     exposed = metrics.exposed_us
-    groups = {"SHAVE": ("shave",), "DPU": ("dpu",), "DMA": ("start-up", "dma", "ddr")}
+    groups = {"SHAVE": ("shave",), "DPU": ("dpu",), "BLOCK": ("block",), "DMA": ("start-up", "dma", "ddr")}
     shares = {name: sum(exposed.get(kind, 0.0) for kind in kinds) / latency for name, kinds in groups.items()}
     binding = max(shares, key=lambda name: shares[name])
     cards.append(card("Bound by", binding, f"{shares[binding]:.0%} of the critical path"))

@@ -12,7 +12,7 @@ from npusim.costs.prices import PROVENANCE
 from npusim.engine.timeline import WAIT_REASONS
 from npusim.program import ENGINES, Program, Queue
 from npusim.program.tasks import numbered
-from npusim.program.work import DmaWork, DpuWork, Work
+from npusim.program.work import BlockWork, DmaWork, DpuWork, Work
 from npusim.report.page import column
 from npusim.text import printable
 
@@ -23,7 +23,7 @@ def lanes(program: Program) -> list[tuple[int, int]]:
     def place(lane: tuple[int, int]) -> tuple[object, ...]:
         number, server = lane
         queue = program.queues[number]
-        tile = -1 if queue.engine == "dma" else queue.unit
+        tile = {"dma": -1, "block": len(program.queues)}.get(queue.engine, queue.unit)
         return tile, ENGINES.index(queue.engine), queue.channel != "ddr", queue.unit, number, server
 
     return sorted(((q, s) for q, queue in enumerate(program.queues) for s in range(queue.servers)), key=place)
@@ -33,6 +33,8 @@ def lane_name(queue: Queue, server: int) -> str:
     """What a lane is called: ``DMA 0 · DDR``, ``Tile 1 · SHAVE 0``."""
     if queue.engine == "dma":
         return f"DMA {queue.unit} · {queue.channel.upper()}".rstrip(" ·")
+    if queue.engine == "block":
+        return queue.name
     number = f" {server}" if queue.servers > 1 else ""
     return f"Tile {queue.unit} · {queue.engine.upper()}{number}"
 
@@ -51,7 +53,7 @@ def timeline_data(result: Result, types: list[str]) -> dict[str, Any]:
     """The ``data`` of a timeline block; ``types`` are the op types, those that get the first colours first."""
     program, timeline = result.program, result.timeline
     clocks = result.hardware.clocks
-    mhz = {"dma": clocks.vpu_mhz, "dpu": clocks.dpu_mhz, "shave": clocks.vpu_mhz}
+    mhz = {"dma": clocks.vpu_mhz, "dpu": clocks.dpu_mhz, "shave": clocks.vpu_mhz, "block": clocks.vpu_mhz}
     work_text_of, works = numbered(map(work_text, program.tasks.works))
     return {
         "latency": timeline.latency_us,
@@ -98,6 +100,8 @@ def work_text(work: Work) -> str:
     """One line about the work of a task."""
     if isinstance(work, DmaWork):
         return f"{work.kind} {work.src.upper()} → {work.dst.upper()}, {work.bytes:,} B"
+    if isinstance(work, BlockWork):
+        return f"{work.block}, {work.macs:,} MAC in {work.levels} levels, {work.io_bytes:,} B in and out"
     if isinstance(work, DpuWork):
         window = f", {work.kernel_h}×{work.kernel_w} window" if work.kernel_h * work.kernel_w > 1 else ""
         reduced = f" from {work.in_channels} channels" if work.kind == "conv" else ""

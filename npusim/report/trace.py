@@ -18,9 +18,9 @@ from npusim.analysis import series
 from npusim.api import Result
 from npusim.costs.prices import PROVENANCE
 from npusim.engine.timeline import WAIT_REASONS
-from npusim.program.work import DmaWork, DpuWork, Work
+from npusim.program.work import BlockWork, DmaWork, DpuWork, Work
 
-_CATEGORY = {"dma": "DMA", "dpu": "DPU", "shave": "Shave"}
+_CATEGORY = {"dma": "DMA", "dpu": "DPU", "shave": "Shave", "block": "Block"}
 _COUNTER_BINS = 2000
 
 
@@ -69,13 +69,17 @@ class _Lanes:
                     dma,
                     self.thread(dma, f"DMA {queue.unit} {queue.channel.upper()}".rstrip()),
                 )
-        for tile in sorted({queue.unit for _, queue in queues if queue.engine != "dma"}):
+        for tile in sorted({queue.unit for _, queue in queues if queue.engine in ("dpu", "shave")}):
             cluster = self.process(f"Cluster ({tile})")
             for engine, name in (("dpu", "DPU"), ("shave", "Shave")):
                 for index, queue in queues:
                     if queue.engine == engine and queue.unit == tile:
                         for server in range(queue.servers):
                             self.of[index, server] = cluster, self.thread(cluster, name)
+
+        for index, queue in queues:
+            if queue.engine == "block":
+                self.of[index, 0] = (unit := self.process(queue.name)), self.thread(unit, queue.name)
 
     def process(self, name: str) -> int:
         pid = sum(event["name"] == "process_name" for event in self.metadata)
@@ -145,6 +149,8 @@ def _arguments(work: Work) -> dict[str, str]:
             "Input tensors": f"[1x{channels}x{height}x{width}x{_type(work.in_bits)}]",
             "Output tensors": f"[1x{work.out_channels}x{work.height}x{work.width}x{_type(work.out_bits)}]",
         }
+    if isinstance(work, BlockWork):
+        return {"Unit": work.block, "Products": str(work.macs), "Levels": str(work.levels)}
     return {
         "Kernel": work.kernel,
         "Output elements": str(work.out_elements),

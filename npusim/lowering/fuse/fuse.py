@@ -27,6 +27,7 @@ from npusim.lowering.ir.kernels import KERNEL_OF, Reads
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.optypes import RESHAPES
 from npusim.lowering.ir.values import Value
+from npusim.lowering.rewrite.blocks import CALL
 from npusim.lowering.rewrite.debatch import JOIN_BATCH, SPLIT_BATCH
 from npusim.lowering.rewrite.patterns import Match
 from npusim.program.journal import note, recording
@@ -67,6 +68,7 @@ _HANDLERS: dict[str, Callable[[Fuser, Op], None]] = {
     "ConvolutionBackpropData": other.backprop,
     "GroupConvolutionBackpropData": other.backprop,
     "Einsum": einsum.einsum,
+    CALL: other.block_call,
     SPLIT_BATCH: views.split_batch,
     JOIN_BATCH: views.join_batch,
 }

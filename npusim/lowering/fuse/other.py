@@ -10,7 +10,7 @@ from npusim.lowering.fuse import matmul
 from npusim.lowering.fuse.fuser import Fuser, same_order
 from npusim.lowering.fuse.images import turned
 from npusim.lowering.ir.images import CHANNELS_LAST, is_image
-from npusim.lowering.ir.nodes import Concat, Conv, DepthToSpace, Depthwise, Scale, Unary, Upsample, Window
+from npusim.lowering.ir.nodes import BlockCall, Concat, Conv, DepthToSpace, Depthwise, Scale, Unary, Upsample, Window
 from npusim.lowering.ir.values import Value
 
 
@@ -133,3 +133,10 @@ def backprop(fuser: Fuser, op: Op) -> None:
         zeros=float(op.attrs.get("zeros", 0)),
     )  # fmt: skip
     fuser.emit(op, made)
+
+
+def block_call(fuser: Fuser, op: Op) -> None:
+    """A call of a unit beside the tiles, which reads its operands as they are."""
+    operands = tuple(fuser.plain(value, op) for value in fuser.operands(op))
+    what = {name: op.attrs[name] for name in ("block", "macs", "levels")}
+    fuser.emit(op, BlockCall(op.name, op.type, operands, fuser.fresh(op), **what))

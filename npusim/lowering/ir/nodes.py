@@ -252,6 +252,15 @@ class Convert(Node):
     quantize: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockCall(Node):
+    """What one call of the unit ``block`` beside the tiles computes: ``macs``, ``levels`` products deep."""
+
+    block: str
+    macs: int
+    levels: int
+
+
 def axis_of(node: Node) -> int | None:
     """The axis that a node works along, if any."""
     return node.axis if isinstance(node, Scale | Unary | Concat | Gather) else None

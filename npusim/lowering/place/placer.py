@@ -14,7 +14,7 @@ from npusim.lowering.place.engines import ENGINES, Steps
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.settle import overlapped, settled
 from npusim.program.journal import note, recording
-from npusim.program.work import ShaveWork
+from npusim.program.work import BlockWork, ShaveWork
 
 #: Storages from here on are of values that placement makes.
 MADE = 10_000_000
@@ -24,6 +24,9 @@ def placed(plan: Plan) -> str:
     """In words: which engine runs a plan, and how it is split and cut."""
     works = [work for part in plan.slices[:1] for _, work in part.computes]
     shave = next((work.kernel for work in works if isinstance(work, ShaveWork)), None)
+    block = next((work.block for work in works if isinstance(work, BlockWork)), None)
+    if block is not None:
+        return f"on {block}: {plan.strategy}"
     engine = "by transfers alone" if not works else f"SHAVE kernel {shave}" if shave else "on the DPU"
     kept = "whole in CMX when it is made" if plan.resident_output else "never whole in CMX"
     return f"{engine}: {plan.strategy or 'one task'}; the result is {kept}"

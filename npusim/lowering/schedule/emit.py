@@ -19,7 +19,7 @@ from npusim.lowering.schedule.drafts import Drafts
 from npusim.lowering.schedule.forms import US, Each, Groups, Mark, Settled
 from npusim.lowering.schedule.memory import Booking
 from npusim.program import Lists, Queue
-from npusim.program.work import DmaWork, DpuWork, Work
+from npusim.program.work import BlockWork, DmaWork, DpuWork, Work
 
 _TICKS_PER_US = 2.0**20
 _OPEN = Settled("of the part that is open, which is none between blocks")
@@ -64,6 +64,7 @@ class Emitter:
     engines: Annotated[int, Settled("constant")] = field(init=False)
     first_dpu: Annotated[int, Settled("constant")] = field(init=False)
     first_shave: Annotated[int, Settled("constant")] = field(init=False)
+    first_block: Annotated[int, Settled("constant")] = field(init=False)
     queue: Annotated[list[int], _OPEN] = field(default_factory=list)
     op: Annotated[list[int], _OPEN] = field(default_factory=list)
     work: Annotated[list[int], _OPEN] = field(default_factory=list)
@@ -77,7 +78,8 @@ class Emitter:
         self.engines = hw.dma.engines
         self.first_dpu = hw.dma.channels * self.engines
         self.first_shave = self.first_dpu + hw.tiles
-        servers = [1] * self.first_shave + [hw.shave.per_tile] * hw.tiles
+        self.first_block = self.first_shave + hw.tiles
+        servers = [1] * self.first_shave + [hw.shave.per_tile] * hw.tiles + [1] * len(hw.blocks)
         self.free = [[0.0] * n for n in servers]
         self.started = [0.0] * len(servers)
         self.ports = [0.0] * self.first_dpu
@@ -179,12 +181,14 @@ class Emitter:
     def compute(
         self, tile: int, op: int, work: Work, waits: tuple[int, ...], group: int, detail: str
     ) -> None:
-        """Append a DPU or SHAVE task of a tile, or a transfer that is part of an op's body."""
+        """Append a DPU or SHAVE task of a tile, a call of a block, or a transfer that is part of an op's body."""
         if isinstance(work, DmaWork):
             self.dma([Transfer(work, op, waits, group, detail)])
         else:
-            first = self.first_dpu if isinstance(work, DpuWork) else self.first_shave
-            self.put(first + tile, op, self.number(work), waits, group, detail)
+            firsts = {DpuWork: self.first_dpu, BlockWork: self.first_block}
+            self.put(
+                firsts.get(type(work), self.first_shave) + tile, op, self.number(work), waits, group, detail
+            )
 
     def dma(self, batch: list[Transfer]) -> None:
         """Append transfers: each on its engine, or the one that can start it first. One is cut over the engines where
@@ -239,11 +243,12 @@ class Emitter:
 
 
 def queues(hw: Hardware) -> tuple[Queue, ...]:
-    """The FIFOs of a machine: DMA engine x source memory, then per tile DPU and SHAVE."""
+    """The FIFOs of a machine: DMA engine x source memory, then per tile DPU and SHAVE, then those of blocks."""
     sources = ("ddr", "cmx") if hw.dma.channels == 2 else ("",)
     dma = [
         Queue(f"DMA {e} {c.upper()}".rstrip(), "dma", e, c) for c in sources for e in range(hw.dma.engines)
     ]
     dpu = [Queue(f"DPU {t}", "dpu", t) for t in range(hw.tiles)]
     shave = [Queue(f"SHAVE {t}", "shave", t, servers=hw.shave.per_tile) for t in range(hw.tiles)]
-    return (*dma, *dpu, *shave)
+    beside = [Queue(name, "block", number) for number, name in enumerate(hw.blocks)]
+    return (*dma, *dpu, *shave, *beside)

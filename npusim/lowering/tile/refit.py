@@ -15,7 +15,7 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Product, axis_of
 from npusim.lowering.ir.plan import Load, Plan, Slice, Store, booked_bytes, cmx_capacity
 from npusim.lowering.ir.values import ceil_div
-from npusim.program.work import DmaWork, DpuWork, ShaveWork, Work
+from npusim.program.work import BlockWork, DmaWork, DpuWork, ShaveWork, Work
 
 #: Most parts that one slice is cut into.
 _MOST_PARTS = 4096
@@ -31,6 +31,8 @@ def _share_dma(work: DmaWork, n: int) -> DmaWork:
 
 def _share(work: Work, n: int) -> Work:
     """One of ``n`` equal parts of some work."""
+    if isinstance(work, BlockWork):
+        raise TypeError("a call of a block is never cut")  # plan_block refuses what does not fit
     if isinstance(work, DmaWork):
         return _share_dma(work, n)
     if isinstance(work, ShaveWork):

@@ -2,7 +2,7 @@
 /* What lowering decided about an op, and what its queues waited for: the record that `npusim run --explain` prints. */
 (() => {
   const { el } = npusim;
-  const engines = { dma: "DMA", dpu: "DPU", shave: "SHAVE" };
+  const engines = { dma: "DMA", dpu: "DPU", shave: "SHAVE", block: "BLOCK" };
 
   const weighed = (costs) => el("table", { class: "weighed" }, el("tbody", {}, ...costs.map(([name, us]) =>
     el("tr", {}, el("td", {}, name), el("td", { class: "num" }, us === null ? "does not fit" : `${npusim.number(us, 2)} µs`)))));

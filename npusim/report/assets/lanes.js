@@ -188,10 +188,10 @@
       const pen = canvas.getContext("2d");
       pen.setTransform(ratio, 0, 0, ratio, 0, 0);
       const { tasks } = this, bins = Math.max(Math.floor(this.width), 1);
-      const kinds = { dma: 0, dpu: 1, shave: 2 };
+      const kinds = { dma: 0, dpu: 1, shave: 2, block: 3 };
       if (this.busy?.bins !== bins) {
-        const levels = [0, 1, 2].map(() => new Float32Array(bins));
-        const lanesOf = [0, 0, 0];
+        const levels = [0, 1, 2, 3].map(() => new Float32Array(bins));
+        const lanesOf = [0, 0, 0, 0];
         for (const lane of tasks.lanes) lanesOf[kinds[lane.engine]]++;
         for (let task = 0; task < tasks.count; task++) {
           const kind = kinds[tasks.lanes[tasks.lane[task]].engine];
@@ -201,8 +201,9 @@
         }
         this.busy = { bins, levels };
       }
-      const third = height / 3;
-      ["dma", "dpu", "shave"].forEach((engine, kind) => {
+      const engines = ["dma", "dpu", "shave", "block"].filter((engine) => engine !== "block" || tasks.lanes.some((lane) => lane.engine === engine));
+      const third = height / engines.length;
+      engines.forEach((engine, kind) => {
         pen.fillStyle = npusim.colour("var:sunk");
         pen.fillRect(GUTTER, kind * third, bins, third - 1);
         pen.fillStyle = npusim.colour(`var:${engine}`);

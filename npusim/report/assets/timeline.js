@@ -23,10 +23,10 @@
     const types = data.types.slice(0, npusim.typePalette.length);
     const rank = new Map(types.map((type, i) => [type, i]));
     const typeOf = Uint8Array.from(data.ops.type, (type) => rank.get(type) ?? types.length);
-    const engineOf = tasks.lanes.map(({ engine }) => ["dma", "dpu", "shave"].indexOf(engine));
+    const engineOf = tasks.lanes.map(({ engine }) => ["dma", "dpu", "shave", "block"].indexOf(engine));
     const modes = {
       type: ["op type", data.types.length > types.length ? [...types, "other types"] : types, (task) => typeOf[tasks.op[task]]],
-      engine: ["engine", ["DMA", "DPU", "SHAVE"], (task) => engineOf[tasks.lane[task]]],
+      engine: ["engine", ["DMA", "DPU", "SHAVE", "BLOCK"].slice(0, Math.max(3, ...engineOf.map((kind) => kind + 1))), (task) => engineOf[tasks.lane[task]]],
       provenance: ["cost source", data.provenance, (task) => tasks.source[task]],
       reason: ["what it waited for", data.reasons.map((reason) => reason.replace("none", "nothing")), (task) => tasks.reason[task]],
     };
