@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npusim.analysis.bottleneck import KINDS, binding_kind, critical_path
-from npusim.analysis.metrics import ENGINES, metrics
+from npusim.analysis.metrics import metrics
 from npusim.costs.prices import Prices
 from npusim.engine.event import simulate
 from npusim.engine.timeline import Timeline
 from npusim.hardware.load import load_hardware
-from npusim.program import Program
+from npusim.program import Program, engines_of
 from npusim.program.work import ShaveWork
 from tests.analysis.vendor import STATISTICS, TASKS
 from tests.engine.build import Step, build
@@ -172,14 +172,14 @@ def test_busy_time(case: Case) -> None:
     timeline = simulate(program, prices)
     result = metrics(timeline, prices)
     found, latency = result.statistics, timeline.latency_us
-    for engine in ENGINES:
+    for engine in engines_of(program):
         assert 0 <= found[f"{engine}_us"] <= latency * (1 + 1e-12)
         assert found[f"{engine}_us"] <= found[f"sum_{engine}_us"] * (1 + 1e-9)
         by_op = sum(getattr(row, f"{engine}_us") for row in result.ops)
         assert found[f"{engine}_us"] <= by_op * (1 + 1e-9) + 1e-9
         assert by_op <= found[f"sum_{engine}_us"] * (1 + 1e-9) + 1e-9
     assert 0 <= found["idle_us"] <= latency
-    total = sum(found[f"sum_{engine}_us"] for engine in ENGINES)
+    total = sum(found[f"sum_{engine}_us"] for engine in engines_of(program))
     assert total == pytest.approx(prices.duration_us.sum() + result.contended_us, rel=1e-9, abs=1e-9)
     assert all(0 <= share <= 1 + 1e-9 for share in result.queue_utilisation.values())
     assert sum(result.tasks.values()) == len(program.tasks)
