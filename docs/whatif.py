@@ -19,6 +19,9 @@ from npusim.source import ModelSource
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "whatif.md"
 _HW, _TABLES = "lunarlake.yaml", "whatif/pantherlake-tables.yaml"
+_MRAM, _SPARSE = "whatif/lunarlake-mram.yaml", "whatif/lunarlake-sparse-activations.yaml"
+_SPIKING, _STOCHASTIC = "whatif/lunarlake-spiking.yaml", "whatif/lunarlake-stochastic.yaml"
+_BOOLEAN = "whatif/lunarlake-boolean.yaml"
 _HEAD = """# What if: the questions of XAMBA's neighbours
 
 Written by `python docs/whatif.py`: every figure of npusim's below comes from that run. The commands give them one by
@@ -47,10 +50,15 @@ def scenario(name: str) -> Any:
     return npusim.scenario(ROOT / "examples" / "scenarios" / f"{name}.yaml")
 
 
+def simulated(model: Any, file: str = _HW) -> npusim.Result:
+    """An openvino.Model on a machine."""
+    hw = npusim.load_hardware(file)
+    return npusim.simulate(npusim.lower(graph_of(model, "model", "model"), hw), hw, "fast")
+
+
 def latency_us(model: Any, file: str = _HW) -> float:
     """Of an openvino.Model, in the NPU."""
-    hw = npusim.load_hardware(file)
-    return npusim.simulate(npusim.lower(graph_of(model, "model", "model"), hw), hw, "fast").latency_us
+    return simulated(model, file).latency_us
 
 
 def gain(workload: str, passes: str) -> str:
@@ -68,6 +76,52 @@ def tables() -> str:
     return (
         f"{stored(passes)}; {before / after:.2f} × on the hypothetical `{_TABLES}` (what is stored apart is not "
         "priced), 1.00 × on any NPU of today"
+    )
+
+
+def sparse_activations() -> str:
+    """Zeros of activations skipped, too."""
+    model, _ = ModelSource("resnet-50").read()
+    before, after = latency_us(model), latency_us(model, _SPARSE)
+    return f"{before / after:.2f} × for ResNet-50 where half of what a ReLU makes were zero and skipped (`{_SPARSE}`)"
+
+
+def tier() -> str:
+    """ALBERT's weights of 8 bits in a tier."""
+    model, _ = ModelSource("albert-base-int8-weights").read()
+    without, kept = simulated(model), simulated(model, _MRAM)
+    read, left = (one.metrics.ddr_bytes["read"] / 2**20 for one in (without, kept))
+    saved = kept.metrics.tier_bytes["mram"]["read"] / 2**20
+    return (
+        f"11 of 12 reads of the shared weights: {saved:.0f} MiB of {read:.0f} MiB of DDR, {left:.0f} left; "
+        f"{without.latency_us / kept.latency_us:.2f} × as fast, "
+        f"{kept.metrics.energy_uj / without.metrics.energy_uj:.2f} × the energy in the NPU"
+    )
+
+
+def spiking() -> str:
+    """A perceptron on the published unit, and the rate at which its energy breaks even."""
+    model, _ = ModelSource("mlp-4x2048").read()
+    hw, tiles, unit = npusim.load_hardware(_SPIKING), simulated(model), simulated(model, _SPIKING)
+    events = hw.blocks["snn"].events
+    assert events is not None
+    even = hw.energy.mac_int8_pj / (events.steps * events.add_pj)
+    return (
+        f"{tiles.latency_us / unit.latency_us:.2f} × as fast as the tiles ({tiles.latency_us:,.0f} → "
+        f"{unit.latency_us:,.0f} µs, as no weight is read) at a rate of {events.rate:g} and {events.steps} steps; "
+        f"its adds take less energy than INT8 products only below a rate of {even:.2g}"
+    )
+
+
+def beside_tiles(file: str, passes: str) -> str:
+    """A perceptron on a unit of fixed logic, in the NPU and with the host's call."""
+    model, _ = ModelSource("mlp-4x2048").read()
+    model, _ = xamba.apply(model, passes)
+    tiles, unit = simulated(model), simulated(model, file)
+    call_us = npusim.load_hardware(_HW).host.overhead_us
+    return (
+        f"{tiles.latency_us:,.0f} → {unit.latency_us:,.0f} µs in the NPU, with a host's call of {call_us:,.0f} µs "
+        f"{(tiles.latency_us + call_us) / (unit.latency_us + call_us):.2f} × as fast"
     )
 
 
@@ -143,8 +197,8 @@ QUESTIONS = (
         "skips zero weights and activations",
         "`npusim run --hw lunarlake.yaml --workload mobilenet-v2 --xamba 'prune{share=0.5}'`",
         "98.5 GOp/s/W on an FPGA",
-        "watts of an FPGA say nothing of an NPU; zeros in activations need statistics that the compiler has off",
-        lambda: gain("mobilenet-v2", "prune{share=0.5}"),
+        "watts of an FPGA say nothing of an NPU, whose compiler skips no zeros of activations (their share is assumed)",
+        lambda: f"{gain('mobilenet-v2', 'prune{share=0.5}')}; {sparse_activations()}",
     ),
     Question(
         "pattern pruning ([2003.06513](https://arxiv.org/abs/2003.06513))",
@@ -156,11 +210,14 @@ QUESTIONS = (
     ),
     Question(
         "structural pruning ([2406.10576](https://arxiv.org/abs/2406.10576))",
-        "channels go, and all that carries them",
-        "`npusim run --hw lunarlake.yaml --workload resnet-50 --xamba 'prune{channels=0.3}'`",
+        "channels, heads and layers go, and all that carries them",
+        "`npusim run --hw lunarlake.yaml --workload bert-base --xamba 'prune{heads=0.33}'` (`{channels=0.3}`, "
+        "`{layers=0.33}`)",
         "no speed-up is claimed (perplexity)",
-        "widths stay multiples of 16; heads and layers are not pruned here",
-        lambda: gain("resnet-50", "prune{channels=0.3}"),
+        "widths stay multiples of 16; bytes of weights fall as much as is asked for, time less: kernels and sums stay",
+        lambda: "; ".join(
+            f"{name} {gain('bert-base', f'prune{{{name}=0.33}}')}" for name in ("heads", "channels", "layers")
+        ),
     ),
     Question(
         "LAUDNet ([2308.15949](https://arxiv.org/abs/2308.15949))",
@@ -189,9 +246,10 @@ QUESTIONS = (
     Question(
         "adapter-ALBERT ([2303.16100](https://arxiv.org/abs/2303.16100))",
         "shared layers in dense memory on the chip",
-        "none yet: `memory.tiers` is not in the hardware schema",
+        f"`npusim run --hw {_MRAM} --workload albert-base-int8-weights`",
         "figures not readable",
-        "no NPU of Intel's is known to have such a tier",
+        "no NPU of Intel's is known to have such a tier: its figures are guesses; activations stay in CMX and DDR",
+        tier,
     ),
     Question(
         "MOTION2NX ([2408.16387](https://arxiv.org/abs/2408.16387))",
@@ -204,17 +262,28 @@ QUESTIONS = (
     Question(
         "spiking co-design ([2410.16298](https://arxiv.org/abs/2410.16298))",
         "time steps of event-driven adds",
-        "none yet: `blocks` is not in the hardware schema",
+        f"`npusim run --hw {_SPIKING} --workload mlp-4x2048`",
         "38.4 GOPS at 1.54 W",
-        "nobody claims that it is faster on this NPU",
+        "rates and powers are those of an FPGA; nobody claims that it is faster on this NPU, and it is not",
+        spiking,
+    ),
+    Question(
+        "stochastic configuration (survey of SCM on FPGAs)",
+        "hidden layers of random weights as fixed logic",
+        f"`npusim run --hw {_STOCHASTIC} --workload mlp-4x2048`",
+        "none is comparable",
+        "a hypothetical unit: weights of the readout alone are read, a level's time is a guess, the call's floor stays",
+        lambda: beside_tiles(_STOCHASTIC, ""),
     ),
     Question(
         "binary readouts, NullaNet Tiny ([2104.05421](https://arxiv.org/abs/2104.05421))",
         "weights of a bit; neurons as Boolean functions",
+        f"`npusim run --hw {_BOOLEAN} --workload mlp-4x2048 --xamba 'prune{{share=0.997}}'`, "
         "`npusim transform --workload mlp-4x2048 --passes 'binary{only=layers.0}'`",
         "2.36 × lower latency than LogicNets, on FPGAs",
-        "bytes only: Intel's compiler refuses u1; a block for Boolean functions is not in the schema yet",
-        lambda: stored("binary"),
+        "no NPU runs it: the unit is hypothetical, and a host's call is longer than any of its layers; of binary "
+        "weights only bytes are told, as Intel's compiler refuses u1",
+        lambda: f"{beside_tiles(_BOOLEAN, 'prune{share=0.997}')}; {stored('binary')}",
     ),
     Question(
         "BIDENT ([2606.05271](https://arxiv.org/abs/2606.05271))",

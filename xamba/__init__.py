@@ -42,8 +42,9 @@ def apply(
     `passes` is a pipeline (`names()` lists the rules); an empty one copies the model. `choose(step, op)`, if given,
     says whether a site that could be taken is (step: the rule as the pipeline has it, `cumba{block=64}`; op: its
     friendly name). `calibration` holds inputs by position, for
-    `actiba{range=observed}`, which otherwise observes random ones. Inputs, outputs and their names stay as they are.
-    Raises PipelineError for a pipeline that cannot be read, and CannotRun where ranges cannot be observed.
+    `actiba{range=observed}`, which otherwise observes random ones. Inputs, outputs and their names stay as they are,
+    but for caches and states of heads and layers that `prune` takes away. Raises PipelineError for a pipeline that
+    cannot be read, and CannotRun where ranges cannot be observed.
     """
     from npusim.xamba.actiba import ActiBA
     from npusim.xamba.pipeline import steps

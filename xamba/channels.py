@@ -26,11 +26,11 @@ from npusim.xamba.weights import SUMS, Weights, weights_of
 GRANULE = 16
 #: What the name of weights with fewer outputs ends in.
 NARROWED = "/narrowed"
-_ALONE = frozenset({
+ALONE = frozenset({
     "Relu", "Swish", "Gelu", "Sigmoid", "Tanh", "HSwish", "HSigmoid", "Clamp", "Elu", "Convert", "SoftPlus", "Negative",
     "Exp", "Abs", "Sqrt", "Power", "Mish", "SoftSign",
 })  # fmt: skip
-_PAIRS = frozenset({"Add", "Multiply", "Subtract", "Divide", "Maximum", "Minimum", "PRelu"})
+PAIRS = frozenset({"Add", "Multiply", "Subtract", "Divide", "Maximum", "Minimum", "PRelu"})
 _POOLS = frozenset({"MaxPool", "AvgPool"})
 _MEANS = frozenset({"ReduceMean", "ReduceSum", "ReduceMax"})
 
@@ -92,9 +92,9 @@ def _follow(region: Region, value: Output, axis: int) -> None:
 def _read(region: Region, target: Input, axis: int) -> None:
     node, port = target.get_node(), target.get_index()
     kind, name = node.get_type_name(), node.get_friendly_name()
-    if kind in _ALONE or (kind in _POOLS and port == 0):
+    if kind in ALONE or (kind in _POOLS and port == 0):
         _follow(region, node.output(0), axis)
-    elif kind in _PAIRS:
+    elif kind in PAIRS:
         _met(region, node.input(1 - port), axis)
         _follow(region, node.output(0), axis)
     elif kind in _MEANS and port == 0 and _keeps(node, axis):
@@ -129,14 +129,14 @@ def _up(region: Region, value: Output, axis: int, other: Input) -> None:
     kind = node.get_type_name()
     if (node.get_name(), value.get_index()) in region.seen:
         return
-    if _constant_of(node) is not None:
+    if constant_of(node) is not None:
         _carry(region, other, axis)
     elif kind in SUMS and kind != "GroupConvolution":
         _produced(region, node)
-    elif kind in _ALONE or kind in _POOLS or (kind in _MEANS and _keeps(node, axis)):
+    elif kind in ALONE or kind in _POOLS or (kind in _MEANS and _keeps(node, axis)):
         _up(region, node.input_value(0), axis, node.input(0))
         _follow(region, value, axis)
-    elif kind in _PAIRS:
+    elif kind in PAIRS:
         region.seen.add((node.get_name(), value.get_index()))
         for port in (0, 1):
             _met(region, node.input(port), axis)
@@ -158,14 +158,15 @@ def _keeps(node: Node, axis: int) -> bool:
 
 def _carry(region: Region, target: Input, axis: int) -> None:
     node = target.get_source_output().get_node()
-    constant = _constant_of(node)
+    constant = constant_of(node)
     if constant is None or constant.get_output_shape(0)[axis] != region.channels:
         name = target.get_node().get_friendly_name()
         raise Skip(f"'{name}' reads its channels with what is no plain constant of {region.channels}")
     region.carried[target.get_node().get_name(), target.get_index()] = target, axis
 
 
-def _constant_of(node: Node) -> Node | None:
+def constant_of(node: Node) -> Node | None:
+    """The constant that a node is, or widens; None where it is neither."""
     source = node.input_value(0).get_node() if node.get_type_name() == "Convert" else node
     return source if source.get_type_name() == "Constant" else None
 
@@ -185,10 +186,10 @@ def narrow(region: Region, kept: np.ndarray, root: Node) -> tuple[Node, Node]:
     """Narrow everything in a region but the outputs of the product ``root``: its weights, and what replaces them."""
     for target, axis in region.carried.values():
         value = target.get_source_output().get_node()
-        target.replace_source_output(_taken(value, kept, axis, "").output(0))
+        target.replace_source_output(taken(value, kept, axis, "").output(0))
     for node, weights in region.producers.values():
         value = node.input_value(1).get_node()  # already narrower where it reads these channels, too
-        made = _taken(value, kept, weights.order[0], NARROWED)
+        made = taken(value, kept, weights.order[0], NARROWED)
         if node.get_name() == root.get_name():
             pair = value, made
         else:
@@ -196,9 +197,9 @@ def narrow(region: Region, kept: np.ndarray, root: Node) -> tuple[Node, Node]:
     return pair
 
 
-def _taken(value: Node, kept: np.ndarray, axis: int, ending: str) -> Node:
+def taken(value: Node, kept: np.ndarray, axis: int, ending: str) -> Node:
     """A constant, and its Convert if it has one, with the places ``kept`` of an axis alone."""
-    constant = _constant_of(value)
+    constant = constant_of(value)
     assert constant is not None
     made = Constant(np.ascontiguousarray(np.take(np.asarray(constant.data), kept, axis)))
     made.set_friendly_name(constant.get_friendly_name().removesuffix(ending) + ending)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
+import openvino as ov
 from openvino import Node, Output, Type
 from openvino import opset15 as op
 from openvino.op import Constant
@@ -20,8 +21,9 @@ REAL = (Type.f16, Type.bf16, Type.f32, Type.f64)
 class Maker:
     """Makes the nodes of all rules of one pipeline."""
 
-    def __init__(self) -> None:
-        """Nothing is made yet."""
+    def __init__(self, model: ov.Model) -> None:
+        """Nothing is made yet; ``model`` is what is rewritten."""
+        self.model = model
         self._made: dict[tuple[str, str], Node] = {}
         self._shared: dict[tuple[Hashable, ...], tuple[np.ndarray, Any]] = {}
 

@@ -49,6 +49,26 @@ def ratios(text: str) -> tuple[tuple[str, float], ...]:
     return tuple((str(name), proportion(str(value))) for name, value in read.items())
 
 
+def share_or_ratios(text: str) -> tuple[tuple[str, float], ...]:
+    """A share for all ops, or a YAML file of shares by op."""
+    try:
+        float(text)
+    except ValueError:
+        return ratios(text)
+    return (("*", proportion(text)),)
+
+
+def share_or_numbers(text: str) -> tuple[int, ...] | float:
+    """A share above 0 and below 1, or whole numbers joined by +."""
+    parts = text.split("+")
+    if all(part.isdigit() for part in parts):
+        return tuple(map(int, parts))
+    try:
+        return proportion(text)
+    except ValueError:
+        raise ValueError("expected a share above 0 and below 1, or numbers such as 3+7") from None
+
+
 def one_of(*known: str) -> Callable[[str], str]:
     """A reader of one name of several."""
 

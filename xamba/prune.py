@@ -16,8 +16,10 @@ from openvino import Node
 from openvino.op import Constant
 
 from npusim.xamba.channels import GRANULE, Region, kept_places, narrow, region_of
+from npusim.xamba.heads import ROOTS, Attention, attention_of, drop, kept_groups, largest
+from npusim.xamba.layers import ENDS, Layer, layer_ending, leave_out
 from npusim.xamba.maker import Maker
-from npusim.xamba.options import glob, option, proportion, ratios
+from npusim.xamba.options import glob, option, proportion, ratios, share_or_numbers, share_or_ratios
 from npusim.xamba.rule import Rewritten, Rule, Skip
 from npusim.xamba.weights import SUMS, Weights, weights_of
 
@@ -38,13 +40,13 @@ def pattern(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Prune(Rule["Weights | Region"]):
+class Prune(Rule["Weights | Region | Attention | Layer"]):
     """The smallest weights of MatMuls and convolutions become zeros, so many of every group or of all; or whole
-    channels go, and what carries them becomes narrower.
+    channels, heads or layers go, and what carries them becomes narrower.
     """
 
     name = "prune"
-    types = SUMS
+    types = (*SUMS, *ROOTS, *ENDS)
 
     pattern: str = option(
         RANDOM,
@@ -60,17 +62,32 @@ class Prune(Rule["Weights | Region"]):
         ratios,
         "a YAML file of shares by op: 'layers.3.*: 0.75'; the first name that fits counts, others are kept.",
     )
-    channels: float | None = option(
+    channels: tuple[tuple[str, float], ...] = option(
+        (),
+        share_or_ratios,
+        f"share of the outputs of a product that go, with all that carries them, or a file of shares as ratios; "
+        f"multiples of {GRANULE} stay.",
+    )
+    heads: tuple[tuple[str, float], ...] = option(
+        (),
+        share_or_ratios,
+        "share of the heads of an attention that go, with caches and states, or a file of shares as ratios; heads that "
+        "share keys go together.",
+    )
+    layers: tuple[int, ...] | float | None = option(
         None,
-        proportion,
-        f"of the outputs of a product that go, with all that carries them; multiples of {GRANULE} stay.",
+        share_or_numbers,
+        "share of the layers that go, with caches and states: the deepest but the last; or their numbers joined by +.",
     )
     only: str = option("*", glob, "names of the ops whose weights are pruned; * stands for anything.")
 
     def __post_init__(self) -> None:
         """A pattern says how many are zeros."""
-        if self.channels is not None and (self.share is not None or self.ratios or self.pattern != RANDOM):
-            raise ValueError("channels is a pruning by itself: leave out the other options but only")
+        others = self.share is not None or self.ratios or self.pattern != RANDOM
+        given = [name for name in ("channels", "heads", "layers") if getattr(self, name)]
+        for name in given:
+            if others or len(given) > 1:
+                raise ValueError(f"{name} is a pruning by itself: leave out the other options but only")
         if self.share is not None and self.ratios:
             raise ValueError("share is for all ops and ratios says it of each: leave out one")
         if (self.share is not None or self.ratios) and self.pattern not in SHARED:
@@ -78,13 +95,15 @@ class Prune(Rule["Weights | Region"]):
                 f"pattern={self.pattern} says itself how many weights are zeros: leave out share"
             )
 
-    def check(self, node: Node) -> Weights | Region | None:
-        """The weights, if the pattern fits them, or the channels that are narrowed together."""
-        if self.channels is not None:
-            region = region_of(node) if fnmatchcase(node.get_friendly_name(), self.only) else None
-            if region is not None:
-                kept_places(region, self.channels)
-            return region
+    def check(self, node: Node) -> Weights | Region | Attention | Layer | None:
+        """The weights, if the pattern fits them, or the channels or heads that are narrowed together."""
+        if self.layers is not None:
+            ends = node.get_type_name() in ENDS and fnmatchcase(node.get_friendly_name(), self.only)
+            return layer_ending(node, self.layers) if ends else None
+        if self.channels or self.heads:
+            return self._structure(node)
+        if node.get_type_name() not in SUMS:
+            return None
         found = weights_of(node, self.only)
         if found is None or not self._share(node):
             return None
@@ -96,10 +115,39 @@ class Prune(Rule["Weights | Region"]):
             raise Skip(f"its window has {taps} tap{'s' if taps > 1 else ''}, not {of[2]}")
         return found
 
-    def rewrite(self, node: Node, found: Weights | Region, make: Maker) -> Rewritten:
+    def _structure(self, node: Node) -> Region | Attention | None:
+        share = _first(self.channels or self.heads, node.get_friendly_name())
+        if not share or not fnmatchcase(node.get_friendly_name(), self.only):
+            return None
+        if self.heads:
+            attention = attention_of(node) if node.get_type_name() in ROOTS else None
+            if attention is not None:
+                kept_groups(attention, share)
+            return attention
+        region = region_of(node) if node.get_type_name() in SUMS else None
+        if region is not None:
+            kept_places(region, share)
+        return region
+
+    def rewrite(self, node: Node, found: Weights | Region | Attention | Layer, make: Maker) -> Rewritten:
         """The constant with zeros in it, or with fewer outputs."""
         if isinstance(found, Region):
             return self._narrowed(node, found)
+        if isinstance(found, Layer):
+            gone = leave_out(found, node, make)
+            note = f"layer {found.number} goes, and {gone} of its inputs, results and states"
+            return Rewritten(node, found.enters.get_node(), note)
+        if isinstance(found, Attention):
+            kept = kept_groups(found, _first(self.heads, node.get_friendly_name()))
+            lost = max(largest(weights, labels, kept) for _, weights, labels in found.producers.values())
+            together = found.heads // found.groups
+            by = f", {together} of which share keys" if together > 1 else ""
+            caches = len(found.inputs) + len(found.states)
+            note = (
+                f"{len(kept) * together} of {found.heads} heads{by}; {len(found.carried)} constants and {caches} "
+                "caches narrowed too"
+            )
+            return Rewritten(*drop(found, kept, make), note, lost)
         memory = np.asarray(found.constant.data)
         part = self._share(node)
         pruned, lost = make.once_for(memory, (self, part, found.order), lambda: self._pruned(found, part))
@@ -109,8 +157,7 @@ class Prune(Rule["Weights | Region"]):
         return Rewritten(found.constant, constant, note, lost)
 
     def _narrowed(self, node: Node, region: Region) -> Rewritten:
-        assert self.channels is not None
-        kept = kept_places(region, self.channels)
+        kept = kept_places(region, _first(self.channels, node.get_friendly_name()))
         lost = max(float(np.abs(np.delete(w.rows(), kept, 0)).max()) for _, w in region.producers.values())
         others = len(region.producers) - 1
         beside = f", with {others} other{'s' if others > 1 else ''}" if others else ""
@@ -121,8 +168,7 @@ class Prune(Rule["Weights | Region"]):
         """Of the weights that become zero, where a share says that."""
         if not self.ratios:
             return self.share or HALF
-        name = node.get_friendly_name()
-        return next((part for known, part in self.ratios if fnmatchcase(name, known)), 0.0)
+        return _first(self.ratios, node.get_friendly_name())
 
     def _pruned(self, found: Weights, part: float) -> tuple[np.ndarray, float]:
         """The weights in the constant's own type and order, and the largest that was lost."""
@@ -144,6 +190,11 @@ class Prune(Rule["Weights | Region"]):
         lost = float(np.abs(rows[small]).max(initial=0))
         kept = np.where(small, np.float32(0), rows)
         return np.ascontiguousarray(found.unrolled(kept), found.constant.data.dtype), lost
+
+
+def _first(shares: tuple[tuple[str, float], ...], name: str) -> float:
+    """The share of the first pattern that fits a name; 0 where none does."""
+    return next((part for known, part in shares if fnmatchcase(name, known)), 0.0)
 
 
 def _smallest(values: np.ndarray, count: int, axis: int) -> np.ndarray:

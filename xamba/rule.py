@@ -83,7 +83,7 @@ def rewrite(
 ) -> tuple[ov.Model, list[Site]]:
     """A copy of `model` after all steps, and their sites; see `xamba.apply`."""
     copy = model.clone()
-    make, sites = Maker(), list[Site]()
+    make, sites = Maker(copy), list[Site]()
     for step, rule in steps:
         manager = Manager()
         manager.register_pass(_Pass(rule, make, partial(choose, step), sites))
