@@ -16,7 +16,8 @@ from openvino import Node
 from openvino.op import Constant
 
 from npusim.xamba.channels import GRANULE, Region, kept_places, narrow, region_of
-from npusim.xamba.heads import ROOTS, Attention, attention_of, drop, kept_groups, largest
+from npusim.xamba.heads import drop, kept_groups, largest
+from npusim.xamba.labels import ROOTS, Attention, attention_of
 from npusim.xamba.layers import ENDS, Layer, layer_ending, leave_out
 from npusim.xamba.maker import Maker
 from npusim.xamba.options import glob, option, proportion, ratios, share_or_numbers, share_or_ratios
