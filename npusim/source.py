@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from npusim.files import read_text
 
 if TYPE_CHECKING:
     from npusim.graph.ir import Graph
+    from npusim.xamba import Site
 
 DEFAULT_WORKLOAD = "mamba2-130m"
 DEFAULT_TOKENS = 256
@@ -132,7 +134,8 @@ class ModelSource:
         Raises UserError as `read` does, for inputs whose shape stays dynamic, and for a pipeline that cannot be read.
         """
         model, notes = self.read()
-        return self.graph_of(rewritten(model, passes), notes)
+        model, sites = _applied(model, passes)
+        return self.graph_of(model, (*notes, *_unfit(passes, sites)))
 
     def graph_of(self, model: Any, notes: tuple[str, ...] = ()) -> Graph:
         """The Graph of this source's openvino.Model, or of what rewrites made of it."""
@@ -152,11 +155,28 @@ def rewritten(model: Any, passes: str) -> Any:
 
     Raises UserError for a pipeline that cannot be read, and a model whose ranges it cannot observe.
     """
+    return _applied(model, passes)[0]
+
+
+def _applied(model: Any, passes: str) -> tuple[Any, list[Site]]:
+    """The model after a pipeline, and the sites that its rules looked at."""
     if passes in ("", NONE):
-        return model
+        return model, []
     from npusim import xamba
 
     try:
-        return xamba.apply(model, passes)[0]
+        return xamba.apply(model, passes)
     except (xamba.PipelineError, xamba.CannotRun) as error:
         raise UserError(str(error)) from None
+
+
+def _unfit(passes: str, sites: Sequence[Site]) -> tuple[str, ...]:
+    """A remark where a pipeline leaves the model as it is."""
+    if passes in ("", NONE) or any(site.taken for site in sites):
+        return ()
+    why = (
+        f"none of {len(sites)} sites is taken ({sites[0].op}: {sites[0].note})"
+        if sites
+        else ("the model has no op that these rules look at")
+    )
+    return (f"rewrites {passes}: {why}",)

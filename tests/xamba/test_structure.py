@@ -14,6 +14,7 @@ import npusim
 from npusim import workloads, xamba
 from npusim.analysis.footprint import footprint
 from npusim.graph.load import graph_of
+from npusim.source import ModelSource
 from npusim.workloads import llm
 from npusim.workloads.llm.config import DecoderConfig
 from tests.llm import stateful
@@ -210,3 +211,16 @@ def test_mistakes_are_told_in_one_line(passes: str, words: str) -> None:
 def test_what_cannot_go_is_said() -> None:
     _, sites = xamba.apply(attention("op", 1), "prune{heads=0.1}")
     assert [(site.taken, "are as many" in site.note) for site in sites] == [(False, True)]
+
+
+@pytest.mark.parametrize(
+    ("passes", "words"),
+    [
+        ("prune{only=nobody}", "no op that these rules look at"),
+        ("prune{channels=0.001}", "none of 4 sites is taken"),
+    ],
+)
+def test_a_rule_that_fits_no_site_is_told_in_one_line(passes: str, words: str) -> None:
+    (note,) = ModelSource("mlp-4x512").graph(passes).notes
+    assert words in note
+    assert "\n" not in note
