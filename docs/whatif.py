@@ -264,7 +264,7 @@ QUESTIONS = (
         "time steps of event-driven adds",
         f"`npusim run --hw {_SPIKING} --workload mlp-4x2048`",
         "38.4 GOPS at 1.54 W",
-        "rates and powers are those of an FPGA; nobody claims that it is faster on this NPU, and it is not",
+        "rate and power are an FPGA's; one row saves reading weights, for many rows the tiles are faster",
         spiking,
     ),
     Question(
