@@ -213,9 +213,10 @@ def _runs_on(timeline: Timeline, by_engine: npt.NDArray[np.float64]) -> Indices:
     only = np.ones(len(by_engine), bool)  # ops whose work on SHAVE, if any, is but conversion
     on_shave = timeline.program.engine == ENGINES.index("shave")
     only[tasks.op[on_shave & ~converts[tasks.work]]] = False
-    _, dpu_us, shave_us = by_engine.T
+    _, dpu_us, shave_us, block_us = by_engine.T
+    on_block = (block_us > 0) & (block_us >= np.maximum(dpu_us, np.where(only, 0.0, shave_us)))
     on_dpu = (dpu_us > 0) & (only | (dpu_us >= shave_us))
-    return np.where(on_dpu, 1, np.where(shave_us > 0, 2, 0)).astype(np.int32)
+    return np.where(on_block, 3, np.where(on_dpu, 1, np.where(shave_us > 0, 2, 0))).astype(np.int32)
 
 
 def _hidden_bound(

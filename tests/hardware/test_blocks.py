@@ -184,6 +184,6 @@ def test_hypothetical_units_are_marked_so() -> None:
         hw = npusim.load_hardware(f"whatif/lunarlake-{name}.yaml")
         assert "hypothetical" in hw.name
         assert hw.role == "software"
-    found = check("whatif/lunarlake-spiking.yaml")
+    found = check("whatif/lunarlake-spiking.yaml", ["blocks.snn.events.rate=0.2"])
     assert len(found) == 1
     assert "more energy than the products of the DPU" in found[0]
