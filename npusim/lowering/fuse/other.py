@@ -10,7 +10,17 @@ from npusim.lowering.fuse import matmul
 from npusim.lowering.fuse.fuser import Fuser, same_order
 from npusim.lowering.fuse.images import turned
 from npusim.lowering.ir.images import CHANNELS_LAST, is_image
-from npusim.lowering.ir.nodes import BlockCall, Concat, Conv, DepthToSpace, Depthwise, Scale, Unary, Upsample, Window
+from npusim.lowering.ir.nodes import (
+    BlockCall,
+    Concat,
+    Conv,
+    DepthToSpace,
+    Depthwise,
+    Scale,
+    Unary,
+    Upsample,
+    Window,
+)
 from npusim.lowering.ir.values import Value
 
 
