@@ -53,7 +53,6 @@ from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.scales import feeds_channels, scale, scale_by_activation, scale_rows, widened_sum
 from npusim.lowering.place.settle import apart, expanded_before, is_loose
 from npusim.lowering.place.spread import plan_rows_of_planes, plan_spread, spread_factor
-from npusim.lowering.plans.block import plan_block
 from npusim.lowering.plans.dpu.bmm import plan_bmm
 from npusim.lowering.plans.dpu.channels_last import channels_last
 from npusim.lowering.plans.dpu.conv import Surroundings, plan_conv
@@ -326,11 +325,6 @@ def _product(node: Eltwise, near: Neighbours, fresh: Fresh) -> Steps:
         yield plan_rows_of_planes(plan, hw) if near.turned_planes(node) else apart(plan, near)
 
 
-def _block(node: BlockCall, near: Neighbours, fresh: Fresh) -> Steps:
-    _because(node, f"{node.block}, a unit beside the tiles, takes it")
-    yield plan_block(node, near.hw)
-
-
 #: How each kind of node is placed.
 ENGINES: dict[type[Node], Callable[[Any, Neighbours, Fresh], Steps]] = {
     Conv: _conv,
@@ -352,5 +346,5 @@ ENGINES: dict[type[Node], Callable[[Any, Neighbours, Fresh], Steps]] = {
     Broadcast: movement.broadcast,
     Gather: movement.gather,
     Convert: movement.convert,
-    BlockCall: _block,
+    BlockCall: movement.block_call,
 }

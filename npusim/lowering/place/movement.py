@@ -1,4 +1,4 @@
-"""How nodes that only move data are placed: pieces, copies, repeats, picked rows, other element types."""
+"""How nodes that only move data are placed: pieces, copies, repeats, picked rows, other element types; and calls."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from npusim.lowering.ir.images import CHANNELS_LAST
 from npusim.lowering.ir.nodes import (
+    BlockCall,
     Bmm,
     Broadcast,
     ChannelsLast,
@@ -24,6 +25,7 @@ from npusim.lowering.ir.plan import Plan
 from npusim.lowering.ir.values import Fresh
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.pieces import stays_apart
+from npusim.lowering.plans.block import plan_block
 from npusim.lowering.plans.dma.images import plan_depth_to_space, plan_upsample
 from npusim.lowering.plans.dma.moves import (
     joined,
@@ -37,6 +39,7 @@ from npusim.lowering.plans.dpu.eltwise import plan_add, plan_quantize
 from npusim.lowering.plans.dpu.images import row_split
 from npusim.lowering.plans.dpu.reorder import plan_reorder
 from npusim.lowering.plans.shave.kernel import plan_shave
+from npusim.program.journal import note
 
 
 def concat(node: Concat, near: Neighbours, fresh: Fresh) -> Iterator[Plan]:
@@ -110,3 +113,9 @@ def convert(node: Convert, near: Neighbours, fresh: Fresh) -> Iterator[Plan]:
         yield plan_convert(node, hw)
     else:
         yield plan_shave(node, hw, "convert", near.hint(value))
+
+
+def block_call(node: BlockCall, near: Neighbours, fresh: Fresh) -> Iterator[Plan]:
+    """A call of a unit beside the tiles."""
+    note("engine", node.name, f"{node.block}, a unit beside the tiles, takes it")
+    yield plan_block(node, near.hw)
