@@ -227,14 +227,19 @@ def _gain(site: Site | SiteGain, latencies: dict[str, float]) -> tuple[str, ...]
 def _print(
     sites: Sequence[Site | SiteGain], latencies: dict[str, float], out: Path | None, notes: tuple[str, ...]
 ) -> None:
+    from npusim.cli.tables import WHOLE, Column, fitted, width_of_output
+    from npusim.cli.terminal import console
+
     rows = [
         (s.rule, s.op, s.type, "taken" if s.taken else "skipped", *_gain(s, latencies), s.note) for s in sites
     ]
-    gain = ("gain, µs",) if latencies else ()
-    table = [("rule", "op", "type", "", *gain, "what it became, or why not"), *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]) - 1)]
-    for row in table if rows else ():
-        print("  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[-1]]))
+    columns = (
+        Column("rule"), Column("op", folds=True), Column("type", rank=2, most=16), Column(""),
+        *([Column("gain, µs", "right")] if latencies else []), Column("what it became, or why not", folds=True),
+    )  # fmt: skip
+    if rows:
+        width = width_of_output(WHOLE)
+        console(width=width).print(fitted(columns, rows, width))
     taken, skipped = (
         Counter(site.rule for site in sites if site.taken is wanted) for wanted in (True, False)
     )

@@ -22,11 +22,13 @@ from npusim.cli.llm_tables import print_answers
 from npusim.cli.sensitivity import _print as print_sensitivity
 from npusim.cli.tables import Column, clipped, fitted, folded, width_of_output
 from npusim.cli.terminal import console
+from npusim.cli.transform import _print as print_sites
 from npusim.hardware import load_hardware
 from npusim.hardware.paths import values
 from npusim.validation.traces.compare import Comparison as TraceComparison
 from npusim.validation.traces.compare import Half, Pair
 from npusim.validation.traces.profile import OpProfile
+from npusim.xamba import Site
 from tests.cli.test_cli import SMALL, npusim
 from tests.report.explored import synthetic_explored
 
@@ -187,9 +189,17 @@ def test_advice_goes_on_below_its_beginning(
     assert " ".join(" ".join(lines[first:last]).split()) == f"how: {how}"
 
 
+def _sites() -> None:
+    note = "it is part of an RMS norm, which NPU compilers run as one kernel (norms=yes takes it)"
+    print_sites(
+        [Site("reduba", "layers.0.mixer.within.reduce_sum/part", "ReduceMean", False, note)], {}, None, ()
+    )
+
+
 @pytest.mark.parametrize(
     ("shown", "kept"),
     [
+        (_sites, "skipped"),
         (_sensitivity, "MAC/cycle"),
         (_trace, "1,234.5"),
         (_front, " µJ"),
