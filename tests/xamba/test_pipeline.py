@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,10 @@ TINY = Mamba2Config(name="tiny", title="", layers=1, d_model=32, vocab=40, d_sta
 def npusim(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from npusim.cli.main import main; main()"
     command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False, timeout=120)
+    env = {
+        name: value for name, value in os.environ.items() if name != "COLUMNS"
+    }  # which readline sets for pytest
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, check=False, timeout=120)
 
 
 @pytest.fixture
