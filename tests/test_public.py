@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,10 @@ def test_what_is_saved_is_loaded(run: Run, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(npusim.UserError, match=r"no document of npusim"):
         npusim.load(tmp_path / "other.json")
+    for broken in ({"ops": 5}, {"ops": [1]}, {"latency_us": "x"}):
+        (tmp_path / "other.json").write_text(json.dumps({**run.document(), **broken}))
+        with pytest.raises(npusim.UserError, match=r"no whole document of npusim"):
+            npusim.load(tmp_path / "other.json")
     assert not hasattr(loaded, "figure")
     with pytest.raises(npusim.UserError, match=r"has no metrics: it has document, latency_us and to_frame"):
         _ = loaded.metrics
@@ -215,6 +220,8 @@ def test_rewrites_and_their_check() -> None:
     made = npusim.transform(stock, "cumba")
     assert made.to_frame()["taken"].tolist() == [True]
     assert npusim.verify(stock, made.model).agree
+    with pytest.raises(npusim.UserError, match=r"must end in \.xml"):
+        made.save("made")
     advised = npusim.advise(stock)
     assert list(advised.to_frame().columns[:2]) == ["what", "gain"]
 

@@ -17,6 +17,7 @@ from npusim.cli.options import GivenModel, JsonOption, SetOption
 from npusim.cli.progress import progress
 from npusim.cli.terminal import print_json
 from npusim.errors import UserError
+from npusim.files.models import check_model_path, save_model
 
 if TYPE_CHECKING:
     from npusim.explore.accuracy import Weighed
@@ -69,7 +70,7 @@ def transform_command(
     if not passes.strip():
         raise UserError(f"--passes is missing; there are the rules {', '.join(xamba.names())}")
     if out is not None:
-        _check_target(out)
+        check_model_path(out)
     from npusim.explore.rewrites import AUTO, AUTO_APPROXIMATE
 
     automatic = passes in (AUTO, AUTO_APPROXIMATE)
@@ -108,7 +109,7 @@ def transform_command(
                 raise UserError(str(error)) from None
         if out is not None:
             step("writing")
-            _write(result, out)
+            save_model(result, out)
     if as_json:
         document = _document(source.name, passes, out, sites, latencies, notes)
         print_json(document | ({"weighed": [asdict(one) for one in weighed]} if weighed else {}))
@@ -156,27 +157,6 @@ def _check_passes(passes: str, automatic: bool, hw: str | None, overrides: list[
         parse(passes)
     except xamba.PipelineError as error:
         raise UserError(f"--passes: {error}") from None
-
-
-def _check_target(out: Path) -> None:
-    if out.suffix != ".xml":
-        raise UserError(f"-o {out}: must end in .xml (the weights go beside it as .bin)")
-    for path in (out, out.with_suffix(".bin")):
-        if path.is_dir():
-            raise UserError(f"cannot write to {path}: it is a folder")
-
-
-def _write(model: Any, out: Path) -> None:
-    """The .xml and .bin together, or neither. Constants keep the types that they have."""
-    from openvino import save_model
-
-    from npusim.files import all_or_nothing
-
-    with all_or_nothing(out.parent) as workshop:
-        try:
-            save_model(model, workshop / out.name, compress_to_fp16=False)
-        except RuntimeError as error:
-            raise UserError(f"cannot write to {out}: {str(error).splitlines()[-1]}") from None
 
 
 def _document(

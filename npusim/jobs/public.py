@@ -28,6 +28,7 @@ from npusim.explore.optimize import Sampler
 from npusim.explore.results import DEFAULT_OBJECTIVES, ObjectiveName
 from npusim.explore.rewrites import graph_for
 from npusim.explore.space import Space as DesignSpace
+from npusim.files.models import save_model
 from npusim.hardware.schema import ClientName, Hardware
 from npusim.hints import DEFAULT_CLIENT, HintName
 from npusim.jobs.advise import AdviceFor, advise_model
@@ -182,6 +183,7 @@ def _space(
     hardware = machine_of(hw, set).hardware
     texts = [axis_of(name, values, f"axes: {name}") for name, values in axes.items()]
     fixed = {name: f"{name}={value}" for name, value in size.items() if value is not None}
+    fixed |= {f"dim.{name}": f"dims {name}={value}" for name, value in (size.get("dims") or {}).items()}
     fixed |= {text.partition("=")[0].strip(): f"set {text}" for text in override_texts(set)}
     return DesignSpace(hardware, source, bind(texts, hardware, source, fixed), allow_guess=allow_guess)
 
@@ -190,11 +192,8 @@ def _on_disk(source: ModelSource, folder: str | Path) -> ModelSource:
     """A model in memory as a file that other processes can read."""
     if source.model is None or source.file is None:
         return source
-    import openvino as ov
-
     file = Path(folder) / source.file.name
-    file.parent.mkdir(parents=True, exist_ok=True)
-    ov.save_model(source.model, file, compress_to_fp16=False)
+    save_model(source.model, file)
     return replace(source, file=file, model=None)
 
 
@@ -262,9 +261,12 @@ def validate(
     family: str | None = None,
     platform: str | None = None,
     tiles: int | None = None,
-    workers: Workers | None = None,
+    workers: Workers = 1,
 ) -> Validated:
-    """Predict reference schedules of Intel's compiler: the packaged sets, or those of an ``index``."""
+    """Predict reference schedules of Intel's compiler: the packaged sets, or those of an ``index``.
+
+    A script with more than one of ``workers`` begins with ``if __name__ == "__main__":``, as any that starts processes.
+    """
     from npusim.validation.schedules.predict import predict
     from npusim.validation.schedules.references import open_reference, select
 

@@ -13,6 +13,7 @@ from npusim.api import Result
 from npusim.arguments import checked
 from npusim.errors import UserError
 from npusim.explore.results import Explored
+from npusim.files.models import save_model
 from npusim.jobs.saved import save_document
 from npusim.jobs.shown import Shown
 from npusim.report.compare_document import compare_document, write_comparison
@@ -195,10 +196,8 @@ class Rewritten(Shown):
 
     @checked
     def save(self, path: str | Path) -> Path:
-        """Write the model as an OpenVINO IR."""
-        import openvino as ov
-
-        ov.save_model(self.model, path, compress_to_fp16=False)
+        """Write the model as an OpenVINO IR: ``path`` ends in .xml, and the weights go beside it."""
+        save_model(self.model, Path(path))
         return Path(path)
 
 

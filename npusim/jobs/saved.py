@@ -80,6 +80,15 @@ def load(path: str | Path) -> Saved:
         path = next((path / name for name in names if (path / name).exists()), path / names[0])
     document = parse_json(read_bytes(path), str(path), "a document of npusim")
     schema = document.get("schema", "") if isinstance(document, dict) else ""
-    if str(schema).partition("/")[0] not in _TABLES:
+    kind = str(schema).partition("/")[0]
+    if kind not in _TABLES:
         raise UserError(f"{path}: is no document of npusim: it has no schema such as npusim.run/1")
-    return Saved(document)
+    rows = document.get(_TABLES[kind])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise UserError(f"{path}: is no whole document of npusim: '{_TABLES[kind]}' is not a list of rows")
+    saved = Saved(document)
+    try:
+        _ = saved.latency_us
+    except (TypeError, ValueError):
+        raise UserError(f"{path}: is no whole document of npusim: its latency is no number") from None
+    return saved
