@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import openvino as ov
@@ -13,6 +14,11 @@ import pytest
 from openvino import opset15 as ops
 
 import npusim
+from npusim import api
+from npusim.cli.optimize import Sampler
+from npusim.cli.run import Client, Engine
+from npusim.explore import optimize
+from npusim.hardware.schema import ClientName
 from npusim.jobs.run import Run
 
 SMALL: dict[str, Any] = {"layers": 1, "tokens": 4}
@@ -157,6 +163,13 @@ def test_mistakes_are_user_errors(given: dict[str, Any], said: str) -> None:
 def test_every_job_checks_what_it_is_given(job: str, given: dict[str, Any], said: str) -> None:
     with pytest.raises(npusim.UserError, match=re.escape(said)):
         getattr(npusim, job)(**given)
+
+
+@pytest.mark.parametrize(
+    ("of_commands", "of_jobs"), [(Client, ClientName), (Engine, api.Engine), (Sampler, optimize.Sampler)]
+)
+def test_commands_and_jobs_have_the_same_choices(of_commands: type[StrEnum], of_jobs: Any) -> None:
+    assert {one.value for one in of_commands} == {*get_args(of_jobs)}
 
 
 def test_public_functions_are_checked() -> None:
