@@ -95,7 +95,7 @@ def cycles(work: DpuWork, hw: Hardware) -> float:
 
     A look-up activation (``lut``) adds the cycles that its table takes to set up.
     """
-    if _unpriced(work, hw):
+    if unpriced(work, hw):
         return 0.0
     cost = _conv_cycles if work.kind == "conv" else _cell_cycles
     total = sum(
@@ -107,16 +107,18 @@ def cycles(work: DpuWork, hw: Hardware) -> float:
     )
 
 
-def _unpriced(work: DpuWork, hw: Hardware) -> bool:
-    """Whether an estimator knows no price of a task: see ``wide_results`` and ``narrow_weights_kib``."""
-    costs = hw.dpu.costs
-    if work.out_bits == WIDE and not costs.wide_results:
-        return True
-    if work.weight_bits != NARROW or work.kind != "conv" or costs.narrow_weights_kib is None:
+def unpriced(work: DpuWork, hw: Hardware) -> bool:
+    """Whether an estimator knows no price of a task: of wide results, or of narrow weights."""
+    return (work.out_bits == WIDE and not hw.dpu.costs.wide_results) or too_narrow(work, hw)
+
+
+def too_narrow(work: DpuWork, hw: Hardware) -> bool:
+    """Whether the estimator takes a task of 4-bit weights for one that CMX does not hold (``narrow_weights_kib``)."""
+    most_kib = hw.dpu.costs.narrow_weights_kib
+    if work.weight_bits != NARROW or work.kind != "conv" or most_kib is None:
         return False
     pixels, channels, reduced = work.height * work.width, work.out_channels, work.in_channels
-    numbers = (pixels + channels) * reduced + pixels * channels
-    return numbers * FP16_BYTES > costs.narrow_weights_kib * 1024
+    return ((pixels + channels) * reduced + pixels * channels) * FP16_BYTES > most_kib * 1024
 
 
 def _written(computed: float, work: DpuWork, channels: int, hw: Hardware) -> float:

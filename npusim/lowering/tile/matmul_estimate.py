@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from npusim.costs.dpu import choose_mode, cycles
+from npusim.costs.dpu import choose_mode, cycles, too_narrow
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import conv_work, shares_stencil
 from npusim.lowering.ir.nodes import Product
@@ -14,9 +14,12 @@ from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import ceil_div, even
 from npusim.lowering.tile.matmul_fit import Axis, Fit
 from npusim.lowering.tile.slices import Cut
+from npusim.program.work import DpuWork
 
 #: Channels of a tile to rows or columns of the op below which slices split over channels count as slower.
 CHANNELS_TO_SIDE = 1.1
+#: What a cut costs more whose tasks the compiler's estimator has no price for, µs: it is taken where no other can be.
+UNPRICED_US = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ class Estimate:
         """Computing, and what of the transfers is not hidden behind it, as the compiler adds it up, µs."""
         key = split, cut
         if key not in self._costs:
-            self._costs[key] = self._cost(split, cut)
+            unpriced = any(too_narrow(self._work(split, *one), self.hw) for one in set(self.fit.slices(cut)))
+            self._costs[key] = self._cost(split, cut) + UNPRICED_US * unpriced
         return self._costs[key]
 
     def _cost(self, split: Axis, cut: Cut) -> float:
@@ -78,6 +82,10 @@ class Estimate:
 
     def _computes(self, split: Axis, rows: int, channels: int) -> float:
         """How long the tiles compute a slice, µs."""
+        return cycles(self._work(split, rows, channels), self.hw) / self.hw.clocks.dpu_mhz
+
+    def _work(self, split: Axis, rows: int, channels: int) -> DpuWork:
+        """What the first tile computes of a slice."""
         tiles = self.hw.tiles
         shared = channels
         if split == "rows":
@@ -86,8 +94,7 @@ class Estimate:
             channels = ceil_div(channels // CHANNELS, tiles) * CHANNELS
             shared = shared if self.fit.whole and shares_stencil(self.hw) else channels
         mode = choose_mode(rows, self.fit.width, shared, self.hw)
-        work = conv_work(rows, self.fit.width, channels, self.fit.reduced, self.node, mode, self.hw)
-        return cycles(work, self.hw) / self.hw.clocks.dpu_mhz
+        return conv_work(rows, self.fit.width, channels, self.fit.reduced, self.node, mode, self.hw)
 
     def _transfers(self, split: Axis, rows: int, channels: int) -> tuple[float, float, float]:
         """How long the transfers of activation, weights and result of a slice take, µs."""
