@@ -13,8 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from npusim.workloads.nets import PRECISIONS, Precision
 
 if TYPE_CHECKING:
@@ -129,6 +127,7 @@ def build(name: str, gemms: Sequence[Gemm], batch: int = 1) -> openvino.Model:
 
 
 def _product(make: Maker, gemm: Gemm, rows: int) -> Value:
+    import numpy as np
     from openvino import opset15 as op
 
     x = op.convert(make.input(f"{gemm.name}.rows", (rows, gemm.k), np.float16), "f32")

@@ -214,7 +214,7 @@ class Software(Section):
     broadcast_output: bool = True
     """A MatMul split over output channels multicasts its result to all tiles; else every tile keeps its part."""
     shared_stencil: bool = True
-    """The channels of all tiles choose the stencil of a DPU task whose result reaches all; else its own do."""
+    """The channels of all tiles choose the stencil of an image's DPU task whose result reaches all; else its own do."""
     refold_in_cmx: bool = True
     """A product or a change of layout hands its result over in CMX to a sum that folds it to other dimensions."""
     shared_refolds_in_cmx: bool = True

@@ -170,9 +170,10 @@ def conv_work(
     )  # fmt: skip
 
 
-def shares_stencil(hw: Hardware) -> bool:
-    """Whether the channels of all tiles choose the stencil of a task whose result reaches all tiles."""
-    return hw.software.broadcast_output and hw.software.shared_stencil
+def shares_stencil(node: Product, hw: Hardware) -> bool:
+    """Whether the channels of all tiles choose the stencil of a task whose result reaches all tiles: those of a MatMul
+    do, those of an image where ``software.shared_stencil`` says so."""
+    return hw.software.broadcast_output and (node.window is None or hw.software.shared_stencil)
 
 
 def _skipped(node: Product, channels: int, hw: Hardware) -> float:

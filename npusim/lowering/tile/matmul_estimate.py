@@ -92,7 +92,7 @@ class Estimate:
             rows = ceil_div(rows, tiles)
         else:
             channels = ceil_div(channels // CHANNELS, tiles) * CHANNELS
-            shared = shared if self.fit.whole and shares_stencil(self.hw) else channels
+            shared = shared if self.fit.whole and shares_stencil(self.node, self.hw) else channels
         mode = choose_mode(rows, self.fit.width, shared, self.hw)
         return conv_work(rows, self.fit.width, channels, self.fit.reduced, self.node, mode, self.hw)
 

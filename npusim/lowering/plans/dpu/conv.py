@@ -231,7 +231,7 @@ class Builder:
         """The stencil of a task, which its output tensor decides: a tile's own rows and channels, or all channels of
         the slice where every tile's result reaches all others (k > 1 over rows on 3720, FP16: 12.2 % median error
         of 88 tasks, and 16.6 % by all rows of the layer)."""
-        shared = self.split == "channels" and self.whole and shares_stencil(self.hw)
+        shared = self.split == "channels" and self.whole and shares_stencil(self.node, self.hw)
         return choose_mode(rows, self.width, channels if shared else own, self.hw)
 
     def _act_loads(self, r: int, c: int, tile_rows: tuple[int, ...]) -> list[Load]:
