@@ -19,7 +19,7 @@ from npusim.program.work import DpuWork
 #: Channels of a tile to rows or columns of the op below which slices split over channels count as slower.
 CHANNELS_TO_SIDE = 1.1
 #: What a cut costs more whose tasks the compiler's estimator has no price for, µs: it is taken where no other can be.
-UNPRICED_US = 1e9
+_UNPRICED_US = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Estimate:
         key = split, cut
         if key not in self._costs:
             unpriced = any(too_narrow(self._work(split, *one), self.hw) for one in set(self.fit.slices(cut)))
-            self._costs[key] = self._cost(split, cut) + UNPRICED_US * unpriced
+            self._costs[key] = self._cost(split, cut) + _UNPRICED_US * unpriced
         return self._costs[key]
 
     def _cost(self, split: Axis, cut: Cut) -> float:
