@@ -119,9 +119,10 @@ def choose(
     behind: Behind = NOTHING,
     spilled_us: float = 0.0,
 ) -> Split:
-    """The split of a convolution. That of a MatMul is the one that costs least with all its transfers (``tiling``), but
-    where its activation is loaded once for many (one head's projections; of 8 bits over channels, if every tile gets
-    some), and of other convolutions, computing decides.
+    """The split of a convolution. That of a MatMul is the one that costs least with all its transfers (``tiling``); of
+    one head's projection, whose activation is loaded once for all heads, too, but over channels where both operands
+    have 8 bits and every tile gets some. Of products of two activations that share one, and of other convolutions,
+    computing decides.
     ``rows_before``: its activation lies in rows already; ``wanted``: how its readers want the result; ``spilled_us``:
     what a MatMul's neighbours cost that can't stay in rows."""
     height, width = geometry(node, hw)
@@ -129,9 +130,9 @@ def choose(
     granules = n16 // CHANNELS
     if height < hw.tiles:
         return "repeated" if granules < hw.tiles else "channels"
-    if node.shared and node.inputs[1].stored_bits == 8 and granules % hw.tiles == 0:
+    if node.shared and node.inputs[0].bits == node.inputs[1].stored_bits == 8 and granules % hw.tiles == 0:
         return "channels"
-    if node.window is None and not node.shared:
+    if node.window is None and (not node.shared or node.inputs[1].constant):
         return Tiler.of(_dense(node), hw, behind=behind).choose(spilled_us)
     if _sparse_rows(node, hw):
         return "rows"
