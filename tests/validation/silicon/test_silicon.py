@@ -83,10 +83,12 @@ def test_vendor_estimates_are_those_of_the_schedules() -> None:
 
 
 def test_cheap_rows_are_predicted_well() -> None:
-    """MobileNet-v2 within 15 % (every row of it is), and nearer than the vendor's estimate where there is one."""
+    """MobileNet-v2 within 12 % (one row within 15), and nearer than the vendor's estimate where there is one."""
     found, _ = predict(rows(workload="mobilenet-v2", use="score"), workers=1)
     assert len(found) == 12
-    assert max(abs(one.error) for one in found) < 0.15
+    *others, worst = sorted(abs(one.error) for one in found)
+    assert others[-1] < 0.12
+    assert worst < 0.15
     assert median_error(one for one in found if one.vendor_us) < vendor_median_error(found)
     document = silicon_document("silicon", found, [])
     promised = {
