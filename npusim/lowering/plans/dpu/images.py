@@ -13,8 +13,8 @@ from npusim.lowering.ir.shapes import CHANNELS, segments
 from npusim.lowering.ir.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up, row_dist
 from npusim.program.work import DpuKind, DpuWork, Work
 
-#: Share of CMX that a chain of DPU ops (or an op that widens its data) may take with two slices resident: 6 slices for
-#: [1,1,256,1536] and 24x256x256 reduced on 4 tiles, where 5 would take 0.97 of it.
+#: Share of CMX that a chain of DPU ops may take with two slices resident: 6 slices for 24x256x256 reduced on 4 tiles,
+#: where 5 would take 0.97 of it.
 CHAIN_SHARE = 0.9
 #: Most channels of one depth-wise or pooling workload.
 WORKLOAD = 64
@@ -150,11 +150,12 @@ def fit(
     return max(units, ceil_div(in_bytes + out_bytes, max(capacity - fixed, 1))) if fixed < capacity else units
 
 
-def fit_chain(hw: Hardware, bytes_held: int, units: int) -> int:
-    """Slices of a chain whose inputs and results, twice, take at most ``CHAIN_SHARE`` of CMX."""
-    if bytes_held <= cmx_capacity(hw):
+def fit_chain(hw: Hardware, bytes_held: int, units: int, share: float = CHAIN_SHARE, fixed: int = 0) -> int:
+    """Slices of a chain whose inputs and results, twice, take at most a ``share`` of CMX, with the ``fixed`` bytes of
+    constants that each brings."""
+    if bytes_held + fixed <= cmx_capacity(hw):
         return 1
-    budget = CHAIN_SHARE * cmx_capacity(hw)
+    budget = share * cmx_capacity(hw) - 2 * fixed
     fewest = (n for n in range(2, units + 1) if 2 * ceil_div(units, n) / units * bytes_held <= budget)
     return next(fewest, max(units, ceil_div(bytes_held, int(budget))))
 

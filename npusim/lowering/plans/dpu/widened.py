@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from npusim.costs.dpu import choose_mode
-from npusim.lowering.ir.convolution import fused_constant
 from npusim.lowering.ir.plan import Load, Plan, slice_part
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import ADDED_CONSTANT, Value, ceil_div, even
+from npusim.lowering.ir.values import Value, ceil_div, even
 from npusim.lowering.plans.dpu.images import assemble, fit, row_split
 from npusim.lowering.plans.dpu.pool_chain import Chain, Stages, factor, split_stages
-from npusim.lowering.plans.dpu.reduce_conv import WIDENING_SKIPS
+from npusim.lowering.plans.dpu.reduce_conv import WIDENING_SKIPS, widening_weights
 from npusim.program.work import DpuWork, Work
 
 
@@ -30,9 +29,6 @@ def plan_widened(chain: Chain, value: Value, out: Value) -> Plan:
     slices = fit(hw, in_bytes, in_bytes * CHANNELS + results, units, equal=not chain.across)
     columns = ceil_div(chain.width, CHANNELS * (1 if chain.across else slices))
     mode = choose_mode(chain.height, columns, CHANNELS * CHANNELS, hw)
-    sparse = Value(
-        ADDED_CONSTANT, (CHANNELS * CHANNELS, CHANNELS // 2), constant=True
-    )  # 8,448 B a slice in the traces
 
     def works(tile: int, index: int) -> Iterable[Work]:
         own = slice_part(rows[tile], slices, index) if chain.across else rows[tile]
@@ -47,7 +43,7 @@ def plan_widened(chain: Chain, value: Value, out: Value) -> Plan:
             yield chain.work(own, pixels, chain.channels, k)
 
     def constants(index: int) -> list[Load]:
-        return [fused_constant(CHANNELS * CHANNELS, CHANNELS // 2, sparse, hw, index)]
+        return [widening_weights(hw, index)]
 
     out_dist = row_split(out, chain.height, tiles) if chain.across else stages.out_dist(out)
     strategy = f"widening and {chain.kind} chain {kernels}"
