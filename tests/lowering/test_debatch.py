@@ -24,6 +24,10 @@ def mlp(node: ov.Node, layers: int, width: int = 64) -> ov.Node:
     return node
 
 
+def weighted(node: ov.Node, matrices: int) -> ov.Node:
+    return op.matmul(node, np.ones((matrices, 64, 64), np.float16), False, True)
+
+
 def ints(*values: int) -> np.ndarray:
     return np.array(values, np.int64)
 
@@ -51,6 +55,9 @@ UNROLLED = {
     "ten": one(10, 64)(lambda x: mlp(x, 4)),
     "no size in the reshape": one(4, 8, 8)(lambda x: mlp(op.reshape(x, ints(0, -1), True), 4)),
     "two inputs apart": two(apart=True),
+    "as many rows of weights": one(4, 4)(lambda x: mlp(x, 4, 4)),
+    "weights of one in front": one(4, 3, 64)(lambda x: mlp(weighted(mlp(x, 3), 1), 1)),
+    "matrices that meet": one(4, 3, 64)(lambda x: op.matmul(mlp(x, 3), mlp(x, 2), False, True)),
 }
 WHOLE = {
     "eleven nodes": one(4, 64)(lambda x: mlp(x, 3)),
@@ -64,6 +71,8 @@ WHOLE = {
     "a mean over it": one(4, 64)(lambda x: op.subtract(mlp(x, 4), op.reduce_mean(mlp(x, 1), ints(0), True))),
     "rows change places": one(4, 4)(lambda x: mlp(op.transpose(mlp(x, 4, 4), ints(1, 0)), 2, 4)),
     "two inputs met": two(apart=False),
+    "weights for each": one(4, 3, 64)(lambda x: mlp(weighted(mlp(x, 3), 4), 1)),
+    "rows that meet": one(4, 64)(lambda x: op.matmul(mlp(x, 3), mlp(x, 2), False, True)),
 }
 
 
