@@ -24,6 +24,8 @@ _BINARY = (
 _REDUCE = ("reduce_sum", "reduce_mean", "reduce_max", "reduce_min", "reduce_prod", "reduce_l1", "reduce_l2")
 _SIZES = (1, 2, 3, 5, 7, 13, 16, 17, 24, 31, 32, 48, 64, 97, 100, 128, 251, 257, 512)
 _MOST_ELEMENTS = 1 << 18
+#: Matrices of a batch: each is some tasks a tile, and half a million tasks take longer than ``case.SECONDS``.
+_MOST_MATRICES = 1 << 11
 MACHINES = (
     "arrowlake", "lunarlake", "lunarlake-2025", "lunarlake-vpunn", "meteorlake", "meteorlake-vpunn",
     "pantherlake", "pantherlake-vpunn",
@@ -112,6 +114,8 @@ def _made(draw: st.DrawFn, node: ov.Node, seen: list[ov.Node]) -> ov.Node:  # no
         return op.add(node, constant([draw(st.sampled_from(_SIZES)), *[1] * rank]))
     if which == "matmul":
         return op.matmul(node, constant([shape[-1], draw(st.sampled_from(_SIZES))]), False, False)
+    if which in ("square", "attention") and np.prod(shape[:-2], dtype=np.int64) > _MOST_MATRICES:
+        return None
     if which == "square":
         return op.matmul(node, node, False, True)
     if which == "conv":

@@ -14,6 +14,7 @@ from npusim.graph import load_model
 from npusim.hardware import load_hardware
 from npusim.lowering import lower
 from npusim.lowering.ir.groups import fold_group, grouped
+from npusim.lowering.plans.dpu.bmm import Builder
 from npusim.program import Program
 from npusim.program.work import DmaWork, DpuWork
 
@@ -119,3 +120,12 @@ def test_mask_is_never_grouped(tmp_path: Path) -> None:
     assert convolutions(made) == {(8, 4, 128, 128): 96}
     moves = [t for t in made.tasks if isinstance(t.work, DmaWork) and t.detail.startswith("batch")]
     assert len(moves) == 24 * (4 + 1 + 1 + 4)
+
+
+def test_the_products_of_a_batch_are_planned_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are alike: a batch of 50,000 matrices is to be planned in no time."""
+    made: list[Builder] = []
+    build = Builder.build
+    monkeypatch.setattr(Builder, "build", lambda self: made.append(self) or build(self))
+    assert sum(convolutions(program(tmp_path, 20, 320, 64, 320, "4000")).values()) == 20 * 4
+    assert len(made) == 1

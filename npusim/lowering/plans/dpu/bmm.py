@@ -168,12 +168,12 @@ def _unrolled(node: Bmm, hw: Hardware, batch: int, row_by_row: bool) -> Plan:
     if row_by_row and batch == 1 and geometry(one, hw)[0] >= hw.tiles:
         split = "rows"
     around = Surroundings(sliced_producer=True, wanted=Wanted.ROWS)
-    plans = [Builder(one, hw, split, around).build() for _ in range(batch)]
+    plan = Builder(one, hw, split, around).build()
     if batch == 1:
-        return replace(plans[0], node=node, inputs=[lhs, rhs], output=out)
-    strategy = f"{batch} MatMuls, each {plans[0].strategy}"
-    ahead = BATCHES_AHEAD * len(plans[0].slices)
-    parts = [_of_batch(part, b, batch) for b, plan in enumerate(plans) for part in plan.slices]
+        return replace(plan, node=node, inputs=[lhs, rhs], output=out)
+    strategy = f"{batch} MatMuls, each {plan.strategy}"
+    ahead = BATCHES_AHEAD * len(plan.slices)
+    parts = [_of_batch(part, b, batch) for b in range(batch) for part in plan.slices]
     whole = lhs.constant and split == "channels" and hw.software.matmul_ties == "channels"
     if whole and rhs.bytes <= WHOLE_OPERAND * cmx_capacity(hw):
         every = Load(1, ALL_TILES, load_value(rhs, rhs.elements, hw), rhs.bytes, key=(1,))
