@@ -10,6 +10,7 @@ from npusim.lowering.fuse import kernels
 from npusim.lowering.fuse.attention import PerHead, head_by_head, one_kernel, projections
 from npusim.lowering.fuse.fuser import Fuser, full_order, padded, same_order
 from npusim.lowering.fuse.images import read_image
+from npusim.lowering.fuse.shared_keys import in_slices
 from npusim.lowering.ir.nodes import Bmm, Conv, Depthwise, Pool, Unary, Window
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value, round_up
@@ -71,8 +72,8 @@ def batched(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: V
         b = fuser.written(b, right, op) or fuser.move(b, right, op)
     if fuser.software.grouped_matmul and batch >= fuser.tiles and not (a.constant or b.constant):
         b = _widened(fuser, op, b, batch, n, k)
-    again = bool(op.attrs.get("regrouped"))
-    fuser.emit(op, Bmm(op.name, op.type, (a, b), out, batch=batch, m=m, n=n, k=k, regrouped=again))
+    node = Bmm(op.name, op.type, (a, b), out, batch=batch, m=m, n=n, k=k)
+    fuser.emit(op, replace(node, regrouped="both") if op.attrs.get("regrouped") else node)
 
 
 def outer_product(fuser: Fuser, op: Op) -> bool:
@@ -131,6 +132,9 @@ def attention(fuser: Fuser, op: Op) -> None:
     q = fuser.plain(operands[0], op)
     if op.attrs.get("kernel"):
         one_kernel(fuser, op, (q, operands[1], operands[2]), out)
+        return
+    if op.attrs.get("slices"):
+        in_slices(fuser, op, (q, operands[1], operands[2]), out)
         return
     if op.attrs.get("by_head") or (not fuser.software.grouped_matmul and prod(q.shape[:-2]) > 1):
         head_by_head(fuser, op, (q, operands[1], operands[2]), out)

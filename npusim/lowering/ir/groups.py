@@ -25,8 +25,13 @@ def grouped(batch: int, m: int, k: int, n: int, hw: Hardware) -> bool:
     """Whether ``batch`` products of [m, k] by [k, n] run as one op: of small results, each fitting a tile, and as many
     as tiles (of three tiles more than that)."""
     enough = batch > hw.tiles if hw.tiles == 3 else batch >= hw.tiles
-    small = m * n * 2 < RESULT_BYTES and group_bytes(m, k, n) < CMX_SHARE * cmx_capacity(hw)
-    return hw.software.grouped_matmul and enough and small
+    small = group_bytes(m, k, n) < CMX_SHARE * cmx_capacity(hw)
+    return hw.software.grouped_matmul and enough and small and not is_large(m, n)
+
+
+def is_large(m: int, n: int) -> bool:
+    """Whether a result of [m, n] is too large for one of many groups."""
+    return m * n * 2 >= RESULT_BYTES
 
 
 def fold_group(m: int) -> tuple[int, int]:

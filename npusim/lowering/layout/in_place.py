@@ -8,7 +8,7 @@ from math import prod
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Bmm, Concat, Conv, Copy, Eltwise, Node, Reduce, Unary
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.rewrite.attention import FUSED
+from npusim.lowering.rewrite.attention_patterns import FUSED
 
 
 def write_in_place(nodes: list[Node], hw: Hardware, returned: set[int]) -> dict[int, int]:

@@ -153,7 +153,10 @@ def _bmm(node: Bmm, near: Neighbours, fresh: Fresh) -> Steps:
         yield from (*wide, *full)
         plan = plan_bmm(node, near.hw, summed.shares_rows(node, near), not left)
     plan = summed.padded_groups(plan, node, near)
-    yield replace(plan, in_dists=[None, *plan.in_dists[1:]], out_dist=None) if node.regrouped else plan
+    if node.regrouped:
+        dist = None if node.regrouped == "both" else plan.out_dist
+        plan = replace(plan, in_dists=[None, *plan.in_dists[1:]], out_dist=dist)
+    yield plan
 
 
 def _attention(node: AttentionKernel, near: Neighbours, fresh: Fresh) -> Steps:

@@ -1,15 +1,13 @@
 """Attention as the compiler rewrites it: the scale moves to the query, the mask is brought to the shape of the scores
 before it is added, and keys and values that are repeated for groups of heads are read once.
 
-A written-out softmax(Q Kᵀ · scale + mask) V is found by its ops, as OpenVINO's SDPA fusion does before the compiler
-takes it apart again (openvino: transformations/common_optimizations/sdpa_fusion.hpp); an op that is attention already
-is taken apart where it has a mask or repeated heads.
+One that is an op of OpenVINO's is taken apart where it has a mask or repeated heads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 from typing import Literal
 
@@ -18,17 +16,17 @@ import numpy as np
 from npusim.graph.ir import Graph, Op, Tensor
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.attention import one_head_bytes
-from npusim.lowering.ir.groups import grouped
+from npusim.lowering.ir.groups import grouped, is_large
 from npusim.lowering.ir.plan import cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.shared_keys import SharedKeys
 from npusim.lowering.ir.values import round_up
+from npusim.lowering.rewrite.attention_patterns import FUSED, Attention, find_attention
 from npusim.lowering.rewrite.patterns import Index
 from npusim.lowering.rewrite.unroll import is_unrolled, path_to_projection
 
 #: What of an attention a task of its own scales.
 Scaled = Literal["query", "key", "scores", ""]
-#: OpenVINO's op of a whole attention.
-FUSED = "ScaledDotProductAttention"
 PLAIN = {"transpose_a": False, "transpose_b": False}
 TRANSPOSED = {"transpose_a": False, "transpose_b": True}
 #: Attribute of a scale whose reader takes its result in any order of the elements.
@@ -38,26 +36,10 @@ ANY_ORDER = {"any_order": True}
 MASKED_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Attention:
-    """One attention of a Graph: the tensors ``query``, ``key``, ``value`` and ``mask`` (None: none), the constant
-    that scales the scores (None: nothing does, -1: 1 / sqrt of the depth of the query), how many query heads share each
-    head of keys (``group``), and the ops that make it, the last of which is ``root``."""
-
-    query: int
-    key: int
-    value: int
-    mask: int | None
-    scale: int | None
-    group: int
-    root: Op
-    covered: tuple[Op, ...]
-
-
 def share_heads(graph: Graph, hw: Hardware) -> Graph:
     """The Graph with every attention laid out as the compiler does."""
     index = Index(graph)
-    found = {id(one.root): one for op in graph.ops if (one := _attention(index, op))}
+    found = {id(one.root): one for op in graph.ops if (one := find_attention(index, op))}
     if not found:
         return graph
     gone = {id(op) for one in found.values() for op in one.covered}
@@ -68,93 +50,6 @@ def share_heads(graph: Graph, hw: Hardware) -> Graph:
         elif id(op) not in gone:
             maker.ops.append(op)
     return replace(graph, tensors=tuple(maker.tensors), ops=tuple(maker.ops))
-
-
-# -- finding ----------------------------------------------------------------------------------------------------------
-
-
-def _attention(index: Index, op: Op) -> Attention | None:
-    found = _fused(index, op) if op.type == FUSED else _written(index, op)
-    if found is None:
-        return None
-    query, key, value = (index.tensor(id).shape for id in (found.query, found.key, found.value))
-    if not 3 <= len(query) == len(key) == len(value) <= 4 or query[:-2] != key[:-2] or key[:-2] != value[:-2]:
-        return None
-    keys, values = (_repeated(index, id) for id in (found.key, found.value))
-    if keys is None or values is None or keys[1] != values[1]:
-        return found
-    repeats = (*keys[2], *values[2])
-    return replace(found, key=keys[0], value=values[0], group=keys[1], covered=(*found.covered, *repeats))
-
-
-def _fused(index: Index, op: Op) -> Attention | None:
-    """An op that is attention. A mask of one number is none."""
-    query, key, value, *rest = op.inputs
-    masks = [id for id in rest[:1] if index.tensor(id).elements > 1]
-    if op.attrs.get("causal"):
-        return None
-    scale = rest[1] if len(rest) > 1 else -1
-    return Attention(query, key, value, masks[0] if masks else None, scale, 1, op, (op,))
-
-
-def _written(index: Index, op: Op) -> Attention | None:
-    """Two MatMuls with a softmax of the scores between them, which may be scaled and have a mask added before it."""
-    if op.type != "MatMul" or op.attrs.get("transpose_a") or op.attrs.get("transpose_b"):
-        return None
-    softmax = index.made_by(op.inputs[0], "Softmax")
-    rank = len(index.tensor(op.outputs[0]).shape)
-    if softmax is None or int(softmax.attrs.get("axis", 1)) % rank != rank - 1:
-        return None
-    scores, covered = softmax.inputs[0], [op, softmax]
-    mask: int | None = None
-    scale: int | None = None
-    add = index.made_by(scores, "Add")
-    if add is not None:
-        parts = [id for id in add.inputs if index.made_by(id, "MatMul", "Multiply", "Divide")]
-        if len(parts) != 1:
-            return None
-        (scores,) = parts
-        (mask,) = [id for id in add.inputs if id != scores]
-        covered.append(add)
-    multiply = index.made_by(scores, "Multiply")
-    if multiply is not None:
-        split = index.split_constant(multiply)
-        if split is None or index.tensor(split[1]).elements != 1:
-            return None
-        scores, scale = split
-        covered.append(multiply)
-    product = index.made_by(scores, "MatMul")
-    if product is None or product.attrs.get("transpose_a") or not product.attrs.get("transpose_b"):
-        return None
-    if any(index.tensor(id).constant for id in (*product.inputs, op.inputs[1])):
-        return None
-    covered.append(product)
-    query, key = product.inputs
-    return Attention(query, key, op.inputs[1], mask, scale, 1, op, tuple(covered))
-
-
-def _repeated(index: Index, id: int) -> tuple[int, int, tuple[Op, ...]] | None:
-    """What a tensor [1, heads, ...] is a repetition of, head by head: that tensor, how often, and the ops between."""
-    reshape = index.made_by(id, "Reshape")
-    repeat = index.made_by(reshape.inputs[0], "Broadcast") if reshape else None
-    unsqueeze = index.made_by(repeat.inputs[0], "Unsqueeze", "Reshape") if repeat else None
-    if reshape is None or repeat is None or unsqueeze is None:
-        return None
-    source, one, many, whole = (
-        index.tensor(i).shape
-        for i in (unsqueeze.inputs[0], repeat.inputs[0], repeat.outputs[0], reshape.outputs[0])
-    )
-    if len(source) != 4 or len(many) != 5:
-        return None
-    batch, heads, length, depth = source
-    group = many[2]
-    right = one == (batch, heads, 1, length, depth) and many == (batch, heads, group, length, depth)
-    if not right or whole != (batch, heads * group, length, depth):
-        return None
-    return unsqueeze.inputs[0], group, (reshape, repeat, unsqueeze)
-
-
-# -- laying out -------------------------------------------------------------------------------------------------------
 
 
 class _Maker:
@@ -191,6 +86,10 @@ class _Maker:
             query = self._op(f"{name}/scale_query", "Multiply", (query.id, scale), query, attrs=ANY_ORDER)
         elif at == "key":
             key = self._op(f"{name}/scale_key", "Multiply", (key.id, scale), key, attrs=ANY_ORDER)
+        shared_by_all = 1 < one.group == heads and rows > 1
+        if shared_by_all and one.mask is None and prod(batch) == 1 and at != "key":
+            self._share_keys(one, query, key, rows, at)
+            return
         if one.group == 1 and not together and self._goes_by_head(one, apart, columns):
             inputs = (query.id, key.id, one.value, *(() if one.mask is None else (one.mask,)))
             attrs = {"by_head": True, "values_last": self._values_last(one, apart, columns)}
@@ -200,7 +99,6 @@ class _Maker:
         mask = None if given is None else self._mask(f"{name}/mask_add/broadcast", given, (*apart, columns))
         value, untransposed = self._values(one, self.tensors[one.value])
         query = self._seen(f"{name}/fold", query, (*folded, depth))
-        shared_by_all = 1 < one.group == heads and rows > 1
         regrouped = {"regrouped": 1 < one.group < heads or shared_by_all}
         made = self._op(
             f"{name}/qk_matmul",
@@ -231,6 +129,26 @@ class _Maker:
             {**untransposed, "regrouped": shared_by_all or (regrouped["regrouped"] and rows == 1)},
         )
         self.ops.append(Op(name, "Reshape", (made.id,), one.root.outputs))
+
+    def _share_keys(self, one: Attention, query: Tensor, key: Tensor, rows: int, at: Scaled) -> None:
+        """Leave an attention of one head of keys to be cut into slices: its scores head by head, where those of one are
+        too large for groups, else all products by rows."""
+        result = one.root.outputs[0]
+        columns, width = key.shape[-2], self.tensors[result].shape[-1]
+        if is_large(rows, columns):
+            attrs = {"slices": one.group, "scores_apart": True}
+        else:
+            made = at == "query" or one.query in self.index.maker
+            read = not self._is_returned(result)
+            shape = SharedKeys(one.group * rows, columns, query.shape[-1], width, made, read)
+            attrs = {"slices": shape.slices(self.hw)}
+        self.ops.append(Op(one.root.name, FUSED, (query.id, key.id, one.value), one.root.outputs, attrs))
+
+    def _is_returned(self, id: int) -> bool:
+        """Whether the model returns a tensor, or what it is converted to."""
+        outputs, reader = self.index.graph.outputs, self.index.reader.get(id)
+        converted = reader is not None and reader.type == "Convert" and reader.outputs[0] in outputs
+        return id in outputs or converted
 
     def _one_kernel(self, one: Attention, columns: int, width: int) -> bool:
         """Whether one kernel computes this attention (npu_compiler: decompose_attention.cpp, 2026)."""
@@ -263,10 +181,11 @@ class _Maker:
 
     def _rescaled(self, apart: tuple[int, ...], columns: int, group: int, at: Scaled, together: bool) -> bool:
         """Whether the convolutions that make the scores, head by head, scale them as they write them."""
-        *batch, _, rows = apart
-        if together or group > 1:
+        *batch, heads, rows = apart
+        on_scores = self.hw.software.attention_scale == "scores"
+        if together or (group > 1 and not (on_scores and group == heads and rows > 1)):
             return False
-        if self.hw.software.attention_scale == "scores":
+        if on_scores:
             return prod(batch) == 1
         padded = rows % CHANNELS or columns % CHANNELS
         return at == "scores" or bool(padded and self.hw.software.attention_scale == "unpadded")

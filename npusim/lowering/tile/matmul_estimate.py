@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from npusim.costs.dpu import choose_mode, cycles, too_narrow
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import conv_work, shares_stencil
+from npusim.lowering.ir.moves import moves_us
 from npusim.lowering.ir.nodes import Product
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import ceil_div, even
@@ -112,19 +113,6 @@ class Estimate:
         strided = self.rules.short_line_bytes / (line * self.node.output.bits // 8)
         factor = max(1.0, strided) if channels < self.fit.channels else 1.0
         return moves_us(acts, self.hw), moves_us(weights, self.hw), factor * moves_us(outs, self.hw)
-
-
-def moves_us(sizes: Sequence[int], hw: Hardware) -> float:
-    """The compiler's estimate of transfers of so many bytes, one a tile, that the engines share, µs."""
-    rules, engines = hw.software.tiling, min(hw.dma.engines, hw.tiles)
-    if rules.shared_by == "largest":
-        return rules.dma_latency_us + max(sizes) / rules.dma_gbps / 1e3
-    if len(sizes) == 1:
-        return rules.dma_latency_us + sizes[0] / rules.dma_gbps / 1e3
-    if rules.shared_by == "mean":
-        return sum(rules.dma_latency_us + size / rules.dma_gbps / 1e3 for size in sizes) / engines
-    busiest = max(sum(sizes[e::engines]) for e in range(engines))
-    return rules.dma_latency_us + busiest / rules.dma_gbps / 1e3
 
 
 def _exposed(transfers: Sequence[float], computes: list[float], hidden: bool, shorten: bool = False) -> float:

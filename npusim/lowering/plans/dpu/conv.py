@@ -22,6 +22,7 @@ from npusim.lowering.ir.convolution import (
     table_load,
     weights_load,
 )
+from npusim.lowering.ir.moves import moves_us
 from npusim.lowering.ir.nodes import POINT, Product
 from npusim.lowering.ir.plan import (
     ALL_TILES,
@@ -41,7 +42,7 @@ from npusim.lowering.ir.plan import (
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even, round_up, row_dist
 from npusim.lowering.split.dpu import Split, Wanted, choose, choose_alone, slices, weighed
-from npusim.lowering.tile.matmul_estimate import NOTHING, Behind, moves_us
+from npusim.lowering.tile.matmul_estimate import NOTHING, Behind
 from npusim.lowering.tile.slices import Cut
 from npusim.program.journal import note, recording
 from npusim.program.work import DmaWork, MpeMode, ShaveWork, Work

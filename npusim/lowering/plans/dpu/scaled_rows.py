@@ -9,13 +9,13 @@ from math import prod
 from npusim.costs.price import work_us
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import TABLE_BYTES, fold_rows
+from npusim.lowering.ir.moves import moves_us
 from npusim.lowering.ir.nodes import Scale
 from npusim.lowering.ir.plan import Plan, transfer
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import even
 from npusim.lowering.plans.dpu.channelwise import plan_channelwise
 from npusim.lowering.plans.dpu.images import Image, depthwise_tasks
-from npusim.lowering.tile.matmul_estimate import moves_us
 
 #: Rows are taken up to this multiple of the estimate of channels where an op makes what is scaled (rows at 0.908,
 #: 0.973 and 0.925 at most, channels at 0.978, 1.061 and 1.062 at least on 4000, 3720 and 5010).
