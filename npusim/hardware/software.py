@@ -235,6 +235,8 @@ class Software(Section):
     """Share of CMX that two slices of a convolution may take, so that one is loaded while the other computes."""
     channel_patience: Annotated[float, Field(ge=1, le=1e6)] = 1.0
     """A depth-wise image or pool is split over channels while that takes so many times as long as rows do."""
+    pooled_window: Count = 11
+    """Most rows or columns of a window by which a reduction is pooled."""
     images_by_rows: bool = False
     """Depth-wise convolutions and pools of a batch are split over rows, whichever split takes the DPU less long."""
     barrier_workloads: Count = 64

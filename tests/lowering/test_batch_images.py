@@ -102,6 +102,9 @@ COMPILED = [
     ("lunarlake", "conv", (3, 256, 10, 10), 3, 1, 65.0),
     ("pantherlake", "conv", (3, 256, 10, 10), 3, 1, 41.2),
     ("meteorlake", "conv", (5, 192, 14, 14), 3, 1, 210.2),
+    ("pantherlake", "mean", (4, 128, 14, 14), 14, 14, 17.1),
+    ("pantherlake", "mean", (1, 96, 12, 12), 12, 12, 6.2),
+    ("lunarlake", "pool", (6, 64, 14, 14), 2, 2, 22.8),
 ]  # fmt: skip
 
 
@@ -114,6 +117,8 @@ def test_images_take_as_long_as_the_compiler_says(
         y = op.max_pool(x, [stride] * 2, [1, 1], pads, pads, [kernel] * 2, "floor").output(0)
     elif kind == "conv":
         y = conv(x, shape[1], kernel)
+    elif kind == "mean":
+        y = op.reduce_mean(x, np.array([2, 3]), True)
     else:
         weights = np.ones((shape[1], 1, 1, kernel, kernel), np.float16)
         y = op.group_convolution(x, weights, [stride] * 2, pads, pads, [1, 1])
@@ -181,7 +186,7 @@ def test_a_convolution_stays_in_rows_for_a_sum_that_loads_rows() -> None:
 
 
 @pytest.mark.parametrize("platform", ["meteorlake-vpunn", "lunarlake-vpunn", "pantherlake-vpunn"])
-@pytest.mark.parametrize("side", [7, 8])
+@pytest.mark.parametrize("side", [7, 8, 14])
 def test_the_mean_of_each_image_is_pooled_image_by_image(platform: str, side: int) -> None:
     def pooled(images: int) -> int:
         x = op.parameter([images, 256, side, side], np.float16)

@@ -10,12 +10,12 @@ from npusim.hardware import load_hardware
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Depthwise, Eltwise, Reduce, Scale, Transpose, Unary, Window
 from npusim.lowering.ir.plan import Plan, cmx_capacity
+from npusim.lowering.ir.shapes import pooling_kernels
 from npusim.lowering.ir.values import Value, ceil_div
 from npusim.lowering.plans.dpu.depthwise import plan_activation, plan_depthwise, plan_scale
 from npusim.lowering.plans.dpu.eltwise import is_runtime_scale, plan_add, plan_runtime_scale
 from npusim.lowering.plans.dpu.images import borrow_channels, fit, refold, workload_channels
 from npusim.lowering.plans.dpu.permute import plan_permute
-from npusim.lowering.plans.dpu.pool_chain import factor
 from npusim.lowering.plans.dpu.reduce import plan_reduce
 from npusim.lowering.tile.slices import UNEQUAL_PATIENCE, Demand, first_fit
 from npusim.program.work import DmaWork, DpuWork
@@ -79,11 +79,11 @@ def test_fit_leaves_room_for_the_next_input(hw: Hardware) -> None:
 
 
 def test_kernels_of_a_chain() -> None:
-    assert factor(256) == [8, 8, 4]
-    assert factor(24) == [8, 3]
-    assert factor(1536) == [8, 8, 8, 3]
-    assert factor(100) == [5, 5, 4]
-    assert factor(97) == [7, 7, 2]  # padded to 98
+    assert pooling_kernels(256) == [8, 8, 4]
+    assert pooling_kernels(24) == [8, 3]
+    assert pooling_kernels(1536) == [8, 8, 8, 3]
+    assert pooling_kernels(100) == [5, 5, 4]
+    assert pooling_kernels(97) == [7, 7, 2]  # padded to 98
     assert workload_channels(96) == 64
     assert workload_channels(24) == 32
 

@@ -12,8 +12,8 @@ from npusim.lowering.fuse.matmul import channels_last
 from npusim.lowering.fuse.views import view
 from npusim.lowering.ir.nodes import Bmm, Eltwise, Node, Pool, Reduce, Window
 from npusim.lowering.ir.optypes import RESHAPES
-from npusim.lowering.ir.shapes import MAX_KERNEL
-from npusim.lowering.ir.values import Value
+from npusim.lowering.ir.shapes import pooling_windows
+from npusim.lowering.ir.values import Value, ceil_div
 from npusim.lowering.rewrite.patterns import Match
 
 #: Ops that the DPU may reduce (the others run as SHAVE kernels of their names), as nodes call them.
@@ -51,19 +51,20 @@ def reduce(fuser: Fuser, op: Op) -> None:
 
 
 def _is_mean_of_images(value: Value, axes: tuple[int, ...]) -> bool:
-    """Whether all pixels of each image of a batch are averaged, and by one window of the DPU."""
-    fits = len(value.shape) == 4 and max(value.shape[2:]) <= MAX_KERNEL
-    return fits and value.shape[0] > 1 and axes == (2, 3)
+    """Whether all pixels of each image of a batch are averaged."""
+    return len(value.shape) == 4 and value.shape[0] > 1 and axes == (2, 3)
 
 
 def _pool_images(fuser: Fuser, op: Op, value: Value) -> None:
-    """The mean of each image of a batch: an average pooling with one window, image by image (of one image it is a
-    reduction, whose rows need no image of their own)."""
-    count, channels, *extents = value.shape
-    out = channels_last(replace(fuser.fresh(op), shape=(count, channels, 1, 1)), 2)
-    window = Window((extents[0], extents[1]), (extents[0], extents[1]))
-    made = fuser.emit(op, Pool(op.name, op.type, (value,), out, window=window, largest=False))
-    seen = made.output.reshaped(fuser.shape(op))
+    """The mean of each image of a batch: average poolings with as large windows as there are, image by image (of one
+    image it is a reduction, whose rows need no image of their own)."""
+    count, channels, *left = value.shape
+    for kernel in pooling_windows(left[0], left[1], fuser.software.pooled_window):
+        left = [ceil_div(side, k) for side, k in zip(left, kernel, strict=True)]
+        out = channels_last(replace(fuser.fresh(op), shape=(count, channels, *left)), 2)
+        pool = Pool(op.name, op.type, (value,), out, window=Window(kernel, kernel), largest=False)
+        value = fuser.emit(op, pool).output
+    seen = value.reshaped(fuser.shape(op))
     assert seen is not None
     fuser.values[op.outputs[0]] = seen
 

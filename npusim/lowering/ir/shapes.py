@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 from npusim.costs.dpu import CELL_CHANNELS
 from npusim.lowering.ir.values import Value, ceil_div, even, round_up
 
@@ -17,6 +19,28 @@ CHANNELS = CELL_CHANNELS
 MAX_DIMENSION = 8192
 #: Most rows or columns of a window of the DPU, and most of them from one to the next (the same).
 MAX_KERNEL, MAX_STRIDE = 11, 8
+
+
+def pooling_kernels(length: int, most: int = MAX_KERNEL) -> list[int]:
+    """Kernels of a pooling chain that reduces ``length``: as long as more than ``most`` are left, the largest divisor
+    up to the longest stride, 8 (100: 5, 5 and 4); of the next larger length that has one, where at most half a kernel
+    is padding (``handle_kernels_utils.cpp`` of Intel's compiler)."""
+    kernels: list[int] = []
+    while length > most:
+        k, length = next(
+            (k, length + padding)
+            for padding in range(length)
+            for k in range(MAX_STRIDE, 1, -1)
+            if (length + padding) % k == 0 and padding <= k // 2
+        )
+        kernels.append(k)
+        length //= k
+    return [*kernels, length] if length > 1 else kernels
+
+
+def pooling_windows(height: int, width: int, most: int) -> list[tuple[int, int]]:
+    """Windows of a pooling chain that reduces an image both ways."""
+    return list(zip_longest(pooling_kernels(height, most), pooling_kernels(width, most), fillvalue=1))
 
 
 def segments(total: int, parts: int, granule: int = 1) -> tuple[int, ...]:

@@ -14,11 +14,21 @@ from math import prod
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import TABLE_BYTES, channel_bytes, is_stem
 from npusim.lowering.ir.nodes import Conv, Depthwise, Eltwise, Node, Pool
-from npusim.lowering.ir.plan import CONSTANT, Load, Plan, Slice, cmx_capacity, held, load_bytes
+from npusim.lowering.ir.plan import (
+    CONSTANT,
+    Load,
+    Plan,
+    Slice,
+    cmx_capacity,
+    held,
+    load_bytes,
+    operand_loads,
+    output_stores,
+)
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import Value, round_up
+from npusim.lowering.ir.values import WHOLE, Fresh, Value, round_up
 from npusim.lowering.place.spread import spread_factor
-from npusim.program.work import DmaWork
+from npusim.program.work import DmaWork, Work
 
 #: First number of a key of what one image loads for itself.
 _OWN = 100
@@ -49,22 +59,28 @@ def _first(value: Value) -> Value:
     return replace(value, shape=(1, *value.shape[1:]))
 
 
-def spread(before: Plan, plan: Plan, hw: Hardware) -> Plan:
-    """The plan that transposes an image by transfers in one tile's CMX, with those that copy it there to where the plan
-    after it reads it: each tile its share, or the whole to all."""
+def spread(before: Plan, plan: Plan, hw: Hardware, fresh: Fresh) -> list[Plan]:
+    """The plans of an image that transfers transpose in one tile's CMX, and of what reads it, with one between them
+    that copies it to where that does: each tile its share, or the whole to all."""
     dist, part = plan.in_dists[0], before.slices[0] if before.slices else None
     if part is None or dist is None or len(before.slices) + len(plan.slices) > 2:
-        return before
+        return [before, plan]
     if not all(isinstance(work, DmaWork) for _, work in part.computes):
-        return before
+        return [before, plan]
     sizes = [load.work.bytes for load in plan.slices[0].loads if load.operand == 0]
     if dist.whole and not isinstance(plan.node, Conv):
         sizes = [before.output.bytes // hw.tiles] * hw.tiles
-    copies = [(tile, DmaWork("cmx", "cmx", size, size)) for tile, size in enumerate(sizes)]
-    everywhere = replace(
-        part, computes=[*part.computes, *copies], out_bytes=held(before.output, dist, hw.tiles)
+    value, shared = before.output, fresh(before.output)
+    copies: list[tuple[int, Work]] = [
+        (tile, DmaWork("cmx", "cmx", size, size)) for tile, size in enumerate(sizes)
+    ]
+    loads = operand_loads(0, value, WHOLE, hw.tiles, hw, 1, 0)
+    stores = output_stores(shared, dist, hw.tiles, hw, 1, 0)
+    parts = [Slice(loads, copies, stores, held(shared, dist, hw.tiles))]
+    copying = Plan(
+        before.node, [value], [WHOLE], shared, dist, parts, "copied within CMX to the tiles that read it"
     )
-    return replace(before, slices=[everywhere], out_dist=dist)
+    return [replace(before, out_dist=WHOLE), copying, replace(plan, inputs=[shared, *plan.inputs[1:]])]
 
 
 def all_images(plan: Plan, count: int) -> Plan:

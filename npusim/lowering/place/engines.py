@@ -51,18 +51,13 @@ from npusim.lowering.place.factors import (
 )
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.scales import feeds_channels, scale, scale_by_activation, scale_rows, widened_sum
-from npusim.lowering.place.settle import apart, expanded_before, is_loose
+from npusim.lowering.place.settle import apart, expanded_before, is_loose, shared_by
 from npusim.lowering.place.spread import plan_rows_of_planes, plan_spread, spread_factor
 from npusim.lowering.plans.dpu.bmm import plan_bmm
 from npusim.lowering.plans.dpu.channels_last import channels_last
 from npusim.lowering.plans.dpu.conv import Surroundings, plan_conv
 from npusim.lowering.plans.dpu.depthwise import plan_activation, plan_depthwise, plan_pool, plan_scale
-from npusim.lowering.plans.dpu.eltwise import (
-    is_row,
-    is_runtime_scale,
-    plan_add,
-    plan_runtime_scale,
-)
+from npusim.lowering.plans.dpu.eltwise import is_row, is_runtime_scale, plan_add, plan_runtime_scale
 from npusim.lowering.plans.dpu.images import image_split, is_reshaped
 from npusim.lowering.plans.dpu.padding import plan_expansion
 from npusim.lowering.plans.dpu.permute import (
@@ -165,7 +160,8 @@ def _attention(node: AttentionKernel, near: Neighbours, fresh: Fresh) -> Steps:
 
 
 def _pool(node: Pool, near: Neighbours, fresh: Fresh) -> Steps:
-    yield from plan_pool(node, near.hw, fresh, near.is_turned(node.inputs[0]), near.batched)
+    turned, shared = near.is_turned(node.inputs[0]), shared_by(near.latest, node.inputs[0], near)
+    yield from plan_pool(node, near.hw, fresh, turned, near.batched, shared)
 
 
 def _transpose(node: Transpose, near: Neighbours, fresh: Fresh) -> Steps:

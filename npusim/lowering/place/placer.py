@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
 
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.plan import Plan
@@ -71,7 +70,11 @@ class Placer:
             of_one.append(replace(overlapped(step, one), gathered=False))
             one.remember(of_one[-1])
         before, hw = self.near.latest, self.near.hw
-        made = [*(spread(turned, plan, hw) for turned, plan in pairwise(of_one)), *of_one[-1:]]
+        made = of_one[:1]
+        for plan in of_one[1:]:
+            made[-1:] = spread(made[-1], plan, hw, self.fresh)
+        for plan in made:
+            one.remember(plan)
         for plan in (all_images(plan, count) for plan in made):
             in_turn = before is not None and self._one_by_one(before, plan, count)
             before = replace(plan, chain=before.chain_number) if before is not None and in_turn else plan

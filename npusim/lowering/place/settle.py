@@ -9,7 +9,7 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import zeros_behind
 from npusim.lowering.ir.nodes import Conv, Depthwise, Pool, Product, Scale, Unary
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, portion
-from npusim.lowering.ir.values import WHOLE
+from npusim.lowering.ir.values import WHOLE, Value
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.pieces import in_pieces
 from npusim.lowering.plans.dpu.scaled_rows import scales_rows
@@ -19,6 +19,11 @@ from npusim.program.work import DmaWork, DpuWork
 def settled(plan: Plan, near: Neighbours) -> Plan:
     """A plan as its neighbours need it."""
     return in_pieces(_trim(overlapped(with_table(plan, near.hw), near), near), near)
+
+
+def shared_by(plan: Plan | None, value: Value, near: Neighbours) -> bool:
+    """Whether a plan makes a value of one that it finds in CMX."""
+    return plan is not None and plan.output.storage == value.storage and near.hint(plan.inputs[0]) is not None
 
 
 def with_table(plan: Plan, hw: Hardware) -> Plan:

@@ -103,9 +103,10 @@ def _channels_are_cheaper(
 def plan_channelwise(
     node: Node, hw: Hardware, act: Value, out: Value, image: Image, kind: Kind = "dwconv",
     window: Window = POINT, weight_bits: int = 16, *,
-    in_rows: int = 0, planes: int = 0, over_channels: bool | None = None,
+    in_rows: int = 0, planes: int = 0, over_channels: bool | None = None, own_channels: bool = False,
 ) -> Plan:  # fmt: skip
-    """One depth-wise or pooling op over channels or rows. ``planes`` > 0: the result is written as so many planes."""
+    """One depth-wise or pooling op over channels or rows. ``planes`` > 0: the result is written as so many planes;
+    ``own_channels``: tiles that split the channels read their own alone."""
     image = replace(image, channels=round_up(image.channels, CHANNELS))
     tiles, channels, kernel, stride = hw.tiles, image.channels, window.kernel, window.stride[0]
     taps = round_up(kernel[0] * kernel[1], CHANNELS)
@@ -117,7 +118,7 @@ def plan_channelwise(
     if over_channels is None:
         over_channels = weighted and _over_channels(hw, image, kernel, act, out)
     if over_channels:
-        return _over_channel_tiles(node, hw, act, out, image, kind, weights, more)
+        return _over_channel_tiles(node, hw, act, out, image, kind, weights, more, own_channels)
     rows = even(image.height, tiles)
     whole = len(rows) < tiles
     rows = (image.height,) * tiles if whole else rows
@@ -196,9 +197,11 @@ def _over_channel_tiles(
     kind: Kind,
     weights: Value,
     more: dict[str, int],
+    own: bool,
 ) -> Plan:
-    """Each tile computes its own channels of the whole activation. Results reach every tile, but images written as
-    planes and everything where results are not multicast stay cut; the latter leaves in one strided transfer (3720)."""
+    """Each tile computes its own channels of the whole activation, and reads (``own``) no others. Results reach every
+    tile, but images written as planes and everything where results are not multicast stay cut; the latter leaves in one
+    strided transfer (3720)."""
     tiles, taps = hw.tiles, weights.shape[1]
     cuts = even(image.channels, tiles, CHANNELS)
     real = (*cuts[:-1], cuts[-1] - (image.channels - out.elements // (image.height * image.width)))
@@ -222,7 +225,8 @@ def _over_channel_tiles(
 
     dist = WHOLE if whole else segments
     strategy = f"{'depth-wise' if kind == 'dwconv' else kind} over channels (SOK)"
-    plan = assemble(node, hw, [act], [WHOLE], out, dist, 1, works, strategy, constants)
+    read = Dist(act.elements // image.channels, cuts) if own and len(cuts) == tiles else WHOLE
+    plan = assemble(node, hw, [act], [read], out, dist, 1, works, strategy, constants)
     if not hw.software.broadcast_output:
         stored = transfer("cmx", "ddr", out.elements, out.stored_bits, hw)
         return plan.changed(lambda part: replace(part, stores=[Store(ALL_TILES, stored)]))

@@ -144,25 +144,31 @@ def plan_planes(node: Node, hw: Hardware, kind: Kind, fresh: Fresh) -> list[Plan
 
 
 def plan_pool(
-    node: Pool, hw: Hardware, fresh: Fresh, turned: bool = False, batched: bool = False
+    node: Pool, hw: Hardware, fresh: Fresh, turned: bool = False, batched: bool = False, shared: bool = False
 ) -> list[Plan]:
     """Max or average pooling, over rows; what brings its input to channels last comes first, if it has not been
-    ``turned``. ``batched``: it is one image of a batch."""
+    ``turned``. ``batched``: it is one image of a batch; ``shared``: what makes its input finds its own in CMX.
+
+    The poolings of a mean are over channels, as the last one's pixel has no rows to share; tiles that have read their
+    own channels alone for the first read them so, from DDR, for the next."""
     act, out = node.inputs[0], node.output
     height, width = geometry(node, hw)
     channels = out.shape[1]
     window, kind = node.window, _pooling(node)
     before, act = channels_last(node, hw, act, window, fresh, batched)
     image = Image(height, width, round_up(channels, CHANNELS))
-    over_channels = (
-        (turned or bool(before))
-        and act.shape[3:] not in ((), (1,))
-        and not (batched and hw.software.images_by_rows and height >= hw.tiles)
-        and _channels_are_cheaper(hw, image, kind, window, act, out)
-    )
+    brought = turned or bool(before)
+    mean = node.type == "ReduceMean" and channels >= CHANNELS * hw.tiles
+    if brought:
+        by_rows = batched and hw.software.images_by_rows and height >= hw.tiles and not mean
+        over_channels = act.shape[3:] not in ((), (1,)) and not by_rows
+        over_channels = over_channels and _channels_are_cheaper(hw, image, kind, window, act, out)
+    else:
+        over_channels = mean and height < hw.tiles
     plan = plan_channelwise(
-        node, hw, act, out, image, kind, window, in_rows=act.shape[2], over_channels=over_channels
-    )
+        node, hw, act, out, image, kind, window, in_rows=act.shape[2],
+        over_channels=over_channels, own_channels=shared and not brought,
+    )  # fmt: skip
     return [*before, plan]
 
 

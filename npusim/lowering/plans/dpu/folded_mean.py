@@ -14,7 +14,7 @@ from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Fresh, Value, ceil_div, even, round_up
 from npusim.lowering.plans.dpu.images import assemble, fit, row_split
 from npusim.lowering.plans.dpu.padding import padded_by_convolution
-from npusim.lowering.plans.dpu.pool_chain import Chain, factor, plan_channel_chain
+from npusim.lowering.plans.dpu.pool_chain import Chain, plan_channel_chain
 from npusim.program.work import DpuWork, Work
 
 #: Pixels that the first convolution of a folded mean averages, and the share of its weights that is zero and saved
@@ -92,7 +92,7 @@ def plan_folded(chain: Chain, source: Value, out: Value, fresh: Fresh) -> list[P
     hw, tiles, channels = chain.hw, chain.hw.tiles, chain.channels
     in_dist = row_split(source, chain.height, tiles)
     rows = even(chain.height, tiles) if not in_dist.whole else (chain.height,) * tiles
-    kernels, wide = factor(chain.width)[1:], round_up(channels, CHANNELS)
+    kernels, wide = chain.kernels(chain.width)[1:], round_up(channels, CHANNELS)
     stages = _stages(hw, chain.height, chain.width, channels)
     columns = chain.width // FOLDED_KERNEL
     in_bytes = in_dist.elements(0, source.elements) * 2

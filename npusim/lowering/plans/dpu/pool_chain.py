@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.plan import Plan, cmx_capacity, output_stores
-from npusim.lowering.ir.shapes import CHANNELS, MAX_KERNEL, MAX_STRIDE
+from npusim.lowering.ir.shapes import CHANNELS, pooling_kernels
 from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, ceil_div, even
 from npusim.lowering.plans.dpu.images import assemble, fit, fit_chain, row_split, workload_channels
 from npusim.program.work import DpuKind, DpuWork, Work
@@ -18,23 +18,6 @@ FEW_ROWS = 8
 #: Share of CMX that rows and what all tiles get of their stages may take on 3720 (0.99 is refused: 24 planes of 256 x
 #: 256, 3 cases; 0.50 is taken).
 GATHERED_SHARE = 0.95
-
-
-def factor(length: int) -> list[int]:
-    """Kernels of a pooling chain that reduces ``length``: as long as more than 11 are left, the largest divisor up to
-    the longest stride, 8 (100: 5, 5 and 4); of the next larger length that has one, where at most half a kernel is
-    padding (``handle_kernels_utils.cpp`` of Intel's compiler)."""
-    kernels: list[int] = []
-    while length > MAX_KERNEL:
-        k, length = next(
-            (k, length + padding)
-            for padding in range(length)
-            for k in range(MAX_STRIDE, 1, -1)
-            if (length + padding) % k == 0 and padding <= k // 2
-        )
-        kernels.append(k)
-        length //= k
-    return [*kernels, length] if length > 1 else kernels
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +37,10 @@ class Chain:
         """What is reduced."""
         return self.width if self.across else self.height
 
+    def kernels(self, length: int) -> list[int]:
+        """The kernels that reduce a length."""
+        return pooling_kernels(length, self.hw.software.pooled_window)
+
     def work(self, rows: int, columns: int, channels: int, kernel: int) -> DpuWork:
         """One workload with so many outputs."""
         k = (1, kernel) if self.across else (kernel, 1)
@@ -64,7 +51,7 @@ class Chain:
 def by_channels(chain: Chain) -> bool:
     """Whether the tiles split the channels: few rows a tile, or at most one that a first kernel leaves."""
     tiles = chain.hw.tiles
-    rows = chain.height if chain.across else chain.height // factor(chain.height)[0]
+    rows = chain.height if chain.across else chain.height // chain.kernels(chain.height)[0]
     few = rows < FEW_ROWS * tiles if chain.across else rows <= tiles
     return chain.channels >= CHANNELS * tiles and few
 
@@ -74,7 +61,7 @@ def plan_across(chain: Chain, source: Value, out: Value) -> list[Plan]:
     hw, node, tiles = chain.hw, chain.node, chain.hw.tiles
     in_dist = row_split(source, chain.height, tiles)
     rows = even(chain.height, tiles) if not in_dist.whole else (chain.height,) * tiles
-    kernels = factor(chain.width)
+    kernels = chain.kernels(chain.width)
     in_bytes = in_dist.elements(0, source.elements) * 2
     slices = fit_chain(hw, ceil_div(in_bytes * (kernels[0] + 1), kernels[0]), chain.width)
     by_rows = rows[0] % slices == 0 or (chain.width // slices) % kernels[0] > 0
@@ -115,7 +102,7 @@ def plan_channel_chain(
     own channels."""
     hw, tiles, node = chain.hw, chain.hw.tiles, chain.node
     cuts = even(chain.channels, tiles, CHANNELS)
-    kernels = factor(chain.length)
+    kernels = chain.kernels(chain.length)
     in_dist = WHOLE if whole else Dist(source.elements // chain.channels, cuts)
     strategy = f"{chain.kind} chain {kernels}"
     if chain.across:
@@ -163,7 +150,7 @@ def plan_down(chain: Chain, source: Value, out: Value, fresh: Fresh) -> list[Pla
     multicast (through DDR where it does not fit) and the other stages are repeated on every tile, or split over the
     channels where each tile gets 16."""
     hw, tiles = chain.hw, chain.hw.tiles
-    kernels = factor(chain.height)
+    kernels = chain.kernels(chain.height)
     row = chain.width * chain.channels
     split, rows = split_stages(chain.height, kernels, tiles)
     strategy = f"{chain.kind} chain {kernels}"

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from itertools import zip_longest
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.images import CHANNELS_LAST
 from npusim.lowering.ir.nodes import Reduce
 from npusim.lowering.ir.plan import Plan, cmx_capacity, transfer
-from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
+from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION, pooling_kernels, pooling_windows
 from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, canonical4, ceil_div, even, round_up
 from npusim.lowering.plans.dpu.folded_mean import folds, padded_channels, plan_folded
 from npusim.lowering.plans.dpu.images import assemble, workload_channels
 from npusim.lowering.plans.dpu.pool_chain import (
     Chain,
     by_channels,
-    factor,
     plan_across,
     plan_channel_chain,
     plan_down,
@@ -48,7 +46,7 @@ def plan_reduce(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
         image = replace(fresh(value), shape=(height, width, round_up(before, CHANNELS)), order=())
         turned = plan_reorder(node, hw, value, image, (before, height, width), fresh)
         if width % CHANNELS == 0 and height >= hw.tiles:
-            return [*turned, plan_over_rows(node, hw, kind, image, out, factor)]
+            return [*turned, plan_over_rows(node, hw, kind, image, out)]
         return [*turned, _whole_image(node, hw, image, out, sides)]
     dims = len(value.memory_order)
     if _is_outermost(node, hw):
@@ -64,7 +62,7 @@ def plan_reduce(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
     if flat and before > MAX_DIMENSION:
         return _many_lines(node, hw, kind, before, length, fresh)
     if flat and value.elements * 4 <= cmx_capacity(hw) * hw.tiles:
-        return plan_square(node, hw, kind, before, length, factor, fresh)
+        return plan_square(node, hw, kind, before, length, fresh)
     if across:
         n, c, height, width = canonical4(tuple(value.shape[d] for d in value.memory_order))
         channels = n * c
@@ -109,7 +107,11 @@ def _is_outermost(node: Reduce, hw: Hardware) -> bool:
     if not value.plain or len(value.shape) != 3 or node.axes != (0,):
         return False
     rows, _, channels = value.shape
-    return channels % CHANNELS == 0 and channels >= CHANNELS * hw.tiles and len(factor(rows)) == 1
+    return (
+        channels % CHANNELS == 0
+        and channels >= CHANNELS * hw.tiles
+        and len(pooling_kernels(rows, hw.software.pooled_window)) == 1
+    )
 
 
 def _outermost(node: Reduce, hw: Hardware, kind: DpuKind) -> Plan:
@@ -180,7 +182,7 @@ def _whole_image(node: Reduce, hw: Hardware, value: Value, out: Value, sides: li
     several kernels one after the other where it is larger, of which every tile computes all channels unless each gets
     whole granules of its own (14 x 14 by 7 and 2, 24 x 24 by 8 and 3; 96 channels on 2 tiles and on 4)."""
     channels, (height, width) = round_up(out.elements, CHANNELS), sides
-    stages = list(zip_longest(factor(height), factor(width), fillvalue=1))
+    stages = pooling_windows(height, width, hw.software.pooled_window)
     shared = len(stages) == 1 or channels % (CHANNELS * hw.tiles) == 0
     cuts = even(channels, hw.tiles, CHANNELS) if shared else (channels,) * hw.tiles
     kind = _pooling(node)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.plan import Plan
-from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.shapes import CHANNELS, pooling_windows
 from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, even, round_up
 from npusim.lowering.plans.dma.permute import plan_permute_dma
 from npusim.lowering.plans.dpu.images import assemble, square, workload_channels
@@ -27,13 +26,7 @@ class _Stage:
 
 
 def plan_square(
-    node: Node,
-    hw: Hardware,
-    kind: DpuKind,
-    channels: int,
-    length: int,
-    factor: Callable[[int], list[int]],
-    fresh: Fresh,
+    node: Node, hw: Hardware, kind: DpuKind, channels: int, length: int, fresh: Fresh
 ) -> list[Plan]:
     """[channels, length] as an image of ``channels`` planes, near square, that poolings reduce both ways: over
     channels, through DDR from stage to stage, where every tile gets 16, else over rows, then on every tile
@@ -51,15 +44,15 @@ def plan_square(
         planes, by_channels = (channels, height, width), over_channels and width % CHANNELS == 0
         plans = plan_reorder(node, hw, value, target, planes, fresh, by_channels=by_channels)
     if over_channels:
-        stages = _stages(height, width, factor)
+        stages = _stages(height, width, hw)
         return [*plans, *_over_channels(node, hw, kind, target, stages, fresh)]
-    return [*plans, plan_over_rows(node, hw, kind, target, out, factor)]
+    return [*plans, plan_over_rows(node, hw, kind, target, out)]
 
 
-def _stages(height: int, width: int, factor: Callable[[int], list[int]]) -> list[_Stage]:
+def _stages(height: int, width: int, hw: Hardware) -> list[_Stage]:
     """The poolings that reduce an image both ways."""
     stages, rows, columns = [], height, width
-    for kernel in zip_longest(factor(height), factor(width), fillvalue=1):
+    for kernel in pooling_windows(height, width, hw.software.pooled_window):
         rows, columns = -(-rows // kernel[0]), -(-columns // kernel[1])
         stages.append(_Stage(rows, columns, kernel))
     return stages
@@ -91,11 +84,9 @@ def _over_channels(
     return plans
 
 
-def plan_over_rows(
-    node: Node, hw: Hardware, kind: DpuKind, source: Value, out: Value, factor: Callable[[int], list[int]]
-) -> Plan:
+def plan_over_rows(node: Node, hw: Hardware, kind: DpuKind, source: Value, out: Value) -> Plan:
     """An image [H, W, C] reduced both ways, the tiles sharing rows as long as there are enough."""
-    tiles, stages = hw.tiles, _stages(source.shape[0], source.shape[1], factor)
+    tiles, stages = hw.tiles, _stages(source.shape[0], source.shape[1], hw)
     height, per_row = source.shape[0], source.elements // source.shape[0]
     split = stages[0].rows >= tiles
     in_dist = Dist(1, tuple(n * per_row for n in even(height, tiles))) if split else WHOLE

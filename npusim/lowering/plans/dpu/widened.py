@@ -9,7 +9,7 @@ from npusim.lowering.ir.plan import Load, Plan, slice_part
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value, ceil_div, even
 from npusim.lowering.plans.dpu.images import assemble, fit, row_split
-from npusim.lowering.plans.dpu.pool_chain import Chain, Stages, factor, split_stages
+from npusim.lowering.plans.dpu.pool_chain import Chain, Stages, split_stages
 from npusim.lowering.plans.dpu.reduce_conv import WIDENING_SKIPS, widening_weights
 from npusim.program.work import DpuWork, Work
 
@@ -21,7 +21,7 @@ def plan_widened(chain: Chain, value: Value, out: Value) -> Plan:
     rows = even(chain.height, tiles) if chain.height >= tiles else (chain.height,) * tiles
     in_dist = row_split(value, chain.height, tiles)
     in_bytes = in_dist.elements(0, value.elements) * 2
-    kernels = factor(chain.length)
+    kernels = chain.kernels(chain.length)
     split = 0 if chain.across else split_stages(chain.height, kernels, tiles)[0]
     stages = Stages(chain, kernels, split)
     results = ceil_div(in_bytes * CHANNELS, kernels[0]) if chain.across else stages.results()
