@@ -18,7 +18,7 @@ from npusim.graph import from_openvino
 from npusim.graph.ir import Graph
 from npusim.lowering import lower
 from npusim.lowering.rewrite.written_out import join_written_out
-from npusim.program.work import ShaveWork
+from npusim.program.work import DmaWork, ShaveWork
 
 LAST = np.array([-1])
 
@@ -154,9 +154,11 @@ def test_another_number_is_another_function(value: float) -> None:
     assert join_written_out(graph) is graph
 
 
-def rotary(rows: int, *, split: bool = False, first: bool = True) -> Graph:
-    """A rotary embedding of 8 heads; ``first``: the half that is turned is the second one, as it must be."""
-    x = op.parameter([1, 8, rows, 64], np.float16, name="x")
+def rotary(rows: int, *, split: bool = False, first: bool = True, beside: int = 0) -> Graph:
+    """A rotary embedding of 8 heads, or of so many that lie ``beside`` each other, row by row; ``first``: the half that
+    is turned is the second one, as it must be."""
+    given = op.parameter([1, rows, beside, 64] if beside else [1, 8, rows, 64], np.float16, name="x")
+    x = op.transpose(given, np.array([0, 2, 1, 3])) if beside else given
     cos, sin = (op.parameter([1, 1, rows, 64], np.float16, name=name) for name in ("cos", "sin"))
     if split:
         parts = op.variadic_split(x, np.array(3), np.array([32, 32]))
@@ -170,7 +172,7 @@ def rotary(rows: int, *, split: bool = False, first: bool = True) -> Graph:
         low, high = high, low
     turned = op.concat([op.negative(high), low], -1)
     out = op.add(op.multiply(x, cos), op.multiply(turned, sin))
-    return from_openvino(ov.Model([op.result(out)], [x, cos, sin], "rotary"))
+    return from_openvino(ov.Model([op.result(out)], [given, cos, sin], "rotary"))
 
 
 @pytest.mark.parametrize("split", [False, True])
@@ -190,6 +192,17 @@ def test_a_rotary_embedding_moves_its_operands_once() -> None:
     hw = npusim.load_hardware("lunarlake-vpunn.yaml")
     result = npusim.simulate(lower(rotary(128), hw), hw, "fast")
     assert result.latency_us == pytest.approx(12.25, rel=0.01)
+
+
+@pytest.mark.parametrize(("heads", "alone"), [(12, False), (4, False), (2, True)])
+def test_heads_are_permuted_by_the_transfers_to_a_rotary_embedding(heads: int, alone: bool) -> None:
+    """As compiled for 4000: in two for each tile that has whole heads; of fewer heads than tiles before, by itself."""
+    graph = rotary(128, beside=heads)
+    program = lower(graph, npusim.load_hardware("lunarlake-vpunn.yaml"))
+    moves = [t.work for t in program.tasks if isinstance(t.work, DmaWork)]
+    assert any((work.src, work.dst) == ("cmx", "cmx") for work in moves) == alone
+    halves = [work for work in moves if work.bytes == heads * 128 * 64 * 2 // 8]
+    assert alone or len(halves) >= 8
 
 
 @pytest.mark.parametrize("activation", ["swish", "mish"])

@@ -170,9 +170,11 @@ def eltwise(fuser: Fuser, op: Op) -> None:
     channels = _channels_innermost(fuser, op, inputs, shape)
     outer = op.type == "Multiply" and channels_last_product(channels, shape)
     scaled, inputs = channels != inputs and not outer, channels
-    summed = summed_order(fuser, op, inputs)
+    summed, kept = summed_order(fuser, op, inputs), 0
     order = CHANNELS_LAST if outer else summed or _common_order(fuser, inputs, shape)
-    inputs = [v if v.constant else fuser.ordered(v, order, op) for v in inputs]
+    if op.type == "RoPE":  # which sees head after head, however they lie
+        order, kept = (), 1
+    inputs = [v if v.constant or i < kept else fuser.ordered(v, order, op) for i, v in enumerate(inputs)]
     out = replace(fuser.fresh(op), order=order)
     if not (outer or scaled) and order == summed and all(v.elements < out.elements for v in inputs):
         inputs, out = folded(fuser, op, inputs, out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import gcd, prod
+from typing import Any
 
 from npusim.graph.ir import Op
 from npusim.lowering.fuse import kernels
@@ -72,8 +73,8 @@ def batched(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: V
         b = fuser.written(b, right, op) or fuser.move(b, right, op)
     if fuser.software.grouped_matmul and batch >= fuser.tiles and not (a.constant or b.constant):
         b = _widened(fuser, op, b, batch, n, k)
-    node = Bmm(op.name, op.type, (a, b), out, batch=batch, m=m, n=n, k=k)
-    fuser.emit(op, replace(node, regrouped="both") if op.attrs.get("regrouped") else node)
+    again: Any = op.attrs.get("regrouped", "")
+    fuser.emit(op, Bmm(op.name, op.type, (a, b), out, batch=batch, m=m, n=n, k=k, regrouped=again))
 
 
 def outer_product(fuser: Fuser, op: Op) -> bool:

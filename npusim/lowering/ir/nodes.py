@@ -95,10 +95,10 @@ class Conv(Product):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bmm(Product):
     """A MatMul of two activations, ``batch`` of them; ``on`` the DPU, or by a SHAVE kernel. ``regrouped``: who
-    makes its left side sees other groups than it, and so leaves it in DDR; ``both``: so does who reads its result."""
+    makes its left side, or reads its result, sees other groups than it, and so leaves or finds them in DDR."""
 
     batch: int = 1
-    regrouped: Literal["", "left", "both"] = ""
+    regrouped: Literal["", "left", "result", "both"] = ""
     on: Literal["dpu", "shave"] = "dpu"
 
 

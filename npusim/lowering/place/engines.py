@@ -50,6 +50,7 @@ from npusim.lowering.place.factors import (
     repeats_rows,
 )
 from npusim.lowering.place.neighbours import Neighbours
+from npusim.lowering.place.rotary import turned_heads
 from npusim.lowering.place.scales import feeds_channels, scale, scale_by_activation, scale_rows, widened_sum
 from npusim.lowering.place.settle import apart, expanded_before, is_loose, shared_by
 from npusim.lowering.place.spread import plan_rows_of_planes, plan_spread, spread_factor
@@ -147,11 +148,7 @@ def _bmm(node: Bmm, near: Neighbours, fresh: Fresh) -> Steps:
         full, node = summed.expanded_inputs(node, near, fresh)
         yield from (*wide, *full)
         plan = plan_bmm(node, near.hw, summed.shares_rows(node, near), not left)
-    plan = summed.padded_groups(plan, node, near)
-    if node.regrouped:
-        dist = None if node.regrouped == "both" else plan.out_dist
-        plan = replace(plan, in_dists=[None, *plan.in_dists[1:]], out_dist=dist)
-    yield plan
+    yield summed.padded_groups(plan, node, near)
 
 
 def _attention(node: AttentionKernel, near: Neighbours, fresh: Fresh) -> Steps:
@@ -290,7 +287,9 @@ def _eltwise(node: Eltwise, near: Neighbours, fresh: Fresh) -> Steps:
         yield from _product(node, near, fresh)
     else:
         _because(node, f"SHAVE: the DPU has no {node.kernel} of these operands")
-        yield plan_shave(node, hw, node.kernel, near.common_hint(node))
+        turned = node.runs("rope") and not node.inputs[0].plain
+        plan = plan_shave(node, hw, node.kernel, near.common_hint(node))
+        yield from turned_heads(node, near, fresh) if turned else [plan]
 
 
 def _product(node: Eltwise, near: Neighbours, fresh: Fresh) -> Steps:

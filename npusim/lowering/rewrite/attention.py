@@ -99,14 +99,15 @@ class _Maker:
         mask = None if given is None else self._mask(f"{name}/mask_add/broadcast", given, (*apart, columns))
         value, untransposed = self._values(one, self.tensors[one.value])
         query = self._seen(f"{name}/fold", query, (*folded, depth))
-        regrouped = {"regrouped": 1 < one.group < heads or shared_by_all}
+        shares = 1 < one.group < heads or shared_by_all
+        regrouped = "" if not shares else "result" if together and rows > 1 else "both"
         made = self._op(
             f"{name}/qk_matmul",
             "MatMul",
             (query.id, key.id),
             query,
             (*folded, columns),
-            TRANSPOSED | regrouped,
+            {**TRANSPOSED, "regrouped": regrouped},
         )
         made = self._seen(f"{name}/scores", made, (*apart, columns))
         if at == "scores":
@@ -126,7 +127,7 @@ class _Maker:
             (made.id, value.id),
             made,
             (*folded, width),
-            {**untransposed, "regrouped": shared_by_all or (regrouped["regrouped"] and rows == 1)},
+            {**untransposed, "regrouped": regrouped if shared_by_all or rows == 1 else ""},
         )
         self.ops.append(Op(name, "Reshape", (made.id,), one.root.outputs))
 

@@ -41,8 +41,12 @@ def plan_bmm(node: Bmm, hw: Hardware, row_by_row: bool = False, loose: bool = Fa
     result, and spares the way through DDR where the tiles share the rows. ``loose``: its left side was made without the
     padding that the DPU needs."""
     if is_grouped(node, hw):
-        return _grouped(node, hw, node.batch, node.m, node.k, node.n, loose)
-    return _unrolled(node, hw, node.batch, row_by_row)
+        plan = _grouped(node, hw, node.batch, node.m, node.k, node.n, loose)
+    else:
+        plan = _unrolled(node, hw, node.batch, row_by_row)
+    left = None if node.regrouped in ("left", "both") else plan.in_dists[0]
+    result = None if node.regrouped in ("result", "both") else plan.out_dist
+    return replace(plan, in_dists=[left, *plan.in_dists[1:]], out_dist=result)
 
 
 def is_grouped(node: Bmm, hw: Hardware) -> bool:

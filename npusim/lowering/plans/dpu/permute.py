@@ -27,12 +27,9 @@ def plan_permute(node: Node, hw: Hardware, hint: Dist | None = None) -> Plan:
     """A transpose: on the DPU an identity pooling whose output is written in another order; by permuting DMAs where the
     rows that it reads are no multiple of 16 elements, where few whole rows change places, or where they do in each of
     a batch, which is more dimensions than a pool has."""
-    value = node.inputs[0]
-    row = value.shape[value.memory_order[-1]] if value.memory_order else 1
-    blocks = moved_blocks(value, node.output)
-    in_rows = len(blocks) == 3 and value.memory_order[-1] == node.output.memory_order[-1]
-    if row % CHANNELS or len(blocks) > 3 or (in_rows and value.elements < POOLED_ROWS):
+    if is_moved_by_dma(node):
         return plan_permute_dma(node, hw, hint)
+    blocks = moved_blocks(node.inputs[0], node.output)
     if len(blocks) == 2 and blocks[0] < CHANNELS and blocks[1] > MAX_DIMENSION:
         return _permute_long(node, hw, *blocks)
     if isinstance(node, Transpose) and node.reorder:
@@ -40,6 +37,15 @@ def plan_permute(node: Node, hw: Hardware, hint: Dist | None = None) -> Plan:
         if plan is not None:
             return plan
     return _permute_dpu(node, hw)
+
+
+def is_moved_by_dma(node: Node) -> bool:
+    """Whether a transpose is left to DMA."""
+    value = node.inputs[0]
+    row = value.shape[value.memory_order[-1]] if value.memory_order else 1
+    blocks = moved_blocks(value, node.output)
+    in_rows = len(blocks) == 3 and value.memory_order[-1] == node.output.memory_order[-1]
+    return row % CHANNELS > 0 or len(blocks) > 3 or (in_rows and value.elements < POOLED_ROWS)
 
 
 def _reorder_channels(node: Node, hw: Hardware, hint: Dist | None) -> Plan | None:
