@@ -211,6 +211,9 @@ class Software(Section):
     """Pixels that such a one makes from which each of the four has 3 x 3 pixels, five of them zeros."""
     wide_activations: bool = False
     """The DPU writes FP32 also behind activations that are curved or bounded, and maxima; else a kernel converts."""
+    kept_rows_bytes: Annotated[int, Field(ge=0, le=1 << 40)] = 0
+    """Bytes of one of several products by a constant up to which its rows, where the tiles do not share them evenly,
+    are written to all tiles, and those of all products stored at once."""
     broadcast_output: bool = True
     """A MatMul split over output channels multicasts its result to all tiles; else every tile keeps its part."""
     shared_stencil: bool = True

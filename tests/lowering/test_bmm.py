@@ -28,7 +28,8 @@ PLATFORMS = {
 def program(folder: Path, batch: int, m: int, k: int, n: int, platform: str, mask: bool = False) -> Program:
     rhs = op.parameter((1, batch, k, n), np.float16)
     lhs = op.parameter((1, batch, m, k), np.float16)
-    node = op.matmul(np.tri(m, k, dtype=np.float16) if mask else lhs, rhs, False, False)
+    constant = np.tri(m, k, dtype=np.float16) if m > 1 else np.ones((1, k), np.float16)
+    node = op.matmul(constant if mask else lhs, rhs, False, False)
     path = folder / "model.xml"
     ov.save_model(ov.Model([node], [rhs] if mask else [lhs, rhs], "model"), path, compress_to_fp16=False)
     name, tiles = PLATFORMS[platform]
@@ -129,3 +130,35 @@ def test_the_products_of_a_batch_are_planned_once(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Builder, "build", lambda self: made.append(self) or build(self))
     assert sum(convolutions(program(tmp_path, 20, 320, 64, 320, "4000")).values()) == 20 * 4
     assert len(made) == 1
+
+
+@pytest.mark.parametrize(
+    ("platform", "batch", "m", "k", "n", "at_once", "stores"),
+    [
+        ("4000", 8, 64, 64, 128, True, 1), ("4000", 8, 96, 96, 192, True, 1),
+        ("4000", 12, 96, 96, 256, False, 1), ("4000", 24, 32, 32, 256, False, 1),
+        ("4000", 64, 64, 64, 128, False, 1), ("4000", 80, 64, 64, 128, False, 80),
+        ("4000", 8, 64, 64, 64, False, 32), ("4000", 8, 192, 192, 128, False, 32),
+        ("4000", 22, 1, 128, 128, True, 1), ("4000", 24, 1, 128, 128, False, 1),
+        ("3720", 14, 1, 256, 128, True, 1), ("3720", 16, 1, 256, 128, False, 1),
+        ("3720", 8, 64, 64, 128, True, 8), ("3720", 24, 128, 128, 128, True, 24),
+        ("5010", 8, 128, 128, 64, False, 1), ("5010", 8, 64, 64, 128, False, 1),
+        ("5010", 8, 256, 256, 32, False, 1), ("5010", 8, 96, 96, 64, False, 32),
+        ("5010", 8, 256, 256, 64, False, 32), ("5010", 22, 1, 128, 128, True, 1),
+        ("5010", 32, 1, 128, 128, False, 1),
+    ],
+)  # fmt: skip
+def test_products_by_a_constant_share_what_fits(
+    tmp_path: Path, platform: str, batch: int, m: int, k: int, n: int, at_once: bool, stores: int
+) -> None:
+    """As compiled: running sums and sums as products (CumBA, ReduBA). The second operand is loaded at once, and the
+    results are kept beside each other and stored at once, where there is room; two halves of a transfer are one."""
+    tasks = program(tmp_path, batch, m, k, n, platform, mask=True).tasks
+    moves = [task for task in tasks if isinstance(task.work, DmaWork) and task.detail.startswith("batch")]
+    right, results = 2 * batch * k * n, 2 * batch * m * n
+    read = [task.work.bytes for task in moves if task.work.src == "ddr" and task.work.bytes >= right // 2]
+    assert sum(read) == (right if at_once else 0)
+    written = [task.work.bytes for task in moves if task.work.src == "cmx"]
+    assert sum(written) == results
+    halves = stores == 1 and written[-1] < results
+    assert len(written) == stores + halves

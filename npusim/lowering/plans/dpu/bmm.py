@@ -15,6 +15,7 @@ from npusim.lowering.ir.plan import (
     Load,
     Plan,
     Slice,
+    booked_bytes,
     cmx_capacity,
     load_value,
     nth,
@@ -30,9 +31,11 @@ from npusim.program.work import DmaWork, DpuWork, Work
 
 #: Batch elements whose operands are loaded ahead of the one that computes, or of the permute before them.
 BATCHES_AHEAD = 2
-#: Share of CMX up to which all that a constant mask is multiplied with is loaded at once, to all tiles (3720: up to 590
-#: KB; 885 KB and more batch by batch).
-WHOLE_OPERAND = 0.4
+#: The same where the results are kept beside each other: 10 on 5010 and 6 on 3720 at most, where time allows.
+KEPT_AHEAD = 10
+#: Share of CMX up to which all that a constant is multiplied with is loaded at once, to all tiles, with what one
+#: product needs beside it and with the results if those are kept.
+WHOLE_OPERAND = 0.5
 
 
 def plan_bmm(node: Bmm, hw: Hardware, row_by_row: bool = False, loose: bool = False) -> Plan:
@@ -171,16 +174,47 @@ def _unrolled(node: Bmm, hw: Hardware, batch: int, row_by_row: bool) -> Plan:
     split = choose(replace(one, shared=hidden), hw)
     if row_by_row and batch == 1 and geometry(one, hw)[0] >= hw.tiles:
         split = "rows"
-    around = Surroundings(sliced_producer=True, wanted=Wanted.ROWS)
+    wanted = Wanted.WHOLE if split == "rows" and batch > 1 and _keeps_rows(one, hw) else Wanted.ROWS
+    around = Surroundings(sliced_producer=True, wanted=wanted)
     plan = Builder(one, hw, split, around).build()
     if batch == 1:
         return replace(plan, node=node, inputs=[lhs, rhs], output=out)
     strategy = f"{batch} MatMuls, each {plan.strategy}"
     ahead = BATCHES_AHEAD * len(plan.slices)
     parts = [_of_batch(part, b, batch) for b in range(batch) for part in plan.slices]
-    whole = lhs.constant and split == "channels" and hw.software.matmul_ties == "channels"
-    if whole and rhs.bytes <= WHOLE_OPERAND * cmx_capacity(hw):
-        every = Load(1, ALL_TILES, load_value(rhs, rhs.elements, hw), rhs.bytes, key=(1,))
-        parts = [replace(x, loads=[every, *(y for y in x.loads if y.operand != 1)]) for x in parts]
+    if lhs.constant and plan.out_dist == WHOLE and len(parts) == batch:
+        parts = _kept(parts, node, hw)
+        ahead = BATCHES_AHEAD if parts[0].stores else KEPT_AHEAD
+        parts = _at_once(parts, rhs, hw) if split == "channels" else parts
     dists = [None, None if rhs.constant else WHOLE]
     return Plan(node, [lhs, rhs], dists, out, None, parts, strategy, ahead=ahead)
+
+
+def _keeps_rows(one: Bmm, hw: Hardware) -> bool:
+    """Whether the rows of one product by a constant go to every tile: few of them, which the tiles do not share
+    evenly."""
+    few = one.output.bytes <= hw.software.kept_rows_bytes
+    return one.inputs[0].constant and few and geometry(one, hw)[0] % hw.tiles > 0
+
+
+def _kept(parts: list[Slice], node: Bmm, hw: Hardware) -> list[Slice]:
+    """Products of which every tile has the whole result: where there is room the results are kept beside each other,
+    and stored in one transfer behind the last. 3720 does so with single rows only."""
+    out, tiles = node.output, hw.tiles
+    room = hw.software.pipeline_share * cmx_capacity(hw)
+    fits = out.bytes + booked_bytes(parts[0].loads, tiles) <= room
+    if not fits or (node.m > 1 and not hw.software.broadcast_output):
+        return parts
+    parts = [replace(part, stores=[], out_bytes=(out.bytes,) * tiles) for part in parts]
+    return [*parts[:-1], replace(parts[-1], stores=[store(ALL_TILES, out.elements, out, hw)])]
+
+
+def _at_once(parts: list[Slice], operand: Value, hw: Hardware) -> list[Slice]:
+    """Products whose second operand is loaded as a whole with the first of them, to all tiles, if half of CMX has room
+    for all that is then there."""
+    others = [[load for load in part.loads if load.operand != 1] for part in parts]
+    needed = operand.bytes + booked_bytes(others[0], hw.tiles) + max(parts[0].out_bytes)
+    if needed > WHOLE_OPERAND * cmx_capacity(hw):
+        return parts
+    every = Load(1, ALL_TILES, load_value(operand, operand.elements, hw), operand.bytes, key=(1,))
+    return [replace(part, loads=[every, *own]) for part, own in zip(parts, others, strict=True)]
