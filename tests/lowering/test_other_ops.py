@@ -128,3 +128,20 @@ def test_a_number_has_no_axis(make: Callable[[ov.Node], ov.Node]) -> None:
     x = op.parameter([], np.float16)
     model = ov.Model([op.result(make(x))], [x], "m")
     assert len(lower(from_openvino(model), load_hardware("lunarlake-vpunn.yaml")).tasks)
+
+
+@pytest.mark.parametrize(("rows", "width", "count", "us"), [(40000, 384, 16, 12.4), (32000, 512, 1, 2.74)])
+def test_rows_that_a_kernel_picks_take_as_long_as_the_compiler_says(
+    rows: int, width: int, count: int, us: float
+) -> None:
+    """From a table of 8 bits, on 3720: 16 of them for a product, to whose tiles they are copied when its weights have
+    come, by two SHAVEs; one by one SHAVE."""
+    index = op.parameter([1, count], np.int64)
+    table = op.convert(op.constant(np.ones((rows, width), np.int8)), "f16")
+    scale = op.constant(np.full((rows, 1), 0.01, np.float16))
+    made = op.gather(op.multiply(table, scale), index, op.constant(0))
+    if count > 1:
+        made = op.matmul(made, op.constant(np.eye(width, dtype=np.float16) + np.float16(1)), False, True)
+    hw = load_hardware("meteorlake-vpunn.yaml")
+    program = lower(from_openvino(ov.Model([made], [index], "m")), hw)
+    assert simulate(program, price(program, hw)).latency_us == pytest.approx(us, rel=0.02)

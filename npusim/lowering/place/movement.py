@@ -21,7 +21,7 @@ from npusim.lowering.ir.nodes import (
     Pool,
     Upsample,
 )
-from npusim.lowering.ir.plan import Plan
+from npusim.lowering.ir.plan import Plan, cmx_capacity
 from npusim.lowering.ir.values import Fresh
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.pieces import stays_apart
@@ -39,6 +39,7 @@ from npusim.lowering.plans.dpu.eltwise import plan_add, plan_quantize
 from npusim.lowering.plans.dpu.images import row_split
 from npusim.lowering.plans.dpu.reorder import plan_reorder
 from npusim.lowering.plans.shave.kernel import plan_shave
+from npusim.lowering.tile.slices import LARGE_WEIGHTS
 from npusim.program.journal import note
 
 
@@ -96,8 +97,12 @@ def broadcast(node: Broadcast, near: Neighbours, fresh: Fresh) -> Iterator[Plan]
 
 
 def gather(node: Gather, near: Neighbours, fresh: Fresh) -> Iterator[Plan]:
-    """Rows picked by index."""
-    yield plan_gather(node, near.hw)
+    """Rows picked by index; a kernel's are copied to all tiles where only a product by weights that stay in one slice
+    reads them."""
+    hw, reader = near.hw, near.sole_reader(node.output)
+    room = LARGE_WEIGHTS * cmx_capacity(hw) * hw.tiles
+    whole = isinstance(reader, Conv) and reader.inputs[1].bytes <= room
+    yield plan_gather(node, hw, whole and not hw.software.dma_gather and node.inputs[1].elements > 1)
 
 
 def convert(node: Convert, near: Neighbours, fresh: Fresh) -> Iterator[Plan]:

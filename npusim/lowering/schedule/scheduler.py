@@ -151,7 +151,7 @@ def _compute(s: State, index: int, waits: tuple[int, ...]) -> list[int]:
     for tile, work in step.slice.computes:
         moves = work.kind if isinstance(work, DmaWork) else ""
         if isinstance(work, DmaWork) and s.out.queues_with_loads(work) and not prefetched:
-            prefetched = work.src == "ddr"
+            prefetched = work.src == "ddr" or s.out.takes_time(made)
             if prefetched:
                 prefetch(s, index, _limit(s, group, made))
             elif not made and not step.last:

@@ -130,10 +130,11 @@ def _fits(extent: int, slices: int, line: int, fixed: int, capacity: int) -> boo
     return ceil_div(extent, slices) * line + fixed <= capacity
 
 
-def plan_gather(node: Node, hw: Hardware) -> Plan:
+def plan_gather(node: Node, hw: Hardware, copied: bool = False) -> Plan:
     """Rows picked by index: the indices are made ready by a SHAVE kernel, then one gather transfer brings the rows, or
     a SHAVE kernel copies them (evidence/lowering.md#1.2.31, #7). Rows longer than a gather can carry are brought in
-    parts, side by side on the engines where all fit (those of 2,560 channels)."""
+    parts, side by side on the engines where all fit (those of 2,560 channels). ``copied``: what a kernel has picked is
+    copied within CMX to all tiles."""
     data, indices = node.inputs[:2]
     output = node.output
     row = ceil_div(output.bytes, max(indices.elements, 1))
@@ -145,6 +146,8 @@ def plan_gather(node: Node, hw: Hardware) -> Plan:
         if not indices.constant:
             loads = [Load(1, 0, load_value(indices, indices.elements, hw), indices.bytes)]
         computes = _gather(data, indices, output, elements, count, loads, hw)
+        if copied:
+            computes.append((0, DmaWork("cmx", "cmx", size, size)))
         store = Store(ALL_TILES, transfer("cmx", "ddr", elements, output.bits, hw))
         slices.append(Slice(loads, computes, [store], (size,) + (0,) * (hw.tiles - 1)))
     if count > 1 and output.bytes <= cmx_capacity(hw):
@@ -154,7 +157,9 @@ def plan_gather(node: Node, hw: Hardware) -> Plan:
         )
         works = sorted((x for part in slices for x in part.computes), key=lambda x: isinstance(x[1], DmaWork))
         slices = [Slice(loads, works, stores, (output.bytes,) + (0,) * (hw.tiles - 1))]
-    stays = hw.software.dma_gather or indices.elements == 1  # a kernel's rows lie on its tile alone
+    stays = (
+        hw.software.dma_gather or copied or indices.elements == 1
+    )  # else a kernel's rows lie on its tile alone
     return Plan(node, [data, indices], [None, None], output, WHOLE if stays else None, slices, "gather")
 
 
@@ -179,7 +184,7 @@ def _gather(
         loads.append(Load(0, 0, scales, scales.bytes))
     if data.bytes + size + indices.bytes <= cmx_capacity(hw):
         loads.append(Load(0, 0, load_value(data, data.elements, hw), data.bytes))
-    pieces = even(elements, hw.shave.per_tile)
+    pieces = even(elements, min(hw.shave.per_tile, indices.elements))
     kernels: list[tuple[int, Work]] = [(0, index)]
     for piece in pieces:
         part = ceil_div(piece * data.bits, 8)
