@@ -240,6 +240,9 @@ class Software(Section):
     """A depth-wise image or pool is split over channels while that takes so many times as long as rows do."""
     pooled_window: Count = 11
     """Most rows or columns of a window by which a reduction is pooled."""
+    narrow_channels: Annotated[int, Field(ge=0, le=1 << 20)] = 0
+    """Channels a tile up to which a depth-wise convolution over channels, whose result reaches every tile, is taken to
+    cost twice what it does (npu_compiler's cost of a layer)."""
     images_by_rows: bool = False
     """Depth-wise convolutions and pools of a batch are split over rows, whichever split takes the DPU less long."""
     barrier_workloads: Count = 64

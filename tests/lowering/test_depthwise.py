@@ -103,3 +103,33 @@ def test_what_a_depthwise_convolution_takes_as_it_is_made_stays_in_cmx(channels:
     program = lower(from_openvino(ov.Model([op.result(result)], [x], "m")), load_hardware("lunarlake.yaml"))
     written = sum(t.work.bytes for t in program.tasks if isinstance(t.work, DmaWork) and t.work.dst == "ddr")
     assert written <= 2 * side * side * (channels + 32)  # the result, and the image turned at most
+
+
+@pytest.mark.parametrize(
+    ("machine", "channels", "shape", "kernel", "stride", "expected"),
+    [
+        pytest.param("lunarlake-vpunn", 128, (40, 40), 3, 1, (10, 40, 128), id="4000: 32 a tile, rows"),
+        pytest.param("lunarlake-vpunn", 144, (14, 14), 3, 2, (7, 7, 48), id="4000: 36 a tile, channels"),
+        pytest.param("lunarlake-vpunn", 240, (10, 10), 3, 1, (10, 10, 64), id="4000: channels, unevenly"),
+        pytest.param("lunarlake-vpunn", 48, (28, 28), 5, 1, (7, 28, 48), id="4000: too few channels"),
+        pytest.param("pantherlake-vpunn", 160, (20, 20), 5, 1, (20, 20, 64), id="5010: channels, unevenly"),
+        pytest.param("pantherlake-vpunn", 64, (20, 20), 3, 1, (7, 20, 64), id="5010: rows take less long"),
+        pytest.param("meteorlake-vpunn", 240, (10, 10), 3, 1, (5, 10, 240), id="3720: rows of a neighbour"),
+    ],
+)
+def test_the_shorter_split_between_convolutions(
+    machine: str, channels: int, shape: tuple[int, int], kernel: int, stride: int, expected: tuple[int, ...]
+) -> None:
+    # Each as Intel's compiler splits it; the channels are padded to granules of 16 and shared unevenly.
+    x = op.parameter([1, 40, *shape], np.float16)
+    pads = [kernel // 2] * 2
+
+    def convolution(value: ov.Node, count: int) -> ov.Node:
+        weights = np.ones((count, value.get_output_shape(0)[1], 1, 1), np.float16)
+        return op.convolution(value, weights, [1, 1], [0, 0], [0, 0], [1, 1])
+
+    wide = op.relu(convolution(op.relu(convolution(x, 40)), channels))
+    weights = np.ones((channels, 1, 1, kernel, kernel), np.float16)
+    deep = op.relu(op.group_convolution(wide, weights, [stride] * 2, pads, pads, [1, 1]))
+    program = made(convolution(op.relu(convolution(deep, 64)), 32), x, machine)
+    assert max(tasks(program)) == expected

@@ -39,9 +39,10 @@ from npusim.lowering.ir.nodes import (
 )
 from npusim.lowering.ir.plan import Plan, multicast
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import WHOLE, Dist, Fresh, canonical4
+from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, canonical4
 from npusim.lowering.place import decompose, movement, summed
 from npusim.lowering.place.chain import joins, padded_rows, plan_joined, wanted_cut
+from npusim.lowering.place.depthwise import depthwise
 from npusim.lowering.place.factors import (
     channel_factor,
     divides_by_smaller,
@@ -57,7 +58,7 @@ from npusim.lowering.place.spread import plan_rows_of_planes, plan_spread, sprea
 from npusim.lowering.plans.dpu.bmm import plan_bmm
 from npusim.lowering.plans.dpu.channels_last import channels_last
 from npusim.lowering.plans.dpu.conv import Surroundings, plan_conv
-from npusim.lowering.plans.dpu.depthwise import plan_activation, plan_depthwise, plan_pool, plan_scale
+from npusim.lowering.plans.dpu.depthwise import plan_activation, plan_pool, plan_scale
 from npusim.lowering.plans.dpu.eltwise import is_row, is_runtime_scale, plan_add, plan_runtime_scale
 from npusim.lowering.plans.dpu.images import image_split, is_reshaped
 from npusim.lowering.plans.dpu.padding import plan_expansion
@@ -75,7 +76,6 @@ from npusim.lowering.plans.shave.attention import plan_attention
 from npusim.lowering.plans.shave.dot import plan_dot
 from npusim.lowering.plans.shave.kernel import plan_shave
 from npusim.lowering.plans.shave.resize import plan_resize
-from npusim.lowering.split.dpu import depthwise_split
 from npusim.lowering.tile.matmul_estimate import NOTHING
 from npusim.program.journal import note
 
@@ -116,25 +116,6 @@ def _conv(node: Conv, near: Neighbours, fresh: Fresh) -> Steps:
         yield expansion
         plan = plan_conv(node, hw, around)
     yield replace(plan, gathered=plan.gathered or near.gathers(node, plan))
-
-
-def _depthwise(node: Depthwise, near: Neighbours, fresh: Fresh) -> Steps:
-    value, weights = node.inputs[:2]
-    single = value.elements == node.output.elements == node.output.shape[1]
-    if single and len(node.inputs) == 2 and not node.post:
-        # One pixel meets one tap: a product of channels.
-        factors = replace(weights, shape=node.output.shape, order=())
-        product = replace(node, inputs=(value, factors))
-        _because(node, "SHAVE: one tap of one pixel is a product of channels")
-        yield plan_shave(product, near.hw, "multiply", near.hint(value))
-        return
-    *before, plan = plan_depthwise(
-        node, near.hw, fresh, near.is_turned(value), near.batched, near.read_by_rows(node.output)
-    )
-    convolved = any(isinstance(n, Conv | Depthwise) for n in near.read_by(node.output))
-    if convolved and depthwise_split(node, near.hw) == "channels":
-        plan = multicast(plan, near.hw)
-    yield from (*before, plan)
 
 
 def _bmm(node: Bmm, near: Neighbours, fresh: Fresh) -> Steps:
@@ -226,7 +207,7 @@ def _on_shave(node: Unary, near: Neighbours) -> Plan:
     image = image_split(value, hw.tiles) if node.runs("clamp") else None
     if image is not None:
         return _seen_as(node, (image.outer, CHANNELS), near, image)
-    if node.runs("convert") and near.is_column(value):
+    if node.runs("convert") and _is_column(value, near):
         return _seen_as(node, (1, value.elements, 1, 1), near, near.hint(value))
     if summed.cut_to_size(node, near):
         columns = value.shape[-1]
@@ -246,6 +227,13 @@ def _on_shave(node: Unary, near: Neighbours) -> Plan:
         return plan_joined(node, hw, kernel, padded)
     granule = CHANNELS if feeds_channels(node, near) else 1
     return plan_shave(node, hw, kernel, wanted_cut(node, near), granule)
+
+
+def _is_column(value: Value, near: Neighbours) -> bool:
+    """Whether a row is what the DPU has just made, with its elements as channels (93 of Mamba's decode)."""
+    plan = near.latest
+    made = plan is not None and plan.output.storage == value.storage and isinstance(plan.node, Eltwise)
+    return made and is_row(value)
 
 
 def _seen_as(node: Unary, shape: tuple[int, ...], near: Neighbours, hint: Dist | None) -> Plan:
@@ -326,7 +314,7 @@ def _product(node: Eltwise, near: Neighbours, fresh: Fresh) -> Steps:
 #: How each kind of node is placed.
 ENGINES: dict[type[Node], Callable[[Any, Neighbours, Fresh], Steps]] = {
     Conv: _conv,
-    Depthwise: _depthwise,
+    Depthwise: depthwise,
     Scale: scale,
     Bmm: _bmm,
     AttentionKernel: _attention,

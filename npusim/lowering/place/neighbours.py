@@ -28,9 +28,10 @@ from npusim.lowering.ir.nodes import (
 from npusim.lowering.ir.plan import Plan, cmx_capacity, load_bytes, transfer
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Dist, Value, even
+from npusim.lowering.plans.dpu.channel_share import depthwise_split, shares_channels
 from npusim.lowering.plans.dpu.eltwise import is_row
 from npusim.lowering.plans.dpu.images import is_refolded, is_reshaped, refold, row_split
-from npusim.lowering.split.dpu import Wanted, choose, depthwise_split
+from npusim.lowering.split.dpu import Wanted, choose, through_ddr_us
 from npusim.lowering.tile.matmul_estimate import NOTHING, Behind
 from npusim.program.work import DpuWork
 
@@ -166,12 +167,6 @@ class Neighbours:
         dist = producer.out_dist if producer is not None and conv else None
         return dist if dist is not None and dist.outer > 1 else None
 
-    def is_column(self, value: Value) -> bool:
-        """Whether a row is what the DPU has just made, with its elements as channels (93 of Mamba's decode)."""
-        plan = self.latest
-        made = plan is not None and plan.output.storage == value.storage and isinstance(plan.node, Eltwise)
-        return made and is_row(value)
-
     def behind(self, value: Value) -> Behind:
         """How long the plan just before computes, and what it holds, if it makes a value. The first weights of its
         reader come meanwhile (3,072 x 768 behind a Gelu on 6 tiles, and on 4, where they do not fit beside it, not:
@@ -211,7 +206,11 @@ class Neighbours:
             return Wanted.CUT
         rows = choose(node, self.hw, behind=behind) == "rows"
         splits = {choose(n, self.hw, rows) for n in readers if isinstance(n, Conv)}
-        splits |= {depthwise_split(n, self.hw) for n in readers if isinstance(n, Depthwise)}
+        spilled = (
+            0.0 if self.hw.software.broadcast_output or not rows else through_ddr_us(node.output, self.hw)
+        )
+        deep = [n for n in readers if isinstance(n, Depthwise)]
+        splits |= {depthwise_split(n, self.hw, spilled, self.between_kernels(n)) for n in deep}
         pooled = any(isinstance(n, Reduce) and len(n.inputs[0].shape) == 4 for n in readers)
         if splits - {"rows"} or (pooled and self.hw.software.broadcast_output):
             return Wanted.WHOLE
@@ -231,6 +230,11 @@ class Neighbours:
         for unary in (n for n in self._readers(value) if isinstance(n, Unary) and n.axis is None):
             convs += [n for n in self._readers(unary.output) if isinstance(n, Conv)]
         return bool(convs) and all(choose(n, self.hw, True) == "rows" for n in convs)
+
+    def between_kernels(self, node: Depthwise) -> bool:
+        """Whether a depth-wise convolution stands between kernels for which a tile keeps the channels that it has."""
+        maker, readers = self.makers.get(node.inputs[0].storage), self.read_by(node.output)
+        return bool(readers) and all(map(shares_channels, (maker, *readers)))
 
     def _adds_loaded(self, node: Node, maker: Conv) -> bool:
         """Whether a sum has another operand than what ``maker`` makes, which it finds in DDR and loads in rows."""

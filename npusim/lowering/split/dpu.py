@@ -14,7 +14,7 @@ from typing import Literal
 from npusim.costs.dpu import STENCIL_PIXELS, choose_mode, cycles
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import TABLE_BYTES, channel_bytes, conv_work, geometry
-from npusim.lowering.ir.nodes import POINT, Depthwise, Product
+from npusim.lowering.ir.nodes import POINT, Product
 from npusim.lowering.ir.plan import cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value, ceil_div, even, round_up
@@ -266,13 +266,3 @@ def holds_whole(
     constants = channels // hw.tiles * (taps * 2 + TABLE_BYTES)
     padding = (kernel[0] - 1) * columns * channels * act.bits // 8
     return act.bytes + padding + out.bytes // copies + constants <= cmx_capacity(hw)
-
-
-def depthwise_split(node: Depthwise, hw: Hardware) -> Split:
-    """The split of a depth-wise convolution: channels where every tile gets whole granules and can hold all of the
-    image, or there are too few rows; else rows (evidence/lowering.md#2.2)."""
-    channels, (height, width) = round_up(node.output.shape[1], CHANNELS), geometry(node, hw)
-    if channels % (CHANNELS * hw.tiles):
-        return "rows"
-    fits = holds_whole(hw, (channels, width), node.window.kernel, node.inputs[0], node.output)
-    return "channels" if fits or height < hw.tiles else "rows"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Literal
 
-from npusim.costs.price import work_us
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import (
     TABLE_BYTES,
@@ -20,6 +18,7 @@ from npusim.lowering.ir.nodes import POINT, Depthwise, Node, Pool, Window
 from npusim.lowering.ir.plan import ALL_TILES, Load, Plan, Store, odd_halves, transfer
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import ADDED_CONSTANT, WHOLE, Dist, Value, ceil_div, even, round_up
+from npusim.lowering.plans.dpu.channel_share import Kind, over_channels_alone
 from npusim.lowering.plans.dpu.images import (
     Image,
     assemble,
@@ -29,84 +28,17 @@ from npusim.lowering.plans.dpu.images import (
     workload_channels,
     workload_slices,
 )
-from npusim.lowering.split.dpu import holds_whole
 from npusim.program.work import Work
-
-#: Share of the time of reading an activation, at the bandwidth of DDR, that counts where splits are compared (up to
-#: 0.44 on 4000 and 0.52 on 5010 leave rows, 0.73 and 0.84 and more do not).
-READ_SHARE = 0.62
-#: Taps a pixel up to which a pool whose windows do not overlap is split over channels for a clear gain alone, and the
-#: share of the time of rows that is one: its result, which such a split multicasts, is large beside what it computes
-#: (2x2; 3x3 take the shorter split).
-FEW_TAPS, CLEAR_GAIN = 4, 0.75
-#: What a channel-wise op computes: a depth-wise convolution, or a pooling.
-Kind = Literal["dwconv", "avgpool", "maxpool"]
-
-
-def _over_channels(hw: Hardware, image: Image, kernel: tuple[int, int], act: Value, out: Value) -> bool:
-    """Split over channels (SOK): where every tile gets equal many granules and both tensors fit each tile's CMX whole;
-    1x1 only where there are few rows (evidence/lowering.md#2.2).
-    """
-    tiles = hw.tiles
-    if kernel == (1, 1) and image.height > max(tiles, hw.software.row_fold):
-        return False
-    if image.channels % (CHANNELS * tiles):
-        return image.height < tiles and image.channels >= CHANNELS * tiles
-    return image.height < tiles or holds_whole(hw, (image.channels, image.width), kernel, act, out)
-
-
-def _channels_are_cheaper(
-    hw: Hardware, image: Image, kind: Kind, window: Window, act: Value, out: Value, spilled_us: float = 0.0
-) -> bool:
-    """Whether an image that a pass before it brings to channels last is split over channels (SOK): where that takes the
-    DPU less long than rows do, with what it costs (``spilled_us``) that neighbours in rows find or leave their values
-    in DDR then, and both tensors fit each tile's CMX whole.
-
-    Rows need not leave CMX where that pass works on the image itself, which it does where rows are multiples of 16
-    pixels: then rows it is. Data of one dimension, which come from DDR with their padding, are read by one engine for
-    all tiles or by all engines in parts.
-    """
-    tiles, kernel = hw.tiles, window.kernel
-    if image.channels < CHANNELS * tiles or not holds_whole(
-        hw, (image.channels, image.width), kernel, act, out
-    ):
-        return False
-    if image.height < tiles:
-        return True
-    flat = image.width == 1
-    if not flat and kernel[0] > 1 and act.shape[2] >= tiles and act.shape[3] % CHANNELS == 0:
-        return False
-    more = {
-        "kernel_h": kernel[0],
-        "kernel_w": kernel[1],
-        "stride": window.stride[0],
-        "in_bits": act.bits,
-        "out_bits": out.bits,
-    }
-    read = READ_SHARE * act.bytes / hw.ddr.bandwidth_gbps / 1e3 if flat else 0.0
-
-    def time(rows: int, channels: int) -> float:
-        if kind == "dwconv":
-            works = depthwise_tasks(image, rows, image.width, channels, hw, **more)
-        else:
-            unit = workload_channels(channels)
-            works = [image.work(kind, rows, image.width, channels, variant_channels=unit, **more)]
-        return sum(work_us(work, hw) for work in works)
-
-    by_channels = time(image.height, even(image.channels, tiles, CHANNELS)[0]) + read + spilled_us
-    by_rows = time(even(image.height, tiles)[0], image.channels) + read / hw.dma.engines
-    few = kind != "dwconv" and kernel == window.stride and kernel[0] * kernel[1] <= FEW_TAPS
-    plain = few and hw.software.broadcast_output
-    return by_channels < (CLEAR_GAIN if plain else hw.software.channel_patience) * by_rows
 
 
 def plan_channelwise(
     node: Node, hw: Hardware, act: Value, out: Value, image: Image, kind: Kind = "dwconv",
     window: Window = POINT, weight_bits: int = 16, *,
     in_rows: int = 0, planes: int = 0, over_channels: bool | None = None, own_channels: bool = False,
+    kept: bool = False,
 ) -> Plan:  # fmt: skip
     """One depth-wise or pooling op over channels or rows. ``planes`` > 0: the result is written as so many planes;
-    ``own_channels``: tiles that split the channels read their own alone."""
+    ``own_channels``: tiles that split the channels read their own alone; ``kept``: they keep what they compute."""
     image = replace(image, channels=round_up(image.channels, CHANNELS))
     tiles, channels, kernel, stride = hw.tiles, image.channels, window.kernel, window.stride[0]
     taps = round_up(kernel[0] * kernel[1], CHANNELS)
@@ -116,9 +48,9 @@ def plan_channelwise(
     more = {"kernel_h": kernel[0], "kernel_w": kernel[1], "stride": stride, "in_bits": act.bits, "out_bits": out.bits,
             "planes": turned, "fp8": act.fp8, "lut": fused_lut(node, hw)}  # fmt: skip
     if over_channels is None:
-        over_channels = weighted and _over_channels(hw, image, kernel, act, out)
+        over_channels = weighted and over_channels_alone(hw, image, kernel, act, out)
     if over_channels:
-        return _over_channel_tiles(node, hw, act, out, image, kind, weights, more, own_channels)
+        return _over_channel_tiles(node, hw, act, out, image, kind, weights, more, own_channels, kept)
     rows = even(image.height, tiles)
     whole = len(rows) < tiles
     rows = (image.height,) * tiles if whole else rows
@@ -198,15 +130,16 @@ def _over_channel_tiles(
     weights: Value,
     more: dict[str, int],
     own: bool,
+    kept: bool,
 ) -> Plan:
     """Each tile computes its own channels of the whole activation, and reads (``own``) no others. Results reach every
-    tile, but images written as planes and everything where results are not multicast stay cut; the latter leaves in one
-    strided transfer (3720)."""
+    tile, but images written as planes, those that are ``kept`` and everything where results are not multicast stay cut;
+    the latter leaves in one strided transfer (3720)."""
     tiles, taps = hw.tiles, weights.shape[1]
     cuts = even(image.channels, tiles, CHANNELS)
     real = (*cuts[:-1], cuts[-1] - (image.channels - out.elements // (image.height * image.width)))
     segments = Dist(image.height * image.width, real)
-    whole = hw.software.broadcast_output and (image.flat or image.width == 1 or not out.plain)
+    whole = hw.software.broadcast_output and not kept and (image.flat or image.width == 1 or not out.plain)
 
     def works(tile: int, index: int) -> Iterable[Work]:
         if tile >= len(cuts):

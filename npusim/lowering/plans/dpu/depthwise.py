@@ -9,14 +9,16 @@ from npusim.lowering.ir.convolution import fold_rows, geometry
 from npusim.lowering.ir.nodes import Depthwise, Node, Pool, axis_of
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, transfer
 from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
-from npusim.lowering.ir.values import Dist, Fresh, canonical4, round_up
-from npusim.lowering.plans.dpu.channels_last import channels_last, columns_to_channels
-from npusim.lowering.plans.dpu.channelwise import (
+from npusim.lowering.ir.values import Dist, Fresh, Value, canonical4, round_up
+from npusim.lowering.plans.dpu.channel_share import (
     Kind,
-    _channels_are_cheaper,
-    _over_channels,
-    plan_channelwise,
+    channels_are_cheaper,
+    depthwise_split,
+    image_of,
+    over_channels_alone,
 )
+from npusim.lowering.plans.dpu.channels_last import channels_last, columns_to_channels
+from npusim.lowering.plans.dpu.channelwise import plan_channelwise
 from npusim.lowering.plans.dpu.images import Image, borrow_channels, refold, row_split
 from npusim.lowering.plans.dpu.reorder import plan_reorder
 from npusim.lowering.split.dpu import through_ddr_us
@@ -29,24 +31,30 @@ def plan_depthwise(
     turned: bool = False,
     batched: bool = False,
     by_rows: bool = False,
+    found_in_rows: bool = False,
+    kept: bool = False,
 ) -> list[Plan]:
     """Depth-wise convolution; what brings its input to channels last comes first, if it has not been ``turned``.
-    ``batched``: it is one image of a batch; ``by_rows``: who reads it is split over rows."""
+    ``batched``: it is one image of a batch; ``by_rows``: who reads it is split over rows; ``found_in_rows``: it finds
+    rows in CMX; ``kept``: it stands between kernels, and tiles keep the channels that they compute."""
     act, weights, out = node.inputs[0], node.inputs[1], node.output
-    height, width = geometry(node, hw)
     channels, window, kernel = out.shape[1], node.window, node.window.kernel
-    image = Image(height, width, round_up(channels, CHANNELS))
+    image = image_of(node, hw)
+    height, width = image.height, image.width
     in_rows = act.shape[2] if len(act.shape) > 2 else height
     before, last = channels_last(node, hw, act, window, fresh, batched)
-    over_channels = _over_channels(hw, image, kernel, act, out)
+    spills = by_rows and not hw.software.broadcast_output
     if ((before or turned) and width > 1) or (
         kernel != (1, 1) and width == 1 and hw.software.broadcast_output
     ):
-        moved = []
-        if by_rows and not hw.software.broadcast_output:
-            moved = [last, out] if before and before[-1].out_dist is not None else [out]
-        spilled = sum(through_ddr_us(value, hw) for value in moved)
-        over_channels = _channels_are_cheaper(hw, image, "dwconv", window, last, out, spilled)
+        stays = bool(before) and before[-1].out_dist is not None
+        spilled = _moved_us(hw, (last, spills and stays), (out, spills))
+        over_channels = channels_are_cheaper(hw, image, "dwconv", window, last, out, spilled)
+    elif kernel == (1, 1) or width == 1:
+        over_channels = over_channels_alone(hw, image, kernel, act, out)
+    else:
+        moved_us = _moved_us(hw, (act, found_in_rows), (out, spills))
+        over_channels = depthwise_split(node, hw, moved_us, kept) == "channels"
     turned_by_dpu = bool(before) and act.elements // act.shape[1] % CHANNELS == 0
     if window.addressed and height >= hw.tiles:
         over_channels = False
@@ -73,6 +81,7 @@ def plan_depthwise(
         weights.stored_bits,
         in_rows=in_rows,
         over_channels=over_channels,
+        kept=kept,
     )
     if rows and over_channels:
         fill = [transfer("ddr", "cmx", channels * r, act.bits, hw) for r in rows]
@@ -80,6 +89,11 @@ def plan_depthwise(
         first, *others = plan.slices
         plan = replace(plan, slices=[replace(first, loads=[*first.loads, *more]), *others])
     return [*before, plan]
+
+
+def _moved_us(hw: Hardware, *values: tuple[Value, bool]) -> float:
+    """What it takes to bring those values through DDR that have to be, µs."""
+    return sum(through_ddr_us(value, hw) for value, moved in values if moved)
 
 
 def plan_scale(node: Node, hw: Hardware, fresh: Fresh, any_order: bool = False) -> list[Plan]:
@@ -162,7 +176,7 @@ def plan_pool(
     if brought:
         by_rows = batched and hw.software.images_by_rows and height >= hw.tiles and not mean
         over_channels = act.shape[3:] not in ((), (1,)) and not by_rows
-        over_channels = over_channels and _channels_are_cheaper(hw, image, kind, window, act, out)
+        over_channels = over_channels and channels_are_cheaper(hw, image, kind, window, act, out)
     else:
         over_channels = mean and height < hw.tiles
     plan = plan_channelwise(
