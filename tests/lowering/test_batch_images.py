@@ -195,3 +195,14 @@ def test_the_mean_of_each_image_is_pooled_image_by_image(platform: str, side: in
         return sum(isinstance(t.work, DpuWork) and t.work.kind == "avgpool" for t in made.tasks)
 
     assert pooled(6) == 2 * pooled(3) > 0
+
+
+def test_a_shave_loads_and_stores_its_own_columns_of_each_product_of_a_batch() -> None:
+    """Four products of 5 x 5 x 128, whose columns eight SHAVEs share, as the compiler schedules such sums."""
+    a, b = op.parameter([4, 5, 5, 1], np.float16), op.parameter([4, 1, 5, 128], np.float16)
+    made = lower(
+        graph_of(ov.Model([op.multiply(a, b)], [a, b], "m"), "m", "m"), load_hardware("lunarlake-vpunn")
+    )
+    works = [t.work for t in made.tasks if isinstance(t.work, DmaWork)]
+    assert [w.bytes for w in works if w.src == "cmx"] == [5 * 5 * 16 * 2] * 4 * 8
+    assert sum(w.bytes == 5 * 16 * 2 for w in works if w.dst == "cmx") == 4 * 8

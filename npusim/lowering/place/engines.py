@@ -307,7 +307,7 @@ def _product(node: Eltwise, near: Neighbours, fresh: Fresh) -> Steps:
         _because(node, "SHAVE: the DPU does not multiply these operands")
         hint = near.outer_hint(node) if node.outer else near.common_hint(node)
         granule = 1 if node.outer or len(node.output.shape) > 4 else near.granule(node)
-        plan = plan_shave(node, hw, node.kernel, hint, granule)
+        plan = plan_shave(node, hw, node.kernel, hint, granule, batched=near.batched)
         yield plan_rows_of_planes(plan, hw) if near.turned_planes(node) else apart(plan, near)
 
 

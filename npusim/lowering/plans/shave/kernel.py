@@ -21,13 +21,15 @@ FP32 = 32
 
 
 def plan_shave(
-    node: Node, hw: Hardware, name: str, hint: Dist | None = None, granule: int = 1, room: float = 1.0
-) -> Plan:
+    node: Node, hw: Hardware, name: str, hint: Dist | None = None, granule: int = 1, room: float = 1.0,
+    batched: bool = False,
+) -> Plan:  # fmt: skip
     """The plan of one kernel, by its name, over the operands of a node.
 
     ``hint`` is how its first operand lies in CMX already; a kernel that may takes over that split
     (evidence/lowering.md#2.4). Without, its channels are cut over whole granules where every tile gets one. ``room`` is
-    the share of CMX that a slice may take.
+    the share of CMX that a slice may take. ``batched``: the operands are those of one image of a batch, whose columns
+    each SHAVE has in a buffer of its own.
     """
     output, kernel = node.output, KERNELS[name]
     if kernel.axes[0] == H and _unrolled(node):
@@ -40,6 +42,8 @@ def plan_shave(
         return _over_batch(node, hw, kernel, shape, operands, aligned)
     tiling, aligned = share(node, hw, kernel, shape, aligned, hint, granule)
     tiling = slice_to_fit(tiling, kernel, list(zip(operands, aligned, strict=True)), output, hw, room)
+    if batched and tiling.axis == tiling.shave_axis == W:
+        kernel = replace(kernel, dense=True)
     return _build(node, hw, kernel, operands, aligned, tiling)
 
 
