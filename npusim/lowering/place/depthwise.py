@@ -8,6 +8,7 @@ from dataclasses import replace
 from npusim.lowering.ir.nodes import Conv, Depthwise
 from npusim.lowering.ir.plan import Plan, multicast
 from npusim.lowering.ir.values import Fresh
+from npusim.lowering.place.kernels import read_in_channels
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.plans.dpu.depthwise import plan_depthwise
 from npusim.lowering.plans.shave.kernel import plan_shave
@@ -29,9 +30,10 @@ def depthwise(node: Depthwise, near: Neighbours, fresh: Fresh) -> Iterator[Plan]
         node, near.hw, fresh, near.is_turned(value), near.batched, near.read_by_rows(node.output),
         found_in_rows=_finds_rows(node, near), kept=near.between_kernels(node),
     )  # fmt: skip
-    convolved = any(isinstance(n, Conv | Depthwise) for n in near.read_by(node.output))
-    by_channels = plan.out_dist is not None and plan.out_dist.outer > 1
-    if convolved and by_channels and not node.output.plain:
+    readers = near.read_by(node.output)
+    convolved = any(isinstance(n, Conv | Depthwise) for n in readers)
+    by_channels = plan.out_dist is not None and plan.out_dist.outer > 1 and not node.output.plain
+    if by_channels and (convolved or not read_in_channels(node.output, readers, near.hw)):
         plan = multicast(plan, near.hw)
     yield from (*before, plan)
 

@@ -173,7 +173,9 @@ def _reduce(node: Reduce, near: Neighbours, fresh: Fresh) -> Steps:
     elif node.by == "sum" and node.view[2] == 1 and node.inputs[0].elements >= WORTH_CONVOLVING:
         yield plan_reduce_conv(node, hw, near.hint(node.inputs[0]) == WHOLE)
     else:
-        yield from plan_reduce(node, hw, fresh)
+        *before, plan = plan_reduce(node, hw, fresh)
+        convolved = any(isinstance(n, Conv) for n in near.read_by(node.output))
+        yield from (*before, multicast(plan, hw) if convolved and len(node.axes) > 1 else plan)
 
 
 # -- elementwise --------------------------------------------------------------------------------------------------
@@ -226,7 +228,8 @@ def _on_shave(node: Unary, near: Neighbours) -> Plan:
     if padded is not None:
         return plan_joined(node, hw, kernel, padded)
     granule = CHANNELS if feeds_channels(node, near) else 1
-    return plan_shave(node, hw, kernel, wanted_cut(node, near), granule)
+    plan = plan_shave(node, hw, kernel, wanted_cut(node, near), granule)
+    return plan if spread or near.hint(value) != WHOLE else replace(plan, in_dists=[WHOLE])
 
 
 def _is_column(value: Value, near: Neighbours) -> bool:

@@ -28,6 +28,7 @@ from npusim.lowering.ir.nodes import (
 from npusim.lowering.ir.plan import Plan, cmx_capacity, load_bytes, transfer
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Dist, Value, even
+from npusim.lowering.place.kernels import read_in_channels
 from npusim.lowering.plans.dpu.channel_share import depthwise_split, shares_channels
 from npusim.lowering.plans.dpu.eltwise import is_row
 from npusim.lowering.plans.dpu.images import is_refolded, is_reshaped, refold, row_split
@@ -202,7 +203,7 @@ class Neighbours:
         """How the readers of a convolution's result, or of the Concat of channels that it is a piece of, want it to
         lie."""
         readers = self._readers(node.output)
-        if readers and all(isinstance(n, Unary) and not n.runs("convert") for n in readers):
+        if read_in_channels(node.output, readers, self.hw):
             return Wanted.CUT
         rows = choose(node, self.hw, behind=behind) == "rows"
         splits = {choose(n, self.hw, rows) for n in readers if isinstance(n, Conv)}
@@ -212,7 +213,7 @@ class Neighbours:
         deep = [n for n in readers if isinstance(n, Depthwise)]
         splits |= {depthwise_split(n, self.hw, spilled, self.between_kernels(n)) for n in deep}
         pooled = any(isinstance(n, Reduce) and len(n.inputs[0].shape) == 4 for n in readers)
-        if splits - {"rows"} or (pooled and self.hw.software.broadcast_output):
+        if splits - {"rows"} or pooled:
             return Wanted.WHOLE
         images = [n for n in readers if isinstance(n, Eltwise | Pool) and len(n.output.shape) == 4]
         spread = any(isinstance(n, DepthToSpace) for n in readers)

@@ -42,6 +42,8 @@ def overlapped(plan: Plan, near: Neighbours) -> Plan:
     """An image cut into rows feeds a reader that needs other rows too: the producer writes those to both tiles
     (resnet50: 14 rows computed, 15 or 16 written; mobilenet-v2 on 6 tiles: strides). A SHAVE kernel can not: what it
     makes goes through DDR to a window that reaches over a tile's rows."""
+    if isinstance(plan.node, Scale):
+        return _of_whole(plan, near)
     window = plan.node.window if isinstance(plan.node, Conv | Depthwise | Pool) else None
     if window is None or len(plan.inputs) != 1:
         return plan
@@ -53,6 +55,16 @@ def overlapped(plan: Plan, near: Neighbours) -> Plan:
     if reaches and value.storage not in near.on_dpu:
         return replace(plan, in_dists=[None])
     return replace(plan, in_dists=[hint]) if len(hint.cuts) == len(wanted.cuts) > 1 else plan
+
+
+def _of_whole(plan: Plan, near: Neighbours) -> Plan:
+    """A scale over rows of an image that a convolution has left whole on every tile, for a pool that reads it too: each
+    tile takes its rows of that."""
+    value, wanted = plan.inputs[0], plan.in_dists[0]
+    image = not value.plain and isinstance(near.makers.get(value.storage), Conv | Depthwise)
+    cut = wanted is not None and wanted.outer == 1 and len(wanted.cuts) > 1 and len(plan.slices) == 1
+    found = image and cut and near.hint(value) == WHOLE
+    return replace(plan, in_dists=[WHOLE, *plan.in_dists[1:]]) if found else plan
 
 
 def _trim(plan: Plan, near: Neighbours) -> Plan:

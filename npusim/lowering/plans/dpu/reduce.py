@@ -38,7 +38,7 @@ def plan_reduce(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
     value, out = node.inputs[0], node.output
     before, length, after = node.view
     sides = [value.shape[a] for a in node.axes if value.shape[a] > 1]
-    if not value.plain and before == 1 and len(sides) == 2 and after % CHANNELS == 0:
+    if not value.plain and before == 1 and len(sides) == 2:
         return [_whole_image(node, hw, value, out, sides)]
     kind = _pooling(node)
     if value.plain and len(value.shape) == 4 and value.shape[0] == 1 and len(sides) == 2 and after == 1:
@@ -178,12 +178,12 @@ def _sums_with_ones(value: Value, out: Value) -> bool:
 
 
 def _whole_image(node: Reduce, hw: Hardware, value: Value, out: Value, sides: list[int]) -> Plan:
-    """An image whose channels the tiles share (the global pools of MobileNet and ResNet, which one kernel covers); by
-    several kernels one after the other where it is larger, of which every tile computes all channels unless each gets
-    whole granules of its own (14 x 14 by 7 and 2, 24 x 24 by 8 and 3; 96 channels on 2 tiles and on 4)."""
+    """An image whose channels the tiles share, in whole granules (the global pools of MobileNet and ResNet); by several
+    kernels one after the other where it is larger than one, which then stay in CMX. Fewer channels than the tiles can
+    share are computed on every tile."""
     channels, (height, width) = round_up(out.elements, CHANNELS), sides
     stages = pooling_windows(height, width, hw.software.pooled_window)
-    shared = len(stages) == 1 or channels % (CHANNELS * hw.tiles) == 0
+    shared = len(stages) == 1 or channels >= CHANNELS * hw.tiles
     cuts = even(channels, hw.tiles, CHANNELS) if shared else (channels,) * hw.tiles
     kind = _pooling(node)
 
