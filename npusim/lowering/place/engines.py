@@ -105,7 +105,7 @@ def _conv(node: Conv, near: Neighbours, fresh: Fresh) -> Steps:
     source = node.inputs[0]
     behind = near.behind(source) if node.window is None and node.inputs[1].constant else NOTHING
     wanted = near.wanted(node, behind)
-    feeds = any(near.read_by(reader.output) for reader in near.read_by(node.output))
+    feeds = any(near.read_by(reader.output) for reader in near.read_by(node.output)) and not near.gates(node)
     around = Surroundings(
         near.hint(source), source.storage in near.sliced, wanted, near.follower(node, wanted), feeds, reordered,
         behind, near.spilled_us(node), is_loose(node, near),

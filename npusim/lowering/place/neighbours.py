@@ -28,6 +28,7 @@ from npusim.lowering.ir.nodes import (
 from npusim.lowering.ir.plan import Plan, cmx_capacity, load_bytes, transfer
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Dist, Value, even
+from npusim.lowering.place.gated import is_gated, is_product
 from npusim.lowering.place.kernels import read_in_channels
 from npusim.lowering.plans.dpu.channel_share import depthwise_split, shares_channels
 from npusim.lowering.plans.dpu.eltwise import is_row
@@ -203,7 +204,7 @@ class Neighbours:
         """How the readers of a convolution's result, or of the Concat of channels that it is a piece of, want it to
         lie."""
         readers = self._readers(node.output)
-        if read_in_channels(node.output, readers, self.hw):
+        if read_in_channels(node.output, readers, self.hw) or self._gate_others(readers):
             return Wanted.CUT
         rows = choose(node, self.hw, behind=behind) == "rows"
         splits = {choose(n, self.hw, rows) for n in readers if isinstance(n, Conv)}
@@ -224,6 +225,11 @@ class Neighbours:
         if splits:
             return Wanted.POINTS if self._reads_points(node.output) else Wanted.ROWS
         return Wanted.EITHER if images else Wanted.ANY
+
+    def _gate_others(self, readers: Sequence[Node]) -> bool:
+        """Whether products by kernels alone read what a convolution makes, with what lies cut over the tiles."""
+        products = [n for n in readers if is_product(n) and not self.is_dpu_product(n)]
+        return bool(readers) and len(products) == len(readers) and all(map(self.common_hint, products))
 
     def read_by_rows(self, value: Value) -> bool:
         """Whether convolutions read a value, or what activations make of it, and all are split over rows."""
@@ -303,31 +309,23 @@ class Neighbours:
         return broadcast and hint is not None and hint.outer > 1 and self._written_as_planes(planes)
 
     def is_dpu_product(self, node: Node) -> bool:
-        """A product of what two MatMuls make, whose channels lie innermost: 5010 multiplies them on the DPU (gated
-        units; of two inputs, or of one MatMul with itself, it stays with the SHAVEs)."""
-        if not node.runs("multiply") or not self.hw.software.eltwise_multiply_on_dpu:
-            return False
-        made = [self.makers.get(v.storage) for v in node.inputs]
-        alike = all(v.elements == node.output.elements for v in node.inputs)
-        two = len({v.storage for v in node.inputs}) == 2
-        return alike and two and all(map(self._multiplies, made))
-
-    def _multiplies(self, maker: Node | None) -> bool:
-        """Whether a node is a MatMul, or an activation behind one."""
-        if isinstance(maker, Unary) and maker.axis is None and len(maker.inputs) == 1:
-            maker = self.makers.get(maker.inputs[0].storage)
-        return isinstance(maker, Conv)
+        """Whether the DPU makes the product of a gated unit (5010)."""
+        return self.hw.software.eltwise_multiply_on_dpu and is_gated(node, self.makers)
 
     def refolds(self, value: Value) -> bool:
         """Whether all readers of a value are sums that fold it anew, for which it goes through DDR."""
-        readers = self.read_by(value)
-        folded = all(n.runs("add") and is_refolded(n.output) for n in readers)
-        return bool(readers) and folded and self.hw.tiles > 1 and not self.hw.software.refold_in_cmx
+        folded = {n.runs("add") and is_refolded(n.output) for n in self.read_by(value)} == {True}
+        return folded and self.hw.tiles > 1 and not self.hw.software.refold_in_cmx
 
     def _on_dpu(self, node: Node) -> bool:
         """Whether a node is a convolution, or a product of two that the DPU makes: those find the slices of a MatMul
         side by side in CMX (5010)."""
         return isinstance(node, Conv) or self.is_dpu_product(node)
+
+    def gates(self, node: Conv) -> bool:
+        """Whether a product of a gated unit finds in CMX what a kernel makes of a MatMul, as it finds the other's."""
+        reader = self.sole_reader(node.output)
+        return reader is not None and any(map(is_product, self.read_by(reader.output)))
 
     def _quantised(self, node: Node) -> bool:
         """Whether a kernel's result is changed to 8 bits, which finds it in CMX: such a convolution is not cut together

@@ -58,8 +58,8 @@ class Surroundings:
 
     ``hint`` is how its activation lies in CMX, ``sliced_producer`` that the op before is sliced, ``wanted`` how the
     readers want the result. ``followed``: the elementwise kernel that is the only reader, which can be cut together
-    with the convolution; ``feeds``: something reads what that makes. ``reordered``: its activation has just been
-    brought to channels last for it; ``behind``: the op that makes it; ``loose``: without the padding it needs here.
+    with the convolution; ``feeds``: something reads what that makes through DDR. ``reordered``: its activation has just
+    been brought to channels last for it; ``behind``: the op that makes it; ``loose``: without the padding it needs.
     """
 
     hint: Dist | None = None
