@@ -29,6 +29,7 @@ def program(body: str, size: int, channels: int, platform: str = "lunarlake-vpun
         "sum": op.add(first, second),
         "sum, conv": conv(op.relu(op.add(first, second)), channels),
         "mean": op.reduce_mean(second, np.array([2, 3]), False),
+        "sum, mean": op.reduce_mean(op.add(first, second), np.array([2, 3]), False),
     }
     return lower(graph_of(ov.Model([results[body]], [x], "m"), "m", "m"), load_hardware(platform))
 
@@ -59,6 +60,15 @@ def test_the_mean_of_an_image_is_a_chain_of_poolings_in_place(size: int, stages:
     works = [t.work for t in result.tasks if isinstance(t.work, DpuWork) and t.work.kind == "avgpool"]
     assert len(works) == stages * tiles
     assert {(w.height, w.width) for w in works[stages - 1 :: stages]} == {(1, 1)}
+
+
+@pytest.mark.parametrize("platform", ["lunarlake-vpunn", "meteorlake-vpunn", "pantherlake-vpunn"])
+def test_the_mean_of_a_sum_finds_it_on_every_tile(platform: str) -> None:
+    """Of 96 channels, 28 x 28, as compiled for the three platforms: the sum and what is averaged never leave CMX."""
+    result = program("sum, mean", 28, 96, platform)
+    last = max(t.op for t in result.tasks)
+    moves = [t.work for t in result.tasks if t.op >= last - 1 and isinstance(t.work, DmaWork)]
+    assert [w.dst for w in moves] == ["ddr"] * len(moves) and sum(w.bytes for w in moves) == 96 * 2
 
 
 @pytest.mark.parametrize(

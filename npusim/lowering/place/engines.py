@@ -53,7 +53,7 @@ from npusim.lowering.place.factors import (
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.rotary import turned_heads
 from npusim.lowering.place.scales import feeds_channels, scale, scale_by_activation, scale_rows, widened_sum
-from npusim.lowering.place.settle import apart, expanded_before, is_loose, shared_by
+from npusim.lowering.place.settle import apart, expanded_before, is_loose, shared_by, wanted_whole
 from npusim.lowering.place.spread import plan_rows_of_planes, plan_spread, spread_factor
 from npusim.lowering.plans.dpu.bmm import plan_bmm
 from npusim.lowering.plans.dpu.channels_last import channels_last
@@ -258,7 +258,7 @@ def _eltwise(node: Eltwise, near: Neighbours, fresh: Fresh) -> Steps:
         row = is_row(node.output)
         ends = not row and not near.read_by(node.output)
         plan = plan_add(node, hw, WHOLE if row else near.sum_hint(node), ends=ends)
-        if hw.software.broadcast_output and near.wanted_whole(node):
+        if wanted_whole(node, near):
             plan = multicast(plan, hw)
         shared = len(near.read_by(node.output)) > 1 and is_reshaped(node.output)
         yield replace(plan, refolded=shared and not hw.software.shared_refolds_in_cmx)

@@ -257,13 +257,6 @@ class Neighbours:
             w is not None and w.kernel == (1, 1) for w in windows
         )
 
-    def wanted_whole(self, node: Eltwise) -> bool:
-        """Whether a sum of images is read by convolutions with halo rows alone, and those are split over channels, so
-        that they find it whole on every tile (of those with 1x1 windows ResNet's read it from DDR)."""
-        convs = [n for n in self.read_by(node.output) if isinstance(n, Conv)]
-        images = all(n.window is not None and n.window.kernel[0] > 1 for n in convs)
-        return bool(convs) and images and all(choose(n, self.hw, True) == "channels" for n in convs)
-
     def spilled_us(self, node: Conv) -> float:
         """What it costs, µs, if the activation and the result of a MatMul can't stay in CMX in rows, between kernels
         that convert FP32: the activation is written and read whole by every tile, the result written and read in

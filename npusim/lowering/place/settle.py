@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import zeros_behind
-from npusim.lowering.ir.nodes import Conv, Depthwise, Pool, Product, Scale, Unary
+from npusim.lowering.ir.nodes import Conv, Depthwise, Eltwise, Pool, Product, Reduce, Scale, Unary
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, portion
 from npusim.lowering.ir.values import WHOLE, Value
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.pieces import in_pieces
 from npusim.lowering.plans.dpu.scaled_rows import scales_rows
+from npusim.lowering.split.dpu import choose
 from npusim.program.work import DmaWork, DpuWork
 
 
@@ -24,6 +25,18 @@ def settled(plan: Plan, near: Neighbours) -> Plan:
 def shared_by(plan: Plan | None, value: Value, near: Neighbours) -> bool:
     """Whether a plan makes a value of one that it finds in CMX."""
     return plan is not None and plan.output.storage == value.storage and near.hint(plan.inputs[0]) is not None
+
+
+def wanted_whole(node: Eltwise, near: Neighbours) -> bool:
+    """Whether readers of a sum of images find it whole on every tile: its mean alone, or where results are multicast
+    convolutions split over channels (of those with 1x1 windows ResNet's read it from DDR)."""
+    mean = near.sole_reader(node.output)
+    if isinstance(mean, Reduce):
+        return mean.axes == (2, 3) and not node.output.plain
+    convs = [n for n in near.read_by(node.output) if isinstance(n, Conv)]
+    images = all(n.window is not None and n.window.kernel[0] > 1 for n in convs)
+    shared = bool(convs) and images and all(choose(n, near.hw, True) == "channels" for n in convs)
+    return shared and near.hw.software.broadcast_output
 
 
 def with_table(plan: Plan, hw: Hardware) -> Plan:
