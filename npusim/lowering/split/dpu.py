@@ -121,7 +121,7 @@ def choose(
 ) -> Split:
     """The split of a convolution. That of a MatMul is the one that costs least with all its transfers (``tiling``); of
     one head's projection, whose activation is loaded once for all heads, too, but over channels where both operands
-    have 8 bits and every tile gets some. Of products of two activations that share one, and of other convolutions,
+    have 8 bits, every tile gets some, and attention is no function of its own. Of products of two activations that share one, and of other convolutions,
     computing decides.
     ``rows_before``: its activation lies in rows already; ``wanted``: how its readers want the result; ``spilled_us``:
     what a MatMul's neighbours cost that can't stay in rows."""
@@ -130,7 +130,8 @@ def choose(
     granules = n16 // CHANNELS
     if height < hw.tiles:
         return "repeated" if granules < hw.tiles else "channels"
-    if node.shared and node.inputs[0].bits == node.inputs[1].stored_bits == 8 and granules % hw.tiles == 0:
+    narrow = node.inputs[0].bits == node.inputs[1].stored_bits == 8
+    if node.shared and narrow and not node.region and granules % hw.tiles == 0:
         return "channels"
     if node.window is None and (not node.shared or node.inputs[1].constant):
         return Tiler.of(_dense(node), hw, behind=behind).choose(spilled_us)
