@@ -220,6 +220,8 @@ class Software(Section):
     """The channels of all tiles choose the stencil of an image's DPU task whose result reaches all; else its own do."""
     refold_in_cmx: bool = True
     """A product or a change of layout hands its result over in CMX to a sum that folds it to other dimensions."""
+    permuted_in_cmx: bool = True
+    """What DMA permutes in one tile's CMX is copied from there to its reader; else it goes through DDR."""
     shared_refolds_in_cmx: bool = True
     """A sum that folds its operands to other dimensions hands its result over in CMX to several readers; else to one
     only."""

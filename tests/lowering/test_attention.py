@@ -290,3 +290,35 @@ def test_values_of_no_multiple_of_16_go_through_ddr_to_be_padded(past: int, thro
     moves = [work for work in _works(graph, hw) if isinstance(work, DmaWork)]
     written = sum(work.bytes for work in moves if work.dst == "ddr")
     assert (written >= 8 * keys * DEPTH * 2) == through_ddr
+
+
+@pytest.mark.parametrize(
+    ("file", "passed_on"),
+    [("meteorlake-vpunn.yaml", False), ("lunarlake-vpunn.yaml", True), ("pantherlake-vpunn.yaml", True)],
+)
+def test_keys_that_dma_permutes_are_copied_to_the_tiles_that_read_them(file: str, passed_on: bool) -> None:
+    """As compiled: within CMX on 4000 and 5010, through DDR on 3720."""
+    x = op.parameter([1, 128, 384], np.float16, name="x")
+    q = op.parameter([1, 12, 128, 32], np.float16, name="q")
+    made = op.reshape(
+        op.matmul(x, np.ones((384, 384), np.float16), False, True), np.array([1, 128, 12, 32]), False
+    )
+    scores = op.matmul(q, op.transpose(made, np.array([0, 2, 1, 3])), False, True)
+    program = lower(from_openvino(ov.Model([op.result(scores)], [x, q], "keys")), load_hardware(file))
+    named = [(t.work, program.ops[t.op].name) for t in program.tasks if isinstance(t.work, DmaWork)]
+    copied = sum(work.bytes for work, _ in named if (work.src, work.dst) == ("cmx", "cmx"))
+    keys = 128 * 384 * 2
+    assert copied == (2 * keys if passed_on else keys)
+
+
+def test_a_mask_is_spread_before_its_attention_is_projected(hw: Hardware) -> None:
+    """As compiled: nothing that the transfers of an input wait for keeps them."""
+    x = op.parameter([1, 64, 128], np.float16, name="x")
+    mask = op.parameter([1, 1, 1, 64], np.float16, name="mask")
+    weights = np.random.default_rng(0).standard_normal((3, 128, 128)).astype(np.float16)
+    heads, order = np.array([1, 64, 4, 32]), np.array([0, 2, 1, 3])
+    q, k, v = (op.transpose(op.reshape(op.matmul(x, w, False, True), heads, False), order) for w in weights)
+    out = op.scaled_dot_product_attention(q, k, v, mask)
+    laid = share_heads(from_openvino(ov.Model([op.result(out)], [x, mask], "masked")), hw)
+    types = [one.type for one in laid.ops]
+    assert types.index("Tile") < types.index("MatMul")

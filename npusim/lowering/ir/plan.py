@@ -75,6 +75,8 @@ class Plan:
     """How many images its slices are, one each."""
     gathered: bool = False
     """The results of its slices may lie side by side in CMX (resnet50: a sliced convolution, then an Add)."""
+    handed_on: bool = False
+    """Its result lies in one tile's CMX, and may be copied from there to where its reader wants it."""
     ahead: int = 0
     """How many of its slices are loaded ahead of the one that computes; 0: as ``software.prefetch_slices`` says."""
     chain: int = -1

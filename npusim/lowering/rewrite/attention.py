@@ -96,7 +96,7 @@ class _Maker:
             self.ops.append(Op(name, FUSED, inputs, one.root.outputs, attrs))
             return
         given = one.mask if one.mask is None else self.tensors[one.mask]
-        mask = None if given is None else self._mask(f"{name}/mask_add/broadcast", given, (*apart, columns))
+        mask = None if given is None else self._mask(one, given, (*apart, columns))
         value, untransposed = self._values(one, self.tensors[one.value])
         query = self._seen(f"{name}/fold", query, (*folded, depth))
         shares = 1 < one.group < heads or shared_by_all
@@ -231,13 +231,28 @@ class _Maker:
         """A tensor in another shape."""
         return tensor if tensor.shape == shape else self._op(name, "Reshape", (tensor.id,), tensor, shape)
 
-    def _mask(self, name: str, mask: Tensor, scores: tuple[int, ...]) -> int:
+    def _mask(self, one: Attention, mask: Tensor, scores: tuple[int, ...]) -> int:
         """The mask in the shape of the scores: a constant is stored so, any other is repeated by transfers."""
         if mask.shape == scores:
             return mask.id
         if mask.constant:
             return self._new(replace(mask, value=None), scores).id
-        return self._op(name, "Tile", (mask.id,), mask, scores).id
+        repeated = self._op(f"{one.root.name}/mask_add/broadcast", "Tile", (mask.id,), mask, scores).id
+        self._hoist(one, mask.id)
+        return repeated
+
+    def _hoist(self, one: Attention, mask: int) -> None:
+        """Move the op that was just made of a mask in front of the projections of the attention, where that is an input
+        of the model: nothing keeps its transfers."""
+        converted = self.index.made_by(mask, "Convert")
+        if (converted.inputs[0] if converted else mask) not in self.index.graph.inputs:
+            return
+        moved = [op for op in self.ops if op is converted] + [self.ops[-1]]
+        left = [op for op in self.ops if not any(op is one for one in moved)]
+        paths = (path_to_projection(self.index, id) for id in (one.query, one.key, one.value))
+        before = {id(op) for path in paths for op in path}
+        place = next((i for i, op in enumerate(left) if id(op) in before), len(left))
+        self.ops = [*left[:place], *moved, *left[place:]]
 
     def _scale(self, depth: int, like: Tensor) -> int:
         value = np.array(1 / np.sqrt(depth), np.float16)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from npusim.lowering.ir.plan import load_bytes, on_shave
+from npusim.lowering.ir.nodes import Bmm, Conv
+from npusim.lowering.ir.plan import Plan, load_bytes, on_shave
 from npusim.lowering.schedule.steps import Copy, Residency
 
 
@@ -11,6 +12,8 @@ def is_copied(found: Residency, source: int, reader: int, operand: int) -> bool:
     each other (Mul_5 of Mamba-2 on 5 and 6 tiles, base and CumBA; on fewer its MatMul is sliced too)."""
     made, plan = found.plans[source], found.plans[reader]
     value = plan.inputs[operand]
+    if made.handed_on:
+        return _takes_whole(made, plan, operand)
     if len(plan.slices) < 2 or len(made.slices) != 1 or made.in_place or plan.chain >= 0 or value.partial:
         return False
     if not on_shave(plan) or on_shave(made) or made.out_dist is None:
@@ -20,6 +23,19 @@ def is_copied(found: Residency, source: int, reader: int, operand: int) -> bool:
     loads = [x for part in plan.slices for x in part.loads if x.operand == operand]
     size = max(made.slices[0].out_bytes)
     return not any(x.key for x in loads) and size + load_bytes(loads, found.tiles) <= found.capacity
+
+
+def _takes_whole(made: Plan, plan: Plan, operand: int) -> bool:
+    """Whether a MatMul in one slice reads all of what another plan hands on, unpadded, in a part for each tile or the
+    whole for all."""
+    value, node = plan.inputs[operand], plan.node
+    if not isinstance(node, Bmm) and not (isinstance(node, Conv) and node.window is None):
+        return False
+    loads = [x for part in plan.slices for x in part.loads if x.operand == operand]
+    single = len(plan.slices) == 1 and not value.partial and made.function == plan.function
+    size = made.output.elements * made.output.bits // 8
+    whole = sum(x.cmx_bytes for x in loads) == size
+    return single and whole and made.output.elements == value.elements
 
 
 def keep_copies(found: Residency, source: int, reader: int, operand: int) -> None:

@@ -121,8 +121,8 @@ def choose(
 ) -> Split:
     """The split of a convolution. That of a MatMul is the one that costs least with all its transfers (``tiling``); of
     one head's projection, whose activation is loaded once for all heads, too, but over channels where both operands
-    have 8 bits, every tile gets some, and attention is no function of its own. Of products of two activations that share one, and of other convolutions,
-    computing decides.
+    have 8 bits, every tile gets some, and attention is no function of its own. Of products of two activations that
+    share one, and of other convolutions, computing decides.
     ``rows_before``: its activation lies in rows already; ``wanted``: how its readers want the result; ``spilled_us``:
     what a MatMul's neighbours cost that can't stay in rows."""
     height, width = geometry(node, hw)

@@ -43,4 +43,5 @@ def plan_permute_dma(node: Node, hw: Hardware, hint: Dist | None = None) -> Plan
         parts.append(Slice([load], work, [store], used))
     by_rows = hint is not None and not hint.whole and hint.outer == 1
     found = None if by_rows or len(parts) > 1 else hint
-    return Plan(node, [value], [found], out, None, parts, "permuted by DMA")
+    handed_on = len(parts) == 1 and hw.software.permuted_in_cmx
+    return Plan(node, [value], [found], out, None, parts, "permuted by DMA", handed_on=handed_on)
