@@ -10,6 +10,7 @@ from openvino import opset15 as op
 import npusim
 from npusim.graph import from_openvino
 from npusim.lowering import lower
+from npusim.program.work import ShaveWork
 from npusim.validation.schedules.predict import hardware_of
 
 #: Latency of the sum over the rows of so many planes on 4000 with 4 tiles, µs (OpenVINO 2026.4.1), and whether a
@@ -45,3 +46,30 @@ def test_terms_of_a_product_are_widened(shape: tuple[int, int, int]) -> None:
     hw = hardware_of("4000", 4, 2)
     result = npusim.simulate(lower(from_openvino(ov.Model([product], [x, y, z], "p")), hw), hw, "fast")
     assert result.latency_us == pytest.approx(PRODUCTS[shape], rel=0.02)
+
+
+#: Latency of the largest element of every row of planes of so many rows and columns, by platform, tiles, likewise
+#: compiled, µs: a single short row is widened as it is loaded, small planes by a convolution whose outputs tiles share.
+SMALL = {
+    ("4000", 4, 1, 64): 5.6, ("4000", 4, 1, 160): 5.8, ("4000", 4, 4, 32): 15.7, ("4000", 4, 16, 16): 15.8,
+    ("4000", 4, 2, 96): 12.1, ("4000", 4, 8, 128): 17.3, ("3720", 2, 2, 96): 9.2, ("3720", 2, 8, 128): 4.5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SMALL, ids=str)
+def test_a_small_plane_is_widened_on_every_tile(case: tuple[str, int, int, int]) -> None:
+    platform, tiles, rows, columns = case
+    x = op.parameter([1, 1, rows, columns], np.float16, name="x")
+    model = ov.Model([op.result(op.reduce_max(x, op.constant(np.array([3])), True))], [x], "largest")
+    hw = hardware_of(platform, tiles, 2)
+    assert npusim.simulate(lower(from_openvino(model), hw), hw, "fast").latency_us == pytest.approx(
+        SMALL[case], rel=0.13
+    )
+
+
+def test_a_row_less_a_number_is_shared_in_channels() -> None:
+    # 32 elements less their mean on 4000, as the layers of small speech models: every SHAVE takes four.
+    x, mean = (op.parameter([1, n], np.float16) for n in (32, 1))
+    model = ov.Model([op.result(op.subtract(x, mean))], [x, mean], "centred")
+    works = [task.work for task in lower(from_openvino(model), hardware_of("4000", 4, 2)).tasks]
+    assert [work.out_elements for work in works if isinstance(work, ShaveWork)] == [4] * 8

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from npusim.hardware.schema import Hardware
-from npusim.lowering.ir.nodes import Node, Unary
+from npusim.lowering.ir.nodes import Node, Unary, axis_of
 from npusim.lowering.ir.values import Value
 
 
 def read_in_channels(value: Value, readers: Sequence[Node], hw: Hardware) -> bool:
     """Whether kernels of several tiles alone read a value, that take what part of its channels a tile has: activations,
     and products with those where there is a row for each SHAVE (products of fewer see other dimensions)."""
+    if any(axis is not None and value.shape[axis] == value.elements for axis in map(axis_of, readers)):
+        return False  # one line, which a kernel along it needs whole on every tile
     alone = hw.software.single_tile_kernels
     kernels = [n for n in readers if isinstance(n, Unary) and not n.runs("convert", *alone)]
     made = {n.output.storage for n in kernels}

@@ -8,7 +8,7 @@ from dataclasses import replace
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import zeros_behind
 from npusim.lowering.ir.nodes import Conv, Depthwise, Eltwise, Pool, Product, Reduce, Scale, Unary
-from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, portion
+from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, multicast, portion
 from npusim.lowering.ir.values import WHOLE, Value
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.pieces import in_pieces
@@ -19,7 +19,8 @@ from npusim.program.work import DmaWork, DpuWork
 
 def settled(plan: Plan, near: Neighbours) -> Plan:
     """A plan as its neighbours need it."""
-    return in_pieces(_trim(overlapped(with_table(plan, near.hw), near), near), near)
+    plan = _shared(with_table(plan, near.hw), near)
+    return in_pieces(_trim(overlapped(plan, near), near), near)
 
 
 def shared_by(plan: Plan | None, value: Value, near: Neighbours) -> bool:
@@ -68,6 +69,13 @@ def overlapped(plan: Plan, near: Neighbours) -> Plan:
     if reaches and value.storage not in near.on_dpu:
         return replace(plan, in_dists=[None])
     return replace(plan, in_dists=[hint]) if len(hint.cuts) == len(wanted.cuts) > 1 else plan
+
+
+def _shared(plan: Plan, near: Neighbours) -> Plan:
+    """A scale whose tiles share its channels, written to every tile for the products behind it."""
+    over_channels = isinstance(plan.node, Scale) and plan.in_dists[0] == WHOLE and plan.out_dist != WHOLE
+    read = any(isinstance(n, Conv) for n in near.read_by(plan.output))
+    return multicast(plan, near.hw) if over_channels and read else plan
 
 
 def _of_whole(plan: Plan, near: Neighbours) -> Plan:

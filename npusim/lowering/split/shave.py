@@ -106,6 +106,14 @@ def share(
     if isinstance(node, Eltwise) and node.batched:
         tiling = _batched(shape, node.batched, kernel, hw)
         return tiling, [_batched_operand(a, shape, tiling.shape) for a in aligned]
+    if (
+        isinstance(node, Eltwise)
+        and len(node.output.shape) == 2
+        and shape[H] == 1
+        and (1, 1, 1, 1) in aligned
+    ):
+        # One row and a number for each: its elements are channels to the compiler.
+        shape, aligned = _in_channels(shape), [a and _in_channels(a) for a in aligned]
     locked = _locked(node, kernel, shape)
     if isinstance(node, Unary) and node.planes and hw.software.norm_granules:
         return _by_granules(split(shape, kernel, locked, hw, hint, aligned, granule), hw), aligned
@@ -115,6 +123,11 @@ def share(
         aligned = [shape]
     tiling = split(shape, kernel, locked, hw, hint, aligned, granule)
     return replace(tiling, granule=_granule(tiling, kernel, node.output)), aligned
+
+
+def _in_channels(row: Shape) -> Shape:
+    """A row as channels of one pixel."""
+    return row[N], row[W], 1, 1
 
 
 def _by_granules(tiling: Tiling, hw: Hardware) -> Tiling:

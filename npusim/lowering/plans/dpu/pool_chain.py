@@ -94,6 +94,23 @@ def plan_across(chain: Chain, source: Value, out: Value) -> list[Plan]:
     return [plan]
 
 
+def plan_expanded(chain: Chain, value: Value, out: Value) -> Plan:
+    """A single row, repeated on every tile: the one transfer that brings it from DDR widens it to 16 channels."""
+    kernels = chain.kernels(chain.width)
+
+    def works(tile: int, index: int) -> Iterable[Work]:
+        columns = chain.width
+        for k in kernels:
+            columns = ceil_div(columns, k)
+            yield chain.work(1, columns, chain.channels, k)
+
+    strategy = f"{chain.kind} chain {kernels} of a row widened as it is loaded"
+    plan = assemble(chain.node, chain.hw, [value], [WHOLE], out, WHOLE, 1, works, strategy)
+    first = plan.slices[0]
+    wide = [replace(load, cmx_bytes=load.cmx_bytes * chain.channels) for load in first.loads]
+    return replace(plan, in_dists=[None], slices=[replace(first, loads=wide)])
+
+
 def plan_channel_chain(
     chain: Chain, source: Value, out: Value, fresh: Fresh, *, whole: bool = False
 ) -> list[Plan]:

@@ -19,13 +19,22 @@ from npusim.lowering.plans.dpu.pool_chain import (
     plan_across,
     plan_channel_chain,
     plan_down,
+    plan_expanded,
 )
-from npusim.lowering.plans.dpu.reduce_conv import plan_sum_of_planes, plan_widen
+from npusim.lowering.plans.dpu.reduce_conv import (
+    plan_sum_of_planes,
+    plan_widen,
+    plan_widen_over_channels,
+    widens_over_channels,
+)
 from npusim.lowering.plans.dpu.reduce_square import plan_over_rows, plan_square
 from npusim.lowering.plans.dpu.reorder import plan_reorder
 from npusim.lowering.plans.dpu.widen import plan_widen_channels
 from npusim.lowering.plans.dpu.widened import plan_widened
 from npusim.program.work import DpuKind, DpuWork, Work
+
+#: Elements of a single row that are widened as they are loaded (160 are, 192 are padded to 256 for a convolution).
+EXPANDED_ELEMENTS = 160
 
 
 def plan_reduce(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
@@ -69,6 +78,8 @@ def plan_reduce(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
     else:
         channels, height, width = before, length, after
     wide = round_up(channels, CHANNELS)
+    if across and channels == height == 1 and width <= EXPANDED_ELEMENTS:
+        return [plan_expanded(Chain(node, hw, kind, 1, width, CHANNELS, across), value, out)]
     if across and kind == "avgpool" and len(sides) == 1 and channels < wide and folds(width, channels):
         chain = Chain(node, hw, kind, height, width, channels, across)
         if channels == 1:
@@ -81,10 +92,11 @@ def plan_reduce(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
     target = replace(fresh(value), shape=(height, width, wide), order=())
     chain = Chain(node, hw, kind, height, width, wide, across)
     over_channels = channels > 1 and by_channels(chain)
-    if channels == 1 and hw.software.fused_widening:
+    shared = channels == 1 and widens_over_channels(hw, height, width)
+    if channels == 1 and hw.software.fused_widening and not shared:
         return [plan_widened(chain, value, out)]
     if channels == 1:
-        plans = [plan_widen(node, hw, value, target)]
+        plans = [(plan_widen_over_channels if shared else plan_widen)(node, hw, value, target)]
     elif channels < wide and width > MAX_DIMENSION:
         # Rows that are longer than a dimension may be are turned as they are, and widened behind that.
         narrow = replace(fresh(value), shape=(1, channels, height, width), order=CHANNELS_LAST)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from npusim.costs.dpu import choose_mode
+from npusim.costs.dpu import STENCIL_PIXELS, choose_mode, cycles
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import TABLE_BYTES, fold_rows, fused_constant
 from npusim.lowering.ir.nodes import Node, Reduce
-from npusim.lowering.ir.plan import Load, Plan, cmx_capacity
+from npusim.lowering.ir.plan import CONSTANT, Load, Plan, cmx_capacity, odd_halves, transfer
 from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
 from npusim.lowering.ir.values import (
     ADDED_CONSTANT,
@@ -27,6 +27,9 @@ from npusim.program.work import DpuWork, Work
 
 #: Share of the weights of a widening convolution that are zero, and saved: each of 256 outputs reads one of 16 inputs.
 WIDENING_SKIPS = 1 - 1 / CHANNELS
+#: How many times as long rows take from which that convolution is split over its outputs (3720: rows at 1.10, outputs
+#: at 1.12; 4000 and 5010: outputs at 1.29 to 1.8, rows at 1.0).
+ROWS_TOO_LONG = 1.11
 #: Share of CMX within which two slices lie with their results, so that one is stored while the next is computed (output
 #: pipelining: C26 tiling.hpp; 0.834 is taken and 0.8515 refused on 3720).
 OUTPUTS_SHARE = 0.85
@@ -107,6 +110,39 @@ def widening_weights(hw: Hardware, *key: int) -> Load:
     channels, stored = CHANNELS * CHANNELS, CHANNELS // 2
     weights = Value(ADDED_CONSTANT, (channels, stored), constant=True)
     return fused_constant(channels, stored, weights, hw, *key)
+
+
+def widens_over_channels(hw: Hardware, height: int, columns: int) -> bool:
+    """Whether the tiles share the outputs of the convolution that widens a plane of so many rows and columns: where
+    that takes the DPU clearly less long than sharing rows. One row stays one."""
+    width, channels = ceil_div(columns, CHANNELS), CHANNELS * CHANNELS
+    rows = even(height, hw.tiles)[0] if height >= hw.tiles else height
+
+    def time(own: int, count: int) -> float:
+        works = (DpuWork("conv", own, width, count, CHANNELS, mpe_mode=mode) for mode in STENCIL_PIXELS)
+        return min(cycles(work, hw) for work in works)
+
+    shared = even(channels, hw.tiles, CHANNELS)[0]
+    return height > 1 and hw.tiles > 1 and time(rows, channels) > ROWS_TOO_LONG * time(height, shared)
+
+
+def plan_widen_over_channels(node: Node, hw: Hardware, value: Value, target: Value) -> Plan:
+    """Every tile reads the plane and writes its share of the outputs to all; its table, its weights and their map of
+    zeros come by themselves."""
+    height, width = target.shape[0], ceil_div(target.shape[1], CHANNELS)
+    cuts = even(CHANNELS * CHANNELS, hw.tiles, CHANNELS)
+    mode = choose_mode(height, width, CHANNELS * CHANNELS, hw)
+
+    def works(tile: int, _: int) -> Iterable[Work]:
+        yield DpuWork("conv", height, width, cuts[tile], CHANNELS, mpe_mode=mode, skipped=WIDENING_SKIPS)
+
+    def constants(_: int) -> list[Load]:
+        sizes = [(tile, cut * TABLE_BYTES) for _ in range(3) for tile, cut in enumerate(cuts)]
+        loads = [Load(CONSTANT, t, transfer("ddr", "cmx", size // 2, 16, hw), size) for t, size in sizes]
+        return odd_halves(loads, hw)
+
+    strategy = "one plane widened to 16 channels by a convolution over its outputs (SOK)"
+    return assemble(node, hw, [value], [WHOLE], target, WHOLE, 1, works, strategy, constants)
 
 
 def plan_widen(node: Node, hw: Hardware, value: Value, target: Value) -> Plan:
