@@ -74,8 +74,6 @@ class Tiling(Section):
     """Share of CMX from which a slice's activation or result counts as large."""
     nested_overlap: bool = False
     """Slices along rows and channels are made to overlap, too."""
-    channels_penalty: Positive = 1.1
-    """How much longer slices split over channels are taken to compute, if those are few."""
     rows_preference: Positive = 1.08
     """A split over rows is taken up to this multiple of the estimate for one over channels, whose result goes to every
     tile (where both could be: rows at 1.065 at most and channels at 1.086 at least on 4000, 1.024 and 1.026 on 3720,

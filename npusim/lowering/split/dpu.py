@@ -36,8 +36,6 @@ class Wanted(Enum):
     EITHER = "whole on every tile or in rows"
 
 
-#: Below this multiple rows win whatever the slices.
-ROWS_CLEAR = 0.9
 #: Share of the time of its weights' transfer that counts where the times of both splits are compared.
 #: Of those of a window whose activation a pass has brought to channels last: nothing else is computed before it.
 WEIGHTS_COUNTED, WEIGHTS_ALONE = 0.35, 0.5
@@ -151,8 +149,6 @@ def choose(
     beside = (rows_before or wanted in (Wanted.ROWS, Wanted.POINTS)) and node.window is not None
     if ratio > (hw.software.neighbour_tolerance if beside else hw.software.rows_tolerance):
         return "channels"
-    if ratio < ROWS_CLEAR:
-        return "rows"
     by_channels = slices(node, hw, "channels", True, True, behind=behind)
     by_rows = slices(node, hw, "rows", False, True, behind=behind)
     patience = (

@@ -17,8 +17,6 @@ from npusim.lowering.tile.matmul_fit import Axis, Fit
 from npusim.lowering.tile.slices import Cut
 from npusim.program.work import DpuWork
 
-#: Channels of a tile to rows or columns of the op below which slices split over channels count as slower.
-CHANNELS_TO_SIDE = 1.1
 #: What a cut costs more whose tasks the compiler's estimator has no price for, µs: it is taken where no other can be.
 _UNPRICED_US = 1e9
 
@@ -58,9 +56,6 @@ class Estimate:
         slices = self.fit.slices(cut)
         alike = {one: (self._computes(split, *one), self._transfers(split, *one)) for one in set(slices)}
         computes = [alike[one][0] for one in slices]
-        tall = max(self.fit.height, self.fit.width) * CHANNELS_TO_SIDE > self.fit.channels / self.hw.tiles
-        if split == "channels" and len(slices) > 1 and tall:
-            computes = [self.rules.channels_penalty * us for us in computes]
         acts, weights, outs = zip(*(alike[one][1] for one in slices), strict=True)
         hidden = self.fit.overlaps(split, cut)
         total = sum(computes) - self._hidden_before(weights[0], self.fit.bytes(split, *slices[0])[1])
