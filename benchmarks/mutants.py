@@ -1,12 +1,12 @@
 """How many wrong thresholds and comparisons would be noticed: python -m benchmarks.mutants [--count 100] [--seed 1]
 
-Draws small changes of npusim/lowering (a comparison that is off by its equality, a threshold that is half or twice as
-large, an `and` that is an `or`), makes each in a fork of this process, and predicts the drawn graphs and reference rows
-that execute the changed function, quick ones first, until one is not what tests/references says: the mutant is killed
-by the guard. With --tests, pytest then runs tests/lowering on each survivor; they have to pass without a mutant. Prints
-what became of each as it comes, and the share killed; docs/evidence/mutants.md says why those of the last run survived.
-With --draw, as many fresh random graphs are tried on what survives the rows, and one that tells it is kept for ever
-(benchmarks.drawn).
+Draws small changes of npusim/lowering, or of --path (a comparison that is off by its equality, a threshold that is half
+or twice as large, an `and` that is an `or`), makes each in a fork of this process, and predicts the drawn graphs and
+reference rows that execute the changed function, quick ones first, until one is not what tests/references says: the
+mutant is killed by the guard. With --tests, pytest then runs them (tests/lowering) on each survivor; they have to pass
+without a mutant. What numba compiles is changed for tests alone: --rows 0. Prints what became of each as it comes, and
+the share killed; docs/evidence/mutants.md says why those of the last runs survived. With --draw, as many fresh random
+graphs are tried on what survives the rows, and one that tells it is kept for ever (benchmarks.drawn).
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ COMPARISONS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or, ast.Or: ast.And,
 }  # fmt: skip
+#: Seconds after which tests hang.
+HANGS_S = 900
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,18 @@ def failing_test(mutant: Mutant | None, tests: Sequence[str]) -> str:
             (copy / mutant.path.relative_to(ROOT)).write_text(mutant.source)
         environment = {**os.environ, "PYTHONPATH": str(copy)}
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "--tb=no", "-rfE", *tests]
-        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run(
+                command,
+                cwd=copy,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=HANGS_S,
+            )
+        except subprocess.TimeoutExpired:
+            return "pytest hangs"
         named = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
         return " ".join(named[:1]) or (f"pytest ends with {done.returncode}" if done.returncode else "")
 
@@ -225,28 +238,28 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100, help="mutants to draw (default 100)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--rows", type=int, help="rows and graphs to predict for a mutant, drawn by chance (default: all)"
+        "--rows",
+        type=int,
+        help="rows and graphs to predict for a mutant, drawn by chance (default: all; 0: none)",
     )
-    parser.add_argument(
-        "--path", default="npusim/lowering", help="file or folder to change (default npusim/lowering)"
-    )
+    parser.add_argument("--path", nargs="+", default=["npusim/lowering"], help="files and folders to change")
     parser.add_argument("--tests", nargs="*", help="tests to run on what the guard lets pass")
     parser.add_argument("--draw", type=int, default=0, metavar="COUNT", help="graphs to draw for the rest")
     parser.add_argument(
         "--only", type=int, nargs="*", help="numbers of mutants, as an earlier run printed them"
     )
     asked = parser.parse_args()
-    target = (ROOT / asked.path).resolve()
-    files = [target] if target.is_file() else sorted(target.rglob("*.py"))
+    targets = [(ROOT / path).resolve() for path in asked.path]
+    files = [file for path in targets for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])]
     everything = [site for path in files for site in sites(path)]
     mutants = [
         mutant_at(site)
         for site in random.Random(asked.seed).sample(everything, min(asked.count, len(everything)))
     ]
     print(f"{len(mutants)} of {len(everything)} mutants of {len(files)} files", flush=True)
-    known, callers = executed([*cases(), *drawn_cases()], target)
+    known, callers = executed([*cases(), *drawn_cases()] if asked.rows != 0 else [], targets)
     fresh = drawn.drawn(asked.draw, secrets.randbelow(1 << 31)) if asked.draw else []
-    tried, called = executed([_case(number, *one) for number, one in enumerate(fresh)], target)
+    tried, called = executed([_case(number, *one) for number, one in enumerate(fresh)], targets)
     functions = _functions()
     gc.freeze()
     tests = None if asked.tests is None else asked.tests or ["tests/lowering"]

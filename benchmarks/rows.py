@@ -125,10 +125,11 @@ def predicted(case: Case) -> Case | None:
     return replace(case, wanted=found.metrics.statistics, seconds=seconds, program=digest(found.program))
 
 
-def executed(some: Sequence[Case], folder: Path) -> tuple[list[Case], dict[CodeType, list[int]]]:
+def executed(some: Sequence[Case], paths: Sequence[Path]) -> tuple[list[Case], dict[CodeType, list[int]]]:
     """The cases as they are ``predicted``, without those that fail, and which of them call each function of the files
-    below ``folder``. Only where that is lowering are equal Programs predicted equally, whatever is changed there."""
+    at and below ``paths``. Only where all are lowering's are equal Programs predicted equally, whatever is changed."""
     callers: dict[CodeType, list[int]] = defaultdict(list)
+    names, lowering = tuple(map(str, paths)), all(path.is_relative_to(LOWERING) for path in paths)
     timed = []
     for case in some:
         seen: set[CodeType] = set()
@@ -144,9 +145,9 @@ def executed(some: Sequence[Case], folder: Path) -> tuple[list[Case], dict[CodeT
             sys.setprofile(None)
         if now is None:
             continue
-        timed.append(now if LOWERING in (folder, *folder.parents) else replace(now, program=None))
+        timed.append(now if lowering else replace(now, program=None))
         for code in seen:
-            if code.co_filename.startswith(str(folder)):
+            if code.co_filename.startswith(names):
                 callers[code].append(len(timed) - 1)
     return timed, callers
 

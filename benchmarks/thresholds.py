@@ -241,7 +241,7 @@ def main() -> None:
     table = {one.label: table[one.label] for one in everything if one.label in table}
     wanted = stale(table) if asked.stale else asked.only or [one.label for one in everything]
     every = cases()
-    known, callers = executed(random.Random(3).sample(every, min(asked.rows, len(every))), LOWERING)
+    known, callers = executed(random.Random(3).sample(every, min(asked.rows, len(every))), [LOWERING])
     functions = [
         f for f in gc.get_objects()
         if isinstance(f, FunctionType) and f.__code__.co_filename.startswith(str(LOWERING))

@@ -121,6 +121,11 @@ class Builder:
         output = node.output(port)
         dtype = output.get_element_type().get_type_name()
         name = self.scope + node.get_friendly_name()
+        if dtype not in BITS:
+            raise UserError(
+                f"op '{name}' ({node.get_type_name()}) makes elements of the type '{dtype}', whose size is not known: "
+                "give the model's inputs a type of numbers, such as f16"
+            )
         shape = fields.pop("shape", None)
         fields.setdefault("stored_dtype", dtype)
         id = self.add_tensor(

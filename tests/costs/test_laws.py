@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npusim.costs import dma, dpu, shave
+from npusim.costs.energy import dynamic_pj
 from npusim.costs.price import work_us
 from npusim.hardware.load import load_hardware
 from npusim.program.work import DmaWork, DpuWork, ShaveWork
@@ -159,3 +160,31 @@ def test_the_chosen_mode_reads_least(name, height, width, channels):
         return deep * height * width + -(-height // grid_y) * -(-width // grid_x) * channels
 
     assert reads(dpu.choose_mode(height, width, channels, hw)) == min(map(reads, dpu.STENCIL_PIXELS))
+
+
+@law
+@given(dpu_works)
+def test_8_bit_floats_are_priced_as_integers_but_element_by_element(work):
+    keys = dpu.conv_keys if work.kind == "conv" else lambda one: dpu.cell_keys(one, work.out_channels)
+    alike = dataclasses.replace(work, in_bits=16 if work.kind == "eltwise" else 8, out_bits=16)
+    assert keys(dataclasses.replace(alike, in_bits=8, fp8=True)) == keys(alike)
+
+
+@law
+@given(names, dpu_works)
+def test_a_dpu_task_moves_its_operands_and_its_result_through_cmx(name, work):
+    pixels = work.height * work.width
+    result = pixels * work.out_channels * work.out_bits // 8
+    if work.kind == "conv":
+        read = work.in_channels * (pixels + work.out_channels * work.kernel_h * work.kernel_w)
+        assert dpu.cmx_bytes(work, hardware(name)) * SLACK >= read * work.in_bits / 8 + result
+    else:
+        read = pixels * work.out_channels * (2 if work.kind == "eltwise" else work.stride**2)
+        assert dpu.cmx_bytes(work, hardware(name)) == read * work.in_bits / 8 + result
+
+
+@law
+@given(names, dpu_works)
+def test_the_energy_of_a_multiply_is_that_of_its_type(name, work):
+    hw = changed(name, "energy", mac_int8_pj=2.0, mac_fp16_pj=3.0, cmx_byte_pj=0.0)
+    assert dynamic_pj(work, hw) == work.macs * (2.0 if work.in_bits == 8 else 3.0)

@@ -50,6 +50,20 @@ def test_exact_where_transfers_have_several_servers(case: tuple[Program, Prices]
     np.testing.assert_allclose(fast.end_us, event.end_us, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("transfers", [1, 2, 3])
+def test_a_queue_looks_again_when_a_server_is_free_though_transfers_are_in_flight(transfers: int) -> None:
+    """The third copy starts where the second ended, or where a transfer has landed before that."""
+    steps = [
+        *(Step(f"dma {n}", 9.0, moves=4000.0, latency=1.0 + n) for n in range(transfers)),
+        *(Step(f"dma {n}", us) for n in range(transfers) for us in (5.0, 2.0, 3.0)),
+    ]
+    program, found = build(steps, gbps=1.0)
+    pooled = replace(program, queues=tuple(replace(queue, servers=2) for queue in program.queues))
+    event, fast = simulate(pooled, found), simulate_fast(pooled, found)
+    np.testing.assert_allclose(fast.end_us, event.end_us, rtol=1e-9)
+    assert event.start_us[transfers + 1] == 5.0
+
+
 @law
 @given(priced(), st.data())
 def test_any_interleaving_of_the_queues(case: tuple[Program, Prices], data: st.DataObject) -> None:
@@ -99,6 +113,7 @@ def test_latencies_of_many_points(case: tuple[Program, PriceTable], threads: int
         ({"work_of_task": np.array([0, 1])}, "columns of the table, 0 to 0"),
         ({"duration_us": np.ones((1, 2))}, "expected \\(1, 1\\)"),
         ({"latency_us": np.array([[np.nan]])}, "latency_us has a price"),
+        ({"duration_us": np.array([[-0.5]])}, "duration_us has a price"),
         ({"ddr_gbps": np.zeros(1)}, "must be positive"),
     ],
 )

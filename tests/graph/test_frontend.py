@@ -26,6 +26,13 @@ def small() -> ov.Model:
     return ov.Model([op.result(op.relu(op.matmul(x, w, False, True)))], [x], "small")
 
 
+@pytest.mark.parametrize("kind", ["dynamic", "string"])
+def test_elements_without_a_size_are_refused_in_one_line(kind: str) -> None:
+    x = op.parameter([4], getattr(ov.Type, kind), name="x")
+    with pytest.raises(UserError, match=f"op 'x' .* of the type '{kind}', whose size is not known"):
+        from_openvino(ov.Model([op.result(x)], [x], "m"))
+
+
 def test_fp32_models_run_as_fp16() -> None:
     graph = from_openvino(small())
     x = graph.tensors[graph.inputs[0]]
