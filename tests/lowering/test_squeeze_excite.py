@@ -48,3 +48,14 @@ def test_its_mean_is_shared_unevenly(gated: ov.Model) -> None:
     works = [task.work for task in lowered(gated, "lunarlake-vpunn").tasks]
     pools = [(w.kernel_h, w.out_channels) for w in works if isinstance(w, DpuWork) and w.kind == "avgpool"]
     assert sorted(pools) == sorted([(8, c) for c in (32, 32, 16, 16)] + [(3, c) for c in (32, 32, 16, 16)])
+
+
+def test_workloads_of_a_mean_are_as_large_as_can_be() -> None:
+    # 960 channels of 7 x 7 on four tiles, each in three workloads of 64 and what is left, as compiled: 6.0 us, where
+    # eight of 32 and fewer would take 4.2.
+    x = op.parameter([1, 32, 7, 7], np.float16)
+    mean = op.reduce_mean(op.relu(convolution(op.relu(convolution(x, 32)), 960)), np.array([2, 3]), True)
+    program = lowered(ov.Model([op.result(convolution(mean, 32))], [x], "mean"), "lunarlake-vpunn")
+    works = [task.work for task in program.tasks]
+    pools = [w for w in works if isinstance(w, DpuWork) and w.kind == "avgpool"]
+    assert [(w.out_channels, w.variant_channels) for w in pools] == [(240, 64)] * 4

@@ -12,7 +12,7 @@ from npusim.lowering.ir.plan import Plan, cmx_capacity, transfer
 from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION, pooling_kernels, pooling_windows
 from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, canonical4, ceil_div, even, round_up
 from npusim.lowering.plans.dpu.folded_mean import folds, padded_channels, plan_folded
-from npusim.lowering.plans.dpu.images import assemble, workload_channels
+from npusim.lowering.plans.dpu.images import WORKLOAD, assemble, workload_channels
 from npusim.lowering.plans.dpu.pool_chain import (
     Chain,
     by_channels,
@@ -203,8 +203,7 @@ def _whole_image(node: Reduce, hw: Hardware, value: Value, out: Value, sides: li
         rows, columns = height, width
         for kernel in stages if tile < len(cuts) else ():
             rows, columns = ceil_div(rows, kernel[0]), ceil_div(columns, kernel[1])
-            unit = workload_channels(cuts[tile])
-            yield DpuWork(kind, rows, columns, cuts[tile], 1, *kernel, kernel[0], variant_channels=unit)
+            yield DpuWork(kind, rows, columns, cuts[tile], 1, *kernel, kernel[0], variant_channels=WORKLOAD)
 
     whole = hw.software.broadcast_output or not shared or channels > out.elements
     dist = WHOLE if whole else Dist(1, cuts)
