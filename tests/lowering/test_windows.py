@@ -173,3 +173,28 @@ def test_parts_of_a_convolution_read_what_another_made_as_it_lies() -> None:
         return sum(isinstance(t.work, DpuWork) and t.work.kind == "permute" for t in program.tasks)
 
     assert 0 < turned(1) == turned(2)
+
+
+@pytest.mark.parametrize(
+    ("channels", "samples", "kernel", "dilation", "us"), [(192, 800, 3, 8, 182.0), (96, 2048, 5, 4, 294.0)]
+)
+def test_the_bias_of_a_kernel_with_gaps_is_the_shift_of_its_sum(
+    channels: int, samples: int, kernel: int, dilation: int, us: float
+) -> None:
+    """Two convolutions with bias and ReLU, as compiled for 3720: the shift is done where the sum of the parts lies, the
+    ReLU with it, and at the end it writes planes."""
+    x = y = op.parameter([1, channels, samples], np.float16, name="x")
+    pad = (kernel - 1) * dilation // 2
+    for _ in range(2):
+        weights = np.ones((channels, channels, kernel), np.float16)
+        y = op.convolution(y, weights, [1], [pad], [pad], [dilation])
+        y = op.relu(op.add(y, np.ones((1, channels, 1), np.float16)))
+    hw = api.load_hardware("meteorlake-vpunn.yaml")
+    program = api.lower(from_openvino(ov.Model([op.result(y)], [x], "m")), hw)
+    assert api.simulate(program, hw, "fast").latency_us == pytest.approx(us, rel=0.04)
+    assert {t.work.kind for t in program.tasks if isinstance(t.work, DpuWork)} == {
+        "permute",
+        "conv",
+        "eltwise",
+        "dwconv",
+    }

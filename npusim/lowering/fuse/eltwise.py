@@ -306,7 +306,8 @@ def _with_constant(fuser: Fuser, op: Op, shape: tuple[int, ...]) -> bool:
         return fuser.absorb(op, source, bias=True)
     out = replace(fuser.fresh(op), order=value.order)
     rows = value.elements > factor.elements
-    if additive and tuple(varying) == value.memory_order[-1:] and (rows or factor.elements % CHANNELS):
+    innermost = tuple(varying) == value.memory_order[-1:] and value.plain
+    if additive and innermost and (rows or factor.elements % CHANNELS):
         full = replace(factor, shape=value.shape, order=value.order)
         fuser.emit(op, Eltwise(op.name, op.type, (value, full), out, kernel="add"))
     elif len(varying) <= 1:

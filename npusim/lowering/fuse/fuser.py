@@ -13,7 +13,18 @@ from npusim.graph.ir import BITS, Graph, Op
 from npusim.hardware.schema import Software
 from npusim.hardware.zeros import Sparsity
 from npusim.lowering.ir.images import is_image, readers_channels_last
-from npusim.lowering.ir.nodes import Conv, Convert, Depthwise, Eltwise, Kernel, Node, Pool, Transpose, Unary
+from npusim.lowering.ir.nodes import (
+    Conv,
+    Convert,
+    Depthwise,
+    Eltwise,
+    Kernel,
+    Node,
+    Pool,
+    Scale,
+    Transpose,
+    Unary,
+)
 from npusim.lowering.ir.optypes import RESHAPES
 from npusim.lowering.ir.values import Value
 from npusim.lowering.rewrite.patterns import find
@@ -170,13 +181,14 @@ class Fuser:
 
     def write_planes(self, id: int) -> None:
         """Let the convolution, pooling or sum of images that makes a result write it as planes itself (the output data
-        unit permutes), without a task for it."""
+        unit permutes), without a task for it; so does the shift of its channels."""
         value, node = self.values[id], self.producer(id)
         if node is None or node.output != value or value.plain:
             return
         images = isinstance(node, Eltwise) and node.runs("add") and len(value.shape) == 4
         alike = all(v.elements == value.elements and same_order(v, value.order) for v in node.inputs)
-        if isinstance(node, Conv | Depthwise | Pool) or (images and alike):
+        shifted = isinstance(node, Scale) and node.additive and node.axis == 1
+        if isinstance(node, Conv | Depthwise | Pool) or (images and alike) or shifted:
             self.values[id] = self.amend(node, output=replace(value, order=())).output
 
     def write_seen_planes(self, id: int) -> None:

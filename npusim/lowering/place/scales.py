@@ -48,7 +48,12 @@ def scale(node: Scale, near: Neighbours, fresh: Fresh) -> Iterator[Plan | Node]:
     if scales_rows(node, near.hw) and (hint is None or hint.outer == 1):
         yield _scaled_rows(node, near)
         return
-    plans = plan_scale(node, near.hw, fresh, node.any_order)
+    by_rows = node.additive and hint is not None and not hint.whole and hint.outer == 1
+    plans = plan_scale(node, near.hw, fresh, node.any_order, by_rows)
+    if by_rows and len(plans) == 1 and len(plans[0].slices) == 1:
+        # The shift of a sum is computed where its rows lie.
+        out_dist = plans[0].out_dist if node.output.plain else hint
+        plans = [replace(plans[0], in_dists=[hint, *plans[0].in_dists[1:]], out_dist=out_dist)]
     if len(plans) == 1 and plans[0].in_dists[0] == WHOLE and hint is not None and hint.outer > 1:
         # A tile scales its own channels (the smoothing behind bert's Gelu).
         plans = [replace(plans[0], in_dists=[hint, *plans[0].in_dists[1:]])]

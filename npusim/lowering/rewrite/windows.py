@@ -82,14 +82,20 @@ class _Windows(Writer):
         folded = self._folded(op, bias)
         if folded:
             return
-        total = -1
+        gaps, total = max(op.attrs["dilations"]) > 1, -1
         for piece in self._pieces(op):
             made = self._piece(op, piece)
-            if total < 0 and bias is not None:
-                inputs = tuple(made if i == op.outputs[0] else i for i in bias.inputs)
-                made = self.emit(bias.name, bias.type, inputs, self.tensors[bias.outputs[0]].shape)
+            if total < 0 and bias is not None and not gaps:
+                made = self._biased(op, bias, made)
             total = made if total < 0 else self.emit(op.name, "Add", (total, made), self.tensors[made].shape)
+        if bias is not None and gaps:
+            total = self._biased(op, bias, total)
         self.makes(total, (bias or op).outputs[0])
+
+    def _biased(self, op: Op, bias: Op, made: int) -> int:
+        """What ``made`` of a convolution is with its bias: of the first part, or of the sum where a kernel has gaps."""
+        inputs = tuple(made if i == op.outputs[0] else i for i in bias.inputs)
+        return self.emit(bias.name, bias.type, inputs, self.tensors[bias.outputs[0]].shape)
 
     def _pieces(self, op: Op) -> list[tuple[_Piece, ...]]:
         """The parts of a kernel of which not all lies in the padding."""

@@ -96,7 +96,9 @@ def _moved_us(hw: Hardware, *values: tuple[Value, bool]) -> float:
     return sum(through_ddr_us(value, hw) for value, moved in values if moved)
 
 
-def plan_scale(node: Node, hw: Hardware, fresh: Fresh, any_order: bool = False) -> list[Plan]:
+def plan_scale(
+    node: Node, hw: Hardware, fresh: Fresh, any_order: bool = False, by_rows: bool = False
+) -> list[Plan]:
     """Multiply or add by a constant that is scalar or varies along one axis: a depth-wise 1x1 convolution.
 
     ``any_order``: the reader takes the result in any order of its elements, so that planes need not become channels.
@@ -104,9 +106,12 @@ def plan_scale(node: Node, hw: Hardware, fresh: Fresh, any_order: bool = False) 
     Mamba's single token: 384 x 4 on 4000, 192 x 8 on 5010).
     """
     value, out, axis = node.inputs[0], node.output, axis_of(node)
-    n, c, h, w = canonical4(out.physical)
+    planes = out.shape[1] if out.plain and not value.plain else 0
+    n, c, h, w = canonical4(value.physical)
     if not value.plain or (axis is not None and value.memory_order[-1:] == (axis,)):
         fold = hw.software.row_fold
+        if by_rows and h % (fold * hw.tiles) == 0:
+            fold *= hw.tiles
         if n * c > 1:
             image = Image(n * c, h, w)
         elif h % fold == 0 and h > fold:  # 256 planes: 4 x 64 on 3720 and 4000, 8 x 32 on 5010
@@ -114,7 +119,8 @@ def plan_scale(node: Node, hw: Hardware, fresh: Fresh, any_order: bool = False) 
             image = Image(*(fold_rows(h, fold) if as_matmul else (fold, h // fold)), w)
         else:
             image = Image(h, 1, w, flat=True)
-        return [plan_channelwise(node, hw, value, out, image)]
+        split = False if by_rows else None
+        return [plan_channelwise(node, hw, value, out, image, planes=planes, over_channels=split)]
     if axis is None and (n * c == 1 or any_order or n * c > MAX_DIMENSION):
         borrowed = borrow_channels(out.physical, hw.tiles) if n * c <= MAX_DIMENSION else None
         image = borrowed or refold(out.physical)
