@@ -34,6 +34,8 @@ FORMS: dict[str, tuple[Callable[[ov.Output], ov.Node], dict[str, float]]] = {
     "a kernel, along columns": (lambda x: op.exp(_sum(_scaled(x), 3)), {"4000": 66.0}),
     "a kernel, along channels": (lambda x: op.exp(_sum(_scaled(x), 1)), {"4000": 66.0}),
     "no scale": (lambda x: op.exp(op.negative(_sum(x))), {"4000": 40.2}),
+    "no scale, a kernel": (lambda x: op.exp(_sum(x)), {"3720": 50.5, "4000": 32.3, "5010": 39.3}),
+    "no scale, another kernel": (lambda x: op.swish(_sum(x), np.float16(1)), {"4000": 19.7}),
 }
 CASES = [(form, platform, us) for form, (_, all_us) in FORMS.items() for platform, us in all_us.items()]
 

@@ -62,12 +62,17 @@ def padded_rows(node: Unary, near: Neighbours) -> Plan | None:
 
 
 def wanted_cut(node: Unary, near: Neighbours) -> Dist | None:
-    """How the tiles share an elementwise kernel: as its operand lies or, where the MatMul that makes it is split over
-    channels and the kernel's cost is known to be the same for any split, by the rows that the MatMul sees."""
+    """How the tiles share an elementwise kernel: as its operand lies or, where the kernel's cost is known to be the
+    same for any split, by the rows that the MatMul sees which makes it over channels, and by its own (None) behind a
+    running sum."""
     value = node.inputs[0]
     hint = near.hint(value) or near.channel_cut(value)
     maker = near.makers.get(value.storage)
-    if hint is None or hint.outer == 1 or node.axis is not None or KERNELS[node.kernel].axes[0] != H:
+    if hint is None or node.axis is not None or KERNELS[node.kernel].axes[0] != H:
+        return hint
+    if isinstance(maker, Unary) and maker.runs("cumsum"):
+        return None
+    if hint.outer == 1:
         return hint
     if not isinstance(maker, Conv) or maker.window is not None or maker.n % CHANNELS:
         return hint
