@@ -26,7 +26,7 @@ def test_what_is_short_is_not_mentioned(source: ModelSource) -> None:
 
 def test_a_long_prompt_is_told_with_a_number_of_layers_that_would_do() -> None:
     said = warning_of_size(ModelSource("mamba2-370m", tokens=8192), HARDWARE)
-    assert said.startswith("note: about 2.")
+    assert said.startswith("note: about 3.")
     assert "--layers 1" in said
 
 
