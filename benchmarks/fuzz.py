@@ -116,7 +116,9 @@ def _in_process(chunk: Chunk) -> list[str]:
             str(chunk.seed),
             str(chunk.inputs),
         ]
-        done = subprocess.run([*command, log.name], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*command, log.name], capture_output=True, text=True, errors="backslashreplace", check=False
+        )
         lines = [line for line in done.stdout.split("\0") if line.strip()]
         if done.returncode:
             lines.append(

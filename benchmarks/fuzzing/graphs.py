@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import openvino as ov
+from hypothesis import reject
 from hypothesis import strategies as st
 from openvino import opset13 as op
 
@@ -39,7 +40,10 @@ def graphs(draw: st.DrawFn) -> Case:
     """A graph, a machine, and what is asked about them."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.xml"
-        ov.save_model(draw(models()), path, compress_to_fp16=False)
+        try:
+            ov.save_model(draw(models()), path, compress_to_fp16=False)
+        except RuntimeError:  # a few OpenVINO cannot write
+            reject()
         files = {"m.xml": path.read_bytes(), "m.bin": path.with_suffix(".bin").read_bytes()}
     settings = [f"tiles={draw(st.integers(1, 12))}"]
     if draw(st.booleans()):
