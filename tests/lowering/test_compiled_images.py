@@ -128,7 +128,7 @@ MEANS = [
     ("4000", (64, 7, 7), 10.9), ("4000", (128, 14, 14), 14.9), ("4000", (256, 28, 28), 31.6),
     ("4000", (32, 32, 64), 10.6), ("3720", (64, 7, 7), 6.5), ("3720", (128, 14, 14), 12.0),
     ("3720", (32, 32, 64), 9.0),
-    pytest.param("3720", (48, 20, 20), 8.9, marks=pytest.mark.xfail(reason="pools of 32 of 48 channels cost too little")),
+    pytest.param("3720", (48, 20, 20), 8.9, marks=pytest.mark.xfail(reason="pools of 32 of 48 channels cost little")),
 ]  # fmt: skip
 
 
