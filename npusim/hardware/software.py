@@ -74,6 +74,8 @@ class Tiling(Section):
     """Share of CMX from which a slice's activation or result counts as large."""
     nested_overlap: bool = False
     """Slices along rows and channels are made to overlap, too."""
+    sums_overlap: bool = False
+    """Products over so many terms that two small slices do not fit CMX are cut into sums of shorter ones."""
     rows_preference: Positive = 1.08
     """A split over rows is taken up to this multiple of the estimate for one over channels, whose result goes to every
     tile (where both could be: rows at 1.065 at most and channels at 1.086 at least on 4000, 1.024 and 1.026 on 3720,
@@ -187,7 +189,7 @@ class Software(Section):
     norm_granules: bool = False
     """Tiles and SHAVEs share the channels of an image that is normalised in whole granules of 16, or not at all."""
     row_fold: Count = 4
-    """Width that MatMul rows are folded to where it divides them."""
+    """Width that MatMul rows are folded to where it divides them and they are no less high."""
     dma_gather: bool = True
     """Gather of rows runs as one DMA; else on SHAVE."""
     dma_convert: bool = True

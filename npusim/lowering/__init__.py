@@ -118,7 +118,7 @@ def _projections(module: Module, hw: Hardware) -> Module:
 
 def _sums(module: Module, hw: Hardware) -> Module:
     """Cut products over more terms than the DPU adds up at once, or than share a scale."""
-    return replace(module, graph=split_sums(join_grouped(module.graph)))
+    return replace(module, graph=split_sums(join_grouped(module.graph), hw))
 
 
 def _fuse(module: Module, hw: Hardware) -> Module:

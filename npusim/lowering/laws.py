@@ -28,7 +28,7 @@ def _types_settled(module: Module, hw: Hardware) -> str | None:
 
 
 def _sums_short(module: Module, hw: Hardware) -> str | None:
-    long = [op.name for op in module.graph.ops if len(parts(module.graph, op)) > 1]
+    long = [op.name for op in module.graph.ops if len(parts(module.graph, op, hw)) > 1]
     return f"op '{long[0]}' sums more products than the DPU does at once" if long else None
 
 

@@ -19,7 +19,9 @@ from npusim.hardware import Hardware, load_hardware
 from npusim.lowering import lower
 from npusim.lowering.ir.convolution import fold_rows
 from npusim.lowering.ir.plan import cmx_capacity
+from npusim.lowering.ir.shapes import MAX_DIMENSION
 from npusim.lowering.ir.values import even
+from npusim.lowering.rewrite.long_sums import most_terms
 from npusim.lowering.tile.slices import Cut, Demand, cut, first_fit
 from npusim.program import Program
 from npusim.program.work import DmaWork, DpuWork, ShaveWork
@@ -256,6 +258,37 @@ def test_long_sums_are_cut_at_the_largest_dimension(tmp_path: Path, k: int, part
     works = [task.work for task in made.tasks if isinstance(task.work, DpuWork)]
     assert {work.in_channels for work in works if work.kind == "conv"} == parts
     assert bool([work for work in works if work.kind == "eltwise"]) == (parts != {k})
+
+
+@pytest.mark.parametrize(
+    ("rows", "channels", "bits", "together", "apart"),
+    [
+        (16, 64, 16, 7632, 7648),
+        (24, 64, 16, 2048, 6560),
+        (32, 64, 16, 5712, 5760),
+        (37, 256, 16, 5696, 5760),
+        (48, 256, 16, 4608, 5728),
+        (64, 256, 16, 3776, 3824),
+        (64, 32, 16, 5696, 5904),
+        (32, 256, 8, 7616, 7632),
+        (64, 256, 8, 5680, 5712),
+        (64, 48, 8, 6512, 6528),
+        (64, 256, 4, 7552, 7584),
+    ],
+)
+def test_sums_are_cut_where_two_small_slices_would_not_fit(
+    rows: int, channels: int, bits: int, together: int, apart: int
+) -> None:
+    """What the compiler of 5010 keeps together and cuts in two; 4000 cuts none of these."""
+    assert together <= most_terms(rows, channels, bits, 16, hardware("5010")) < apart
+    assert most_terms(rows, channels, bits, 16, hardware("4000")) == MAX_DIMENSION
+
+
+@pytest.mark.parametrize(
+    ("rows", "image"), [(8, (4, 2)), (16, (4, 4)), (48, (12, 4)), (56, (14, 4)), (64, (8, 8)), (72, (9, 8))]
+)
+def test_rows_of_5010_are_eight_wide_from_eight_high_on(rows: int, image: tuple[int, int]) -> None:
+    assert fold_rows(rows, hardware("5010").software.row_fold) == image
 
 
 @pytest.mark.parametrize(

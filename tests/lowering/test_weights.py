@@ -77,11 +77,12 @@ def test_weights_that_the_dpu_can_not_read_are_decoded(rows: int, coded: ov.Node
 
 
 def test_groups_of_4_bits_are_multiplied_one_by_one_and_for_siblings_at_once() -> None:
-    one = split_sums(join_grouped(graph(4, *(weights("i4", n, 512, groups=4) for n in (64, 32)))))
+    hw = load_hardware("lunarlake-vpunn.yaml")
+    one = split_sums(join_grouped(graph(4, *(weights("i4", n, 512, groups=4) for n in (64, 32)))), hw)
     products = [o for o in one.ops if o.type == "MatMul"]
     assert [one.tensors[o.inputs[1]].shape for o in products] == [(96, 128)] * 4
     assert [o.type for o in one.ops].count("Add") == 3
-    assert split_sums(join_grouped(one)) is one
+    assert split_sums(join_grouped(one), hw) is one
 
 
 def test_weights_of_4_bits_take_half_a_byte_on_5010_alone() -> None:

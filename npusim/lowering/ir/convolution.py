@@ -28,7 +28,7 @@ def fold_rows(m: int, width: int, smaller: int = WORTH_PADDING) -> tuple[int, in
     if m <= 7:
         return m, 1
     for w in (width, 4):
-        if m % w == 0:
+        if m % w == 0 and (w == 4 or m >= w * w):
             return max(m // w, w), min(m // w, w)
     for w in range(isqrt(m), 1, -1):
         if m % w == 0:

@@ -1,22 +1,30 @@
-"""Graph to Graph before fusion: a product over more terms than a dimension may have becomes a sum of products."""
+"""Graph to Graph before fusion: a product over more terms than a dimension may have, or than leave room for two slices,
+becomes a sum of products."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from npusim.graph.ir import BITS, Graph, Op, Tensor
+from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.convolution import fold_rows
+from npusim.lowering.ir.plan import cmx_capacity
 from npusim.lowering.ir.shapes import MAX_DIMENSION
 from npusim.lowering.ir.values import ceil_div
 from npusim.lowering.rewrite.weights import groups_of
 
 #: Terms of a part are a multiple of so many: a granule of channels, or 16 bytes of narrower weights.
 _STEP_TERMS, _STEP_BITS = 16, 128
+#: Rows, columns and channels of the smallest slice that keeps the DPU busy.
+_SIDE, _CHANNELS = 8, 64
+#: What of CMX is no room for slices, bytes: of products of 16 rows 7,632 terms stay together and 7,648 do not.
+_KEPT_BYTES = 1_536
 
 
-def split_sums(graph: Graph) -> Graph:
-    """The Graph with every MatMul of constant weights over more than ``MAX_DIMENSION`` terms cut into the fewest
-    products, as equal as whole granules allow, added up one after another (``ic_tile_1`` and ``accumulator_1`` of the
-    compiler: 18,944 terms are 6,336, 6,336 and 6,272 of INT4, and 6,320, 6,320 and 6,304 of FP16 and INT8)."""
+def split_sums(graph: Graph, hw: Hardware) -> Graph:
+    """The Graph with every MatMul of constant weights over more than ``most_terms`` cut into the fewest products, as
+    equal as whole granules allow, added up one after another (``ic_tile_1`` and ``accumulator_1`` of the compiler:
+    18,944 terms are 6,336, 6,336 and 6,272 of INT4, and 6,320, 6,320 and 6,304 of FP16 and INT8)."""
     tensors, ops = list(graph.tensors), []
 
     def new(like: Tensor, shape: tuple[int, ...]) -> int:
@@ -24,7 +32,7 @@ def split_sums(graph: Graph) -> Graph:
         return len(tensors) - 1
 
     for op in graph.ops:
-        terms = parts(graph, op)
+        terms = parts(graph, op, hw)
         if len(terms) == 1:
             ops.append(op)
             continue
@@ -43,18 +51,41 @@ def split_sums(graph: Graph) -> Graph:
     return replace(graph, tensors=tuple(tensors), ops=tuple(ops)) if len(ops) > len(graph.ops) else graph
 
 
-def parts(graph: Graph, op: Op) -> tuple[int, ...]:
+def most_terms(rows: int, channels: int, weight_bits: int, bits: int, hw: Hardware) -> int:
+    """Terms that a product may add up at once. Where the compiler looks ahead (``sums_overlap``), so many that results
+    of two of the smallest slices that keep the DPU busy fit CMX, and both operands, the smaller one twice: so the next
+    slice is loaded while one is computed."""
+    if not hw.software.tiling.sums_overlap:
+        return MAX_DIMENSION
+    height, width = fold_rows(rows, hw.software.row_fold, rows * channels)
+    pixels, granule = min(height, _SIDE) * min(width, _SIDE), min(channels, _CHANNELS)
+    row, column = pixels * bits // 8, granule * weight_bits // 8
+    room = cmx_capacity(hw) - _KEPT_BYTES - 2 * granule * pixels * bits // 8
+    step = _step(weight_bits)
+    return min(MAX_DIMENSION, max(step, room // (row + column + min(row, column)) // step * step))
+
+
+def _step(weight_bits: int) -> int:
+    return max(_STEP_TERMS, _STEP_BITS // weight_bits)
+
+
+def parts(graph: Graph, op: Op, hw: Hardware) -> tuple[int, ...]:
     """The terms of the products that an op is cut into, one a group of terms where its weights have groups; all of them
     for what is no such MatMul, or has too few terms, or groups that are no whole part of them."""
     if op.type != "MatMul" or op.attrs.get("transpose_a"):
         return (1,)
     data, weights = (graph.tensors[id] for id in op.inputs[:2])
-    terms, groups = data.shape[-1], groups_of(weights)
-    count = max(ceil_div(terms, MAX_DIMENSION), groups)
-    if count == 1 or data.constant or not (weights.constant and len(weights.shape) == 2):
+    terms = data.shape[-1]
+    if data.constant or not (weights.constant and len(weights.shape) == 2):
+        return (terms,)
+    bits, groups = BITS[weights.stored_dtype], groups_of(weights)
+    channels = weights.elements // terms
+    most = most_terms(data.elements // terms, channels, bits, min(BITS[data.dtype], 16), hw)
+    count = max(ceil_div(terms, most), groups)
+    if count == 1:
         return (terms,)
     if groups > 1:
         return (terms // count,) * count if terms % count == 0 else (terms,)
-    step = max(_STEP_TERMS, _STEP_BITS // BITS[weights.stored_dtype])
+    step = _step(bits)
     length = step * ceil_div(ceil_div(terms, count), step)
     return (*(length for _ in range(count - 1)), terms - length * (count - 1))
