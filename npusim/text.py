@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 
-#: What drives a terminal or cannot be encoded: control characters but line breaks and tabs, marks that turn the
-#: direction of writing, lone surrogates.
-_UNSHOWABLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]"
-)
 _REPLACEMENT = "\ufffd"
 #: An error is read at a glance: of a longer one the middle is left out.
 _LONGEST_LINE = 500
@@ -37,18 +32,23 @@ def told_apart(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def showable(text: str) -> str:
-    """Text, lines and all, without what would drive a terminal."""
-    return _UNSHOWABLE.sub(_REPLACEMENT, text)
+    """Text, lines and all, without what would drive a terminal or is no character: what ``str.isprintable`` refuses."""
+    return _replaced(text, lambda character: _REPLACEMENT, "\n\t")
 
 
 def printable(text: str) -> str:
     """Text on one line without control characters: a name among others."""
-    return "".join(character if character.isprintable() else _REPLACEMENT for character in text)
+    return _replaced(text, lambda character: _REPLACEMENT)
 
 
 def escaped(json_text: str) -> str:
     """JSON text that says the same without such characters."""
-    return _UNSHOWABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json_text)
+    return _replaced(json_text, lambda character: json.dumps(character)[1:-1], "\n\t")
+
+
+def _replaced(text: str, instead: Callable[[str], str], kept: str = "") -> str:
+    strange = {c for c in text if not c.isprintable() and c not in kept}
+    return text.translate({ord(character): instead(character) for character in strange}) if strange else text
 
 
 def one_line(text: str) -> str:

@@ -8,7 +8,7 @@ from npusim.cli.main import main
 from npusim.cli.options import parse_shapes
 from npusim.errors import UserError
 from npusim.jobs.commands import command_line
-from npusim.text import printable
+from npusim.text import escaped, printable, showable
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,7 @@ def test_command_line_quotes_and_leaves_out() -> None:
 
 def test_terminal_text_has_no_control_characters() -> None:
     assert printable("\x1b[31mred\x07\n") == "�[31mred��"
+    assert showable("a line\n\tand \U0004f604, which is no character\u202e") == (
+        "a line\n\tand �, which is no character�"
+    )
+    assert escaped('"\x1b \U0004f604 �"\n') == '"\\u001b \\ud8fd\\ude04 �"\n'
