@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+import openvino as ov
 import pytest
 from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
+from openvino import opset13 as op
 
 import npusim
 from npusim.errors import UserError
@@ -85,12 +89,87 @@ def test_layers_may_be_copied_whatever_they_are_of(network, phase, layers, file,
     assert lower(graph, hw) == expected
 
 
+def _ones(*shape: int) -> ov.Node:
+    return op.constant(np.ones(shape, np.float16))
+
+
+def _graph(make: Callable[[ov.Node], ov.Node], *shape: int) -> Graph:
+    x = op.parameter(list(shape), np.float16)
+    return from_openvino(ov.Model([op.result(make(x))], [x], "m"))
+
+
+def _copied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many blocks each copy makes, from now on."""
+    blocks: list[int] = []
+    copy = Replay._copy
+    monkeypatch.setattr(Replay, "_copy", lambda self, *given: blocks.append(given[-1]) or copy(self, *given))
+    return blocks
+
+
+def test_blocks_are_copied_that_use_no_kernel_and_have_no_node_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The slices of a volume, each the sum of three images that are convolved alike, before a kernel."""
+    flat = [1, 1, 1]
+    graph = _graph(
+        lambda x: op.softmax(op.group_convolution(x, _ones(3, 1, 1, 3, 3, 3), flat, flat, flat, flat), 1),
+        2, 3, 40, 3, 1,
+    )  # fmt: skip
+    blocks = _copied(monkeypatch)
+    hw = npusim.load_hardware("lunarlake-vpunn.yaml", ["tiles=1", "cmx.kib_per_tile=64"])
+    assert lower(graph, hw) == alone(graph, hw)
+    assert sum(blocks) >= 10
+
+
+def _attention(x: ov.Node) -> ov.Node:
+    """Rows that are padded to whole granules before they are multiplied (Panther Lake), for each image by itself."""
+    heads = op.softmax(op.matmul(x, x, False, True), 2)
+    return op.matmul(op.matmul(heads, x, False, False), _ones(32, 32), False, True)
+
+
+def _scales(x: ov.Node) -> ov.Node:
+    """An image scaled by what its mean says; the mean is taken on the DPU, image by image."""
+    gate = op.sigmoid(_convolved(op.reduce_mean(x, np.array([2, 3]), True), 1))
+    return _convolved(op.multiply(x, gate), 1)
+
+
+def _chains(x: ov.Node) -> ov.Node:
+    """Images that pass one by one through several ops."""
+    return op.softmax(_convolved(op.group_convolution(op.relu(x), _ones(64, 1, 1, 3, 3), *_SAME), 1), 1)
+
+
+_SAME = ([1, 1], [1, 1], [1, 1], [1, 1])
+
+
+def _convolved(x: ov.Node, taps: int) -> ov.Node:
+    pads = [taps // 2] * 2
+    return op.convolution(x, _ones(64, 64, taps, taps), [1, 1], pads, pads, [1, 1])
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "file", "tiles", "kib"),
+    [
+        (_attention, (3, 197, 32), "pantherlake-vpunn.yaml", 4, 700),
+        (_scales, (3, 64, 32, 32), "meteorlake-vpunn.yaml", 2, 1440),
+        (_chains, (2, 64, 8, 8), "meteorlake-vpunn.yaml", 4, 1440),
+    ],
+)
+def test_layers_over_images_may_be_copied(layer, shape, file, tiles, kib) -> None:
+    def make(x: ov.Node) -> ov.Node:
+        for _ in range(8):
+            x = layer(x)
+        return op.relu(x)
+
+    hw = npusim.load_hardware(file, [f"tiles={tiles}", f"cmx.kib_per_tile={kib}"])
+    graph = _graph(make, *shape)
+    assert lower(graph, hw) == alone(graph, hw)
+
+
 def test_layers_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[Repeat | None] = []
-    blocks: list[int] = []
-    find, copy = replicate.find_repeat, Replay._copy
+    find = replicate.find_repeat
     monkeypatch.setattr(replicate, "find_repeat", lambda *given: found.append(find(*given)) or found[-1])
-    monkeypatch.setattr(Replay, "_copy", lambda self, *given: blocks.append(given[-1]) or copy(self, *given))
+    blocks = _copied(monkeypatch)
     graph = npusim.build_workload("mamba2-130m", tokens=256)
     lower(graph, npusim.load_hardware("lunarlake.yaml"))
     assert found[0] is not None

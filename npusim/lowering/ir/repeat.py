@@ -27,6 +27,9 @@ _STORAGE = frozenset({"storage"})
 _FEWEST = 4
 #: Periods that are tried, those that could cover most of the network first.
 _MOST_PERIODS = 8
+#: Lengths of runs of nodes that are looked for again.
+_RUNS = (1, 8)
+_Keys = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +94,16 @@ def _numbers(keys: list[tuple[object, ...]]) -> list[int]:
     return [known.setdefault(key, len(known)) for key in keys]
 
 
-def _periods(keys: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[int]:
-    """Distances at which equal nodes follow each other, those that span most of the network first."""
-    order = np.argsort(keys, kind="stable")
-    same = keys[order[1:]] == keys[order[:-1]]
-    distances = Counter(np.diff(order)[same].tolist())
+def _periods(keys: _Keys) -> list[int]:
+    """Distances at which equal nodes, or equal runs of them, follow each other, those that span most of the network
+    first: a block may have no node that is there but once."""
+    distances: Counter[int] = Counter()
+    for length in _RUNS:
+        runs = np.lib.stride_tricks.sliding_window_view(keys, min(length, len(keys)))
+        numbers = np.unique(runs, axis=0, return_inverse=True)[1].reshape(-1)
+        order = np.argsort(numbers, kind="stable")
+        same = numbers[order[1:]] == numbers[order[:-1]]
+        distances |= Counter(np.diff(order)[same].tolist())
     return sorted(distances, key=lambda d: (-d * distances[d], d))[:_MOST_PERIODS]
 
 

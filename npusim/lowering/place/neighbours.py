@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from math import prod
 
 from npusim.costs.price import work_us
@@ -81,6 +82,15 @@ class Neighbours:
         if any(isinstance(work, DpuWork) for part in plan.slices[:1] for _, work in part.computes):
             self.on_dpu.add(storage)
         self.latest = plan
+
+    def remember_as(self, storages: Mapping[int, int]) -> None:
+        """Take note of values what is known, besides, of those that they correspond to (the keys)."""
+        hints, widened = self.image_hints, self.widened
+        for old, new in storages.items():
+            if old in hints:
+                hints[new] = hints[old]
+            if old in widened:
+                widened[new] = replace(widened[old], storage=storages[widened[old].storage])
 
     def of_one_image(self) -> Neighbours:
         """The same for one image of a batch: what lies in CMX are the values of an image."""

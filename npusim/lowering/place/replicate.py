@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Node
@@ -43,41 +43,66 @@ def place_all(
     if repeat is None:
         return linked([plan for node in nodes for plan in placer.place(node)]), None
     plans = [plan for node in nodes[: repeat.start] for plan in placer.place(node)]
-    previous: list[_Placed] = []
+    block = _Block([], [])
     decided: list[Entry] = []
     done, steady = 0, False
     while done < repeat.count and not steady:
         before = len(entered())
-        block = [(nodes[i], plan) for i in repeat.block(done) for plan in placer.place(nodes[i])]
-        steady = bool(previous) and _alike(previous, block)
-        plans.extend(plan for _, plan in block)
-        decided = entered()[before:]
-        previous, done = block, done + 1
-    first = len(plans) - 2 * len(previous) if steady else 0
+        placed = [(nodes[i], plan) for i in repeat.block(done) for plan in placer.place(nodes[i])]
+        previous, block = block, _Block(placed, block.made)
+        steady = previous.content == block.content
+        plans.extend(plan for _, plan in placed)
+        decided, done = entered()[before:], done + 1
+    first, made = len(plans) - 2 * len(block.placed) if steady else 0, block.made
     for number in range(done, repeat.count):
         blocks = zip(repeat.block(done - 1), repeat.block(number), strict=True)
         pairs = [(nodes[i], nodes[j]) for i, j in blocks]
-        plans.extend(_copies(placer, previous, pairs))
+        copies = list(_copies(placer, block, pairs, made))
+        made = [plan.output.storage for plan in copies]
+        plans.extend(copies)
         names = {mine.name: theirs.name for mine, theirs in pairs}
         for entry in decided:
             note(entry.stage, names[entry.op], entry.what, dict(entry.costs_us))
     rest = nodes[repeat.block(repeat.count).start :]
     plans.extend(plan for node in rest for plan in placer.place(node))
-    return linked(plans), Repeat(first, len(previous), 2 + repeat.count - done) if steady else None
+    return linked(plans), Repeat(first, len(block.placed), 2 + repeat.count - done) if steady else None
 
 
-def _alike(one: Sequence[_Placed], other: Sequence[_Placed]) -> bool:
-    """Whether two blocks came out equal, and so leave what the next one will see equal (``Neighbours.remember``)."""
-    return [_content(plan) for _, plan in one] == [_content(plan) for _, plan in other]
+@dataclass(frozen=True)
+class _Block:
+    """The plans of a block, each with its node. ``before`` are the storages that the plans of the block before make."""
+
+    placed: Sequence[_Placed]
+    before: Sequence[int]
+
+    @cached_property
+    def made(self) -> list[int]:
+        """The storages that its plans make."""
+        return [plan.output.storage for _, plan in self.placed]
+
+    def chain(self, plan: Plan) -> tuple[str, int]:
+        """Which plan begins the chain that a plan is of: one of this block or of the block before, by its place there,
+        or one further ahead, by its storage."""
+        for where, made in {"here": self.made, "before": self.before}.items():
+            if plan.chain in made:
+                return where, made.index(plan.chain)
+        return "", plan.chain
+
+    @cached_property
+    def content(self) -> list[tuple[object, ...]]:
+        """All of its plans but names and storages: blocks in which it is equal leave what the next one will see equal
+        (``Neighbours.remember``)."""
+        return [
+            (decisions(plan), [*map(looks, plan.inputs)], looks(plan.output), self.chain(plan))
+            for _, plan in self.placed
+        ]
 
 
-def _content(plan: Plan) -> tuple[object, ...]:
-    """All of a plan but names, storages and the number of its chain."""
-    return decisions(plan), [*map(looks, plan.inputs)], looks(plan.output)
-
-
-def _copies(placer: Placer, placed: Sequence[_Placed], pairs: Sequence[tuple[Node, Node]]) -> Iterator[Plan]:
-    """The plans of a block, from those of one that it corresponds to, node by node (``pairs``). They share slices."""
+def _copies(
+    placer: Placer, block: _Block, pairs: Sequence[tuple[Node, Node]], before: Sequence[int]
+) -> Iterator[Plan]:
+    """The plans of a block, from those of one that it corresponds to, node by node (``pairs``), with which they share
+    slices. ``before`` are the storages that the plans of the block before it make."""
     storages = {
         a.storage: b.storage
         for mine, theirs in pairs
@@ -91,14 +116,24 @@ def _copies(placer: Placer, placed: Sequence[_Placed], pairs: Sequence[tuple[Nod
             storages[value.storage] = placer.fresh(value).storage if value.storage >= MADE else value.storage
         return replace(value, storage=storages[value.storage])
 
-    for node, plan in placed:
+    made: list[int] = []
+    for node, plan in block.placed:
         own = instead[id(node)]
+        where, number = block.chain(plan)
         copy = replace(
             plan,
-            node=own if plan.node is node else replace(plan.node, name=own.name, fused=own.fused),
+            node=own if plan.node is node else _as(plan.node, own, moved),
             inputs=[moved(value) for value in plan.inputs],
             output=moved(plan.output),
-            chain=storages.get(plan.chain, plan.chain),
+            chain={"here": made, "before": before}[where][number] if where else number,
         )
+        made.append(copy.output.storage)
         placer.near.remember(copy)
         yield copy
+    placer.near.remember_as(storages)
+
+
+def _as(node: Node, own: Node, moved: Callable[[Value], Value]) -> Node:
+    """What placing has made of a node, as it would make it of the node ``own`` that corresponds to it."""
+    inputs, output = tuple(map(moved, node.inputs)), moved(node.output)
+    return replace(node, name=own.name, fused=own.fused, inputs=inputs, output=output)

@@ -16,7 +16,7 @@ import numpy as np
 from npusim.costs.price import work_us
 from npusim.hardware.schema import Hardware
 from npusim.lowering.schedule.drafts import Drafts
-from npusim.lowering.schedule.forms import US, Each, Groups, Mark, Settled
+from npusim.lowering.schedule.forms import US, Each, Groups, Mark, Queues, Settled
 from npusim.lowering.schedule.memory import Booking
 from npusim.program import Lists, Queue
 from npusim.program.work import BlockWork, DmaWork, DpuWork, Work
@@ -51,9 +51,9 @@ class Emitter:
     """
 
     hw: Annotated[Hardware, Settled("constant")]
-    free: Annotated[list[list[float]], Each(Each(US, sort=True))] = field(init=False)
-    started: Annotated[list[float], Each(US)] = field(init=False)
-    ports: Annotated[list[float], Each(US)] = field(init=False)
+    free: Annotated[list[list[float]], Queues(Each(US, sort=True))] = field(init=False)
+    started: Annotated[list[float], Queues(US)] = field(init=False)
+    ports: Annotated[list[float], Queues(US)] = field(init=False)
     ends: Annotated[list[float], Settled("of the groups of the tasks")] = field(default_factory=list)
     seen: Annotated[list[int], Settled("of what the tasks wait for")] = field(default_factory=list)
     works: Annotated[dict[Work, int], Settled("grows; numbers stay")] = field(default_factory=dict)
@@ -101,6 +101,13 @@ class Emitter:
         """Append a part; all tasks so far must be in one."""
         self.parts.append(part)
         self.first += len(part)
+
+    def busy(self) -> frozenset[int]:
+        """The queues whose clocks the last part's tasks can have hung on: those that they are on, and all from which an
+        engine was, or may have been, chosen."""
+        used = set(np.unique(self.parts[-1].queue).tolist())
+        from_cmx = range(self.first_dpu - self.engines, self.first_dpu)
+        return frozenset({*used, *range(self.engines), *(from_cmx if used.intersection(from_cmx) else ())})
 
     def repeat(self, by: Mark, op: int, blocks: int, groups: Groups) -> None:
         """Append the last part so many times more, each time ``by`` and ``op`` further: its tasks, and all that they do

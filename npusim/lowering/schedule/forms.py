@@ -6,7 +6,7 @@ and all is later. A field's annotation states its form, by which it is compared 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple, Protocol, get_type_hints
@@ -77,13 +77,15 @@ class Groups:
 @dataclass(frozen=True, slots=True)
 class Frame:
     """What is compared is relative to ``mark``; what ended before ``idle_us`` has just ended. Only what is told of
-    steps up to ``reach`` behind the mark can have changed yet. ``bookings`` are all of the pool's."""
+    steps up to ``reach`` behind the mark can have changed yet. ``bookings`` are all of the pool's. Of the queues only
+    the ``busy`` ones decide what comes."""
 
     mark: Mark
     groups: Groups
     idle_us: float
     reach: int
     bookings: Sequence[Any]
+    busy: Set[int] = frozenset()
 
     @property
     def window(self) -> range:
@@ -163,6 +165,22 @@ class Each:
         """The values that much further; a tuple stays one."""
         made = [self.form.moved(one, move) for one in value]
         return tuple(made) if isinstance(value, tuple) else made
+
+
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """A list with one value a queue. Those of queues that are not busy mean nothing to a block and stay as they are."""
+
+    form: Form
+
+    def relative(self, value: Sequence[Any], frame: Frame) -> object:
+        """The values of the busy queues as they look in a frame."""
+        return [(n, self.form.relative(one, frame)) for n, one in enumerate(value) if n in frame.busy]
+
+    def moved(self, value: Sequence[Any], move: Move) -> list[Any]:
+        """The values, those of the busy queues that much further."""
+        busy = move.frame.busy
+        return [self.form.moved(one, move) if n in busy else one for n, one in enumerate(value)]
 
 
 @dataclass(frozen=True, slots=True)

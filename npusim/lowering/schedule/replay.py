@@ -20,9 +20,11 @@ from npusim.lowering.schedule.state import State
 
 @dataclass(frozen=True, slots=True)
 class _Boundary:
-    """The start of a block: where it is, and what decides what comes, relative to there."""
+    """The start of a block: where it is, how full the scratchpad is, and, if that was the same one block earlier, all
+    that decides what comes, relative to there."""
 
     mark: Mark
+    room: tuple[int, int]
     seen: object
 
 
@@ -49,8 +51,10 @@ class Replay:
         if not more and not (number < self.repeat.count and self.blocks.alike[number]):
             return step
         frame = self._frame(number, s.mark(start, step))
-        self.last = _Boundary(frame.mark, (relative(s, frame), list(self._reads(number, frame))))
-        if last is None or not more or last.seen != self.last.seen:
+        room = s.pool.free, len(s.pool.dead)
+        seen = (relative(s, frame), list(self._reads(number, frame))) if last and last.room == room else None
+        self.last = _Boundary(frame.mark, room, seen)
+        if last is None or not more or seen is None or last.seen != seen:
             return step
         self._copy(last.mark, frame, more)
         self.last = None
@@ -59,9 +63,10 @@ class Replay:
     def _frame(self, number: int, mark: Mark) -> Frame:
         """What is compared at the start of a block, and in what."""
         s = self.s
-        idle_us = min(min(servers) for servers in s.out.free)
+        busy = s.out.busy()
+        idle_us = min(min(s.out.free[queue]) for queue in busy)
         groups = s.groups(frozenset(self._fixed(number)))
-        return Frame(mark, groups, idle_us, s.given.hw.software.prefetch_slices, s.pool.bookings)
+        return Frame(mark, groups, idle_us, s.given.hw.software.prefetch_slices, s.pool.bookings, busy)
 
     def _fixed(self, number: int) -> Iterator[int]:
         """Groups that this block and the next one wait for alike: those that wrote what both read."""
