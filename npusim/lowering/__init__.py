@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 from npusim.graph.ir import Graph
 from npusim.hardware.schema import Hardware
@@ -22,7 +23,7 @@ from npusim.lowering.rewrite.attention import share_heads
 from npusim.lowering.rewrite.blocks import give_to_blocks
 from npusim.lowering.rewrite.debatch import debatch
 from npusim.lowering.rewrite.long_rows import turn_long_rows
-from npusim.lowering.rewrite.long_sums import split_sums
+from npusim.lowering.rewrite.long_sums import reloaded_parts, short_parts, split_sums
 from npusim.lowering.rewrite.ones import fold_ones
 from npusim.lowering.rewrite.projections import split_projections
 from npusim.lowering.rewrite.quantisers import merge_quantisers
@@ -40,6 +41,7 @@ from npusim.lowering.schedule.residency import decide
 from npusim.lowering.schedule.scheduler import schedule
 from npusim.lowering.schedule.tiers import keep
 from npusim.lowering.tile.refit import refit
+from npusim.lowering.tile.reloads import pieces
 from npusim.lowering.view import compiler_view, lowering_key
 from npusim.program import Program
 
@@ -117,8 +119,9 @@ def _projections(module: Module, hw: Hardware) -> Module:
 
 
 def _sums(module: Module, hw: Hardware) -> Module:
-    """Cut products over more terms than the DPU adds up at once, or than share a scale."""
-    return replace(module, graph=split_sums(join_grouped(module.graph), hw))
+    """Cut products over more terms than the DPU adds up at once, or than share a scale, or than are loaded once."""
+    graph = split_sums(join_grouped(module.graph), partial(short_parts, hw))
+    return replace(module, graph=split_sums(graph, partial(reloaded_parts, partial(pieces, hw))))
 
 
 def _fuse(module: Module, hw: Hardware) -> Module:

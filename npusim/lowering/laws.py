@@ -6,7 +6,7 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.nodes import Copy
 from npusim.lowering.ir.plan import booked_bytes, cmx_capacity
 from npusim.lowering.passes import Law, Module
-from npusim.lowering.rewrite.long_sums import parts
+from npusim.lowering.rewrite.long_sums import short_parts
 
 
 def _ops_in_order(module: Module, hw: Hardware) -> str | None:
@@ -28,7 +28,7 @@ def _types_settled(module: Module, hw: Hardware) -> str | None:
 
 
 def _sums_short(module: Module, hw: Hardware) -> str | None:
-    long = [op.name for op in module.graph.ops if len(parts(module.graph, op, hw)) > 1]
+    long = [op.name for op in module.graph.ops if len(short_parts(hw, module.graph, op)) > 1]
     return f"op '{long[0]}' sums more products than the DPU does at once" if long else None
 
 

@@ -3,6 +3,8 @@ group by group, and what lowering makes of each."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import openvino as ov
 import pytest
@@ -12,7 +14,7 @@ from npusim.graph.ir import Graph
 from npusim.graph.load import graph_of
 from npusim.hardware import load_hardware
 from npusim.lowering import lower
-from npusim.lowering.rewrite.long_sums import split_sums
+from npusim.lowering.rewrite.long_sums import short_parts, split_sums
 from npusim.lowering.rewrite.weights import decode_weights, join_grouped
 from npusim.program.work import DmaWork, DpuWork
 
@@ -77,12 +79,12 @@ def test_weights_that_the_dpu_can_not_read_are_decoded(rows: int, coded: ov.Node
 
 
 def test_groups_of_4_bits_are_multiplied_one_by_one_and_for_siblings_at_once() -> None:
-    hw = load_hardware("lunarlake-vpunn.yaml")
-    one = split_sums(join_grouped(graph(4, *(weights("i4", n, 512, groups=4) for n in (64, 32)))), hw)
+    short = partial(short_parts, load_hardware("lunarlake-vpunn.yaml"))
+    one = split_sums(join_grouped(graph(4, *(weights("i4", n, 512, groups=4) for n in (64, 32)))), short)
     products = [o for o in one.ops if o.type == "MatMul"]
     assert [one.tensors[o.inputs[1]].shape for o in products] == [(96, 128)] * 4
     assert [o.type for o in one.ops].count("Add") == 3
-    assert split_sums(join_grouped(one), hw) is one
+    assert split_sums(join_grouped(one), short) is one
 
 
 def test_weights_of_4_bits_take_half_a_byte_on_5010_alone() -> None:

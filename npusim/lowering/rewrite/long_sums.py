@@ -1,8 +1,9 @@
 """Graph to Graph before fusion: a product over more terms than a dimension may have, or than leave room for two slices,
-becomes a sum of products."""
+or that would be loaded again and again, becomes a sum of products."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from npusim.graph.ir import BITS, Graph, Op, Tensor
@@ -15,16 +16,17 @@ from npusim.lowering.rewrite.weights import groups_of
 
 #: Terms of a part are a multiple of so many: a granule of channels, or 16 bytes of narrower weights.
 _STEP_TERMS, _STEP_BITS = 16, 128
+#: Bits of weights that are multiplied as they are: products by others are not cut for what is loaded again.
+_WIDE = 16
 #: Rows, columns and channels of the smallest slice that keeps the DPU busy.
 _SIDE, _CHANNELS = 8, 64
 #: What of CMX is no room for slices, bytes: of products of 16 rows 7,632 terms stay together and 7,648 do not.
 _KEPT_BYTES = 1_536
 
 
-def split_sums(graph: Graph, hw: Hardware) -> Graph:
-    """The Graph with every MatMul of constant weights over more than ``most_terms`` cut into the fewest products, as
-    equal as whole granules allow, added up one after another (``ic_tile_1`` and ``accumulator_1`` of the compiler:
-    18,944 terms are 6,336, 6,336 and 6,272 of INT4, and 6,320, 6,320 and 6,304 of FP16 and INT8)."""
+def split_sums(graph: Graph, parts: Callable[[Graph, Op], tuple[int, ...]]) -> Graph:
+    """The Graph with every op that has several ``parts`` of its terms as so many products, added up one after another
+    (``ic_tile_1`` and ``accumulator_1`` of the compiler)."""
     tensors, ops = list(graph.tensors), []
 
     def new(like: Tensor, shape: tuple[int, ...]) -> int:
@@ -32,7 +34,7 @@ def split_sums(graph: Graph, hw: Hardware) -> Graph:
         return len(tensors) - 1
 
     for op in graph.ops:
-        terms = parts(graph, op, hw)
+        terms = parts(graph, op)
         if len(terms) == 1:
             ops.append(op)
             continue
@@ -69,23 +71,47 @@ def _step(weight_bits: int) -> int:
     return max(_STEP_TERMS, _STEP_BITS // weight_bits)
 
 
-def parts(graph: Graph, op: Op, hw: Hardware) -> tuple[int, ...]:
-    """The terms of the products that an op is cut into, one a group of terms where its weights have groups; all of them
-    for what is no such MatMul, or has too few terms, or groups that are no whole part of them."""
-    if op.type != "MatMul" or op.attrs.get("transpose_a"):
+def short_parts(hw: Hardware, graph: Graph, op: Op) -> tuple[int, ...]:
+    """The terms of the products that an op is cut into, one a group of terms where its weights have groups, and the
+    fewest of ``most_terms``; all of them for what is no product by constants, or has too few terms, or groups that are
+    no whole part of them."""
+    if not _by_constants(graph, op):
         return (1,)
-    data, weights = (graph.tensors[id] for id in op.inputs[:2])
-    terms = data.shape[-1]
-    if data.constant or not (weights.constant and len(weights.shape) == 2):
-        return (terms,)
+    rows, terms, channels = _sizes(graph, op)
+    weights = graph.tensors[op.inputs[1]]
     bits, groups = BITS[weights.stored_dtype], groups_of(weights)
-    channels = weights.elements // terms
-    most = most_terms(data.elements // terms, channels, bits, min(BITS[data.dtype], 16), hw)
+    most = most_terms(rows, channels, bits, min(BITS[graph.tensors[op.inputs[0]].dtype], 16), hw)
     count = max(ceil_div(terms, most), groups)
-    if count == 1:
-        return (terms,)
     if groups > 1:
         return (terms // count,) * count if terms % count == 0 else (terms,)
-    step = _step(bits)
+    return _equal(terms, count, bits)
+
+
+def reloaded_parts(pieces: Callable[[int, int, int], int], graph: Graph, op: Op) -> tuple[int, ...]:
+    """The same of what would be loaded again and again: as many as ``pieces`` says of rows, terms and channels."""
+    if not _by_constants(graph, op) or BITS[graph.tensors[op.inputs[1]].stored_dtype] != _WIDE:
+        return (1,)
+    rows, terms, channels = _sizes(graph, op)
+    return _equal(terms, pieces(rows, terms, channels), _WIDE)
+
+
+def _by_constants(graph: Graph, op: Op) -> bool:
+    if op.type != "MatMul" or op.attrs.get("transpose_a"):
+        return False
+    data, weights = (graph.tensors[id] for id in op.inputs[:2])
+    return not data.constant and weights.constant and len(weights.shape) == 2
+
+
+def _sizes(graph: Graph, op: Op) -> tuple[int, int, int]:
+    """Rows, terms and channels of a product by constants."""
+    data, weights = (graph.tensors[id] for id in op.inputs[:2])
+    terms = data.shape[-1]
+    return data.elements // terms, terms, weights.elements // terms
+
+
+def _equal(terms: int, count: int, weight_bits: int) -> tuple[int, ...]:
+    """So many parts, as equal as whole granules allow: 18,944 terms are 6,336, 6,336 and 6,272 of INT4, and 6,320,
+    6,320 and 6,304 of FP16 and INT8."""
+    step = _step(weight_bits)
     length = step * ceil_div(ceil_div(terms, count), step)
     return (*(length for _ in range(count - 1)), terms - length * (count - 1))

@@ -1,0 +1,31 @@
+"""Products that are cut over their terms rather than loaded again and again, against what Intel's compiler cuts."""
+
+from __future__ import annotations
+
+import pytest
+
+from npusim.lowering.tile.reloads import pieces
+from npusim.validation.schedules.predict import hardware_of
+
+TILES = {"3720": 2, "4000": 4, "5010": 3}
+
+
+@pytest.mark.parametrize(
+    ("platform", "rows", "terms", "channels", "count"),
+    [
+        ("3720", 1024, 3072, 768, 2),
+        ("3720", 1024, 6144, 768, 3),
+        ("3720", 256, 8192, 896, 5),
+        ("3720", 512, 6144, 1584, 7),
+        ("3720", 384, 4864, 736, 3),
+        ("3720", 320, 5120, 2304, 1),  # loaded again for less than results would be
+        ("3720", 512, 1792, 2048, 1),  # sliced along channels alone
+        ("4000", 1024, 4608, 768, 2),
+        ("4000", 768, 8192, 640, 3),
+        ("4000", 512, 6144, 1584, 5),
+        ("4000", 376, 4864, 768, 1),
+        ("5010", 1024, 4608, 768, 1),
+    ],
+)
+def test_pieces_are_the_compilers(platform: str, rows: int, terms: int, channels: int, count: int) -> None:
+    assert pieces(hardware_of(platform, TILES[platform], 2), rows, terms, channels) == count
