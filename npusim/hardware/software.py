@@ -90,6 +90,9 @@ class Tiling(Section):
     """Rate of one engine, GB/s."""
     shared_by: Literal["busiest", "largest", "mean"] = "busiest"
     """What transfers to all tiles take: what the busiest engine does, the largest one, or all by the engines."""
+    read_again: NonNegative = 0.7
+    """What the readers of a kernel take to load its result counts so much against cutting it along rows together with a
+    MatMul that is split over channels (0.59 to 0.86 on 4000, 2.1 to 2.5 on 3720)."""
     short_line_bytes: Count = 64
     """Channels of a pixel that are written in parts of less than so many bytes take longer in proportion."""
 

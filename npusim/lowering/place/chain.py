@@ -13,6 +13,7 @@ from math import prod
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import geometry, is_line_of_planes, table_load, weights_load
 from npusim.lowering.ir.kernels import KERNELS
+from npusim.lowering.ir.moves import moves_us
 from npusim.lowering.ir.nodes import Conv, Node, Unary
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Plan, Slice, cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS, FLAT_GRANULE, H
@@ -45,6 +46,13 @@ def joins(node: Unary, near: Neighbours, producer: Plan) -> bool:
     keys = [{x.key for x in part.loads if x.operand == 0} for part in producer.slices]
     by_rows = (dist is not None and not dist.whole) or any(a != b for a, b in pairwise(keys))
     return by_rows or (conv.m > 1 and whole and (few or conv.window is None))
+
+
+def read_us(node: Conv, near: Neighbours) -> float:
+    """What the compiler counts for convolutions that load what a kernel makes of a convolution's result, µs."""
+    reader = near.sole_reader(node.output)
+    convs = reader is not None and any(isinstance(n, Conv) for n in near.read_by(reader.output))
+    return moves_us([node.output.bytes], near.hw) if convs else 0.0
 
 
 def padded_rows(node: Unary, near: Neighbours) -> Plan | None:

@@ -41,7 +41,7 @@ from npusim.lowering.ir.plan import Plan, multicast
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, canonical4
 from npusim.lowering.place import decompose, movement, summed
-from npusim.lowering.place.chain import joins, padded_rows, plan_joined, wanted_cut
+from npusim.lowering.place.chain import joins, padded_rows, plan_joined, read_us, wanted_cut
 from npusim.lowering.place.depthwise import depthwise
 from npusim.lowering.place.factors import (
     channel_factor,
@@ -57,7 +57,7 @@ from npusim.lowering.place.settle import apart, expanded_before, is_loose, share
 from npusim.lowering.place.spread import plan_rows_of_planes, plan_spread, spread_factor
 from npusim.lowering.plans.dpu.bmm import plan_bmm
 from npusim.lowering.plans.dpu.channels_last import channels_last
-from npusim.lowering.plans.dpu.conv import Surroundings, plan_conv
+from npusim.lowering.plans.dpu.conv import plan_conv
 from npusim.lowering.plans.dpu.depthwise import plan_activation, plan_pool, plan_scale
 from npusim.lowering.plans.dpu.eltwise import is_row, is_runtime_scale, plan_add, plan_runtime_scale
 from npusim.lowering.plans.dpu.images import image_split, is_reshaped
@@ -71,6 +71,7 @@ from npusim.lowering.plans.dpu.permute import (
 )
 from npusim.lowering.plans.dpu.reduce import plan_reduce
 from npusim.lowering.plans.dpu.reduce_conv import plan_one_term, plan_reduce_conv
+from npusim.lowering.plans.dpu.surroundings import Surroundings
 from npusim.lowering.plans.dpu.widen import widened_terms
 from npusim.lowering.plans.shave.attention import plan_attention
 from npusim.lowering.plans.shave.dot import plan_dot
@@ -107,8 +108,8 @@ def _conv(node: Conv, near: Neighbours, fresh: Fresh) -> Steps:
     wanted = near.wanted(node, behind)
     feeds = any(near.read_by(reader.output) for reader in near.read_by(node.output)) and not near.gates(node)
     around = Surroundings(
-        near.hint(source), source.storage in near.sliced, wanted, near.follower(node, wanted), feeds, reordered,
-        behind, near.spilled_us(node), is_loose(node, near),
+        near.hint(source), source.storage in near.sliced, wanted, near.follower(node, wanted), feeds,
+        read_us(node, near), reordered, behind, near.spilled_us(node), is_loose(node, near),
     )  # fmt: skip
     plan = plan_conv(node, hw, around)
     if expanded_before(node, plan, near):

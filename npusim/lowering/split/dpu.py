@@ -116,13 +116,15 @@ def choose(
     wanted: Wanted = Wanted.ANY,
     behind: Behind = NOTHING,
     spilled_us: float = 0.0,
+    followed: bool = False,
 ) -> Split:
     """The split of a convolution. That of a MatMul is the one that costs least with all its transfers (``tiling``); of
     one head's projection, whose activation is loaded once for all heads, too, but over channels where both operands
     have 8 bits, every tile gets some, and attention is no function of its own. Of products of two activations that
     share one, and of other convolutions, computing decides.
     ``rows_before``: its activation lies in rows already; ``wanted``: how its readers want the result; ``spilled_us``:
-    what a MatMul's neighbours cost that can't stay in rows."""
+    what a MatMul's neighbours cost that can't stay in rows; ``followed``: a kernel alone reads it, for which each tile
+    may keep its own channels, and of two splits one that fits CMX whole is taken before one that does not."""
     height, width = geometry(node, hw)
     n16 = round_up(node.n, CHANNELS)
     granules = n16 // CHANNELS
@@ -132,7 +134,8 @@ def choose(
     if node.shared and narrow and not node.region and granules % hw.tiles == 0:
         return "channels"
     if node.window is None and (not node.shared or node.inputs[1].constant):
-        return Tiler.of(_dense(node), hw, behind=behind).choose(spilled_us)
+        alone = _alone_fits(node, hw) if followed else None
+        return alone or Tiler.of(_dense(node), hw, behind=behind).choose(spilled_us)
     if _sparse_rows(node, hw):
         return "rows"
     if (node.window or POINT).kernel != (1, 1):
@@ -157,6 +160,13 @@ def choose(
     if by_channels.channels == 1 and by_channels.slices * patience < by_rows.slices:
         return "channels"
     return "rows"
+
+
+def _alone_fits(node: Product, hw: Hardware) -> Split | None:
+    """The split of a MatMul under which alone all of it fits CMX, if each tile keeps its own channels."""
+    fit = Tiler.of(_dense(node), hw, whole=False).fit
+    rows, channels = fit.fits("rows", Cut()), fit.fits("channels", Cut())
+    return None if rows == channels else "rows" if rows else "channels"
 
 
 def weighed(node: Product, hw: Hardware, behind: Behind = NOTHING) -> dict[str, float]:

@@ -98,13 +98,18 @@ class Tiler:
         return replace(cut, rows_first=self.fit.rows_first(cut))
 
     def _cut(self, split: Axis) -> Cut:
+        cut = self.without_results(split)
+        return cut if cut == Cut() or self._best(split) is None else self._overlap_results(split, cut)
+
+    def without_results(self, split: Axis) -> Cut:
+        """The slices under a split before more of them let results overlap, as the compiler has them where it fuses."""
         whole = self.fit.fits(split, Cut())
         if whole and not self.fit.large_weights(split):
             return Cut()
         best = self._best(split)
         if best is None:
             return Cut() if whole else Cut(self._most(split, "rows"), self._most(split, "channels"))
-        return self._overlap_results(split, best)
+        return best
 
     # -- candidates ---------------------------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ class Estimate:
 
     def _cost(self, split: Axis, cut: Cut) -> float:
         slices = self.fit.slices(cut)
-        alike = {one: (self._computes(split, *one), self._transfers(split, *one)) for one in set(slices)}
+        alike = {one: (self.computes(split, *one), self.transfers(split, *one)) for one in set(slices)}
         computes = [alike[one][0] for one in slices]
         acts, weights, outs = zip(*(alike[one][1] for one in slices), strict=True)
         hidden = self.fit.overlaps(split, cut)
@@ -76,7 +76,7 @@ class Estimate:
         """How much of the transfer of the first weights hides behind the op before, where CMX takes them beside it."""
         return min(transfer_us, self.behind.us) if size + self.behind.bytes <= self.fit.capacity else 0.0
 
-    def _computes(self, split: Axis, rows: int, channels: int) -> float:
+    def computes(self, split: Axis, rows: int, channels: int) -> float:
         """How long the tiles compute a slice, µs."""
         return cycles(self._work(split, rows, channels), self.hw) / self.hw.clocks.dpu_mhz
 
@@ -92,7 +92,7 @@ class Estimate:
         mode = choose_mode(rows, self.fit.width, shared, self.hw)
         return conv_work(rows, self.fit.width, channels, self.fit.reduced, self.node, mode, self.hw)
 
-    def _transfers(self, split: Axis, rows: int, channels: int) -> tuple[float, float, float]:
+    def transfers(self, split: Axis, rows: int, channels: int) -> tuple[float, float, float]:
         """How long the transfers of activation, weights and result of a slice take, µs."""
         tiles = self.hw.tiles
         if split == "rows":

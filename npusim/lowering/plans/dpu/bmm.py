@@ -25,7 +25,8 @@ from npusim.lowering.ir.plan import (
 )
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, ceil_div, even, round_up
-from npusim.lowering.plans.dpu.conv import Builder, Surroundings
+from npusim.lowering.plans.dpu.conv import Builder
+from npusim.lowering.plans.dpu.surroundings import Surroundings
 from npusim.lowering.split.dpu import Wanted, choose
 from npusim.program.work import DmaWork, DpuWork, Work
 

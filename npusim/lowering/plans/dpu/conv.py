@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from npusim.costs.dpu import choose_mode
 from npusim.costs.price import work_us
 from npusim.hardware.schema import Hardware
@@ -22,7 +20,6 @@ from npusim.lowering.ir.convolution import (
     table_load,
     weights_load,
 )
-from npusim.lowering.ir.moves import moves_us
 from npusim.lowering.ir.nodes import POINT, Product
 from npusim.lowering.ir.plan import (
     ALL_TILES,
@@ -41,8 +38,10 @@ from npusim.lowering.ir.plan import (
 )
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even, round_up, row_dist
+from npusim.lowering.plans.dpu.surroundings import ALONE, Surroundings
 from npusim.lowering.split.dpu import Split, Wanted, choose, choose_alone, slices, weighed
-from npusim.lowering.tile.matmul_estimate import NOTHING, Behind
+from npusim.lowering.tile.fused import cut_together
+from npusim.lowering.tile.matmul import Tiler
 from npusim.lowering.tile.slices import Cut
 from npusim.program.journal import note, recording
 from npusim.program.work import DmaWork, MpeMode, ShaveWork, Work
@@ -52,34 +51,13 @@ from npusim.program.work import DmaWork, MpeMode, ShaveWork, Work
 OVERLAP_US = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a convolution's neighbours ask of it.
-
-    ``hint`` is how its activation lies in CMX, ``sliced_producer`` that the op before is sliced, ``wanted`` how the
-    readers want the result. ``followed``: the elementwise kernel that is the only reader, which can be cut together
-    with the convolution; ``feeds``: something reads what that makes through DDR. ``reordered``: its activation has just
-    been brought to channels last for it; ``behind``: the op that makes it; ``loose``: without the padding it needs.
-    """
-
-    hint: Dist | None = None
-    sliced_producer: bool = False
-    wanted: Wanted = Wanted.ANY
-    followed: str = ""
-    feeds: bool = False
-    reordered: bool = False
-    behind: Behind = NOTHING
-    spilled_us: float = 0.0
-    loose: bool = False
-
-
-def plan_conv(node: Product, hw: Hardware, around: Surroundings = Surroundings()) -> Plan:
+def plan_conv(node: Product, hw: Hardware, around: Surroundings = ALONE) -> Plan:
     """MatMul by constant weights, or a dense convolution."""
     rows_before = around.hint is not None and not around.hint.whole
     if around.reordered and node.window is not None:
         split = choose_alone(node, hw, around.behind, rows_before, around.wanted)
     else:
-        split = choose(node, hw, rows_before, around.wanted, around.behind, around.spilled_us)
+        split = choose(node, hw, rows_before, around.wanted, around.behind, around.spilled_us, around.fuses)
     if recording():
         note("split", node.name, f"{split} of {node.n} channels", weighed(node, hw, around.behind))
     return Builder(node, hw, split, around).build()
@@ -104,17 +82,24 @@ class Builder:
         self.whole = self._whole_output(around.wanted)
         apart = is_line_of_planes(node) and (hw.software.broadcast_output or split == "rows")
         followed = "" if apart else around.followed
-        self.cut = self._cut(followed != "")
+        self.cut = self._followed_cut() if followed else self._cut()
         if self.whole and split == "rows" and self.cut.slices > 1:
             self.whole = False
             self.cut = self._cut()
         self._make_fit()
-        if followed and self.cut.slices == 1 and self._overlaps(followed):
+        if followed and self.window is not None and self.cut.slices == 1 and self._overlaps(followed):
             self.cut = Cut(rows=2)
 
     def _cut(self, followed: bool = False) -> Cut:
         sliced, behind = self.around.sliced_producer, self.around.behind
         return slices(self.node, self.hw, self.split, self.whole, sliced, followed, behind)
+
+    def _followed_cut(self) -> Cut:
+        """The slices beside an elementwise kernel behind it, for a MatMul that loads its activation the compiler's."""
+        if self.window is not None or self.split == "repeated" or not self.around.fuses:
+            return self._cut(followed=True)
+        tiler = Tiler.of(self.node, self.hw, self.whole, self.around.behind)
+        return cut_together(tiler, self.split, self.around.read_us) or self._cut()
 
     def _make_fit(self) -> None:
         """Where a slice is too large for CMX nevertheless (what is read or written whole was not counted so), give up
@@ -153,8 +138,6 @@ class Builder:
         computes = self._slice(0, 0).computes
         longest = max(work_us(work, self.hw) for _, work in computes)
         kernel_us = work_us(ShaveWork(kernel, share, size, 2 * size), self.hw, allow_guess=True)
-        if self.window is None:  # half of the shorter one is hidden, but the slices' results are written
-            return min(longest, kernel_us) / 2 > moves_us([self.out.bytes], self.hw)
         return min(longest, kernel_us) >= OVERLAP_US
 
     def build(self) -> Plan:

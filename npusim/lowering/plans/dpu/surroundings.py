@@ -1,0 +1,44 @@
+"""What is around a convolution that its plan depends on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from npusim.lowering.ir.kernels import KERNELS
+from npusim.lowering.ir.shapes import H
+from npusim.lowering.ir.values import Dist
+from npusim.lowering.split.dpu import Wanted
+from npusim.lowering.tile.matmul_estimate import NOTHING, Behind
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a convolution's neighbours ask of it.
+
+    ``hint`` is how its activation lies in CMX, ``sliced_producer`` that the op before is sliced, ``wanted`` how the
+    readers want the result. ``followed``: the elementwise kernel that is the only reader, which can be cut together
+    with the convolution; ``feeds``: something reads what that makes through DDR, which takes ``read_us``.
+    ``reordered``: its activation has just been brought to channels last for it; ``behind``: the op that makes it;
+    ``loose``: without the padding it needs.
+    """
+
+    hint: Dist | None = None
+    sliced_producer: bool = False
+    wanted: Wanted = Wanted.ANY
+    followed: str = ""
+    feeds: bool = False
+    read_us: float = 0.0
+    reordered: bool = False
+    behind: Behind = NOTHING
+    spilled_us: float = 0.0
+    loose: bool = False
+
+    @property
+    def fuses(self) -> bool:
+        """Whether the kernel works on what is loaded for a MatMul, and may be cut along any axis."""
+        any_axis = self.followed and KERNELS[self.followed].axes[0] != H
+        return bool(any_axis) and self.feeds and self.hint is None
+
+
+#: Nothing around it.
+ALONE = Surroundings()
