@@ -14,12 +14,13 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import geometry, is_line_of_planes, table_load, weights_load
 from npusim.lowering.ir.kernels import KERNELS
 from npusim.lowering.ir.moves import moves_us
-from npusim.lowering.ir.nodes import Conv, Node, Unary
+from npusim.lowering.ir.nodes import Conv, Convert, Node, Unary
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Plan, Slice, cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS, FLAT_GRANULE, H
 from npusim.lowering.ir.values import ADDED_CONSTANT, Dist, Value, ceil_div, even, row_dist
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.plans.dpu.images import Image, depthwise_tasks
+from npusim.lowering.split.dpu import Wanted
 from npusim.program.work import DmaWork, ShaveWork, Work
 
 
@@ -53,6 +54,21 @@ def read_us(node: Conv, near: Neighbours) -> float:
     reader = near.sole_reader(node.output)
     convs = reader is not None and any(isinstance(n, Conv) for n in near.read_by(reader.output))
     return moves_us([node.output.bytes], near.hw) if convs else 0.0
+
+
+def follower(node: Conv, wanted: Wanted, near: Neighbours) -> str:
+    """The elementwise kernel that is the only reader of a convolution and can be cut together with it."""
+    reader = near.sole_reader(node.output)
+    if wanted is not Wanted.CUT or not isinstance(reader, Unary):
+        return ""
+    return reader.kernel if follows(reader, near) else ""
+
+
+def follows(kernel: Unary, near: Neighbours) -> bool:
+    """Whether a kernel can be cut together with the convolution before it: an elementwise one whose result is not
+    changed to 8 bits, by what finds it in CMX."""
+    quantised = any(isinstance(n, Convert) and n.quantize for n in near.read_by(kernel.output))
+    return kernel.axis is None and not quantised
 
 
 def padded_rows(node: Unary, near: Neighbours) -> Plan | None:

@@ -41,7 +41,7 @@ from npusim.lowering.ir.plan import Plan, multicast
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, canonical4
 from npusim.lowering.place import decompose, movement, summed
-from npusim.lowering.place.chain import joins, padded_rows, plan_joined, read_us, wanted_cut
+from npusim.lowering.place.chain import follower, joins, padded_rows, plan_joined, read_us, wanted_cut
 from npusim.lowering.place.depthwise import depthwise
 from npusim.lowering.place.factors import (
     channel_factor,
@@ -51,6 +51,7 @@ from npusim.lowering.place.factors import (
     repeats_rows,
 )
 from npusim.lowering.place.neighbours import Neighbours
+from npusim.lowering.place.pipelined import begins_pipeline, ends_pipeline
 from npusim.lowering.place.rotary import turned_heads
 from npusim.lowering.place.scales import feeds_channels, scale, scale_by_activation, scale_rows, widened_sum
 from npusim.lowering.place.settle import apart, expanded_before, is_loose, shared_by, wanted_whole
@@ -103,15 +104,20 @@ def _conv(node: Conv, near: Neighbours, fresh: Fresh) -> Steps:
             node = replace(node, inputs=(source, *node.inputs[1:]), k=max(node.k, source.shape[1]))
         reordered = bool(before) or near.is_turned(source)
         node = flattened(node, window, hw.tiles)
+    last = ends_pipeline(node, near) if node.window is not None else None
+    if last is not None:
+        yield last
+        return
     source = node.inputs[0]
     behind = near.behind(source) if node.window is None and node.inputs[1].constant else NOTHING
     wanted = near.wanted(node, behind)
     feeds = any(near.read_by(reader.output) for reader in near.read_by(node.output)) and not near.gates(node)
     around = Surroundings(
-        near.hint(source), source.storage in near.sliced, wanted, near.follower(node, wanted), feeds,
+        near.hint(source), source.storage in near.sliced, wanted, follower(node, wanted, near), feeds,
         read_us(node, near), reordered, behind, near.spilled_us(node), is_loose(node, near),
     )  # fmt: skip
     plan = plan_conv(node, hw, around)
+    plan = begins_pipeline(node, plan, near) or plan
     if expanded_before(node, plan, near):
         expansion, node = plan_expansion(node, hw, fresh)
         yield expansion

@@ -286,13 +286,6 @@ class Neighbours:
         works += [transfer("ddr", "cmx", elements, out.bits, self.hw) for elements in read]
         return sum(work_us(work, self.hw, True) for work in works)
 
-    def follower(self, node: Conv, wanted: Wanted) -> str:
-        """The elementwise kernel that is the only reader of a convolution and can be cut together with it."""
-        reader = self.sole_reader(node.output)
-        if wanted is not Wanted.CUT or not isinstance(reader, Unary) or reader.axis is not None:
-            return ""
-        return "" if self._quantised(reader) else reader.kernel
-
     def gathers(self, node: Conv, plan: Plan) -> bool:
         """Whether the readers of a sliced MatMul find its slices side by side in CMX: the residual sum of a single
         token does, and what the DPU runs where all of the result fits."""
@@ -329,11 +322,6 @@ class Neighbours:
         """Whether a product of a gated unit finds in CMX what a kernel makes of a MatMul, as it finds the other's."""
         reader = self.sole_reader(node.output)
         return reader is not None and any(map(is_product, self.read_by(reader.output)))
-
-    def _quantised(self, node: Node) -> bool:
-        """Whether a kernel's result is changed to 8 bits, which finds it in CMX: such a convolution is not cut together
-        with its kernel."""
-        return any(isinstance(n, Convert) and n.quantize for n in self.read_by(node.output))
 
     def _readers(self, value: Value) -> list[Node]:
         """The nodes that read a value, those of a Concat of channels in its stead."""

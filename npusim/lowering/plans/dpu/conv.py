@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from npusim.costs.dpu import choose_mode
-from npusim.costs.price import work_us
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import (
     TABLE_BYTES,
@@ -44,11 +43,7 @@ from npusim.lowering.tile.fused import cut_together
 from npusim.lowering.tile.matmul import Tiler
 from npusim.lowering.tile.slices import Cut
 from npusim.program.journal import note, recording
-from npusim.program.work import DmaWork, MpeMode, ShaveWork, Work
-
-#: A convolution and the SHAVE kernel behind it are cut in two so that they overlap if each lasts so long, µs (27 and 26
-#: are, 1.5 and 13 are not).
-OVERLAP_US = 5.0
+from npusim.program.work import DmaWork, MpeMode, Work
 
 
 def plan_conv(node: Product, hw: Hardware, around: Surroundings = ALONE) -> Plan:
@@ -87,8 +82,6 @@ class Builder:
             self.whole = False
             self.cut = self._cut()
         self._make_fit()
-        if followed and self.window is not None and self.cut.slices == 1 and self._overlaps(followed):
-            self.cut = Cut(rows=2)
 
     def _cut(self, followed: bool = False) -> Cut:
         sliced, behind = self.around.sliced_producer, self.around.behind
@@ -127,18 +120,6 @@ class Builder:
         if self.split == "rows":
             return wanted is Wanted.WHOLE
         return self.split == "repeated" or wanted is not Wanted.CUT
-
-    def _overlaps(self, kernel: str) -> bool:
-        """Whether both this convolution and the kernel behind it last long enough to be cut in two for overlap."""
-        possible = self.split == "rows" or (self.split == "channels" and self.around.feeds)
-        if not possible or self.height < 2 * self.hw.tiles:
-            return False
-        share = ceil_div(self.out.elements, self.hw.tiles * self.hw.shave.per_tile)
-        size = share * self.out.bits // 8
-        computes = self._slice(0, 0).computes
-        longest = max(work_us(work, self.hw) for _, work in computes)
-        kernel_us = work_us(ShaveWork(kernel, share, size, 2 * size), self.hw, allow_guess=True)
-        return min(longest, kernel_us) >= OVERLAP_US
 
     def build(self) -> Plan:
         """The plan."""
