@@ -90,6 +90,9 @@ class ShaveKernel:
 
     on_dpu: bool = False
     """The DPU runs it where it can."""
+    batch: Literal["whole", "folded", "one by one"] = "whole"
+    """What becomes of a batch, the first of four dimensions: every tile does all of it and its SHAVEs share the items,
+    it is folded into the axis behind it, or one item runs after the other."""
     constant: Literal["bias", "scale"] | None = None
     """What its op is to the DPU where one operand is constant."""
     any_layout: bool = False
@@ -101,15 +104,18 @@ class ShaveKernel:
 _PLAIN = ShaveKernel()
 _ACTIVATION = ShaveKernel(outermost=True)
 _SMOOTH = replace(_ACTIVATION, agnostic=True, aligned=True)
-_SOFTMAX = ShaveKernel(axis="attribute", whole="axis", columns=True, lines=True, outer_slices=True)
+_SOFTMAX = ShaveKernel(
+    axis="attribute", whole="axis", columns=True, lines=True, outer_slices=True, batch="folded"
+)
 _ALONG_AXIS = ShaveKernel(axis="operand", whole="axis")
 _PAIR = ShaveKernel(reads=Reads.BROADCAST)
 _SUM = replace(
     _PAIR, axes=CHW, fuses="always", aligned=True, full_operands=True, constant="bias", slices_first=True
 )
 _PRODUCT = replace(
-    _PAIR, axes=CHW, fuses="unbroken", agnostic=True, aligned=True, full_operands=True, small_elements=512
-)
+    _PAIR, axes=CHW, fuses="unbroken", agnostic=True, aligned=True, full_operands=True, small_elements=512,
+    batch="folded",
+)  # fmt: skip
 _TEST = replace(_PAIR, fuses="always", dense=True)
 _EXTREME = replace(_TEST, aligned=True, slices_first=True, flat_operands=True)
 _ALL = ShaveKernel(reads=Reads.WHOLE)
@@ -127,21 +133,23 @@ ROWS: tuple[ShaveKernel, ...] = (
     _row("Clamp", like=_SMOOTH, fuses="always"),
     _row("Cos", like=_SMOOTH, fuses="always"),
     _row("Erf", axes=HC),
-    _row("Exp", like=_ACTIVATION, axes=HC, fuses="always", agnostic=True, any_layout=True),
+    _row(
+        "Exp", like=_ACTIVATION, axes=HC, fuses="always", agnostic=True, any_layout=True, batch="one by one",
+    ),
     _row("Floor", like=_ACTIVATION, axes=HC, aligned=True, dense=True),
-    _row("Gelu", like=_SMOOTH),
+    _row("Gelu", like=_SMOOTH, batch="folded"),
     _row("HardSigmoid", like=_SMOOTH),
     _row("HSigmoid", like=_ACTIVATION, agnostic=True),
     _row("HSwish", agnostic=True, aligned=True),
     _row("LeakyRelu", on_dpu=True),
     _row("Mish", like=_SMOOTH),
     _row("Negative", like=_ACTIVATION, on_dpu=True),
-    _row("PRelu", like=_ACTIVATION, fuses="unbroken", aligned=True),
+    _row("PRelu", like=_ACTIVATION, fuses="unbroken", aligned=True, batch="folded"),
     _row("Relu", like=_SMOOTH, fuses="always", on_dpu=True),
     _row("Sigmoid", like=_SMOOTH, small_elements=2048, first_if_small=True),
     _row("Sin", like=_SMOOTH, axes=HC, fuses="always"),
     _row("SoftPlus", like=_ACTIVATION, fuses="always", agnostic=True),
-    _row("Swish", like=_SMOOTH, axes=CHW, fuses="always"),
+    _row("Swish", like=_SMOOTH, axes=CHW, fuses="always", batch="folded"),
     _row("Tanh", like=_SMOOTH, axes=(H,)),
     # Other functions of one activation.
     _row("Acos"),
@@ -151,7 +159,9 @@ ROWS: tuple[ShaveKernel, ...] = (
     _row("Atan"),
     _row("Atanh"),
     _row("Ceiling", dense=True),
-    _row("Convert", axes=CHW, fuses="always", aligned=True, dense=True, small_elements=2048),
+    _row(
+        "Convert", axes=CHW, fuses="always", aligned=True, dense=True, small_elements=2048, batch="folded",
+    ),
     _row("Cosh"),
     _row("BitwiseNot"),
     _row("Elu"),
@@ -172,7 +182,7 @@ ROWS: tuple[ShaveKernel, ...] = (
     _row("CumSum", like=_ALONG_AXIS, dense=True),
     _row("DetectionOutput", whole="axis"),
     _row("LogSoftmax", like=_SOFTMAX),
-    _row("MVN", axis="operand", whole="last", lines=True, rows="all"),
+    _row("MVN", axis="operand", whole="last", lines=True, rows="all", batch="folded"),
     _row("NormalizeL2", like=_ALONG_AXIS),
     _row("ReduceL1", like=_ALONG_AXIS),
     _row("ReduceL2", like=_ALONG_AXIS),
@@ -180,10 +190,10 @@ ROWS: tuple[ShaveKernel, ...] = (
     _row("ReduceLogicalAnd", like=_ALONG_AXIS),
     _row("ReduceLogicalOr", like=_ALONG_AXIS),
     _row(name="reducesum", whole="axis"),
-    _row(name="rms", whole="last", lines=True, dense=True),
+    _row(name="rms", whole="last", lines=True, dense=True, batch="folded"),
     _row("SoftMax", "Softmax", like=_SOFTMAX, granules=True, rows="some", slices="equal"),
     # Arithmetic, comparison and logic of operands that broadcast.
-    _row("RoPE", like=_PAIR, whole="last"),
+    _row("RoPE", like=_PAIR, whole="last", batch="folded"),
     _row("Add", like=_SUM, on_dpu=True),
     _row("Subtract", like=_SUM),
     _row("Multiply", like=_PRODUCT, constant="scale", slices_first=True),
@@ -197,7 +207,7 @@ ROWS: tuple[ShaveKernel, ...] = (
         "Divide", like=_PAIR, axes=HC, fuses="unbroken", aligned=True, dense=True, constant="scale",
         slices_first=True,
     ),
-    _row("Power", like=_PAIR, axes=HC, aligned=True, dense=True),
+    _row("Power", like=_PAIR, axes=HC, aligned=True, dense=True, batch="folded"),
     _row("SquaredDifference", like=_TEST, axes=CHW),
     _row("Maximum", like=_EXTREME, axes=CHW),
     _row("Minimum", like=_EXTREME),

@@ -37,13 +37,14 @@ _OWN = 100
 def images(node: Node) -> int:
     """Images that a node works on one after the other; 1 for what is no image.
 
-    A product of four dimensions whose factors have the first of them both, and none is full, is one too: the compiler
-    makes a kernel call of each (``slice_0`` on of the sources of Mamba-2's states)."""
-    if isinstance(node, Eltwise) and node.runs("multiply") and not node.outer:
+    A product of four dimensions whose factors have the first of them both, and all are full or none, is one too: the
+    compiler makes a kernel call of each (``slice_0`` on of the sources of Mamba-2's states)."""
+    if isinstance(node, Eltwise) and node.runs("multiply", "square") and not node.outer:
         shape = node.output.shape
-        small = all(v.plain and not v.constant and v.elements < node.output.elements for v in node.inputs)
+        alike = len({v.elements == node.output.elements for v in node.inputs}) == 1
+        given = all(v.plain and not v.constant for v in node.inputs)
         batched = len(shape) == 4 and all(v.shape[:1] == shape[:1] for v in node.inputs)
-        return shape[0] if small and batched and spread_factor(node) is None else 1
+        return shape[0] if alike and given and batched and spread_factor(node) is None else 1
     slides = isinstance(node, Conv | Depthwise | Pool) and node.window is not None
     return node.output.shape[0] if slides and node.inputs[0].shape[:1] == node.output.shape[:1] else 1
 

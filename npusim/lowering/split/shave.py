@@ -99,8 +99,10 @@ def share(
     granule: int,
 ) -> tuple[Tiling, list[Shape | None]]:
     """How tiles and SHAVEs share a kernel whose result has ``shape``, and its operands' shapes as it then sees them."""
-    if isinstance(node, Unary) and node.repeated:
-        return _repeated(shape, node.repeated, hw), aligned
+    batch = 0 if kernel.name in hw.software.single_tile_kernels else _batch(node, kernel)
+    if batch:
+        whole = _with_batch(shape, batch)
+        return _repeated(whole, kernel, hw), [_batched_operand(a, shape, whole) for a in aligned]
     if isinstance(node, Unary) and node.outer and kernel.axis == "operand":
         return _running(shape, _locked(node, kernel, shape), hw), aligned
     if isinstance(node, Eltwise) and node.batched:
@@ -227,13 +229,28 @@ def _shaves(kernel: ShaveKernel, elements: int, hw: Hardware) -> int:
     return 1 if small or kernel.name in hw.software.unsplit_kernels else hw.shave.per_tile
 
 
-def _repeated(shape: Shape, batch: int, hw: Hardware) -> Tiling:
-    """A unary kernel behind a Select over a batch: every tile does all of it, the SHAVEs share the batch
-    (evidence/lowering.md#2.4; 1,156 us of mamba2-130m_l1_t4 at any number of tiles). The rows are sliced."""
-    inner = shape[W]
-    rows = shape[H]
-    channels = prod(shape) // (batch * rows * inner)
-    return Tiling((batch, channels, rows, inner), None, (), N, hw.shave.per_tile, slice_axis=H)
+def _batch(node: Node, kernel: ShaveKernel) -> int:
+    """Items of a batch that a kernel leaves to the SHAVEs of every tile; 0 for none. One along rows by a number is not
+    such: it is cut over them."""
+    if isinstance(node, Unary) and node.repeated:
+        return node.repeated
+    shape = node.output.shape
+    batched = len(shape) == 4 and shape[0] > 1 and kernel.batch == "whole" and axis_of(node) != 0
+    by_number = kernel.axes[0] == H and any(v.elements == 1 for v in node.inputs)
+    together = all(v.shape[0] == shape[0] for v in node.inputs[:1] if len(v.shape) == 4)
+    return shape[0] if batched and together and not by_number else 0
+
+
+def _with_batch(shape: Shape, batch: int) -> Shape:
+    """A shape whose leading dimensions are seen as a batch of so many items again."""
+    return batch, prod(shape) // (batch * shape[H] * shape[W]), shape[H], shape[W]
+
+
+def _repeated(whole: Shape, kernel: ShaveKernel, hw: Hardware) -> Tiling:
+    """A kernel over a batch: every tile does all of it, the SHAVEs share the batch, and the longest of the other axes
+    is sliced (evidence/lowering.md#2.4)."""
+    longest = max((C, H, W), key=lambda d: whole[d])
+    return Tiling(whole, None, (), N, _shaves(kernel, prod(whole), hw), slice_axis=longest)
 
 
 def _running(shape: Shape, locked: int | None, hw: Hardware) -> Tiling:
@@ -248,8 +265,7 @@ def _running(shape: Shape, locked: int | None, hw: Hardware) -> Tiling:
 
 def _batched(shape: Shape, batch: int, kernel: ShaveKernel, hw: Hardware) -> Tiling:
     """A Select over a batch by one mask: the rows are cut over tiles and SHAVEs, the batch is sliced."""
-    channels = prod(shape) // (batch * shape[H] * shape[W])
-    whole = (batch, channels, shape[H], shape[W])
+    whole = _with_batch(shape, batch)
     cuts = segments(shape[H], hw.tiles) if shape[H] >= hw.tiles else (shape[H],)
     inner = H if hw.tiles > 1 else N
     return Tiling(whole, H, cuts, inner, _shaves(kernel, prod(shape) // hw.tiles, hw), slice_axis=N)

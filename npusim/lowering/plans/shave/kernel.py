@@ -32,7 +32,7 @@ def plan_shave(
     each SHAVE has in a buffer of its own.
     """
     output, kernel = node.output, KERNELS[name]
-    if kernel.axes[0] == H and _unrolled(node):
+    if kernel.batch == "one by one" and _unrolled(node):
         return _one_by_one(node, hw, kernel)
     operands = [_executed(v) for v in node.inputs]
     if name == "rms" and len(operands) == 1:
@@ -82,7 +82,7 @@ def _over_batch(
 
 
 def _unrolled(node: Node) -> bool:
-    """A kernel of group A alone over a batch (evidence/lowering.md#2.4)."""
+    """Whether a kernel has a batch of four dimensions."""
     shape = node.output.shape
     repeated = isinstance(node, Unary) and node.repeated
     alone = len(node.inputs) == 1 and node.output.plain and not repeated
