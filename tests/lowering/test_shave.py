@@ -32,6 +32,7 @@ _PLATFORMS = {
 }
 L, M, S, U = (1, 24, 256, 256), (1, 24, 64, 256), (1, 16, 32, 32), (1, 1, 4, 1536)
 C, T = (1, 1, 1, 1536), (1, 64, 1, 128)
+B, LARGE_BATCH = (6, 24, 20, 32), (2, 40, 60, 100)
 
 
 def _program(
@@ -101,6 +102,14 @@ _CASES: list[tuple[str, Build, tuple[tuple[int, ...], ...], str, dict[tuple[str,
     ("softmax_1x12x512x512", lambda x: op.softmax(x, 3), ((1, 12, 512, 512),), "3720", {("softmax", 131072): 24}, 24),
     ("select_1x24x256x256", lambda c, x: op.select(op.greater(c, np.float16(0)), x, np.float16(0)), (L, L), "4000",
      {("greater", 196608): 8, ("convert", 196608): 8, ("select", 65536): 24}, 46),
+    ("a batch is done by every tile, its items shared by the SHAVEs", op.softplus, (B,), "4000",
+     {("softplus", 46080): 8}, 4),
+    ("... by one of them where the kernel is not cut", op.erf, (B,), "4000", {("erf", 92160): 4}, 4),
+    ("... with both operands", op.squared_difference, (B, B), "4000", {("squareddifference", 46080): 8}, 4),
+    ("... in slices along the longest axis", op.softplus, (LARGE_BATCH,), "4000", {("softplus", 120000): 16}, 8),
+    ("... but folded by a Gelu", lambda x: op.gelu(x, "ERF"), (B,), "4000", {("gelu", 11520): 8}, 8),
+    ("... and item by item for Exp", op.exp, (B,), "4000", {("exp", 1920): 48}, 48),
+    ("... and for a product", op.multiply, (B, B), "4000", {("multiply", 1920): 48}, 72),
 ]  # fmt: skip
 
 
@@ -120,6 +129,25 @@ def test_tasks_are_those_of_the_trace(
     program = _program(tmp_path, build, shapes, platform)
     assert _kernels(program) == kernels
     assert _transfers(program) == transfers
+
+
+def _summed(x: ov.Node) -> ov.Node:
+    """Running sums over the rows of each head, as a product (CumBA)."""
+    rows = x.output(0).get_shape()[2]
+    return op.matmul(np.tril(np.ones((1, 1, rows, rows), np.float16)), x, False, False)
+
+
+_GELU: Build = lambda x: op.gelu(x, "ERF")  # noqa: E731
+
+
+@pytest.mark.parametrize(
+    ("kernel", "elements"), [(op.tanh, 24576), (_GELU, 6144)], ids=["tanh: a batch", "gelu: folded"]
+)
+def test_products_by_a_constant_are_a_batch_to_the_kernel_behind(
+    tmp_path: Path, kernel: Build, elements: int
+) -> None:
+    program = _program(tmp_path, lambda x: kernel(_summed(x)), ((1, 16, 48, 64),), "4000")
+    assert [(n, count) for (_, n), count in _kernels(program).items()] == [(elements, 8)]
 
 
 def _masked(x: ov.Node) -> ov.Node:

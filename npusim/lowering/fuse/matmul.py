@@ -58,7 +58,7 @@ def product(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: V
 
 def batched(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: Value) -> None:
     """act x act MatMul (or a constant mask times an activation)."""
-    rank = max(len(out.shape), 2)
+    rank, four = max(len(out.shape), 2), len(a.shape) == len(b.shape) == 4
     a, b = padded(a, rank), padded(b, rank)
     m, n = out.shape[-2], out.shape[-1]
     k = a.shape[-2] if ta else a.shape[-1]
@@ -74,7 +74,8 @@ def batched(fuser: Fuser, op: Op, a: Value, b: Value, ta: bool, tb: bool, out: V
     if fuser.software.grouped_matmul and batch >= fuser.tiles and not (a.constant or b.constant):
         b = _widened(fuser, op, b, batch, n, k)
     again: Any = op.attrs.get("regrouped", "")
-    fuser.emit(op, Bmm(op.name, op.type, (a, b), out, batch=batch, m=m, n=n, k=k, regrouped=again))
+    made = Bmm(op.name, op.type, (a, b), out, batch=batch, m=m, n=n, k=k, regrouped=again, four=four)
+    fuser.emit(op, made)
 
 
 def outer_product(fuser: Fuser, op: Op) -> bool:

@@ -95,9 +95,11 @@ class Conv(Product):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bmm(Product):
     """A MatMul of two activations, ``batch`` of them; ``on`` the DPU, or by a SHAVE kernel. ``regrouped``: who
-    makes its left side, or reads its result, sees other groups than it, and so leaves or finds them in DDR."""
+    makes its left side, or reads its result, sees other groups than it, and so leaves or finds them in DDR.
+    ``four``: the model gives both its factors four dimensions."""
 
     batch: int = 1
+    four: bool = False
     regrouped: Literal["", "left", "result", "both"] = ""
     on: Literal["dpu", "shave"] = "dpu"
 

@@ -14,11 +14,12 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import geometry, is_line_of_planes, table_load, weights_load
 from npusim.lowering.ir.kernels import KERNELS
 from npusim.lowering.ir.moves import moves_us
-from npusim.lowering.ir.nodes import Conv, Convert, Node, Unary
+from npusim.lowering.ir.nodes import Bmm, Conv, Convert, Node, Unary
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Plan, Slice, cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS, FLAT_GRANULE, H
 from npusim.lowering.ir.values import ADDED_CONSTANT, Dist, Value, ceil_div, even, row_dist
 from npusim.lowering.place.neighbours import Neighbours
+from npusim.lowering.plans.dpu.bmm import is_grouped
 from npusim.lowering.plans.dpu.images import Image, depthwise_tasks
 from npusim.lowering.split.dpu import Wanted
 from npusim.program.work import DmaWork, ShaveWork, Work
@@ -30,12 +31,16 @@ def joins(node: Unary, near: Neighbours, producer: Plan) -> bool:
     A convolution whose tiles or slices are rows carries its kernel along, and so does a MatMul of several rows, but for
     padded ones that nothing pads again; one that finds its activation in CMX does not, for its weights already come
     while it computes (of 8 bits up to ``software.joined_rows`` rows do). A convolution of one column that writes
-    planes, which the kernel cuts over channels, carries it along only where tiles keep their own channels (3720).
+    planes, which the kernel cuts over channels, carries it along only where tiles keep their own channels (3720). Of a
+    batch only kernels that run item by item are.
     """
     conv, first, rules = producer.node, producer.inputs[0], near.hw.software
     if not isinstance(conv, Conv) or producer.chain >= 0 or len(producer.slices) == 1:
         return False
     if node.axis is not None or node.runs("convert") or node.inputs[0].elements != producer.output.elements:
+        return False
+    several = conv.window is not None and node.output.shape[0] > 1
+    if several and KERNELS[node.kernel].batch != "one by one":
         return False
     if is_line_of_planes(conv) and (rules.broadcast_output or not _takes_whole(producer)):
         return False
@@ -69,6 +74,18 @@ def follows(kernel: Unary, near: Neighbours) -> bool:
     changed to 8 bits, by what finds it in CMX."""
     quantised = any(isinstance(n, Convert) and n.quantize for n in near.read_by(kernel.output))
     return kernel.axis is None and not quantised
+
+
+def single_products(node: Unary, near: Neighbours) -> int:
+    """How many products, run one after the other, have made what an elementwise kernel reads: they are a batch to it.
+    0 for one product, for groups that run together, for a kernel that folds its batch, and on 3720 for factors of fewer
+    than four dimensions."""
+    value = node.inputs[0]
+    maker = near.makers.get(value.storage)
+    if not isinstance(maker, Bmm) or maker.batch == 1 or is_grouped(maker, near.hw) or node.axis is not None:
+        return 0
+    kept = maker.four or near.hw.software.broadcast_output
+    return maker.batch if kept and KERNELS[node.kernel].batch != "folded" else 0
 
 
 def padded_rows(node: Unary, near: Neighbours) -> Plan | None:

@@ -41,7 +41,15 @@ from npusim.lowering.ir.plan import Plan, multicast
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, canonical4
 from npusim.lowering.place import decompose, movement, summed
-from npusim.lowering.place.chain import follower, joins, padded_rows, plan_joined, read_us, wanted_cut
+from npusim.lowering.place.chain import (
+    follower,
+    joins,
+    padded_rows,
+    plan_joined,
+    read_us,
+    single_products,
+    wanted_cut,
+)
 from npusim.lowering.place.depthwise import depthwise
 from npusim.lowering.place.factors import (
     channel_factor,
@@ -213,6 +221,9 @@ def _resize(node: Resize, near: Neighbours, fresh: Fresh) -> Steps:
 def _on_shave(node: Unary, near: Neighbours) -> Plan:
     """A kernel of one activation, over the shape in which its operand lies."""
     hw, value, kernel = near.hw, node.inputs[0], node.kernel
+    heads = single_products(node, near)
+    if heads:
+        return plan_shave(replace(node, repeated=heads), hw, kernel)
     image = image_split(value, hw.tiles) if node.runs("clamp") else None
     if image is not None:
         return _seen_as(node, (image.outer, CHANNELS), near, image)
