@@ -16,6 +16,9 @@ from npusim.program.work import DpuKind, DpuWork, Work
 #: Share of CMX that a chain of DPU ops may take with two slices resident: 6 slices for 24x256x256 reduced on 4 tiles,
 #: where 5 would take 0.97 of it.
 CHAIN_SHARE = 0.9
+#: Share of CMX within which two slices lie with their results, so that one is stored while the next is computed (output
+#: pipelining: C26 tiling.hpp; 0.834 is taken and 0.8515 refused on 3720).
+OUTPUTS_SHARE = 0.85
 #: Most channels of one depth-wise or pooling workload.
 WORKLOAD = 64
 

@@ -21,7 +21,7 @@ from npusim.lowering.ir.values import (
     even,
     round_up,
 )
-from npusim.lowering.plans.dpu.images import assemble, fit, fit_chain, row_split
+from npusim.lowering.plans.dpu.images import OUTPUTS_SHARE, assemble, fit, fit_chain, row_split
 from npusim.lowering.plans.dpu.reorder import plan_reorder
 from npusim.program.work import DpuWork, Work
 
@@ -30,9 +30,6 @@ WIDENING_SKIPS = 1 - 1 / CHANNELS
 #: How many times as long rows take from which that convolution is split over its outputs (3720: rows at 1.10, outputs
 #: at 1.12; 4000 and 5010: outputs at 1.29 to 1.8, rows at 1.0).
 ROWS_TOO_LONG = 1.11
-#: Share of CMX within which two slices lie with their results, so that one is stored while the next is computed (output
-#: pipelining: C26 tiling.hpp; 0.834 is taken and 0.8515 refused on 3720).
-OUTPUTS_SHARE = 0.85
 
 
 def plan_reduce_conv(node: Reduce, hw: Hardware, whole: bool = False) -> Plan:

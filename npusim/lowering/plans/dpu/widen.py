@@ -12,16 +12,17 @@ from npusim.lowering.ir.convolution import TABLE_BYTES, fold_rows, fused_load
 from npusim.lowering.ir.images import CHANNELS_LAST
 from npusim.lowering.ir.nodes import Bmm, Node
 from npusim.lowering.ir.plan import Load, Plan
-from npusim.lowering.ir.shapes import CHANNELS
+from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
 from npusim.lowering.ir.values import Fresh, Value, ceil_div, even, round_up
-from npusim.lowering.plans.dpu.images import assemble, fit, row_split
+from npusim.lowering.plans.dpu.images import OUTPUTS_SHARE, assemble, fit, fit_chain, row_split
 from npusim.program.work import DpuWork, Work
 
 
 def plan_widen_channels(node: Node, hw: Hardware, value: Value, target: Value) -> Plan:
     """A convolution over an image [1, C, H, W] that lies channels last: so many pixels as have a multiple of 16
     channels together are read as one, and written with wider channels each. Its weights, of which each reads one
-    channel or none, are stored sparse."""
+    channel or none, are stored sparse. Rows that are longer than a dimension may be, or that do not fit one by one, are
+    cut in columns of which two slices fit with their results."""
     _, channels, height, width = value.shape
     pixels = CHANNELS // gcd(channels, CHANNELS)
     read, written = pixels * channels, pixels * target.shape[1]
@@ -33,11 +34,21 @@ def plan_widen_channels(node: Node, hw: Hardware, value: Value, target: Value) -
     )
     constant = written * (TABLE_BYTES + round_up(ceil_div(read, 8), 16)) + read * 16
     slices = fit(hw, in_bytes, out_bytes, rows[0], fixed=constant)
+    long = columns > MAX_DIMENSION or slices > rows[0]
+    if long:
+        pieces = ceil_div(columns, MAX_DIMENSION)
+        each = fit_chain(
+            hw, ceil_div(in_bytes + out_bytes, pieces), ceil_div(columns, pieces), OUTPUTS_SHARE, constant
+        )
+        slices = pieces * each
     mode = choose_mode(height, columns, written, hw)
 
     def works(tile: int, _: int) -> Iterable[Work]:
-        yield DpuWork("conv", ceil_div(rows[tile], slices), columns, written, read, in_bits=value.bits,
-                      out_bits=target.bits, mpe_mode=mode, skipped=1 - 1 / read)  # fmt: skip
+        own, across = (
+            (rows[tile], ceil_div(columns, slices)) if long else (ceil_div(rows[tile], slices), columns)
+        )
+        yield DpuWork("conv", own, across, written, read, in_bits=value.bits, out_bits=target.bits, mpe_mode=mode,
+                      skipped=1 - 1 / read)  # fmt: skip
 
     def constants(_: int) -> list[Load]:
         return [fused_load(constant, 0)]
