@@ -66,6 +66,8 @@ class CumBA(Rule[_Scan]):
         length, behind = shape[axis], shape[axis + 1 :]
         if length < 0:
             raise Skip("the axis length is dynamic")
+        if length == 1:
+            raise Skip("an axis of one number has nothing to sum along")
         if len(behind) > 1 and -1 in behind:
             raise Skip("the axis is not one of the last two, and what lies behind it has a dynamic length")
         if behind == (-1,) and length > self._limit():
