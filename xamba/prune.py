@@ -137,7 +137,7 @@ class Prune(Rule["Weights | Region | Attention | Layer"]):
         if isinstance(found, Layer):
             gone = leave_out(found, node, make)
             note = f"layer {found.number} goes, and {gone} of its inputs, results and states"
-            return Rewritten(node, found.enters.get_node(), note)
+            return Rewritten(node, found.enters.get_node(), note, known=True)
         if isinstance(found, Attention):
             kept = kept_groups(found, _first(self.heads, node.get_friendly_name()))
             lost = max(largest(weights, labels, kept) for _, weights, labels in found.producers.values())

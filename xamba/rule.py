@@ -20,12 +20,14 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """What replaces `root`, said in a `note`; see Site for `error_bound`."""
+    """What replaces `root`, said in a `note`; see Site for `error_bound`. It takes root's name, unless it is ``known``:
+    a node of the model that goes on being what it was."""
 
     root: Node
     replacement: Node
     note: str
     error_bound: float | None = None
+    known: bool = False
 
 
 class Skip(Exception):
@@ -72,7 +74,8 @@ class _Pass(MatcherPass):
             self.sites.append(Site(self.rule.name, name, kind, False, str(reason)))
             return False
         done = self.rule.rewrite(node, found, self.make)
-        done.replacement.set_friendly_name(done.root.get_friendly_name())
+        if not done.known:
+            done.replacement.set_friendly_name(done.root.get_friendly_name())
         ov.utils.replace_node(done.root, done.replacement)
         self.sites.append(Site(self.rule.name, name, kind, True, done.note, done.error_bound))
         return True

@@ -172,6 +172,16 @@ def test_a_layer_that_adds_nothing_goes_and_nothing_changes() -> None:
     assert_same(stock, narrow)
 
 
+def test_layers_that_are_left_keep_their_names_and_more_may_go_later() -> None:
+    narrow, _ = xamba.apply(residual(6, 0), "prune{layers=2+3}")
+    narrower, sites = xamba.apply(narrow, "prune{layers=1+4}")
+    assert [(site.op, site.taken) for site in sites] == [("layers.1.add", True), ("layers.4.add", True)]
+    assert {name for node in narrower.get_ops() if (name := node.get_friendly_name()).endswith("add")} == {
+        "layers.0.add",
+        "layers.5.add",
+    }
+
+
 def test_reads_fall_by_the_share_of_layers_to_the_byte() -> None:
     hw = npusim.load_hardware("lunarlake.yaml")
     model = workloads.build("mlp-4x2048")
