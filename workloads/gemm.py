@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -64,7 +64,7 @@ def read_table(lines: Iterable[str]) -> list[Gemm]:
     """
     gemms: list[Gemm] = []
     columns: dict[str, int] | None = None
-    for number, cells in enumerate(csv.reader(lines), 1):
+    for number, cells in _rows(lines):
         row = [cell.strip() for cell in cells]
         while row and not row[-1]:
             row.pop()
@@ -87,6 +87,13 @@ def read_table(lines: Iterable[str]) -> list[Gemm]:
     if len(gemms) > _MOST_ROWS:
         raise ValueError(f"has more than {_MOST_ROWS:,} products")
     return gemms
+
+
+def _rows(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    try:
+        yield from enumerate(csv.reader(lines), 1)
+    except csv.Error as error:
+        raise ValueError(f"is not a CSV file: {error}") from None
 
 
 def _is_data(row: Sequence[str]) -> bool:

@@ -79,6 +79,8 @@ def weights_of(node: Node, only: str) -> Weights | None:
     found = Weights(constant, value, *_order(node, len(constant.get_output_shape(0))))
     if not found.order or min(found.elements, prod(found.shape[i] for i in found.order[: found.outputs])) < 2:
         raise Skip("its weights are a single row")
+    if not np.isfinite(np.asarray(constant.data)).all():
+        raise Skip("not all of its weights are finite numbers")
     return found
 
 

@@ -24,11 +24,14 @@ def constant_value(node: Any) -> np.ndarray | None:
 
 
 def evaluate(node: Any, inputs: list[np.ndarray | None]) -> list[np.ndarray | None]:
-    """Outputs of a node whose inputs are all constant, through OpenVINO's own evaluation; None where unknown."""
+    """Outputs of a node whose inputs are all constant, through OpenVINO's own evaluation; None where unknown, and where
+    their shape is known by its bounds alone."""
     count = node.get_output_size()
     unknown: list[np.ndarray | None] = [None] * count
-    sizes = [np.prod(node.get_output_shape(i), dtype=np.int64) for i in range(count)]
-    if any(v is None for v in inputs) or any(s > MAX_VALUE_ELEMENTS for s in sizes):
+    static = all(output.get_partial_shape().is_static for output in node.outputs())
+    if not static or any(v is None for v in inputs):
+        return unknown
+    if any(np.prod(node.get_output_shape(i), dtype=np.int64) > MAX_VALUE_ELEMENTS for i in range(count)):
         return unknown
     from openvino import Tensor
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,10 @@ from npusim.graph.ir import BITS, Graph, Op, Tensor
 _EXECUTED = {"f32": "f16", "f64": "f16", "bf16": "f16"}
 #: Ops between stored weights and the MatMul that reads them.
 _DECODING = frozenset({"Convert", "FakeQuantize", "Multiply", "Reshape", "Subtract"})
+#: How many operands of an op its result is made of, where it is not the first alone.
+_OPERANDS = {"MatMul": 2, "Convolution": 2, "GroupConvolution": 2, "ScaledDotProductAttention": 3}
+#: Bytes that a tensor may have: no machine with one of these NPUs has more memory.
+_MOST_BYTES = 128 << 30
 
 #: Element types that no NPU compiler reads, and what is said of them.
 _FOREIGN = {
@@ -126,15 +132,18 @@ class Builder:
                 f"op '{name}' ({node.get_type_name()}) makes elements of the type '{dtype}', whose size is not known: "
                 "give the model's inputs a type of numbers, such as f16"
             )
-        shape = fields.pop("shape", None)
+        given = fields.pop("shape", None)
+        shape = _static_shape(output, node) if given is None else given
+        if prod(shape) * BITS[dtype] > 8 * _MOST_BYTES:
+            raise UserError(
+                f"'{name}' ({node.get_type_name()}) is of {list(shape)}, more than the {_MOST_BYTES >> 30} GiB of the "
+                "largest memory beside such an NPU: give the model's inputs smaller sizes with --shape or --dim"
+            )
         fields.setdefault("stored_dtype", dtype)
         id = self.add_tensor(
-            name if node.get_output_size() == 1 else f"{name}.{port}",
-            _static_shape(output, node) if shape is None else shape,
-            dtype,
-            **fields,
+            name if node.get_output_size() == 1 else f"{name}.{port}", shape, dtype, **fields
         )
-        if shape is None and output.get_partial_shape().is_dynamic and not self.notes:
+        if given is None and output.get_partial_shape().is_dynamic and not self.notes:
             self.notes.append(
                 f"op '{name}' ({node.get_type_name()}) makes {output.get_partial_shape()}, which depends on data: "
                 "taken at its largest, here and where it is read"
@@ -205,12 +214,36 @@ class Builder:
                 )
                 for p in ports
             )
+        outputs = tuple(self.add(node, p) for p in ports)
+        if not any(
+            self.tensors[id].elements for id in outputs
+        ):  # no work, and nothing that anybody could read
+            for id in outputs:
+                self.tensors[id] = replace(self.tensors[id], constant=True)
+            return outputs
+        kind, sources = self._full(node, kind, sources)
         wanted = ATTRIBUTES.get(kind, ())
         attributes = node.get_attributes() if wanted else {}
-        outputs = tuple(self.add(node, p) for p in ports)
         attrs = {key: attributes[key] for key in wanted if key in attributes}
         self.ops.append(Op(self.scope + node.get_friendly_name(), kind, sources, outputs, attrs))
         return outputs
+
+    def _full(self, node: Any, kind: str, sources: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+        """The type of an op and its operands, without those that a Concat has of no elements (a cache that holds no
+        token yet). Raises UserError where there is nothing to make a result of."""
+        empty = [id for id in sources if not self.tensors[id].elements]
+        if kind == "Concat":
+            left = tuple(id for id in sources if id not in empty)
+            return ("Concat" if len(left) > 1 else "Identity"), left
+        data = sources[: _OPERANDS.get(kind, 1)]
+        none = next((self.tensors[id] for id in data if id in empty), None)
+        if none is not None:
+            name = self.scope + node.get_friendly_name()
+            raise UserError(
+                f"op '{name}' ({kind}) has nothing to make its result of: '{none.name}' is of {list(none.shape)}: "
+                "give the model's inputs other sizes with --shape or --dim"
+            )
+        return kind, sources
 
     def constant(self, node: Any) -> int:
         """The tensor of a Constant."""

@@ -137,6 +137,8 @@ def read_as_it_is(path: Path) -> tuple[Any, tuple[str, ...]]:
 
     if not exists(path) or (path.is_dir() and not (path / "saved_model.pb").is_file()):
         raise UserError(f"{path}: no such model file")
+    if not (path.is_file() or path.is_dir()):
+        raise UserError(f"{path}: a device or a pipe, of which no model can be read: save it as a file")
     core = Core()
     notes: tuple[str, ...] = ()
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,58 @@ def test_elements_without_a_size_are_refused_in_one_line(kind: str) -> None:
     x = op.parameter([4], getattr(ov.Type, kind), name="x")
     with pytest.raises(UserError, match=f"op 'x' .* of the type '{kind}', whose size is not known"):
         from_openvino(ov.Model([op.result(x)], [x], "m"))
+
+
+def _empty(make: Callable[[ov.Node], ov.Node], *shape: int) -> Graph:
+    x = op.parameter(list(shape), np.float16, name="x")
+    return from_openvino(ov.Model([op.result(make(x))], [x], "m"))
+
+
+@pytest.mark.parametrize("file", ["lunarlake.yaml", "meteorlake-vpunn.yaml", "pantherlake-vpunn.yaml"])
+def test_what_makes_no_elements_is_no_work_and_a_cache_may_be_empty(file: str) -> None:
+    row = op.constant(np.ones((1, 16), np.float16))
+    hw = load_hardware(file)
+    for make in (
+        lambda x: op.matmul(x, np.ones((16, 8), np.float16), False, False),
+        lambda x: op.softmax(op.concat([x, x], 0), 1),
+        lambda x: op.reduce_sum(x, np.array([1]), False),
+        lambda x: op.mvn(x, np.array([1]), True, 1e-5, "inside_sqrt"),
+    ):
+        assert types(_empty(make, 0, 16)) == []
+    cache = _empty(lambda x: op.relu(op.concat([x, op.add(row, row), x], 0)), 0, 16)
+    assert types(cache) == ["Identity", "Relu"]
+    assert len(api.lower(cache, hw).tasks) > 0
+    both = _empty(lambda x: op.matmul(op.concat([x, row], 0), op.concat([x, row], 0), False, True), 0, 16)
+    assert "MatMul" in types(both)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: op.matmul(x, x, True, False),
+        lambda x: op.reduce_max(x, np.array([0]), True),
+        lambda x: op.pad(x, [1, 0], [0, 0], "constant", np.float16(0)),
+    ],
+)
+def test_a_result_of_nothing_is_refused(make: Callable[[ov.Node], ov.Node]) -> None:
+    with pytest.raises(
+        UserError, match=r"nothing to make its result of: 'x' is of \[0, 16\]: give .* --shape"
+    ):
+        _empty(make, 0, 16)
+
+
+@pytest.mark.parametrize("size", [1 << 37, 1 << 62])
+def test_tensors_larger_than_any_memory_are_refused(size: int) -> None:
+    with pytest.raises(UserError, match=r"'x' .* more than the 128 GiB .*: give .* --shape"):
+        _empty(op.relu, 1, size)
+
+
+def test_constants_whose_shape_has_but_a_bound_are_taken_at_their_largest() -> None:
+    boxes, scores = op.parameter([1, 20, 4], np.float32), op.parameter([1, 1, 20], np.float32)
+    kept = op.non_max_suppression(boxes, scores, np.int64(5)).output(0)
+    ones = op.broadcast(op.constant(np.float32(1)), op.gather(op.shape_of(kept), np.array([0]), np.array(0)))
+    graph = from_openvino(ov.Model([op.result(op.relu(ones)), op.result(kept)], [boxes, scores], "m"))
+    assert graph.tensors[graph.outputs[0]].shape == (5,)
 
 
 def test_fp32_models_run_as_fp16() -> None:
@@ -195,6 +249,13 @@ def test_files_that_are_no_models(tmp_path: Path, name: str, content: bytes | No
         load_model(tmp_path / name)
     assert "\n" not in str(caught.value)
     assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["pipe.xml", "pipe.onnx"])
+def test_a_pipe_is_no_model(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UserError, match=f"{name}: a device or a pipe"):
+        load_model(tmp_path / name)
 
 
 @pytest.mark.parametrize(

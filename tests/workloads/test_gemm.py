@@ -66,6 +66,7 @@ def test_columns_are_what_the_header_says(text: str) -> None:
         ("Layer,M,N,K\nfc,1,2\n", "line 2: must be name, m, n, k"),
         ("Layer,M,N,K\nfc,1,2,three\n", "line 2"),
         ("fc,1,2,3\nfc,1,2,-3\n", "line 2"),
+        ('"' + "x" * 200_000, "not a CSV file: field larger"),
     ],
 )
 def test_what_is_no_table(text: str, said: str) -> None:

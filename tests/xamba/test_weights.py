@@ -280,3 +280,16 @@ def test_narrow_weights_are_priced_by_what_a_machine_reads() -> None:
         decoded, graph = read(refused)
         assert decoded == pytest.approx(dense, rel=0.01)
         assert any("compilers of today refuse" in note for note in graph.notes)
+
+
+@pytest.mark.parametrize(
+    "rule", ["quantize{weights=int4}", "quantize{weights=nf4}", "prune{share=0.5}", "binary{}"]
+)
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_left_alone(rule: str, number: float) -> None:
+    weights = np.ones((32, 64), np.float16)
+    weights[3, 5] = number
+    x = op.parameter([4, 64], np.float32, name="x")
+    stock = single(op.matmul(x, op.convert(Constant(weights), "f32"), False, True), x)
+    _, [site] = xamba.apply(stock, rule)
+    assert (site.taken, site.note) == (False, "not all of its weights are finite numbers")
