@@ -14,12 +14,11 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import geometry, is_line_of_planes, table_load, weights_load
 from npusim.lowering.ir.kernels import KERNELS
 from npusim.lowering.ir.moves import moves_us
-from npusim.lowering.ir.nodes import Bmm, Conv, Convert, Node, Unary
+from npusim.lowering.ir.nodes import Conv, Convert, Node, Unary
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Plan, Slice, cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS, FLAT_GRANULE, H
 from npusim.lowering.ir.values import ADDED_CONSTANT, Dist, Value, ceil_div, even, row_dist
 from npusim.lowering.place.neighbours import Neighbours
-from npusim.lowering.plans.dpu.bmm import is_grouped
 from npusim.lowering.plans.dpu.images import Image, depthwise_tasks
 from npusim.lowering.split.dpu import Wanted
 from npusim.program.work import DmaWork, ShaveWork, Work
@@ -74,18 +73,6 @@ def follows(kernel: Unary, near: Neighbours) -> bool:
     changed to 8 bits, by what finds it in CMX."""
     quantised = any(isinstance(n, Convert) and n.quantize for n in near.read_by(kernel.output))
     return kernel.axis is None and not quantised
-
-
-def single_products(node: Unary, near: Neighbours) -> int:
-    """How many products, run one after the other, have made what an elementwise kernel reads: they are a batch to it.
-    0 for one product, for groups that run together, for a kernel that folds its batch, and on 3720 for factors of fewer
-    than four dimensions."""
-    value = node.inputs[0]
-    maker = near.makers.get(value.storage)
-    if not isinstance(maker, Bmm) or maker.batch == 1 or is_grouped(maker, near.hw) or node.axis is not None:
-        return 0
-    kept = maker.four or near.hw.software.broadcast_output
-    return maker.batch if kept and KERNELS[node.kernel].batch != "folded" else 0
 
 
 def padded_rows(node: Unary, near: Neighbours) -> Plan | None:

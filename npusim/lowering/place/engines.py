@@ -38,17 +38,12 @@ from npusim.lowering.ir.nodes import (
     Upsample,
 )
 from npusim.lowering.ir.plan import Plan, multicast
-from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, canonical4
+from npusim.lowering.ir.values import WHOLE, Fresh, canonical4
 from npusim.lowering.place import decompose, movement, summed
+from npusim.lowering.place.activation import on_shave
 from npusim.lowering.place.chain import (
     follower,
-    joins,
-    padded_rows,
-    plan_joined,
     read_us,
-    single_products,
-    wanted_cut,
 )
 from npusim.lowering.place.depthwise import depthwise
 from npusim.lowering.place.factors import (
@@ -61,7 +56,7 @@ from npusim.lowering.place.factors import (
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.pipelined import begins_pipeline, ends_pipeline
 from npusim.lowering.place.rotary import turned_heads
-from npusim.lowering.place.scales import feeds_channels, scale, scale_by_activation, scale_rows, widened_sum
+from npusim.lowering.place.scales import scale, scale_by_activation, scale_rows, widened_sum
 from npusim.lowering.place.settle import apart, expanded_before, is_loose, shared_by, wanted_whole
 from npusim.lowering.place.spread import plan_rows_of_planes, plan_spread, spread_factor
 from npusim.lowering.plans.dpu.bmm import plan_bmm
@@ -69,7 +64,7 @@ from npusim.lowering.plans.dpu.channels_last import channels_last
 from npusim.lowering.plans.dpu.conv import plan_conv
 from npusim.lowering.plans.dpu.depthwise import plan_activation, plan_pool, plan_scale
 from npusim.lowering.plans.dpu.eltwise import is_row, is_runtime_scale, plan_add, plan_runtime_scale
-from npusim.lowering.plans.dpu.images import image_split, is_reshaped
+from npusim.lowering.plans.dpu.images import is_reshaped
 from npusim.lowering.plans.dpu.padding import plan_expansion
 from npusim.lowering.plans.dpu.permute import (
     is_narrow_image,
@@ -210,58 +205,12 @@ def _unary(node: Unary, near: Neighbours, fresh: Fresh) -> Steps:
         yield from decompose.clamp_planes(node, near, fresh)
     else:
         _because(node, f"SHAVE: the DPU has no {node.kernel}")
-        yield _on_shave(node, near)
+        yield on_shave(node, near)
 
 
 def _resize(node: Resize, near: Neighbours, fresh: Fresh) -> Steps:
     _because(node, "SHAVE: the DPU does not resize by these factors")
     yield plan_resize(node, near.hw)
-
-
-def _on_shave(node: Unary, near: Neighbours) -> Plan:
-    """A kernel of one activation, over the shape in which its operand lies."""
-    hw, value, kernel = near.hw, node.inputs[0], node.kernel
-    heads = single_products(node, near)
-    if heads:
-        return plan_shave(replace(node, repeated=heads), hw, kernel)
-    image = image_split(value, hw.tiles) if node.runs("clamp") else None
-    if image is not None:
-        return _seen_as(node, (image.outer, CHANNELS), near, image)
-    if node.runs("convert") and _is_column(value, near):
-        return _seen_as(node, (1, value.elements, 1, 1), near, near.hint(value))
-    if summed.cut_to_size(node, near):
-        columns = value.shape[-1]
-        return replace(
-            _seen_as(replace(node, axis=1), (value.elements // columns, columns), near, None), node=node
-        )
-    producer = near.sliced.get(value.storage)
-    alone = producer is near.latest and near.sole_reader(value) is not None
-    spread = kernel not in hw.software.single_tile_kernels
-    behind = summed.plan_behind_sum(node, hw, producer) if producer is not None and alone else None
-    if behind is not None:
-        return behind
-    if producer is not None and spread and alone and joins(node, near, producer):
-        return plan_joined(node, hw, kernel, producer)
-    padded = padded_rows(node, near) if spread else None
-    if padded is not None:
-        return plan_joined(node, hw, kernel, padded)
-    granule = CHANNELS if feeds_channels(node, near) else 1
-    plan = plan_shave(node, hw, kernel, wanted_cut(node, near), granule)
-    return plan if spread or near.hint(value) != WHOLE else replace(plan, in_dists=[WHOLE])
-
-
-def _is_column(value: Value, near: Neighbours) -> bool:
-    """Whether a row is what the DPU has just made, with its elements as channels (93 of Mamba's decode)."""
-    plan = near.latest
-    made = plan is not None and plan.output.storage == value.storage and isinstance(plan.node, Eltwise)
-    return made and is_row(value)
-
-
-def _seen_as(node: Unary, shape: tuple[int, ...], near: Neighbours, hint: Dist | None) -> Plan:
-    """The plan of a kernel that sees its operand and its result in another shape."""
-    value, out = (replace(v, shape=shape, order=()) for v in (node.inputs[0], node.output))
-    plan = plan_shave(replace(node, inputs=(value,), output=out), near.hw, node.kernel, hint)
-    return replace(plan, node=node, inputs=node.inputs, output=node.output)
 
 
 def _eltwise(node: Eltwise, near: Neighbours, fresh: Fresh) -> Steps:
