@@ -46,6 +46,7 @@ SEEN = [
     pytest.param(196, 384, 1536, "gelu", False, 139.5, 8, id="one slice, a long kernel: apart"),
     pytest.param(64, 512, 1024, "gelu", False, 60.3, 8, id="all fits twice: apart"),
     pytest.param(128, 512, 768, "gelu", False, 73.4, 8, id="fits twice, a long kernel: apart"),
+    pytest.param(64, 256, 1536, "gelu", False, 64.7, 8, id="the second hides its weights: rows"),
     pytest.param(256, 512, 1024, "gelu", False, 122.4, 16, id="does not fit twice: joined along rows"),
     pytest.param(256, 768, 1536, "gelu", False, 194.5, 16, id="fits over channels alone: joined"),
     pytest.param(256, 768, 768, "gelu", False, 121.8, 16, id="small weights: joined along rows"),

@@ -1,13 +1,21 @@
-"""What kernels want of an image that the DPU makes."""
+"""What kernels want of an image that the DPU makes, and what the compiler takes for their time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
 
+from npusim.costs.price import work_us
 from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.kernels import KERNELS
 from npusim.lowering.ir.nodes import Node, Unary, axis_of
+from npusim.lowering.ir.plan import Plan, load_bytes
+from npusim.lowering.ir.shapes import H
 from npusim.lowering.ir.values import Value
+from npusim.lowering.tile.matmul_estimate import Behind
+
+#: Activations whose cost the compiler knows: those that it shares by rows.
+_KNOWN = tuple(name for name, kernel in KERNELS.items() if kernel.axes[0] == H)
 
 
 def read_in_channels(value: Value, readers: Sequence[Node], hw: Hardware) -> bool:
@@ -24,6 +32,19 @@ def read_in_channels(value: Value, readers: Sequence[Node], hw: Hardware) -> boo
         n for n in readers if n.runs("multiply") and tall and any(v.storage in made for v in n.inputs)
     ]
     return bool(kernels) and len(kernels) + len(products) == len(readers)
+
+
+def counted(plan: Plan, hw: Hardware) -> Behind:
+    """What the compiler counts for an op where it weighs the one behind it. Of activations, whose cost it does not know
+    but for those that it shares by rows, each byte of the last slice on a tile takes a DPU cycle."""
+    node, parts = plan.node, plan.slices
+    activation = isinstance(node, Unary) and node.axis is None and not node.runs("convert")
+    if activation and not node.runs(*_KNOWN):
+        us = max(parts[-1].out_bytes) / hw.clocks.dpu_mhz
+    else:
+        us = sum(max((work_us(work, hw, True) for _, work in part.computes), default=0.0) for part in parts)
+    held = max((load_bytes(part.loads, hw.tiles) + max(part.out_bytes) for part in parts), default=0)
+    return Behind(us, held)
 
 
 def _is_line(value: Value, reader: Node) -> bool:

@@ -26,11 +26,11 @@ from npusim.lowering.ir.nodes import (
     Unary,
     axis_of,
 )
-from npusim.lowering.ir.plan import Plan, cmx_capacity, load_bytes, transfer
+from npusim.lowering.ir.plan import Plan, cmx_capacity, transfer
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Dist, Value, even
 from npusim.lowering.place.gated import is_gated, is_product
-from npusim.lowering.place.kernels import read_in_channels
+from npusim.lowering.place.kernels import counted, read_in_channels
 from npusim.lowering.plans.dpu.channel_share import depthwise_split, shares_channels
 from npusim.lowering.plans.dpu.eltwise import is_row
 from npusim.lowering.plans.dpu.images import is_refolded, is_reshaped, refold, row_split
@@ -186,14 +186,7 @@ class Neighbours:
         plan = self.latest
         if plan is None or plan.output.storage != value.storage:
             return NOTHING
-        us = sum(
-            max((work_us(work, self.hw, True) for _, work in part.computes), default=0.0)
-            for part in plan.slices
-        )
-        held = max(
-            (load_bytes(part.loads, self.hw.tiles) + max(part.out_bytes) for part in plan.slices), default=0
-        )
-        return Behind(us, held)
+        return counted(plan, self.hw)
 
     def is_turned(self, value: Value) -> bool:
         """Whether an image has been brought to channels last for several readers."""
