@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -30,4 +31,5 @@ def save_model(model: Any, path: Path) -> None:
         try:
             ov.save_model(model, workshop / path.name, compress_to_fp16=False)
         except RuntimeError as error:
-            raise UserError(f"cannot write to {path}: {str(error).splitlines()[-1]}") from None
+            room = f"{shutil.disk_usage(workshop).free >> 10:,} KiB are free there"
+            raise UserError(f"cannot write to {path}: {str(error).splitlines()[-1]}; {room}") from None
