@@ -59,11 +59,16 @@ class Estimate:
         acts, weights, outs = zip(*(alike[one][1] for one in slices), strict=True)
         hidden = self.fit.overlaps(split, cut)
         total = sum(computes) - self._hidden_before(weights[0], self.fit.bytes(split, *slices[0])[1])
-        if cut.rows > 1 and cut.channels > 1 and not self.fit.rows_first(cut):
-            total += _exposed(weights[: cut.channels], computes[: cut.channels], hidden)
+        nested, channels = cut.rows > 1 and cut.channels > 1, cut.channels
+        if nested and not self.fit.rows_first(cut):
+            total += _exposed(weights[:channels], computes[:channels], hidden)
         else:
-            total += _exposed(weights, computes, hidden) if cut.channels > 1 else weights[0]
-        if cut.rows > 1:
+            total += _exposed(weights, computes, hidden) if channels > 1 else weights[0]
+        if (
+            nested and self.fit.rows_first(cut) and self.rules.nested_overlap
+        ):  # some rows come once for all channels
+            total += _exposed(acts[::channels], computes[channels - 1 :: channels], hidden)
+        elif cut.rows > 1:
             total += _exposed(acts, computes, hidden, shorten=True)
         elif len(slices) > 1 or not self.fed:
             total += acts[0]

@@ -83,8 +83,8 @@ class Fit:
 
     def rows_first(self, cut: Cut) -> bool:
         """Whether slices along both axes go through all channels of some rows before the next rows: less is moved."""
-        activation = self.height * self.width * self.reduced
-        return activation * cut.channels > self.channels * self.reduced * cut.rows
+        activation, weights = self.height * self.row_bytes, self.channels * self.weight_bytes
+        return activation * cut.channels > weights * cut.rows
 
     def fits(self, split: Axis, cut: Cut) -> bool:
         """Whether every slice fits CMX by itself; its buffers are counted in steps of ``tiling.buffer_bytes``."""
