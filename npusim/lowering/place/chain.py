@@ -75,6 +75,17 @@ def follows(kernel: Unary, near: Neighbours) -> bool:
     return kernel.axis is None and not quantised
 
 
+def apart_us(node: Conv, near: Neighbours) -> float:
+    """What it takes to bring the result of a MatMul through DDR to a kernel that the tiles share by rows, a part from
+    each tile and one to each, µs: a split over channels costs so much more."""
+    reader, tiles = near.sole_reader(node.output), near.hw.tiles
+    kernel = isinstance(reader, Unary) and reader.axis is None and KERNELS[reader.kernel].axes[0] == H
+    padded = node.m < prod(geometry(node, near.hw))
+    if not kernel or padded or node.window is not None or near.hint(node.inputs[0]) is not None:
+        return 0.0
+    return 2 * moves_us([ceil_div(node.output.bytes, tiles)] * tiles, near.hw)
+
+
 def padded_rows(node: Unary, near: Neighbours) -> Plan | None:
     """The plan of the MatMul just before an elementwise kernel, if that works on its padded rows where they lie, as
     what reads its result pads them again."""

@@ -42,6 +42,7 @@ from npusim.lowering.ir.values import WHOLE, Fresh, canonical4
 from npusim.lowering.place import decompose, movement, summed
 from npusim.lowering.place.activation import on_shave
 from npusim.lowering.place.chain import (
+    apart_us,
     follower,
     read_us,
 )
@@ -117,7 +118,7 @@ def _conv(node: Conv, near: Neighbours, fresh: Fresh) -> Steps:
     feeds = any(near.read_by(reader.output) for reader in near.read_by(node.output)) and not near.gates(node)
     around = Surroundings(
         near.hint(source), source.storage in near.sliced, wanted, follower(node, wanted, near), feeds,
-        read_us(node, near), reordered, behind, near.spilled_us(node), is_loose(node, near),
+        read_us(node, near), reordered, behind, near.spilled_us(node) + apart_us(node, near), is_loose(node, near),
     )  # fmt: skip
     plan = plan_conv(node, hw, around)
     plan = begins_pipeline(node, plan, near) or plan

@@ -52,7 +52,7 @@ def plan_conv(node: Product, hw: Hardware, around: Surroundings = ALONE) -> Plan
     if around.reordered and node.window is not None:
         split = choose_alone(node, hw, around.behind, rows_before, around.wanted)
     else:
-        split = choose(node, hw, rows_before, around.wanted, around.behind, around.spilled_us, around.fuses)
+        split = choose(node, hw, rows_before, around.wanted, around.behind, around.spilled_us, around.fuses())
     if recording():
         note("split", node.name, f"{split} of {node.n} channels", weighed(node, hw, around.behind))
     return Builder(node, hw, split, around).build()
@@ -89,7 +89,7 @@ class Builder:
 
     def _followed_cut(self) -> Cut:
         """The slices beside an elementwise kernel behind it, for a MatMul that loads its activation the compiler's."""
-        if self.window is not None or self.split == "repeated" or not self.around.fuses:
+        if self.window is not None or self.split == "repeated" or not self.around.fuses(self.split):
             return self._cut(followed=True)
         tiler = Tiler.of(self.node, self.hw, self.whole, self.around.behind)
         return cut_together(tiler, self.split, self.around.read_us) or self._cut()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from npusim.lowering.ir.kernels import KERNELS
 from npusim.lowering.ir.shapes import H
 from npusim.lowering.ir.values import Dist
-from npusim.lowering.split.dpu import Wanted
+from npusim.lowering.split.dpu import Split, Wanted
 from npusim.lowering.tile.matmul_estimate import NOTHING, Behind
 
 
@@ -33,11 +33,12 @@ class Surroundings:
     spilled_us: float = 0.0
     loose: bool = False
 
-    @property
-    def fuses(self) -> bool:
-        """Whether the kernel works on what is loaded for a MatMul, and may be cut along any axis."""
-        any_axis = self.followed and KERNELS[self.followed].axes[0] != H
-        return bool(any_axis) and self.feeds and self.hint is None
+    def fuses(self, split: Split | None = None) -> bool:
+        """Whether the kernel is cut together with what a MatMul makes of operands that are loaded for it: along any
+        axis, or along rows, if the tiles share those."""
+        if not self.followed or not self.feeds or self.hint is not None:
+            return False
+        return split == "rows" or KERNELS[self.followed].axes[0] != H
 
 
 #: Nothing around it.
