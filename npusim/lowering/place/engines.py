@@ -115,9 +115,8 @@ def _conv(node: Conv, near: Neighbours, fresh: Fresh) -> Steps:
     source = node.inputs[0]
     behind = near.behind(source) if node.window is None and node.inputs[1].constant else NOTHING
     wanted = near.wanted(node, behind)
-    feeds = any(near.read_by(reader.output) for reader in near.read_by(node.output)) and not near.gates(node)
     around = Surroundings(
-        near.hint(source), source.storage in near.sliced, wanted, follower(node, wanted, near), feeds,
+        near.hint(source), source.storage in near.sliced, wanted, follower(node, wanted, near), near.gates(node),
         read_us(node, near), reordered, behind, near.spilled_us(node) + apart_us(node, near), is_loose(node, near),
     )  # fmt: skip
     plan = plan_conv(node, hw, around)

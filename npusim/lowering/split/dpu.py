@@ -135,7 +135,8 @@ def choose(
         return "channels"
     if node.window is None and (not node.shared or node.inputs[1].constant):
         alone = _alone_fits(node, hw) if followed else None
-        return alone or Tiler.of(_dense(node), hw, behind=behind).choose(spilled_us)
+        before = NOTHING if followed else behind
+        return alone or Tiler.of(_dense(node), hw, behind=before).choose(spilled_us)
     if _sparse_rows(node, hw):
         return "rows"
     if (node.window or POINT).kernel != (1, 1):

@@ -91,7 +91,7 @@ class Builder:
         """The slices beside an elementwise kernel behind it, for a MatMul that loads its activation the compiler's."""
         if self.window is not None or self.split == "repeated" or not self.around.fuses(self.split):
             return self._cut(followed=True)
-        tiler = Tiler.of(self.node, self.hw, self.whole, self.around.behind)
+        tiler = Tiler.of(self.node, self.hw, self.whole)
         return cut_together(tiler, self.split, self.around.read_us) or self._cut()
 
     def _make_fit(self) -> None:

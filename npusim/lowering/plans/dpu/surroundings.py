@@ -17,7 +17,8 @@ class Surroundings:
 
     ``hint`` is how its activation lies in CMX, ``sliced_producer`` that the op before is sliced, ``wanted`` how the
     readers want the result. ``followed``: the elementwise kernel that is the only reader, which can be cut together
-    with the convolution; ``feeds``: something reads what that makes through DDR, which takes ``read_us``.
+    with the convolution; ``gated``: a product finds in CMX what that makes; ``read_us``: what its readers take to load
+    it.
     ``reordered``: its activation has just been brought to channels last for it; ``behind``: the op that makes it;
     ``loose``: without the padding it needs.
     """
@@ -26,7 +27,7 @@ class Surroundings:
     sliced_producer: bool = False
     wanted: Wanted = Wanted.ANY
     followed: str = ""
-    feeds: bool = False
+    gated: bool = False
     read_us: float = 0.0
     reordered: bool = False
     behind: Behind = NOTHING
@@ -36,7 +37,7 @@ class Surroundings:
     def fuses(self, split: Split | None = None) -> bool:
         """Whether the kernel is cut together with what a MatMul makes of operands that are loaded for it: along any
         axis, or along rows, if the tiles share those."""
-        if not self.followed or not self.feeds or self.hint is not None:
+        if not self.followed or self.gated or self.hint is not None:
             return False
         return split == "rows" or KERNELS[self.followed].axes[0] != H
 
