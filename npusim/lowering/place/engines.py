@@ -58,14 +58,13 @@ from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.pipelined import begins_pipeline, ends_pipeline
 from npusim.lowering.place.rotary import turned_heads
 from npusim.lowering.place.scales import scale, scale_by_activation, scale_rows, widened_sum
-from npusim.lowering.place.settle import apart, expanded_before, is_loose, shared_by, wanted_whole
+from npusim.lowering.place.settle import apart, expanded_before, is_loose, shared_by
 from npusim.lowering.place.spread import plan_rows_of_planes, plan_spread, spread_factor
 from npusim.lowering.plans.dpu.bmm import plan_bmm
 from npusim.lowering.plans.dpu.channels_last import channels_last
 from npusim.lowering.plans.dpu.conv import plan_conv
 from npusim.lowering.plans.dpu.depthwise import plan_activation, plan_pool, plan_scale
-from npusim.lowering.plans.dpu.eltwise import is_row, is_runtime_scale, plan_add, plan_runtime_scale
-from npusim.lowering.plans.dpu.images import is_reshaped
+from npusim.lowering.plans.dpu.eltwise import is_runtime_scale, plan_add, plan_runtime_scale
 from npusim.lowering.plans.dpu.padding import plan_expansion
 from npusim.lowering.plans.dpu.permute import (
     is_narrow_image,
@@ -222,13 +221,7 @@ def _eltwise(node: Eltwise, near: Neighbours, fresh: Fresh) -> Steps:
         yield together
     elif node.runs("add") and same:
         _because(node, "DPU: a sum of operands of one size")
-        row = is_row(node.output)
-        ends = not row and not near.read_by(node.output)
-        plan = plan_add(node, hw, WHOLE if row else near.sum_hint(node), ends=ends)
-        if wanted_whole(node, near):
-            plan = multicast(plan, hw)
-        shared = len(near.read_by(node.output)) > 1 and is_reshaped(node.output)
-        yield replace(plan, refolded=shared and not hw.software.shared_refolds_in_cmx)
+        yield summed.plan_alike(node, near)
         yield from widened_sum(node, near, fresh)
     elif node.runs("subtract") and same:
         _because(node, "DPU: a sum with what is negated before")

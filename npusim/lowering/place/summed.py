@@ -13,12 +13,14 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.groups import grouped
 from npusim.lowering.ir.kernels import KERNELS
 from npusim.lowering.ir.nodes import Bmm, Eltwise, Node, Transpose, Unary
-from npusim.lowering.ir.plan import Plan, Slice
+from npusim.lowering.ir.plan import Plan, Slice, multicast
 from npusim.lowering.ir.shapes import CHANNELS, four
-from npusim.lowering.ir.values import Fresh
+from npusim.lowering.ir.values import WHOLE, Fresh
 from npusim.lowering.place.neighbours import Neighbours
+from npusim.lowering.place.settle import wanted_whole
 from npusim.lowering.plans.dpu.bmm import expanded, is_grouped
-from npusim.lowering.plans.dpu.images import refold
+from npusim.lowering.plans.dpu.eltwise import adds_planes, is_row, plan_add
+from npusim.lowering.plans.dpu.images import is_reshaped, refold
 from npusim.lowering.plans.shave.kernel import plan_shave
 from npusim.lowering.split.shave import seen_by_rows
 from npusim.program.work import DpuWork, Work
@@ -26,6 +28,19 @@ from npusim.program.work import DpuWork, Work
 #: Share of CMX that a slice of the kernel and its operand may take: next to the sum's other operand and two of the next
 #: slice, five equal buffers in 0.9 of it.
 ROOM = 0.9 * 2 / 5
+
+
+def plan_alike(node: Eltwise, near: Neighbours) -> Plan:
+    """The plan of a sum of operands of one size. One of planes and a constant that nothing else reads is folded anew:
+    a constant that others read too keeps its shape."""
+    hw, row, readers = near.hw, is_row(node.output), near.read_by(node.output)
+    folded = any(adds_planes(node, v) and near.sole_reader(v) is not None for v in node.inputs)
+    hint = WHOLE if row else near.sum_hint(node)
+    plan = plan_add(node, hw, hint, ends=not row and not readers, folded=folded)
+    if wanted_whole(node, near):
+        plan = multicast(plan, hw)
+    shared = len(readers) > 1 and is_reshaped(node.output) and not hw.software.shared_refolds_in_cmx
+    return replace(plan, refolded=folded or shared)
 
 
 def along_rows(node: Node | None) -> TypeGuard[Unary]:

@@ -61,6 +61,7 @@ class _Maker:
         self.tensors = list(index.graph.tensors)
         self.hw = hw
         self.ops: list[Op] = []
+        self.masks: dict[tuple[int, tuple[int, ...]], int] = {}
 
     def lay_out(self, one: Attention) -> None:
         """The ops of one attention. The MatMuls see the rows of all heads that share a key under each other."""
@@ -232,11 +233,15 @@ class _Maker:
         return tensor if tensor.shape == shape else self._op(name, "Reshape", (tensor.id,), tensor, shape)
 
     def _mask(self, one: Attention, mask: Tensor, scores: tuple[int, ...]) -> int:
-        """The mask in the shape of the scores: a constant is stored so, any other is repeated by transfers."""
+        """The mask in the shape of the scores: a constant is stored so, once for all, any other is repeated by
+        transfers."""
         if mask.shape == scores:
             return mask.id
         if mask.constant:
-            return self._new(replace(mask, value=None), scores).id
+            made = self.masks.get((mask.id, scores))
+            if made is None:
+                made = self.masks[mask.id, scores] = self._new(replace(mask, value=None), scores).id
+            return made
         repeated = self._op(f"{one.root.name}/mask_add/broadcast", "Tile", (mask.id,), mask, scores).id
         self._hoist(one, mask.id)
         return repeated

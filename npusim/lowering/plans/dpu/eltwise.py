@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import TABLE_BYTES, fused_lut
@@ -15,6 +16,7 @@ from npusim.lowering.plans.dpu.images import (
     assemble,
     depthwise_tasks,
     fit,
+    near_square,
     refold,
     row_cuts,
     row_split,
@@ -23,15 +25,23 @@ from npusim.program.work import DpuWork, Work
 
 
 def plan_add(
-    node: Node, hw: Hardware, hint: Dist | None = None, operands: int = 2, ends: bool = False
+    node: Node,
+    hw: Hardware,
+    hint: Dist | None = None,
+    operands: int = 2,
+    ends: bool = False,
+    folded: bool = False,
 ) -> Plan:
     """Elementwise addition (or another eltwise DPU op) of equally shaped operands, in place of the first one. The
     elements of a row are channels (the residual sum of a single token). Of operands that lie whole on every tile, each
-    computes its own rows where nothing reads the result (``ends``)."""
+    computes its own rows where nothing reads the result (``ends``). ``folded``: the elements are 16 channels of a near
+    square image, which neither those who make the operands nor those who read the result see."""
     out, tiles = node.output, hw.tiles
     inputs = node.inputs[:operands]
     planes = out.plain and not inputs[0].plain
     image = Image(1, 1, out.elements) if is_row(out) else refold((inputs[0] if planes else out).physical)
+    if folded:
+        image, hint = near_square(out.elements), None
     own = row_split(out, image.height, tiles)
     dist = own if hint is None else hint
     apart = ends and dist.whole and not own.whole
@@ -56,9 +66,19 @@ def plan_add(
         lies = Dist(image.channels, tuple(ceil_div(cut, image.channels) for cut in made.cuts))
     else:
         lies = made
-    return assemble(
+    plan = assemble(
         node, hw, inputs, [dist] * len(inputs), out, lies, slices, works, strategy, in_place=not apart
     )
+    return replace(plan, in_dists=[None] * len(inputs)) if folded else plan
+
+
+def adds_planes(node: Node, constant: Value) -> bool:
+    """Whether a sum is of several planes and a constant of as many numbers (the scores of heads and their mask, but for
+    one of truth values, which is made when the model runs)."""
+    out = node.output
+    n, c, _, w = canonical4(out.physical)
+    full = constant.constant and constant.elements == out.elements and constant.bits == out.bits
+    return node.runs("add") and full and out.plain and n * c > 1 and w % CHANNELS == 0
 
 
 def plan_quantize(node: Node, hw: Hardware, hint: Dist | None) -> Plan:

@@ -81,9 +81,14 @@ def refold(shape: tuple[int, ...]) -> Image:
     if w % CHANNELS == 0 and n * c > 1:
         return Image(n * c, h, w)
     if total % CHANNELS == 0:
-        height, width = square(total // CHANNELS)
-        return Image(height, width, CHANNELS)
+        return near_square(total)
     return Image(n * c if n * c > 1 else h, h if n * c > 1 else 1, round_up(w, CHANNELS))
+
+
+def near_square(elements: int) -> Image:
+    """So many elements, a multiple of 16, as 16 channels of a near square image."""
+    height, width = square(elements // CHANNELS)
+    return Image(height, width, CHANNELS)
 
 
 def is_refolded(value: Value) -> bool:
