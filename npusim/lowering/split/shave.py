@@ -25,14 +25,27 @@ def seen_by_rows(shape: Shape, kernel: ShaveKernel, engines: int) -> Shape:
     return shape[N], shape[C] * each, shape[H] // each, shape[W]
 
 
-def tile_axis(shape: Shape, kernel: ShaveKernel, tiles: int, shaves: int, locked: int | None) -> int | None:
+def splits_behind(shape: Shape, kernel: ShaveKernel, operands: Sequence[Shape | None], hw: Hardware) -> bool:
+    """Whether a product is cut behind its channels for tiles and SHAVEs alike, each with transfers of its own: of as
+    many channels as tiles, along which or along whose rows an operand is broadcast. Another that lacks columns only has
+    lines for channels."""
+    few = shape[C] == hw.tiles > 1 and shape[N] == 1 and kernel.fuses == "unbroken"
+    others = [a for a in operands if a is not None and a != shape]
+    return few and any(a[C] < shape[C] or a[H] < shape[H] for a in others)
+
+
+def tile_axis(
+    shape: Shape, kernel: ShaveKernel, tiles: int, shaves: int, locked: int | None, behind: bool = False
+) -> int | None:
     """The axis that the tiles share, if one has an index for each of them.
 
     Those that prefer H take C after it; the others C, then H, or a later axis if C is neither long enough for all
     SHAVEs nor evenly shared (5 or 6 channels on 4 tiles), or W. A kernel along an axis takes another one; a softmax may
     be cut over W too (``SoftMaxOp::checkStrategyCompatibility`` of Intel's compiler), a running sum is not."""
     if locked is None:
-        return next((d for d in _order(shape, kernel, tiles, shaves) if _enough(shape, d, tiles)), None)
+        return next(
+            (d for d in _order(shape, kernel, tiles, shaves, behind) if _enough(shape, d, tiles)), None
+        )
     if locked == C:
         prefer = (H, W)
     elif locked == H and kernel.columns:
@@ -42,8 +55,9 @@ def tile_axis(shape: Shape, kernel: ShaveKernel, tiles: int, shaves: int, locked
     return next((d for d in prefer if d != locked and shape[d] >= tiles), None)
 
 
-def _order(shape: Shape, kernel: ShaveKernel, tiles: int, shaves: int) -> list[int]:
-    """The axes over which an elementwise kernel may be cut, the one that the compiler tries first in front."""
+def _order(shape: Shape, kernel: ShaveKernel, tiles: int, shaves: int, behind: bool) -> list[int]:
+    """The axes over which an elementwise kernel may be cut, the one that the compiler tries first in front; ``behind``
+    its channels though the tiles could share those."""
     order = [*kernel.axes]
     if order[0] != C:
         return order
@@ -52,7 +66,7 @@ def _order(shape: Shape, kernel: ShaveKernel, tiles: int, shaves: int) -> list[i
     outermost, threads = shape[order[0]], tiles * shaves
     # Divided twice, as the compiler does.
     small = kernel.first_if_small and prod(shape) < kernel.small_elements * tiles * tiles
-    if outermost < threads and outermost % tiles and not small:
+    if outermost < threads and (outermost % tiles or behind) and not small:
         later = [d for d in order if d > order[0] and shape[d] >= threads]
         order = [*later[:1], *(d for d in order if d not in later[:1])]
     return order
@@ -178,7 +192,8 @@ def split(
     elif hint is not None and locked is None and hint.outer == 1 and sum(hint.cuts) == total:
         return Tiling(shape, None, hint.cuts, None, _shaves(kernel, max(hint.cuts), hw))
     else:
-        picked = tile_axis(shape, kernel, tiles, hw.shave.per_tile, locked)
+        behind = tiles == hw.tiles and splits_behind(shape, kernel, operands, hw)
+        picked = tile_axis(shape, kernel, tiles, hw.shave.per_tile, locked, behind)
         if picked is None:
             return _short(shape, kernel, locked, tiles, hw)
         axis = picked

@@ -12,7 +12,7 @@ from npusim.lowering.ir.plan import ALL_TILES, Load, Plan, Slice, Store, load_va
 from npusim.lowering.ir.shapes import C, H, N, Shape, W, four
 from npusim.lowering.ir.tiling import Part, Tiling, operand_part
 from npusim.lowering.ir.values import ADDED_CONSTANT, Dist, Value, ceil_div
-from npusim.lowering.split.shave import share
+from npusim.lowering.split.shave import share, splits_behind
 from npusim.lowering.tile.shave import needed_elements, slice_to_fit
 from npusim.program.work import DmaWork, ShaveWork, Work
 
@@ -131,7 +131,8 @@ def _build(
     tiling: Tiling,
 ) -> Plan:
     output = node.output
-    dense = kernel.dense and _strided(tiling, operands, aligned)
+    apart = tiling.axis in (H, W) and splits_behind(tiling.shape, kernel, aligned, hw)
+    dense = (kernel.dense or apart) and _strided(tiling, operands, aligned)
     seen: set[int] = set()
     inputs: list[tuple[int, Value, Shape | None]] = []
     for k, (value, shape) in enumerate(zip(operands, aligned, strict=True)):
