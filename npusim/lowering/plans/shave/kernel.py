@@ -42,7 +42,8 @@ def plan_shave(
         return _over_batch(node, hw, kernel, shape, operands, aligned)
     tiling, aligned = share(node, hw, kernel, shape, aligned, hint, granule)
     tiling = slice_to_fit(tiling, kernel, list(zip(operands, aligned, strict=True)), output, hw, room)
-    if batched and tiling.axis == tiling.shave_axis == W:
+    apart = hint is None and tiling.axis in (H, W) and splits_behind(tiling.shape, kernel, aligned, hw)
+    if apart or (batched and tiling.axis == tiling.shave_axis == W):
         kernel = replace(kernel, dense=True)
     return _build(node, hw, kernel, operands, aligned, tiling)
 
@@ -131,8 +132,7 @@ def _build(
     tiling: Tiling,
 ) -> Plan:
     output = node.output
-    apart = tiling.axis in (H, W) and splits_behind(tiling.shape, kernel, aligned, hw)
-    dense = (kernel.dense or apart) and _strided(tiling, operands, aligned)
+    dense = kernel.dense and _strided(tiling, operands, aligned)
     seen: set[int] = set()
     inputs: list[tuple[int, Value, Shape | None]] = []
     for k, (value, shape) in enumerate(zip(operands, aligned, strict=True)):
