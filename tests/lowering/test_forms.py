@@ -149,3 +149,15 @@ def test_a_kernel_of_unknown_cost_behind_a_product_is_named_when_it_is_priced() 
     with pytest.raises(UserError, match="no cost for SHAVE kernel 'exp'"):
         api.simulate(program, hw, "fast")
     assert api.simulate(program, hw, "fast", allow_guess=True).latency_us > 0
+
+
+def test_what_is_padded_keeps_the_bits_of_a_result_that_is_quantised() -> None:
+    (x,) = inputs((2, 32, 251))
+    bounds = (np.float16(v) for v in (-1, 1, -1, 1))
+    quantised = op.fake_quantize(x, *bounds, 2)
+    padded = op.pad(quantised, np.array([1, 2, 0]), np.array([0, 2, 1]), "constant", np.float16(0))
+    model = ov.Model([op.result(padded), op.result(quantised)], [x], "m")
+    hw = api.load_hardware("pantherlake-vpunn.yaml")
+    assert api.lower(
+        from_openvino(model), hw
+    ).tasks  # every byte of both results is written, or it raises BrokenLaw

@@ -131,7 +131,7 @@ def pad(fuser: Fuser, op: Op) -> None:
     readers = fuser.readers.get(op.outputs[0], [])
     if not (readers and all(slides(fuser.graph, reader) for reader in readers)):
         value = fuser.plain(value, op)
-    out = replace(fuser.fresh(op), order=value.order)
+    out = replace(fuser.fresh(op), order=value.order, bits=value.bits, stored_bits=value.bits)
     rest = (out.elements - value.elements,)
     filler = Value(fuser.storage(), rest, value.bits, value.bits, constant=True)
     fuser.emit(op, Concat(op.name, op.type, (value, filler), out, axis=0))
