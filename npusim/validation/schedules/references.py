@@ -28,7 +28,7 @@ SETS = {
     "kinds": "batches, narrow and sparse weights, broadcast sums, scans, loops, grouped queries, 1-D convolutions",
     "rewrites": "one layer of Mamba and Mamba-2, stock and after each rewrite (the name after `__`)",
     "interfaces": "inputs and results of FP32, by what makes the result and how the model sees it",
-    "layers": "products of a prompt's rows, feed-forward blocks, sums and running sums as products, and as kernels",
+    "layers": "products of a prompt's rows, feed-forward blocks, sums as products and kernels behind them, batches",
     "vendor_probes": "one or two operators in a form that is seldom",
 }
 """The sets that the package carries, and what is in them."""
