@@ -61,10 +61,11 @@ def test_three_ops_run_strip_by_strip_where_that_takes_less_time(
     assert npusim.simulate(program, LUNAR).latency_us == pytest.approx(us, rel=TOLERANCE)
 
 
+@pytest.mark.parametrize("tiles", [1, 2])
 @pytest.mark.parametrize("last", [32, 64, 128])
-def test_the_last_is_cut_in_strips_only_if_the_first_is(last: int) -> None:
+def test_the_last_is_cut_in_strips_only_if_the_first_is(last: int, tiles: int) -> None:
     """One that is cut by itself, since it does not fit (3720), carries its kernel along and nothing else."""
-    program = lower(from_openvino(image(64, 160, 64, "swish", last)), hardware_of("3720", 2, 2))
+    program = lower(from_openvino(image(64, 160, 64, "swish", last)), hardware_of("3720", tiles, 2))
     cuts = [op.strategy for op in program.ops]
     assert any("cut with the op before it" in cut for cut in cuts)
     assert not any("strips" in cut for cut in cuts)

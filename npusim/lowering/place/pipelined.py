@@ -44,16 +44,9 @@ def ends_pipeline(node: Conv, near: Neighbours) -> Plan | None:
         return None
     chained = isinstance(kernel.node, Unary) and kernel.chain == first.chain_number
     strips = _strips(first.node, near) if chained else None
-    if strips is None or not _is_cut_so(first, strips, near.hw):
-        return None
+    if strips is None or first.strategy != strips.strategy(near.hw):
+        return None  # the first is in slices that it needs by itself
     return plan_strips(node, near.hw, strips, kernel.chain)
-
-
-def _is_cut_so(plan: Plan, strips: Strips, hw: Hardware) -> bool:
-    """Whether a convolution runs in these strips, and not in slices that it needs by itself."""
-    assert isinstance(plan.node, Conv)
-    wanted = strip_parts(plan.node, hw, strips)
-    return [part.computes for part in plan.slices] == [part.computes for part in wanted]
 
 
 def _strips(first: Conv, near: Neighbours) -> Strips | None:

@@ -25,6 +25,10 @@ class Strips:
     axis: Literal["rows", "columns"]
     count: int
 
+    def strategy(self, hw: Hardware) -> str:
+        """What a plan in such strips says of itself, and no other does."""
+        return f"split over rows (SOH) on {hw.tiles} tiles, {self.count} strips of {self.axis}"
+
 
 class _Strip(Builder):
     """A convolution whose rows the tiles share, as slices of so many rows."""
@@ -55,10 +59,10 @@ def plan_strips(node: Conv, hw: Hardware, strips: Strips, chain: int = -1) -> Pl
     act, parts = node.inputs[0], strip_parts(node, hw, strips)
     if chain >= 0:
         parts = [replace(part, loads=[x for x in part.loads if x.operand == CONSTANT]) for part in parts]
-    strategy = f"split over rows (SOH) on {hw.tiles} tiles, {strips.count} strips of {strips.axis}"
     return Plan(
         node, [act], [None], node.output,
-        row_dist(node.output, node.output.shape[2], hw.tiles), parts, strategy, gathered=not node.output.plain,
+        row_dist(node.output, node.output.shape[2], hw.tiles), parts, strips.strategy(hw),
+        gathered=not node.output.plain,
         chain=chain,
     )  # fmt: skip
 
