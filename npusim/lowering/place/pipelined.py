@@ -32,7 +32,8 @@ USUAL_KERNEL = "swish"
 
 def begins_pipeline(node: Conv, plan: Plan, near: Neighbours) -> Plan | None:
     """The plan of a convolution in strips, if it pays to run the two ops behind it with it."""
-    rows = plan.out_dist is not None and not plan.out_dist.whole and len(plan.slices) == 1
+    shared = plan.out_dist is not None and not plan.out_dist.whole and near.hw.tiles > 1
+    rows = shared and len(plan.slices) == 1
     return plan_strips(node, near.hw, strips) if rows and (strips := _strips(node, near)) else None
 
 
