@@ -22,18 +22,18 @@ from npusim.lowering.plans.shave.kernel import plan_shave
 def on_shave(node: Unary, near: Neighbours) -> Plan:
     """A kernel of one activation, over the shape in which its operand lies."""
     hw, value, kernel = near.hw, node.inputs[0], node.kernel
-    heads = single_products(node, near)
+    heads = _single_products(node, near)
     if heads:
         return plan_shave(replace(node, repeated=heads), hw, kernel)
     image = image_split(value, hw.tiles) if node.runs("clamp") else None
     if image is not None:
-        return seen_as(node, (image.outer, CHANNELS), near, image)
+        return _seen_as(node, (image.outer, CHANNELS), near, image)
     if node.runs("convert") and _is_column(value, near):
-        return seen_as(node, (1, value.elements, 1, 1), near, near.hint(value))
+        return _seen_as(node, (1, value.elements, 1, 1), near, near.hint(value))
     if summed.cut_to_size(node, near):
         columns = value.shape[-1]
         return replace(
-            seen_as(replace(node, axis=1), (value.elements // columns, columns), near, None), node=node
+            _seen_as(replace(node, axis=1), (value.elements // columns, columns), near, None), node=node
         )
     producer = near.sliced.get(value.storage)
     alone = producer is near.latest and near.sole_reader(value) is not None
@@ -58,14 +58,14 @@ def _is_column(value: Value, near: Neighbours) -> bool:
     return made and is_row(value)
 
 
-def seen_as(node: Unary, shape: tuple[int, ...], near: Neighbours, hint: Dist | None) -> Plan:
+def _seen_as(node: Unary, shape: tuple[int, ...], near: Neighbours, hint: Dist | None) -> Plan:
     """The plan of a kernel that sees its operand and its result in another shape."""
     value, out = (replace(v, shape=shape, order=()) for v in (node.inputs[0], node.output))
     plan = plan_shave(replace(node, inputs=(value,), output=out), near.hw, node.kernel, hint)
     return replace(plan, node=node, inputs=node.inputs, output=node.output)
 
 
-def single_products(node: Unary, near: Neighbours) -> int:
+def _single_products(node: Unary, near: Neighbours) -> int:
     """How many products, run one after the other, have made what an elementwise kernel reads: they are a batch to it.
     0 for one product, for groups that run together, for a kernel that folds its batch, and on 3720 for factors of fewer
     than four dimensions."""
