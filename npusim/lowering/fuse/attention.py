@@ -55,7 +55,6 @@ class PerHead:
         self.outlined = software.outlined_attention and many
         self.scaled = bool(op.attrs.get("scaled"))
         self.queries_first = self.scaled or software.row_fold != SCORES_FOLD
-        self.padded = round_up(self.rows, CHANNELS)
         self.fresh = storages
 
     def value(self, shape: tuple[int, ...], bits: int) -> Value:
@@ -81,14 +80,9 @@ class PerHead:
         return [made, Scale(name, self.op.type, (made.output, factor), out, axis=None, any_order=True)]
 
     def product(self, name: str, a: Value, b: Value, n: int, k: int) -> Node:
-        """One head's MatMul of two activations, rows padded; ``b`` was written with k innermost."""
-        out = self.value((self.padded, n), FLOAT_BITS)
-        seen = self.seen(a, (self.padded, k)), self.seen(b, (n, k))
-        return Bmm(f"{self.op.name}/{name}", self.op.type, seen, out, m=self.padded, n=n, k=k)
-
-    def seen(self, value: Value, shape: tuple[int, ...]) -> Value:
-        """A value as it is read where its rows are padded."""
-        return replace(value, shape=shape, partial=True) if self.padded > self.rows else value
+        """One head's MatMul of two activations; ``b`` was written with k innermost."""
+        out = self.value((self.rows, n), FLOAT_BITS)
+        return Bmm(f"{self.op.name}/{name}", self.op.type, (a, b), out, m=self.rows, n=n, k=k)
 
     def nodes(self, output: Value) -> tuple[list[Node], Value]:
         """All nodes in order, and the attention's output as they leave it: rows x heads x width in memory."""
@@ -105,14 +99,14 @@ class PerHead:
         pieces = []
         for head in range(self.heads):
             q = first[head] if first else self.query(query)
-            scores = self.product("QK", q[-1].output, keys[head].output, self.padded, self.width)
+            scores = self.product("QK", q[-1].output, keys[head].output, self.rows, self.width)
             weights = self.value(scores.output.shape, scores.output.bits)
             name = f"{self.op.name}/softmax"
             soft = Unary(name, self.op.type, (scores.output,), weights, kernel="softmax", axis=1)
             v = self.project(value, FLOAT_BITS)
-            out = self.product("PV", weights, v.output, self.width, self.padded)
+            out = self.product("PV", weights, v.output, self.width, self.rows)
             nodes += [*([] if first else q), scores, v, soft, out]
-            pieces.append(self.seen(out.output, (self.rows, self.width)))
+            pieces.append(out.output)
         joined = replace(output, order=ROWS_FIRST)
         nodes.append(Concat(self.op.name, self.op.type, tuple(pieces), joined, axis=1))
         if self.outlined:

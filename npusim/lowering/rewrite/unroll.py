@@ -35,13 +35,12 @@ def path_to_projection(index: Index, tensor: int) -> list[Op]:
 
 def is_unrolled(index: Index, operands: Sequence[int], hw: Hardware) -> bool:
     """Whether the attention of these tensors (query, key, value of [1, heads, rows, depth]), which adds no mask, is
-    cut: all are projections of one input, at least one is transposed, and one head's part of each op fits CMX twice.
-    Heads whose rows are no whole granules stay together where they are not padded first."""
+    cut: all are projections of one input, at least one is transposed, one head's part of each op fits CMX twice, and
+    rows are whole granules: padding them would take transfers."""
     if not hw.software.split_projections:
         return False
     query, key = (index.tensor(id).shape for id in operands[:2])
-    whole = query[-2] % CHANNELS == 0 or hw.software.attention_scale == "smallest"
-    if len(query) != 4 or query[0] != 1 or query[-2] != key[-2] or not whole:
+    if len(query) != 4 or query[0] != 1 or query[-2] != key[-2] or query[-2] % CHANNELS:
         return False
     paths = [path_to_projection(index, id) for id in operands]
     if not all(paths) or len({path[-1].inputs[0] for path in paths}) > 1:
