@@ -8,6 +8,9 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
+#: Of a file of shares: 10,000 ops.
+_MOST_BYTES = 1 << 20
+
 
 def option(default: Any, read: Callable[[str], Any], about: str) -> Any:
     """A field of a rule that a pipeline can set; `read` raises ValueError with what is expected."""
@@ -41,12 +44,22 @@ def ratios(text: str) -> tuple[tuple[str, float], ...]:
     import yaml
 
     try:
-        read = yaml.safe_load(Path(text).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        if not (path := Path(text)).is_file() or path.stat().st_size > _MOST_BYTES:
+            raise ValueError(
+                f"the file cannot be read: no plain file of at most {_MOST_BYTES >> 10} KiB is there"
+            )
+        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(f"the file cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(read, dict) or not read:
+    if not isinstance(read, dict) or not read or not all(map(_is_share, read.items())):
         raise ValueError("expected a file of lines such as 'layers.3.*: 0.75'")
-    return tuple((str(name), proportion(str(value))) for name, value in read.items())
+    return tuple((name, proportion(str(value))) for name, value in read.items())
+
+
+def _is_share(line: tuple[object, object]) -> bool:
+    """Whether a line has a name and a number, not something that either would have to be made of."""
+    name, value = line
+    return isinstance(name, str) and isinstance(value, float | int)
 
 
 def share_or_ratios(text: str) -> tuple[tuple[str, float], ...]:

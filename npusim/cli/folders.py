@@ -14,6 +14,9 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from npusim.errors import UserError
+from npusim.files import parse_json, read_bytes
+
 if TYPE_CHECKING:
     from npusim.source import ModelSource
 
@@ -70,8 +73,8 @@ def free_folder(folder: Path, file: str, document: Mapping[str, Any]) -> Path:
 
 def _held(path: Path) -> object:
     try:
-        return _result(json.loads(path.read_bytes()))
-    except (OSError, ValueError):
+        return _result(parse_json(read_bytes(path), str(path), "a result"))
+    except UserError:
         return None
 
 

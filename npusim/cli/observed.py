@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from npusim.errors import UserError
+from npusim.files import exists
 
 #: Input position to array, as xamba.apply takes them.
 Inputs = dict[int, Any]
+#: Inputs of a model, unpacked: 200 images of 640 x 640 in FP32.
+_MOST_BYTES = 1 << 30
 
 
 def read_calibration(paths: Sequence[Path], model: Any) -> list[Inputs]:
@@ -24,12 +27,13 @@ def read_calibration(paths: Sequence[Path], model: Any) -> list[Inputs]:
 def _inputs(path: Path, model: Any) -> Inputs:
     import numpy as np
 
+    if not exists(path):
+        raise UserError(f"{path}: no such file of calibration inputs")
     try:
+        _check_plain(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file of calibration inputs") from None
-    except (OSError, EOFError, ValueError, AttributeError, TypeError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, AttributeError, TypeError, MemoryError, zipfile.BadZipFile):
         raise UserError(
             f"{path}: not an .npz file of arrays by input name (numpy.savez writes one)"
         ) from None
@@ -39,6 +43,18 @@ def _inputs(path: Path, model: Any) -> Inputs:
     if unknown:
         raise UserError(f"{path}: the model has no input '{unknown[0]}': there are {', '.join(names)}")
     return {i: _fitting(path, port, arrays) for i, port in enumerate(model.inputs)}
+
+
+def _check_plain(path: Path) -> None:
+    """Raise ValueError for what cannot be read from its end, as archives are, and UserError for what unpacks to more
+    than any inputs have."""
+    if not path.is_file():
+        raise ValueError
+    with zipfile.ZipFile(path) as archive:
+        if sum(part.file_size for part in archive.infolist()) > _MOST_BYTES:
+            raise UserError(
+                f"{path}: larger than {_MOST_BYTES >> 20} MiB unpacked, which no inputs of a model are"
+            )
 
 
 def _name(port: Any) -> str:

@@ -167,7 +167,7 @@ def _is_row(entry: Any) -> bool:
 
 
 def _cannot_write(folder: Path, error: OSError) -> UserError:
-    return UserError(f"cannot write to {folder}: {error.strerror}")
+    return UserError(f"cannot write to {folder}: {error.strerror or error}")
 
 
 def _refuse_other(folder: Path, found: object, wanted: dict[str, Any]) -> None:

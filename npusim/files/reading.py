@@ -8,8 +8,11 @@ limits.
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import os
+import select
 import zlib
 from collections.abc import Iterator
 from math import isfinite
@@ -25,7 +28,8 @@ MOST_TRACE_BYTES = 256 << 20
 #: A whole number of more digits than nanoseconds have is neither a count nor a time; it is read as a float.
 _MOST_DIGITS = 20
 _GZIP = b"\x1f\x8b"
-_CHUNK = 1 << 20
+#: How long a named pipe may lie there before its writer opens it: shells start both ends at about the same time.
+_WRITER_OPENS_S = 3.0
 
 
 def read_bytes(path: Path, most: int = MOST_DOCUMENT_BYTES, label: str = "") -> bytes:
@@ -33,8 +37,11 @@ def read_bytes(path: Path, most: int = MOST_DOCUMENT_BYTES, label: str = "") -> 
     or is larger than ``most`` bytes."""
     label = label or str(path)
     try:
-        with path.open("rb") as stream:
-            data = stream.read(most + 1)
+        if path.is_fifo():
+            data = _piped(path, most + 1)
+        else:
+            with path.open("rb") as stream:
+                data = stream.read(most + 1)
     except OSError as error:
         raise UserError(f"{label}: cannot be read: {error.strerror}") from None
     except ValueError:  # a NUL in its name
@@ -42,6 +49,18 @@ def read_bytes(path: Path, most: int = MOST_DOCUMENT_BYTES, label: str = "") -> 
     if len(data) > most:
         raise _too_large(label, most)
     return data
+
+
+def _piped(path: Path, most: int) -> bytes:
+    """Up to so many bytes of a pipe. Raises OSError where nobody writes to it: a reader would wait for ever."""
+    pipe = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
+    with io.BufferedReader(pipe) as stream:
+        select.select([pipe], [], [], _WRITER_OPENS_S)
+        first = pipe.read(1)  # None: it has a writer, who has written nothing yet
+        if first == b"":
+            raise OSError(errno.EPIPE, "it is a pipe that nothing is written to")
+        os.set_blocking(pipe.fileno(), True)
+        return (first or b"") + stream.read(most - len(first or b""))
 
 
 def read_text(path: Path, most: int = MOST_DOCUMENT_BYTES, label: str = "") -> str:

@@ -50,8 +50,6 @@ def configured(
         config = npusim.workloads.llm.read_config(path)
     except ValueError as error:
         raise UserError(str(error)) from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
     return built(config, weights or _NARROW, passes, rewrite)
 
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import npusim
 from npusim.errors import UserError
-from npusim.files import exists, parse_json, read_bytes, read_table, read_text, unpacked
+from npusim.files import exists, parse_json, read_bytes, read_table, read_text, reading, unpacked
+from npusim.llm import source
+from npusim.scenarios.read import read_scenario
+from npusim.validation.schedules.references import open_reference
 
 MEBIBYTE = 1 << 20
 
@@ -77,3 +84,39 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert not exists(Path("x" * 300))
     assert not exists(Path("a\0b"))
     assert exists(tmp_path)
+
+
+def test_a_pipe_is_read_as_its_writer_writes(tmp_path: Path) -> None:
+    pipe = tmp_path / "p"
+    os.mkfifo(pipe)
+
+    def write() -> None:
+        with pipe.open("wb") as stream:
+            for part in (b"tiles", b": ", b"4\n" * MEBIBYTE):
+                stream.write(part)
+                stream.flush()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert read_bytes(pipe) == b"tiles: " + b"4\n" * MEBIBYTE
+    writer.join()
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        npusim.load_hardware,
+        npusim.load,
+        read_scenario,
+        open_reference,
+        lambda path: source.find(str(path)),
+    ],
+)
+def test_a_pipe_that_nobody_writes_to_is_refused(
+    read: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_WRITER_OPENS_S", 0.05)
+    pipe = tmp_path / "p.json"
+    os.mkfifo(pipe)
+    with pytest.raises(UserError, match="it is a pipe that nothing is written to"):
+        read(pipe)

@@ -108,10 +108,19 @@ def test_shares_of_each_op_come_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "ratios.yaml").write_text("si*: 0.75\n'*': 0.5\n")
     (tmp_path / "none.yaml").write_text("other: 0.75\n")
     (tmp_path / "wrong.yaml").write_text("site: 1.5\n")
+    (tmp_path / "deep.yaml").write_text("[" * 9000)
+    aliases = (
+        f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n"
+        for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+    )
+    (tmp_path / "aliases.yaml").write_text("a: &a [1]\n" + "".join(aliases))
     pruned, _ = xamba.apply(matmul(4, 32, 48), f"prune{{ratios={tmp_path / 'ratios.yaml'}}}")
     assert np.count_nonzero(weights_of(pruned) == 0) == 0.75 * 32 * 48
     assert not xamba.apply(matmul(4, 32, 48), f"prune{{ratios={tmp_path / 'none.yaml'}}}")[1]
-    for file, said in (("wrong.yaml", "above 0 and below 1"), ("absent.yaml", "cannot be read")):
+    for file, said in {
+        "wrong.yaml": "above 0 and below 1", "absent.yaml": "cannot be read", "deep.yaml": "cannot be read",
+        "aliases.yaml": "expected a file of lines",
+    }.items():  # fmt: skip
         with pytest.raises(xamba.PipelineError, match=said):
             xamba.apply(matmul(4, 32, 48), f"prune{{ratios={tmp_path / file}}}")
 

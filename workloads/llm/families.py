@@ -6,27 +6,20 @@ Fields and their defaults are those of the configuration classes of transformers
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from npusim.workloads.llm.config import DecoderConfig, Kind
-
-Fields = Mapping[str, Any]
+from npusim.workloads.llm.fields import Fields, check_fields, read_fields
 
 
 def read_config(path: str | Path) -> DecoderConfig:
     """The decoder of a config.json, or of the folder it is in. Raises ValueError, in one line, for one that cannot be
-    built, and OSError for a file that cannot be read."""
+    read or built."""
     path = Path(path)
     file = path / "config.json" if path.is_dir() else path
-    try:
-        fields = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file}: not a config.json: {error}") from None
-    if not isinstance(fields, dict):
-        raise ValueError(f"{file}: not a config.json: {type(fields).__name__} instead of an object")
+    fields = read_fields(file)
     given = file.resolve().parent.name if file.name == "config.json" else file.stem
     name = Path(str(fields.get("_name_or_path") or "")).name or given
     try:
@@ -53,10 +46,13 @@ def published(name: str) -> DecoderConfig:
 def from_fields(name: str, fields: Fields) -> DecoderConfig:
     """The decoder of the fields of a config.json. Raises ValueError for what cannot be built."""
     text = fields.get("text_config", fields)  # of models that see, too
+    if not isinstance(text, Mapping):
+        raise ValueError("text_config must be an object")
+    check_fields(text)
     family = str(text.get("model_type", ""))
     if family not in _FAMILIES:
         raise ValueError(f"model_type {family!r} is not known; there are {', '.join(sorted(_FAMILIES))}")
-    experts = int(text.get("num_local_experts") or text.get("num_experts") or 0)
+    experts = text.get("num_local_experts") or text.get("num_experts") or 0
     if experts > 1:
         raise ValueError(f"{experts} experts cannot be built: dense models only")
     try:
