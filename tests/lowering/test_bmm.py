@@ -14,7 +14,9 @@ from npusim.graph import load_model
 from npusim.hardware import load_hardware
 from npusim.lowering import lower
 from npusim.lowering.ir.groups import fold_group, grouped
-from npusim.lowering.plans.dpu.bmm import Builder
+from npusim.lowering.ir.nodes import Bmm
+from npusim.lowering.ir.values import Value
+from npusim.lowering.plans.dpu.bmm import Builder, plan_bmm
 from npusim.program import Program
 from npusim.program.work import DmaWork, DpuWork
 
@@ -63,6 +65,30 @@ def test_products_of_small_results_are_grouped_where_the_compiler_does(
 ) -> None:
     """As compiled for 4000 with 4 tiles."""
     assert grouped(*shape, load_hardware("lunarlake-vpunn.yaml")) is together
+
+
+@pytest.mark.parametrize(
+    ("machine", "shape", "slices"),
+    [
+        ("lunarlake", (24, 256, 256, 64), 1),
+        ("lunarlake", (24, 256, 128, 256), 2),
+        ("lunarlake", (16, 256, 512, 128), 4),
+        ("lunarlake", (30, 320, 320, 160), 8),
+        ("lunarlake", (80, 512, 128, 128), 10),
+        ("pantherlake", (96, 64, 64, 64), 1),
+        ("pantherlake", (24, 256, 256, 64), 3),
+        ("pantherlake", (20, 256, 256, 256), 7),
+        ("pantherlake", (80, 128, 512, 128), 14),
+    ],
+)
+def test_slices_of_groups_leave_room_for_the_next_ones_operands(
+    machine: str, shape: tuple[int, int, int, int], slices: int
+) -> None:
+    """As compiled for 4000 and 5010 with their usual tiles."""
+    batch, m, k, n = shape
+    operands = (Value(0, (batch, m, k)), Value(1, (batch, n, k)))
+    node = Bmm("products", "MatMul", operands, Value(2, (batch, m, n)), batch=batch, m=m, k=k, n=n)
+    assert len(plan_bmm(node, load_hardware(f"{machine}-vpunn.yaml")).slices) == slices
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from npusim.lowering.ir.plan import (
     booked_bytes,
     cmx_capacity,
     load_value,
-    nth,
     odd_halves,
     store,
     transfer,
@@ -28,6 +27,7 @@ from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, ceil_div, even,
 from npusim.lowering.plans.dpu.conv import Builder
 from npusim.lowering.plans.dpu.surroundings import Surroundings
 from npusim.lowering.split.dpu import Wanted, choose
+from npusim.lowering.tile.matmul import MORE_SLICES
 from npusim.program.work import DmaWork, DpuWork, Work
 
 #: Batch elements whose operands are loaded ahead of the one that computes, or of the permute before them.
@@ -70,10 +70,7 @@ def _grouped(node: Bmm, hw: Hardware, batch: int, m: int, k: int, n: int, loose:
     height, width = fold_group(m)
     k16, n16 = round_up(k, CHANNELS), round_up(n, CHANNELS)
     groups = even(batch, tiles)
-    room, one = cmx_capacity(hw), group_bytes(m, k, n)
-    if groups[0] * one > room:
-        room = max(int(hw.software.pipeline_share * room), one)
-    slices = ceil_div(groups[0], room // one)
+    slices = _slices_of_groups(batch, group_bytes(m, k, n), m * n16 * 2, hw)
     mode = choose_mode(height, width, n16, hw)
     work = DpuWork(
         "conv",
@@ -87,9 +84,8 @@ def _grouped(node: Bmm, hw: Hardware, batch: int, m: int, k: int, n: int, loose:
         fp8=lhs.fp8,
     )
     parts = []
-    for i in range(slices):
-        counts = [(t, nth(even(g, slices), i)) for t, g in enumerate(groups)]
-        counts = [(t, g) for t, g in counts if g]
+    for i, count in enumerate(even(batch, slices)):
+        counts = list(enumerate(even(count, tiles)))
         loads = [
             Load(
                 0,
@@ -130,6 +126,25 @@ def _grouped(node: Bmm, hw: Hardware, batch: int, m: int, k: int, n: int, loose:
     dists = [Dist(1, tuple(g * v.elements // batch for g in groups)) for v in (lhs, rhs, out)]
     strategy = f"{batch} groups over {len(groups)} tiles" + (f", {slices} slices" if slices > 1 else "")
     return Plan(node, [lhs, rhs], [dists[0], dists[1]], out, dists[2], parts, strategy)
+
+
+def _slices_of_groups(batch: int, group: int, result: int, hw: Hardware) -> int:
+    """Slices of ``batch`` groups of ``group`` bytes, ``result`` of them written: one if all fit; else the fewest that
+    leave room for the operands of the next slice, if they are at most three times as many as the fewest that fit
+    (npu_compiler: core/tiling.cpp, 2024)."""
+    room = cmx_capacity(hw)
+    alone = next(n for n in range(1, batch + 1) if _a_tile(batch, n, hw) * group <= room or n == batch)
+    pipelined = (
+        n
+        for n in range(alone, min(MORE_SLICES * alone, batch) + 1)
+        if _a_tile(batch, n, hw) * (2 * group - result) <= hw.software.pipeline_share * room
+    )
+    return next(pipelined, alone) if alone > 1 else 1
+
+
+def _a_tile(batch: int, slices: int, hw: Hardware) -> int:
+    """The most groups that a tile has in one of ``slices``."""
+    return ceil_div(ceil_div(batch, slices), hw.tiles)
 
 
 def _of_batch(part: Slice, number: int, batch: int) -> Slice:
