@@ -72,6 +72,8 @@ class Tiling(Section):
     """Share of CMX from which the weights of one slice count as large, as do weights that are no constants."""
     large_activations: Positive = 1.0
     """Share of CMX from which a slice's activation or result counts as large."""
+    large_pools: Positive = 1.0
+    """The same of pools."""
     nested_overlap: bool = False
     """Slices along rows and channels are made to overlap, too."""
     sums_overlap: bool = False

@@ -57,6 +57,34 @@ def test_what_a_pool_cannot_permute_is_permuted_by_dma(
     assert any(isinstance(w, DpuWork) for w in works) is not bool(permuted)
 
 
+@pytest.mark.parametrize(
+    ("machine", "shape", "slices"),
+    [
+        ("meteorlake", (96, 128, 128), 3),
+        ("meteorlake", (40, 512, 128), 5),
+        ("meteorlake", (12, 512, 512), 8),
+        ("lunarlake", (28, 320, 160), 1),
+        ("lunarlake", (36, 400, 128), 3),
+        ("lunarlake", (60, 256, 256), 5),
+        ("lunarlake", (5, 1024, 512), 8),
+        ("lunarlake", (80, 512, 128), 7),
+        ("pantherlake", (80, 128, 128), 4),
+        ("pantherlake", (36, 400, 128), 5),
+        ("pantherlake", (40, 512, 128), 7),
+        ("pantherlake", (80, 512, 128), 13),
+    ],
+)
+def test_slices_of_a_permuting_pool_leave_room_for_what_the_next_one_reads(
+    machine: str, shape: tuple[int, int, int], slices: int
+) -> None:
+    """The last two dimensions of each change places, as compiled with the usual tiles."""
+    source, target = Value(0, shape), Value(1, shape, order=(0, 2, 1))
+    plan = plan_permute(
+        Transpose("turn", "Transpose", (source,), target), load_hardware(f"{machine}-vpunn.yaml")
+    )
+    assert len(plan.slices) == slices
+
+
 def _shares(program: Program, name: str) -> list[int]:
     """Elements that each tile computes of a product, largest first."""
     shares: Counter[int] = Counter()

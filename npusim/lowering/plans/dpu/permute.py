@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from math import prod
 
+from npusim.costs.dpu import cycles
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.images import CHANNELS_LAST, is_image
 from npusim.lowering.ir.nodes import Node, Transpose
@@ -14,6 +15,7 @@ from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
 from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, along, ceil_div, even, round_up
 from npusim.lowering.plans.dma.permute import moved_blocks, plan_permute_dma
 from npusim.lowering.plans.dpu.images import WORKLOAD, Image, assemble, fit, workload_channels
+from npusim.lowering.tile.pools import Counts, PoolSlices
 from npusim.program.work import DpuWork, Work
 
 #: Workloads of one slice of a permuting pool.
@@ -168,7 +170,7 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
     reorder, copies = (node.reorder, node.copies) if isinstance(node, Transpose) else (False, 1)
     turned = width > 1 and out.memory_order[-1:] != value.memory_order[-1:] and not reorder
     upended = out.memory_order[-1:] == value.memory_order[-2 if upright else -3 : -1 if upright else -2]
-    cut = _permute_cut(image, share, turned and not upended, hw)
+    cut = _permute_cut(image, share, turned and not upended, value, out, hw)
 
     def works(tile: int, index: int) -> Iterable[Work]:
         pixels = in_dist.elements(tile, value.elements) // channels
@@ -179,8 +181,7 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
                           in_bits=value.bits, out_bits=out.bits, planes=turned and not upended,
                           upended=upended, variant_channels=workload_channels(deep))  # fmt: skip
 
-    slices = cut.height * cut.width * cut.channels
-    plan = assemble(node, hw, [value], [in_dist], out, out_dist, slices, works, "permuting pool")
+    plan = assemble(node, hw, [value], [in_dist], out, out_dist, cut.slices, works, "permuting pool")
     return plan.changed(lambda part: replace(part, stores=[*part.stores] * copies))
 
 
@@ -266,22 +267,22 @@ def _permute_rows(node: Node, hw: Hardware, height: int, width: int, channels: i
     return assemble(node, hw, [value], [WHOLE], out, WHOLE, slices, works, "rows swapped over channels")
 
 
-def _permute_cut(image: Image, share: int, turned: bool, hw: Hardware) -> Image:
-    """Into how many slices a permuting pool is cut along height, width and channels.
-
-    Rows if equal many are left, else columns; channels of a matrix, at most ``SLICE_WORKLOADS`` workloads a slice, and
-    where writing planes is dear, so that no cell is begun twice (5010).
-    """
-    rows = ceil_div(image.height, hw.tiles)
-    slices = fit(hw, share, share, image.height * image.width * image.channels)
-    if slices == 1:
-        return Image(1, 1, 1)
+def _permute_cut(image: Image, share: int, turned: bool, value: Value, out: Value, hw: Hardware) -> Counts:
+    """Into how many slices a permuting pool is cut along height, width and channels: channels of a matrix, at most
+    ``SLICE_WORKLOADS`` workloads a slice."""
     if image.width == 1:
-        return Image(1, 1, max(slices, ceil_div(image.channels, WORKLOAD * SLICE_WORKLOADS)))
-    parts, rest = divmod(image.channels, WORKLOAD)
-    if turned and hw.dpu.costs.planes and not rest and slices <= parts:
-        return Image(1, 1, parts)
-    return Image(slices, 1, 1) if rows % slices == 0 or slices > image.width else Image(1, slices, 1)
+        slices = fit(hw, share, share, image.height * image.channels)
+        return Counts(
+            channels=max(slices, ceil_div(image.channels, WORKLOAD * SLICE_WORKLOADS)) if slices > 1 else 1
+        )
+
+    def compute_us(rows: int, columns: int, channels: int) -> float:
+        work = DpuWork("maxpool", rows, columns, channels, in_bits=value.bits, out_bits=out.bits, planes=turned,
+                       variant_channels=workload_channels(channels))  # fmt: skip
+        return cycles(work, hw) / hw.clocks.dpu_mhz
+
+    bits = max(value.bits, out.bits)
+    return PoolSlices(image.height, image.width, image.channels, bits, compute_us).choose(hw)
 
 
 def _along_memory(value: Value, axis: int, cuts: tuple[int, ...]) -> Dist:
