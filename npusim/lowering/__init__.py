@@ -44,6 +44,7 @@ from npusim.lowering.tile.refit import refit
 from npusim.lowering.tile.reloads import pieces
 from npusim.lowering.view import compiler_view, lowering_key
 from npusim.program import Program
+from npusim.size import check_size
 
 
 def _blocks(module: Module, hw: Hardware) -> Module:
@@ -158,6 +159,7 @@ def _orders(module: Module, hw: Hardware) -> Module:
 def _place(module: Module, hw: Hardware) -> Module:
     """Choose engine, split and slices of every node; equal layers are planned once."""
     plans, repeat = place_all(module.nodes, hw, module.returned, module.homes)
+    check_size(sum(plan.tasks for plan in plans))
     return replace(module, plans=plans, repeat=repeat)
 
 

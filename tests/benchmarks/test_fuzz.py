@@ -5,12 +5,15 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import sys
+import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from benchmarks.fuzz import KINDS, fuzz
-from benchmarks.fuzzing.case import Case, check
+from benchmarks.fuzzing.case import Broken, Case, check
 from benchmarks.fuzzing.documents import MEASUREMENT, REPORTS, _model
 
 DIGITS = "9" * 5000
@@ -38,6 +41,21 @@ def test_fresh_inputs_find_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_line_is_the_case() -> None:
     case = Case(("hw", "check", "\udcff"), {"a": bytes(range(256))})
     assert Case.of(case.line()) == case
+
+
+@pytest.mark.parametrize("told", ["", "note: about 2.0 million tasks, up to 1 s and 1 GiB from here\n"])
+def test_a_command_may_take_as_long_as_it_says(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(argv: tuple[str, ...]) -> None:
+        sys.stderr.write(told)
+        until = time.process_time() + 0.3
+        while time.process_time() < until:
+            pass
+        sys.exit(0)
+
+    monkeypatch.setattr("benchmarks.fuzzing.case.SECONDS", 0.1)
+    monkeypatch.setattr("npusim.cli.main.main", busy)
+    with nullcontext() if told else pytest.raises(Broken, match=r"over 0\.1 s"):
+        check(Case(("run",)))
 
 
 def trace(*events: dict[str, object], **more: object) -> bytes:

@@ -91,6 +91,11 @@ class Plan:
         from the rest, so that nothing is prefetched or stays in CMX across (``attention.PerHead``)."""
         return self.node.region
 
+    @property
+    def tasks(self) -> int:
+        """How many tasks it is, where no load is left out because what it brings is there already."""
+        return sum(len(part.loads) + len(part.computes) + len(part.stores) for part in self.slices)
+
     def changed(self, change: Callable[[Slice], Slice]) -> Plan:
         """The plan with every slice changed."""
         return replace(self, slices=[change(part) for part in self.slices])

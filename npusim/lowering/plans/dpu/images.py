@@ -12,6 +12,7 @@ from npusim.lowering.ir.plan import Load, Plan, Slice, cmx_capacity, held, opera
 from npusim.lowering.ir.shapes import CHANNELS, segments
 from npusim.lowering.ir.values import WHOLE, Dist, Value, canonical4, ceil_div, even, round_up, row_dist
 from npusim.program.work import DpuKind, DpuWork, Work
+from npusim.size import check_op
 
 #: Share of CMX that a chain of DPU ops may take with two slices resident: 6 slices for 24x256x256 reduced on 4 tiles,
 #: where 5 would take 0.97 of it.
@@ -199,6 +200,7 @@ def assemble(
         ]
         loads.extend(constants(i) if constants else [])
         computes = [(t, w) for t in range(tiles) for w in works(t, i)]
+        check_op(node.name, len(computes) * slices)
         used = (0,) * tiles if in_place else held(out, out_dist, tiles, slices)
         parts.append(Slice(loads, computes, output_stores(out, out_dist, tiles, hw, slices, i), used))
     if slices > 1:

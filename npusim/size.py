@@ -1,0 +1,64 @@
+"""How many tasks a schedule becomes: bounded, and told as soon as it is known, a twentieth of the way.
+
+Tasks are what lowering and simulating take time and memory for, and nothing but the plans says how many there are: a
+model of a few lines can have millions, and a large one few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from npusim.errors import UserError
+
+#: Of one op: ten times those of the largest op of a prompt of 8,192 tokens (Mamba-2 2.7B), and 1.5 GiB.
+MOST_OP_TASKS = 1 << 21
+#: Of a model: three times those of that prompt, and more than a machine's memory holds.
+MOST_TASKS = 1 << 25
+#: Above these it is told: from here on it takes more than some seconds.
+MANY_TASKS = 250_000
+#: What lowering and simulating one take: time of one core of 2025, of which the half is the reference engine's; memory.
+US_PER_TASK, KIB_PER_TASK = 20, 0.75
+
+_TOLD: ContextVar[Callable[[int], None] | None] = ContextVar("told", default=None)
+
+
+@contextmanager
+def telling(tell: Callable[[int], None]) -> Iterator[None]:
+    """Have ``tell`` called with the number of tasks, about, of every schedule of more than MANY_TASKS, before it is
+    made."""
+    before = _TOLD.set(tell)
+    try:
+        yield
+    finally:
+        _TOLD.reset(before)
+
+
+def check_op(name: str, tasks: int) -> None:
+    """Raise UserError for an op of more tasks than any has."""
+    if tasks > MOST_OP_TASKS:
+        raise UserError(
+            f"'{name}' would be {tasks:,} tasks, and no op of a network has more than {MOST_OP_TASKS:,}: give the "
+            "model's inputs smaller sizes with --shape or --dim, or other dimensions"
+        )
+
+
+def check_size(tasks: int) -> None:
+    """Tell how many tasks there are. Raises UserError for more than memory holds."""
+    if tasks > MOST_TASKS:
+        raise UserError(
+            f"about {tasks / 1e6:.1f} million tasks, of which no more than {MOST_TASKS / 1e6:.0f} are held: give the "
+            "model's inputs smaller sizes with --shape or --dim, fewer --tokens or fewer --layers"
+        )
+    tell = _TOLD.get()
+    if tell is not None and tasks > MANY_TASKS:
+        tell(tasks)
+
+
+def about_time(tasks: int) -> str:
+    """What a schedule of so many tasks will take, for people."""
+    return (
+        f"about {tasks / 1e6:.1f} million tasks, up to {tasks * US_PER_TASK / 1e6:.0f} s and "
+        f"{tasks * KIB_PER_TASK / (1 << 20):.1f} GiB from here"
+    )

@@ -1,0 +1,46 @@
+"""The number of tasks is bounded, an op's before its plan is made, and told before a schedule is."""
+
+from __future__ import annotations
+
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset13 as op
+
+import npusim
+from npusim import size
+from npusim.errors import UserError
+from npusim.graph import from_openvino
+from npusim.lowering import lower
+from npusim.size import about_time, telling
+
+HARDWARE = npusim.load_hardware("lunarlake")
+
+
+def relu(elements: int) -> ov.Model:
+    given = op.parameter([1, elements], np.float16, name="given")
+    return ov.Model([op.relu(given)], [given], "m")
+
+
+def test_an_op_of_more_tasks_than_any_has_is_refused_at_once() -> None:
+    """2^31 - 1 elements that no dimension shares: more than 33 million workloads, minutes and 25 GiB as it was."""
+    with pytest.raises(
+        UserError, match=r"'.*' would be 25,165,824 tasks, and no op .* has more than 2,097,152"
+    ):
+        lower(from_openvino(relu(2**31 - 1)), HARDWARE)
+
+
+def test_what_takes_long_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = from_openvino(relu(1 << 14))
+    told: list[int] = []
+    with telling(told.append):
+        lower(graph, HARDWARE)
+        assert told == []
+        monkeypatch.setattr(size, "MANY_TASKS", 10)
+        program = lower(graph, HARDWARE)
+    lower(graph, HARDWARE)
+    assert told == [pytest.approx(len(program.tasks), rel=0.5)]
+    assert "up to 20 s" in about_time(1_000_000)
+    monkeypatch.setattr(size, "MOST_TASKS", 10)
+    with pytest.raises(UserError, match="fewer --tokens or fewer --layers"):
+        lower(graph, HARDWARE)
