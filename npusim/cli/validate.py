@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -116,7 +115,7 @@ def validate_command(
     if case is not None:
         _show_case(reference, rows, as_json)
         return
-    from npusim.files import new_file
+    from npusim.files import new_files
     from npusim.validation.schedules.document import validation_document
     from npusim.validation.schedules.page import validation_page
     from npusim.validation.schedules.predict import predict, predictions_csv
@@ -125,10 +124,7 @@ def validate_command(
         ("--index", index), ("--set", sets), ("--family", family), ("--platform", platform), ("--tiles", tiles)
     ]  # fmt: skip
     began = time.perf_counter()
-    with (
-        new_file(predictions) if predictions else nullcontext() as write_csv,
-        new_file(markdown) if markdown else nullcontext() as write_page,
-    ):
+    with new_files(predictions, markdown) as (write_csv, write_page):
         with progress() as step:
             found = predict(reference, rows, workers, lambda done: step(f"{done} of {len(rows)} rows"))
         if write_csv:
@@ -165,7 +161,7 @@ def _against_measured(
     as_json: bool,
 ) -> None:
     """Published or own measurements, beside what the hardware files say."""
-    from npusim.files import new_file
+    from npusim.files import new_files
     from npusim.hardware import load_hardware
     from npusim.validation.measure.to_score import rows_of
     from npusim.validation.silicon.document import silicon_document
@@ -178,11 +174,7 @@ def _against_measured(
     from npusim.validation.silicon.tasks import read_scores
 
     given = [load_hardware(file) for file in files]
-    with (
-        new_file(markdown) if markdown else nullcontext() as write_page,
-        new_file(residuals) if residuals else nullcontext() as write_residuals,
-        progress() as step,
-    ):
+    with new_files(markdown, residuals) as (write_page, write_residuals), progress() as step:
         step("reading")
         published = against == "silicon"
         rows = rows_of(against, platform)

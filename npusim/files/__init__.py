@@ -10,13 +10,14 @@ from npusim.files.reading import (
     read_text,
     unpacked,
 )
-from npusim.files.writing import all_or_nothing, new_file, spreadsheet_cell
+from npusim.files.writing import all_or_nothing, new_file, new_files, spreadsheet_cell
 
 __all__ = [
     "MOST_TRACE_BYTES",
     "all_or_nothing",
     "exists",
     "new_file",
+    "new_files",
     "parse_json",
     "read_bytes",
     "read_records",

@@ -15,8 +15,8 @@ def check_model_path(path: Path) -> None:
     if path.suffix != ".xml":
         raise UserError(f"{path}: must end in .xml (the weights go beside it as .bin)")
     for part in (path, path.with_suffix(".bin")):
-        if part.is_dir():
-            raise UserError(f"cannot write to {part}: it is a folder")
+        if part.exists() and not part.is_file():
+            raise UserError(f"cannot write to {part}: it is there and not a plain file")
 
 
 def save_model(model: Any, path: Path) -> None:

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
 from typing import IO, Any
@@ -75,6 +75,27 @@ def new_file(path: Path) -> Iterator[Callable[[str], None]]:
 
     Raises UserError before the block is entered if the file cannot be written there, and at its end if it cannot then.
     """
+    with new_files(path) as (write,):
+        assert write is not None
+        yield write
+
+
+@contextmanager
+def new_files(*paths: Path | None) -> Iterator[list[Callable[[str], None] | None]]:
+    """For every path a function that takes its text, as `new_file` gives one, for None nothing: of several files all
+    appear, or none."""
+    for path in filter(None, paths):
+        _check_writable(path)
+    texts: list[list[str]] = [[] for _ in paths]
+    yield [parts.append if path else None for path, parts in zip(paths, texts, strict=True)]
+    with ExitStack() as drafts:
+        for path, parts in zip(paths, texts, strict=True):
+            if path:
+                _draft(drafts.enter_context(all_or_nothing(path.parent)), path, "".join(parts))
+
+
+def _check_writable(path: Path) -> None:
+    """Raise UserError where no file ``path`` can be written."""
     try:
         with suppress(FileNotFoundError):
             if not S_ISREG(path.stat().st_mode):
@@ -84,10 +105,13 @@ def new_file(path: Path) -> Iterator[Callable[[str], None]]:
         Path(tempfile.mkdtemp(prefix=_WORKSHOP, dir=path.parent)).rmdir()
     except (OSError, ValueError) as error:
         raise _cannot(path, error) from None
-    parts: list[str] = []
-    yield parts.append
-    with all_or_nothing(path.parent) as workshop:
-        (workshop / path.name).write_text("".join(parts), encoding="utf-8", errors="replace", newline="")
+
+
+def _draft(workshop: Path, path: Path, text: str) -> None:
+    try:
+        (workshop / path.name).write_text(text, encoding="utf-8", errors="replace", newline="")
+    except OSError as error:
+        raise _cannot(path, error) from None
 
 
 def spreadsheet_cell(text: str) -> str:

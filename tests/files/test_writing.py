@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from npusim.errors import UserError
-from npusim.files import all_or_nothing, new_file, spreadsheet_cell
+from npusim.files import all_or_nothing, new_file, new_files, spreadsheet_cell
 
 LEFT_BEHIND = """
 import os, signal, sys
@@ -42,6 +42,20 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, little_room: None) ->
         (workshop / "more").write_text("x" * 5000)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_of_several_files_all_appear_or_none(tmp_path: Path, little_room: None) -> None:
+    few, many = tmp_path / "few", tmp_path / "many"
+    for first, second in ((few, many), (many, few)):
+        with (
+            pytest.raises(UserError, match=r"cannot write to .*many: File too large"),
+            new_files(first, None, second) as (write_first, nothing, write_second),
+        ):
+            assert nothing is None
+            for path, write in ((first, write_first), (second, write_second)):
+                assert write is not None
+                write("x" * (5000 if path == many else 5))
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_process_left_is_removed_and_what_is_at_work_stays(tmp_path: Path) -> None:
