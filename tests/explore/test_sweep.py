@@ -15,7 +15,7 @@ from npusim.explore.axes import bind, parse_axis
 from npusim.explore.space import Space, grid
 from npusim.explore.store import JOURNAL, Journal
 from npusim.explore.sweep import sweep
-from npusim.workers import Machines
+from npusim.workers import DIED, Machines
 
 KILLS = 10
 
@@ -105,3 +105,38 @@ def test_a_journal_that_is_none_is_refused(tmp_path: Path) -> None:
         Journal(tmp_path, {})
     with pytest.raises(UserError, match="cannot write to"):
         Journal(tmp_path / JOURNAL, {})
+
+
+ROW = {"latency_us": 1.0, "energy_uj": 1.0, "tasks": 1, "bound": "dma", "error": ""}
+
+
+def test_a_point_whose_process_died_is_tried_again(tmp_path: Path) -> None:
+    died = {**ROW, "error": f"{DIED}twice (out of memory?)"}
+    with Journal(tmp_path, {}) as journal:
+        journal.add({"well": ROW, "died": died})
+    with Journal(tmp_path, {}, retry_failed=False) as journal:
+        assert set(journal.rows) == {"well", "died"}
+    with Journal(tmp_path, {}) as journal:
+        assert set(journal.rows) == {"well"}
+        journal.add({"died": ROW})
+    with Journal(tmp_path, {}) as journal:
+        assert journal.rows == {"well": ROW, "died": ROW}
+
+
+def test_two_are_never_at_work_in_one_folder(tmp_path: Path) -> None:
+    with Journal(tmp_path, {}), pytest.raises(UserError, match="another npusim is at work there"):
+        Journal(tmp_path, {})
+    Journal(tmp_path, {}).__exit__()
+
+
+@pytest.mark.parametrize("line", [
+    "", "[]", "7", "null", '{"point":"a"}', '{"point":"a","row":{}}', '{"point":1,"row":{"error":""}}',
+    '{"point":"a","row":{"error":7}}', '{"point":"a","row":{"error":"","latency_us":"x"}}', "[" * 100_000,
+    '{"point":"a","row":{"error":"x","tasks":1e999}}', "\x00", f'{{"point":"a","row":{{"tasks":{"9" * 5000}}}}}',
+])  # fmt: skip
+def test_a_line_that_is_no_point_is_refused(line: str, tmp_path: Path) -> None:
+    Journal(tmp_path, {}).__exit__()
+    with (tmp_path / JOURNAL).open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(UserError, match=r"journal.jsonl:2: not a line of a journal; remove the file"):
+        Journal(tmp_path, {})
