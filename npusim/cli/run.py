@@ -26,6 +26,7 @@ from npusim.cli.progress import progress
 from npusim.cli.terminal import print_json_text
 from npusim.jobs.commands import command_line
 from npusim.limits import MOST_SEGMENTS
+from npusim.size import MANY_TASKS
 
 if TYPE_CHECKING:
     from npusim.hints import HintName
@@ -61,7 +62,12 @@ def run_command(
     asked: ModelOptions,
     overrides: SetOption = None,
     xamba: RulesOption = None,
-    engine: Annotated[Engine, typer.Option(help="Reference engine, or the single-pass one.")] = Engine.EVENT,
+    engine: Annotated[
+        Engine | None,
+        typer.Option(
+            help=f"Reference engine, or its schedules as machine code.  [default: fast above {MANY_TASKS:,} tasks]"
+        ),
+    ] = None,
     hint: Annotated[
         Hint | None,
         typer.Option(
@@ -116,7 +122,7 @@ def run_command(
         "run",
         [
             ("--hw", hw), *source.options(), ("--set", overrides), ("--xamba", xamba),
-            ("--engine", None if engine == Engine.EVENT else engine), ("--hint", hint),
+            ("--engine", engine), ("--hint", hint),
             ("--client", client), ("--segments", segments), ("--power", power), ("--allow-guess", allow_guess),
         ],
     )  # fmt: skip
@@ -131,7 +137,7 @@ def run_command(
         machine = machine_of(hw, overrides or (), power or "")
         warn_of_size(source, machine.hardware)
         run = simulate_model(
-            source, machine, passes=xamba or "", engine=engine.value, hint=asked_hint,
+            source, machine, passes=xamba or "", engine=engine.value if engine else None, hint=asked_hint,
             client=client.value if client else DEFAULT_CLIENT, segments=segments or 1, allow_guess=allow_guess,
             explain=explain, command=command, step=step,
         )  # fmt: skip

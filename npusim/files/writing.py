@@ -84,8 +84,8 @@ def new_file(path: Path) -> Iterator[Callable[[str], None]]:
 def new_files(*paths: Path | None) -> Iterator[list[Callable[[str], None] | None]]:
     """For every path a function that takes its text, as `new_file` gives one, for None nothing: of several files all
     appear, or none."""
-    for path in filter(None, paths):
-        _check_writable(path)
+    for asked in filter(None, paths):
+        _check_writable(asked)
     texts: list[list[str]] = [[] for _ in paths]
     yield [parts.append if path else None for path, parts in zip(paths, texts, strict=True)]
     with ExitStack() as drafts:

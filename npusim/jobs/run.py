@@ -31,6 +31,7 @@ from npusim.report.model_facts import latency_facts, memory_text, model_text
 from npusim.report.notebook import plotly_figure
 from npusim.report.subject import Subject
 from npusim.report.tables import ops_csv
+from npusim.size import MANY_TASKS
 from npusim.source import ModelSource
 from npusim.validation.silicon.intervals import interval, scope_of
 
@@ -116,7 +117,7 @@ def simulate_model(
     machine: Machine,
     *,
     passes: str = "",
-    engine: Engine = "event",
+    engine: Engine | None = None,
     hint: HintName | None = None,
     client: ClientName = DEFAULT_CLIENT,
     segments: int = 1,
@@ -126,6 +127,9 @@ def simulate_model(
     step: Callable[[str], None] = lambda text: None,
 ) -> Run:
     """Read or build the model, rewrite, lower and simulate it; ``step`` is told what is being done.
+
+    Unless an ``engine`` is given it is the reference engine, and for a schedule of many tasks the fast one, which ends
+    the same up to rounding.
 
     Raises UserError as `ModelSource.graph`, `api.lower` and `api.simulate` do.
     """
@@ -137,6 +141,7 @@ def simulate_model(
     step("lowering")
     program, entries = api.lower_explained(graph, hardware)
     step("simulating")
+    engine = engine or ("fast" if len(program.tasks) > MANY_TASKS else "event")
     result = api.simulate(program, hardware, engine=engine, allow_guess=allow_guess)
     outside = seen(graph, machine.hardware, hint, allow_guess, client, program, segments) if hint else None
     bound = outside.bound if outside else bound_of(result.prices, result.latency_us)

@@ -11,8 +11,11 @@ import npusim
 from npusim import size
 from npusim.errors import UserError
 from npusim.graph import from_openvino
+from npusim.jobs.machine import machine_of
+from npusim.jobs.run import simulate_model
 from npusim.lowering import lower
 from npusim.size import about_time, telling
+from npusim.source import ModelSource
 
 HARDWARE = npusim.load_hardware("lunarlake")
 
@@ -40,7 +43,15 @@ def test_what_takes_long_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
         program = lower(graph, HARDWARE)
     lower(graph, HARDWARE)
     assert told == [pytest.approx(len(program.tasks), rel=0.5)]
-    assert "up to 20 s" in about_time(1_000_000)
+    assert "up to 12 s" in about_time(1_000_000)
     monkeypatch.setattr(size, "MOST_TASKS", 10)
     with pytest.raises(UserError, match="fewer --tokens or fewer --layers"):
         lower(graph, HARDWARE)
+
+
+def test_many_tasks_are_for_the_fast_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, machine = ModelSource(model=relu(1 << 14)), machine_of("lunarlake")
+    assert simulate_model(source, machine).result.timeline.engine == "event"
+    monkeypatch.setattr("npusim.jobs.run.MANY_TASKS", 10)
+    assert simulate_model(source, machine).result.timeline.engine == "fast"
+    assert simulate_model(source, machine, engine="event").result.timeline.engine == "event"
