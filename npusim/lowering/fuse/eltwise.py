@@ -11,7 +11,13 @@ from npusim.graph.ir import Op
 from npusim.lowering.fuse.fuser import Fuser, is_outer, padded, same_order
 from npusim.lowering.fuse.images import alike, scale_image, turned
 from npusim.lowering.fuse.matmul import outer_product
-from npusim.lowering.fuse.outer import channels_last_product, freed_scale, heads_last_order, settle_layout
+from npusim.lowering.fuse.outer import (
+    channels_last_product,
+    freed_scale,
+    heads_last_order,
+    settle_layout,
+    written_at_once,
+)
 from npusim.lowering.fuse.products import folded, summed_order
 from npusim.lowering.ir.images import CHANNELS_LAST, is_image, scales_channels
 from npusim.lowering.ir.kernels import KERNEL_OF, Reads
@@ -172,6 +178,8 @@ def eltwise(fuser: Fuser, op: Op) -> None:
     scaled, inputs = channels != inputs and not outer, channels
     summed, kept = summed_order(fuser, op, inputs), 0
     order = CHANNELS_LAST if outer else summed or _common_order(fuser, inputs, shape)
+    if scaled and written_at_once(fuser, op, inputs, shape):
+        order = ()
     if op.type == "RoPE":  # which sees head after head, however they lie
         order, kept = (), 1
     inputs = [v if v.constant or i < kept else fuser.ordered(v, order, op) for i, v in enumerate(inputs)]

@@ -67,6 +67,14 @@ def settle_layout(fuser: Fuser, op: Op, node: Kernel) -> None:
         fuser.values[op.outputs[0]] = replace(fuser.plain(node.output, op), order=())
 
 
+def written_at_once(fuser: Fuser, op: Op, inputs: list[Value], shape: tuple[int, ...]) -> bool:
+    """Whether a product of a constant and a computed column, which lies channels innermost, is written row-major by the
+    DPU itself: where no reader runs in that order, which would be changed behind it then (B x of a recurrence, which is
+    added to its state)."""
+    computed = any(v.elements == prod(shape) and not v.constant for v in inputs)
+    return not computed and not _carried_on(fuser, op.outputs[0])
+
+
 def _carried_on(fuser: Fuser, tensor: int) -> bool:
     """Whether a reader of a tensor runs in its layout: a kernel of one operand, or a product with a constant or with
     what is broadcast."""

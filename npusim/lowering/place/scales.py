@@ -145,23 +145,38 @@ def scale_image(node: Eltwise, value: Value, near: Neighbours, fresh: Fresh) -> 
 
 
 def _with_factor(plan: Plan, factor: Value, hw: Hardware) -> Plan:
+    """The plan of a scale whose factor is computed: each tile that has channels of its own reads theirs."""
     operand = len(plan.inputs)
     key = (operand,) if len(plan.slices) > 1 else ()
-    load = Load(operand, ALL_TILES, load_value(factor, factor.elements, hw), factor.bytes, key)
 
     def loads(part: Slice) -> list[Load]:
-        return [*(x for old in part.loads for x in _apart(old, hw)), load]
+        cuts = [(x.tile, x.cmx_bytes // _ROW_BYTES) for x in part.loads if _are_weights(x)]
+        shares = cuts or [(ALL_TILES, factor.elements)]
+        factors = [Load(operand, t, load_value(factor, n, hw), n * factor.bits // 8, key) for t, n in shares]
+        return [*(x for old in part.loads for x in _apart(old, hw)), *factors]
 
     plan = plan.changed(lambda part: replace(part, loads=loads(part)))
     return replace(plan, inputs=[*plan.inputs, factor], in_dists=[*plan.in_dists, None])
 
 
+#: Bytes of the weights of one channel: 16 values, of which the first is the factor.
+_ROW_BYTES = CHANNELS * 2
+
+
+def _are_weights(load: Load) -> bool:
+    """Whether a load brings one tile's own weights, apart from their table."""
+    return load.operand == CONSTANT and load.tile != ALL_TILES and load.key[:1] == (1,)
+
+
 def _apart(load: Load, hw: Hardware) -> list[Load]:
-    """Weights and weight table as two transfers where they came in one: the first of the 16 values of each channel is
-    computed, and only the zeros behind it are constant."""
+    """The constant part of the weights of a computed factor: the first of the 16 values of each channel is computed,
+    and only the zeros behind it are constant. Weights and weight table are two transfers where they came in one."""
+    if _are_weights(load):
+        zeros = load.cmx_bytes // _ROW_BYTES * (CHANNELS - 1)
+        return [replace(load, work=transfer("ddr", "cmx", zeros, 16, hw))]
     if load.operand != CONSTANT or load.tile != ALL_TILES:
         return [load]
-    channels = load.cmx_bytes // (CHANNELS * 2 + TABLE_BYTES)
+    channels = load.cmx_bytes // (_ROW_BYTES + TABLE_BYTES)
     sizes = ((channels * (CHANNELS - 1), 16), (channels * TABLE_BYTES // 4, 32))
     works = [transfer("ddr", "cmx", elements, bits, hw) for elements, bits in sizes]
     keys = [(*load.key, i) if load.key else () for i in range(len(works))]

@@ -32,14 +32,16 @@ ROOM = 0.9 * 2 / 5
 
 def plan_alike(node: Eltwise, near: Neighbours) -> Plan:
     """The plan of a sum of operands of one size. One of planes and a constant that nothing else reads is folded anew:
-    a constant that others read too keeps its shape."""
+    a constant that others read too keeps its shape. Products that read a refolded one see it alike, and find it in CMX
+    on 3720 too, where readers of several kinds do not."""
     hw, row, readers = near.hw, is_row(node.output), near.read_by(node.output)
     folded = any(adds_planes(node, v) and near.sole_reader(v) is not None for v in node.inputs)
     hint = WHOLE if row else near.sum_hint(node)
     plan = plan_add(node, hw, hint, ends=not row and not readers, folded=folded)
     if wanted_whole(node, near):
         plan = multicast(plan, hw)
-    shared = len(readers) > 1 and is_reshaped(node.output) and not hw.software.shared_refolds_in_cmx
+    unlike = len(readers) > 1 and not all(isinstance(n, Eltwise) for n in readers)
+    shared = unlike and is_reshaped(node.output) and not hw.software.shared_refolds_in_cmx
     return replace(plan, refolded=folded or shared)
 
 

@@ -119,6 +119,8 @@ def plan_scale(
             image = Image(*(fold_rows(h, fold) if as_matmul else (fold, h // fold)), w)
         else:
             image = Image(h, 1, w, flat=True)
+        if planes and any(not v.constant for v in node.inputs[1:]):
+            return [_computed_planes(node, hw, image, planes)]
         split = False if by_rows else None
         return [plan_channelwise(node, hw, value, out, image, planes=planes, over_channels=split)]
     if axis is None and (n * c == 1 or any_order or n * c > MAX_DIMENSION):
@@ -126,6 +128,16 @@ def plan_scale(
         image = borrowed or refold(out.physical)
         return [plan_channelwise(node, hw, value, out, image)]
     return plan_planes(node, hw, "dwconv", fresh)
+
+
+def _computed_planes(node: Node, hw: Hardware, image: Image, planes: int) -> Plan:
+    """A scale by a computed vector whose result is written as planes: a tile has some of them, where there are enough.
+    Lines of whole granules go through DDR, for a sum behind it lies over the tiles by the pixels of these."""
+    enough = planes >= CHANNELS * hw.tiles
+    value, out = node.inputs[0], node.output
+    plan = plan_channelwise(node, hw, value, out, image, planes=planes, over_channels=enough or None)
+    through_ddr = out.elements // planes % CHANNELS == 0
+    return replace(plan, out_dist=None) if through_ddr else plan
 
 
 def plan_activation(node: Node, hw: Hardware, fresh: Fresh, hint: Dist | None = None) -> list[Plan]:
