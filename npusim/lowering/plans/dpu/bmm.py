@@ -28,12 +28,14 @@ from npusim.lowering.plans.dpu.conv import Builder
 from npusim.lowering.plans.dpu.surroundings import Surroundings
 from npusim.lowering.split.dpu import Wanted, choose
 from npusim.lowering.tile.matmul import MORE_SLICES
-from npusim.program.work import DmaWork, DpuWork, Work
+from npusim.program.work import DmaWork, DpuWork, MpeMode, Work
 
 #: Batch elements whose operands are loaded ahead of the one that computes, or of the permute before them.
 BATCHES_AHEAD = 2
 #: The same where the results are kept beside each other: 10 on 5010 and 6 on 3720 at most, where time allows.
 KEPT_AHEAD = 10
+#: Columns of a group up to which its rows alone decide how the DPU takes it.
+NARROW = 2
 #: Share of CMX up to which all that a constant is multiplied with is loaded at once, to all tiles, with what one
 #: product needs beside it and with the results if those are kept.
 WHOLE_OPERAND = 0.5
@@ -71,7 +73,7 @@ def _grouped(node: Bmm, hw: Hardware, batch: int, m: int, k: int, n: int, loose:
     k16, n16 = round_up(k, CHANNELS), round_up(n, CHANNELS)
     groups = even(batch, tiles)
     slices = _slices_of_groups(batch, group_bytes(m, k, n), m * n16 * 2, hw)
-    mode = choose_mode(height, width, n16, hw)
+    mode: MpeMode = "16x16" if width <= NARROW else choose_mode(height, width, n16, hw)
     work = DpuWork(
         "conv",
         height,
