@@ -95,6 +95,8 @@ class Tiling(Section):
     read_again: NonNegative = 0.7
     """What the readers of a kernel take to load its result counts so much against cutting it along rows together with a
     MatMul that is split over channels (0.59 to 0.86 on 4000, 2.1 to 2.5 on 3720)."""
+    spills_weighed: bool = True
+    """Splits of a MatMul are weighed with what the layer before it would have to bring through DDR for each."""
     short_line_bytes: Count = 64
     """Channels of a pixel that are written in parts of less than so many bytes take longer in proportion."""
 
@@ -230,6 +232,8 @@ class Software(Section):
     shared_refolds_in_cmx: bool = True
     """A sum that folds its operands to other dimensions hands its result over in CMX to several readers; else to one
     only."""
+    uneven_refolds_in_cmx: bool = False
+    """A MatMul whose rows the tiles share unevenly hands them over in CMX to a sum that folds them to others."""
     fused_widening: bool = False
     """The convolution that gives one plane 16 channels runs in slices together with the poolings that reduce it."""
     broadcast_by_planes: bool = False

@@ -54,6 +54,7 @@ from npusim.lowering.place.factors import (
     is_row_product,
     repeats_rows,
 )
+from npusim.lowering.place.fed import fed
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.pipelined import begins_pipeline, ends_pipeline
 from npusim.lowering.place.rotary import turned_heads
@@ -112,7 +113,7 @@ def _conv(node: Conv, near: Neighbours, fresh: Fresh) -> Steps:
         yield last
         return
     source = node.inputs[0]
-    behind = near.behind(source) if node.window is None and node.inputs[1].constant else NOTHING
+    behind = fed(node, near) if node.window is None and node.inputs[1].constant else NOTHING
     wanted = near.wanted(node, behind)
     around = Surroundings(
         near.hint(source), source.storage in near.sliced, wanted, follower(node, wanted, near), near.gates(node),

@@ -14,13 +14,14 @@ from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, Slice, load
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Fresh, Value, round_up
 from npusim.lowering.place.chain import plan_scaled
+from npusim.lowering.place.fed import scaled_over_channels
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.plans.dpu.channels_last import channels_last
 from npusim.lowering.plans.dpu.channelwise import plan_channelwise
 from npusim.lowering.plans.dpu.depthwise import plan_scale
 from npusim.lowering.plans.dpu.images import Image
 from npusim.lowering.plans.dpu.reorder import plan_reorder
-from npusim.lowering.plans.dpu.scaled_rows import over_channels, plan_scaled_rows, scales_rows
+from npusim.lowering.plans.dpu.scaled_rows import plan_scaled_rows, scales_rows
 from npusim.lowering.plans.dpu.widen import plan_widen_channels
 from npusim.lowering.split.dpu import choose
 
@@ -64,7 +65,7 @@ def _scaled_rows(node: Scale, near: Neighbours) -> Plan:
     """A scale of rows, which only those of a normalisation are found in CMX for; the MatMuls behind it find its result
     on every tile, if they are split over channels."""
     maker = near.makers.get(node.inputs[0].storage)
-    plan = plan_scaled_rows(node, near.hw, maker is not None)
+    plan = plan_scaled_rows(node, near.hw, maker is not None, scaled_over_channels(node, near))
     if maker is not None and not maker.runs("mvn"):
         plan = replace(plan, in_dists=[None])
     readers = [n for n in near.read_by(node.output) if isinstance(n, Conv) and n.window is None]
@@ -79,7 +80,7 @@ def feeds_channels(node: Node, near: Neighbours) -> bool:
     as if they were channels to it."""
     reader = near.sole_reader(node.output)
     rows = node.runs("mvn") and isinstance(reader, Scale) and scales_rows(reader, near.hw)
-    return rows and isinstance(reader, Scale) and over_channels(reader, near.hw, fed=True)
+    return rows and isinstance(reader, Scale) and scaled_over_channels(reader, near)
 
 
 def _in_chain(node: Scale, near: Neighbours) -> Plan | None:

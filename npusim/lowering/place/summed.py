@@ -12,15 +12,15 @@ from typing import TypeGuard
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.groups import grouped
 from npusim.lowering.ir.kernels import KERNELS
-from npusim.lowering.ir.nodes import Bmm, Eltwise, Node, Transpose, Unary
+from npusim.lowering.ir.nodes import Bmm, Conv, Eltwise, Node, Transpose, Unary
 from npusim.lowering.ir.plan import Plan, Slice, multicast
 from npusim.lowering.ir.shapes import CHANNELS, four
-from npusim.lowering.ir.values import WHOLE, Fresh
+from npusim.lowering.ir.values import WHOLE, Fresh, Value
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.settle import wanted_whole
 from npusim.lowering.plans.dpu.bmm import expanded, is_grouped
 from npusim.lowering.plans.dpu.eltwise import adds_planes, is_row, plan_add
-from npusim.lowering.plans.dpu.images import is_reshaped, refold
+from npusim.lowering.plans.dpu.images import is_refolded, is_reshaped, refold
 from npusim.lowering.plans.shave.kernel import plan_shave
 from npusim.lowering.split.shave import seen_by_rows
 from npusim.program.work import DpuWork, Work
@@ -42,7 +42,19 @@ def plan_alike(node: Eltwise, near: Neighbours) -> Plan:
         plan = multicast(plan, hw)
     unlike = len(readers) > 1 and not all(isinstance(n, Eltwise) for n in readers)
     shared = unlike and is_reshaped(node.output) and not hw.software.shared_refolds_in_cmx
-    return replace(plan, refolded=folded or shared)
+    dists = [
+        None if _uneven_rows(v, node, near) else dist
+        for v, dist in zip(plan.inputs, plan.in_dists, strict=True)
+    ]
+    return replace(plan, refolded=folded or shared, in_dists=dists)
+
+
+def _uneven_rows(value: Value, node: Eltwise, near: Neighbours) -> bool:
+    """Whether a MatMul makes an operand whose rows the tiles do not share evenly: a sum that sees other dimensions than
+    those does not find it in CMX."""
+    maker, hint = near.makers.get(value.storage), near.hint(value)
+    product = isinstance(maker, Conv) and maker.window is None and not near.hw.software.uneven_refolds_in_cmx
+    return product and hint is not None and len(set(hint.cuts)) > 1 and is_refolded(node.output)
 
 
 def along_rows(node: Node | None) -> TypeGuard[Unary]:

@@ -90,7 +90,11 @@ class Tiler:
         cut = Cut() if whole else self._best(split)
         if cut is None:
             return inf
-        return self.estimate.cost(split, cut) * (1 if split == "rows" else self.rules.rows_preference)
+        cost, spill_us = self.estimate.cost(split, cut), self.estimate.behind.spill_us
+        if split == "rows":
+            return cost
+        moves = spill_us and self.without_results("rows") == Cut()  # slices of rows would load theirs
+        return cost + spill_us if moves else cost * self.rules.rows_preference
 
     def cut(self, split: Axis) -> Cut:
         """The slices under a split, in their order."""

@@ -23,10 +23,12 @@ _UNPRICED_US = 1e9
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """The op just before, if it makes the activation: how long it computes, µs, and what it holds on a tile, bytes."""
+    """The op just before, if it makes the activation: how long it computes, µs, and what it holds on a tile, bytes.
+    ``spill_us``: how much more a split over channels costs because of it than the estimate of the MatMul alone says."""
 
     us: float = 0.0
     bytes: int = 0
+    spill_us: float = 0.0
 
 
 NOTHING = Behind()

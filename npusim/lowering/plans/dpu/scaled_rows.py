@@ -39,12 +39,10 @@ def scales_rows(node: Scale, hw: Hardware) -> bool:
     return innermost and image and rows * value.shape[-1] == value.elements
 
 
-def plan_scaled_rows(node: Scale, hw: Hardware, fed: bool) -> Plan:
-    """The plan over rows or channels, whichever the compiler takes to last less long with the transfers of activation
-    and constants. ``fed``: an op before it makes what is scaled. Rows that have no such dimensions are padded to some
-    that have in DDR."""
+def plan_scaled_rows(node: Scale, hw: Hardware, fed: bool, by_channels: bool) -> Plan:
+    """The plan over rows or channels. ``fed``: an op before it makes what is scaled. Rows that have no such dimensions
+    are padded to some that have in DDR."""
     value, image = node.inputs[0], _seen(node, hw)
-    by_channels = over_channels(node, hw, fed)
     plan = plan_channelwise(node, hw, value, node.output, image, over_channels=by_channels)
     missing = image.height * image.width - value.elements // image.channels
     if missing:
@@ -55,7 +53,8 @@ def plan_scaled_rows(node: Scale, hw: Hardware, fed: bool) -> Plan:
 
 
 def over_channels(node: Scale, hw: Hardware, fed: bool) -> bool:
-    """Whether channels are split, not rows."""
+    """Whether channels are split, not rows: what the compiler takes to last less long with the transfers of activation
+    and constants."""
     image = _seen(node, hw)
     by_rows, by_channels = _estimates(image, hw, node.inputs[0].bits)
     tolerance = FED_TOLERANCE if fed else hw.software.tiling.rows_preference
