@@ -44,3 +44,28 @@ def test_tiles_and_shaves_share_whole_granules_of_channels(
     calls = sorted((w.out_elements for w in works if w.kernel == "mvn"), reverse=True)
     assert calls == [share * batch * height * width for share in shares]
     assert abs(npusim.simulate(program, hw).latency_us / us - 1) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("channels", "side", "groups", "us"),
+    [
+        (64, 48, 64, 48.3),  # 16 planes a tile
+        (256, 16, 32, 28.3),
+        (320, 32, 32, 92.2),
+        (32, 64, 32, 55.5),  # 8 are no granule: through DDR
+        (192, 20, 192, 48.1),  # nor are lines of 20
+    ],
+)
+def test_tiles_scale_the_planes_that_they_have_normalised(
+    channels: int, side: int, groups: int, us: float
+) -> None:
+    """Normalised groups of planes, scaled and shifted, as compiled for 4000."""
+    x = op.parameter([1, channels, side, side], np.float16)
+    grouped = op.reshape(x, np.array([1, groups, channels // groups * side * side]), False)
+    normed = op.reshape(
+        op.mvn(grouped, np.array([2]), True, 1e-5, "INSIDE_SQRT"), x.get_output_shape(0), False
+    )
+    factors = np.linspace(0.5, 1.5, channels, dtype=np.float16).reshape(1, channels, 1, 1)
+    model = ov.Model([op.add(op.multiply(normed, factors), factors)], [x], "norm")
+    hw = hardware_of("4000", 4, 2)
+    assert abs(npusim.simulate(lower(from_openvino(model), hw), hw).latency_us / us - 1) < 0.02

@@ -12,7 +12,7 @@ from npusim.lowering.ir.images import CHANNELS_LAST
 from npusim.lowering.ir.nodes import POINT, Conv, Eltwise, Node, Scale, Transpose
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, Slice, load_value, multicast, transfer
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import WHOLE, Fresh, Value, round_up
+from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, even, round_up
 from npusim.lowering.place.chain import plan_scaled
 from npusim.lowering.place.fed import scaled_over_channels
 from npusim.lowering.place.neighbours import Neighbours
@@ -50,7 +50,7 @@ def scale(node: Scale, near: Neighbours, fresh: Fresh) -> Iterator[Plan | Node]:
         yield _scaled_rows(node, near)
         return
     by_rows = node.additive and hint is not None and not hint.whole and hint.outer == 1
-    plans = plan_scale(node, near.hw, fresh, node.any_order, by_rows)
+    plans = plan_scale(node, near.hw, fresh, node.any_order, by_rows, _has_own_planes(node, near))
     if by_rows and len(plans) == 1 and len(plans[0].slices) == 1:
         # The shift of a sum is computed where its rows lie.
         out_dist = plans[0].out_dist if node.output.plain else hint
@@ -59,6 +59,21 @@ def scale(node: Scale, near: Neighbours, fresh: Fresh) -> Iterator[Plan | Node]:
         # A tile scales its own channels (the smoothing behind bert's Gelu).
         plans = [replace(plans[0], in_dists=[hint, *plans[0].in_dists[1:]])]
     yield from plans
+
+
+def _has_own_planes(node: Scale, near: Neighbours) -> bool:
+    """Whether a result of the model is scaled of which the tiles find planes in CMX, whole granules of channels each,
+    as a normalisation leaves them: the DPU turns them where they lie (4000 and 5010; npu_compiler:
+    multi_cluster_strategy_assignment.cpp, 2024)."""
+    value, hw = node.inputs[0], near.hw
+    result = not near.read_by(node.output)
+    if len(node.output.shape) != 4 or node.axis != 1 or not (result and hw.software.broadcast_output):
+        return False
+    _, channels, height, width = node.output.shape
+    granules = even(channels, hw.tiles, CHANNELS)
+    found = Dist(1, tuple(own * height * width for own in granules))
+    unfolded = width % CHANNELS == 0 and height >= hw.tiles and channels % CHANNELS == 0
+    return unfolded and near.hint(value) == found
 
 
 def _scaled_rows(node: Scale, near: Neighbours) -> Plan:

@@ -97,11 +97,17 @@ def _moved_us(hw: Hardware, *values: tuple[Value, bool]) -> float:
 
 
 def plan_scale(
-    node: Node, hw: Hardware, fresh: Fresh, any_order: bool = False, by_rows: bool = False
+    node: Node,
+    hw: Hardware,
+    fresh: Fresh,
+    any_order: bool = False,
+    by_rows: bool = False,
+    own_planes: bool = False,
 ) -> list[Plan]:
     """Multiply or add by a constant that is scalar or varies along one axis: a depth-wise 1x1 convolution.
 
     ``any_order``: the reader takes the result in any order of its elements, so that planes need not become channels.
+    ``own_planes``: every tile finds planes in CMX that are whole granules of channels, and keeps to them.
     Rows of 16 scaled by a computed vector are folded like those of a MatMul, which the compiler makes of it (Mul_8 of
     Mamba's single token: 384 x 4 on 4000, 192 x 8 on 5010).
     """
@@ -127,7 +133,7 @@ def plan_scale(
         borrowed = borrow_channels(out.physical, hw.tiles) if n * c <= MAX_DIMENSION else None
         image = borrowed or refold(out.physical)
         return [plan_channelwise(node, hw, value, out, image)]
-    return plan_planes(node, hw, "dwconv", fresh)
+    return plan_planes(node, hw, "dwconv", fresh, own_planes)
 
 
 def _computed_planes(node: Node, hw: Hardware, image: Image, planes: int) -> Plan:
@@ -154,9 +160,9 @@ def plan_activation(node: Node, hw: Hardware, fresh: Fresh, hint: Dist | None = 
     return plan_planes(node, hw, "avgpool", fresh)
 
 
-def plan_planes(node: Node, hw: Hardware, kind: Kind, fresh: Fresh) -> list[Plan]:
+def plan_planes(node: Node, hw: Hardware, kind: Kind, fresh: Fresh, own: bool = False) -> list[Plan]:
     """A channel-wise op on row-major [C,H,W]: brought to channels last (C widened to a multiple of 16), computed, and
-    written back as planes."""
+    written back as planes. ``own``: by tiles that share the planes."""
     value, out, axis = node.inputs[0], node.output, axis_of(node)
     n, c, h, w = canonical4(out.physical)
     if axis is not None:
@@ -168,10 +174,16 @@ def plan_planes(node: Node, hw: Hardware, kind: Kind, fresh: Fresh) -> list[Plan
         c = n * c
     wide = round_up(c, CHANNELS)
     target = replace(fresh(value), shape=(h, w, wide), order=())
+    image = Image(h, w, wide) if h >= hw.tiles else Image(h * w, 1, wide, flat=True)
+    if own:
+        turned = plan_reorder(node, hw, value, target, (c, h, w), fresh, by_channels=True)
+        scaled = plan_channelwise(
+            node, hw, target, out, image, kind, planes=c, over_channels=True, own_channels=True
+        )
+        return [*turned, scaled]
     before = (columns_to_channels if w == 1 < h and wide > c else plan_reorder)(
         node, hw, value, target, (c, h, w), fresh
     )
-    image = Image(h, w, wide) if h >= hw.tiles else Image(h * w, 1, wide, flat=True)
     return [*before, plan_channelwise(node, hw, target, out, image, kind, planes=c)]
 
 
