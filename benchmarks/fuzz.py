@@ -25,7 +25,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 
-from benchmarks.fuzzing import documents, graphs, options
+from benchmarks.fuzzing import compositions, documents, graphs, options
 from benchmarks.fuzzing.case import SECONDS, Broken, Case, check
 
 #: Kinds of input, and the share of each.
@@ -42,6 +42,9 @@ KINDS: dict[str, tuple[Callable[[], SearchStrategy[Case]], float]] = {
     "indexes": (documents.indexes, 0.06),
     "models": (documents.models, 0.07),
     "calibrations": (documents.calibrations, 0.03),
+    "scenarios": (compositions.scenarios, 0.06),
+    "llms": (compositions.llms, 0.05),
+    "rules": (compositions.rules, 0.04),
     "graphs": (graphs.graphs, 0.13),
 }
 _CHUNK = 100

@@ -26,9 +26,17 @@ _TOLD: ContextVar[Callable[[int], None] | None] = ContextVar("told", default=Non
 
 @contextmanager
 def telling(tell: Callable[[int], None]) -> Iterator[None]:
-    """Have ``tell`` called with the number of tasks, about, of every schedule of more than MANY_TASKS, before it is
-    made."""
-    before = _TOLD.set(tell)
+    """Have ``tell`` called with the number of tasks, about, of a schedule of more than MANY_TASKS, before it is made,
+    and of another one that has more than twice as many."""
+    most = 0
+
+    def once(tasks: int) -> None:
+        nonlocal most
+        if tasks > max(2 * most, MANY_TASKS):
+            most = tasks
+            tell(tasks)
+
+    before = _TOLD.set(once)
     try:
         yield
     finally:
@@ -36,12 +44,13 @@ def telling(tell: Callable[[int], None]) -> Iterator[None]:
 
 
 def check_op(name: str, tasks: int) -> None:
-    """Raise UserError for an op of more tasks than any has."""
+    """Tell how many tasks an op is. Raises UserError for more than any has."""
     if tasks > MOST_OP_TASKS:
         raise UserError(
             f"'{name}' would be {tasks:,} tasks, and no op of a network has more than {MOST_OP_TASKS:,}: give the "
             "model's inputs smaller sizes with --shape or --dim, or other dimensions"
         )
+    _tell(tasks)
 
 
 def check_size(tasks: int) -> None:
@@ -51,8 +60,11 @@ def check_size(tasks: int) -> None:
             f"about {tasks / 1e6:.1f} million tasks, of which no more than {MOST_TASKS / 1e6:.0f} are held: give the "
             "model's inputs smaller sizes with --shape or --dim, fewer --tokens or fewer --layers"
         )
-    tell = _TOLD.get()
-    if tell is not None and tasks > MANY_TASKS:
+    _tell(tasks)
+
+
+def _tell(tasks: int) -> None:
+    if tell := _TOLD.get():
         tell(tasks)
 
 

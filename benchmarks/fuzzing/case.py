@@ -96,6 +96,8 @@ def check(case: Case, read: Sequence[str] = ()) -> tuple[str, ...]:
             folder / "out.csv",
             folder / "out.md",
             folder / "out.yaml",
+            folder / "out.xml",
+            folder / "out.bin",
             folder / "npusim-out",
         }
         strays = [path for path in new if not any(path == one or one in path.parents for one in allowed)]

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 
+from npusim.errors import UserError
 from npusim.scenarios.spec import Mix
 from npusim.scenarios.timed import Bench, Timed
 
@@ -83,7 +84,7 @@ class Mixed:
 
 
 def mix(bench: Bench, spec: Mix) -> Mixed:
-    """The distribution of a mix. Raises UserError where a program cannot be simulated."""
+    """The distribution of a mix. Raises UserError where a program cannot be simulated, or none runs."""
     whole = bench.timed(spec.whole)
     if spec.outcomes:
         cases = [_case(bench, one.runs, one.probability, one.gate_us) for one in spec.outcomes]
@@ -105,7 +106,10 @@ def mix(bench: Bench, spec: Mix) -> Mixed:
             for timed in [bench.timed(one.program)]
             for even in [break_even(timed.device_us, timed.call_us, one.gate_us)]
         ]
-    return Mixed(tuple(cases), tuple(parts), whole)
+    mixed = Mixed(tuple(cases), tuple(parts), whole)
+    if not mixed.expected_us > 0:
+        raise UserError("the mix: nothing of it ever runs, so that there is no time to tell")
+    return mixed
 
 
 def break_even(device_us: float, call_us: float, gate_us: float) -> float:

@@ -9,11 +9,16 @@ from pydantic import Field, model_validator
 
 from npusim.hardware.base import Gbps, Kib, NonNegative, Positive, Section
 from npusim.hardware.outside import ClientName
+from npusim.limits import MOST_SEED
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Phase = Literal["prefill", "decode"]
 #: Independent segments of a mix: each doubles the cases.
 MOST_SEGMENTS = 16
+#: Values that one thing is asked for, each a row of the answer or a curve's point.
+MOST_VALUES = 1024
+#: Tokens that are generated for all requests at all rates together: each may be a call, of which a second does 50,000.
+MOST_GENERATED = 500_000
 Bits = Literal[4, 8, 16, 32]
 
 
@@ -127,11 +132,11 @@ class SplitSpec(Section):
     """What lies between."""
     far: Far
     """What is behind it."""
-    bits: tuple[Bits, ...] = (16,)
+    bits: Annotated[tuple[Bits, ...], Field(min_length=1, max_length=4)] = (16,)
     """Bits of a number that is sent."""
     at: tuple[str, ...] = ()
     """Ops behind which it may be cut; empty: behind every op that only one tensor leaves."""
-    gbps: tuple[Positive, ...] = ()
+    gbps: Annotated[tuple[Positive, ...], Field(max_length=MOST_VALUES)] = ()
     """Bandwidths that the best cut is told for; empty: a thousandth to a thousand times the link's."""
 
 
@@ -161,7 +166,7 @@ class RowsSpec(Section):
     """A published name such as llama-3.2-1b, or a folder with a config.json."""
     weights: str = "int4"
     """How they are stored."""
-    requests_per_s: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    requests_per_s: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=MOST_VALUES)]
     """Arrival rates, each served by itself."""
     prompt: Annotated[int, Field(ge=1)] = 512
     """Tokens of a prompt."""
@@ -169,7 +174,9 @@ class RowsSpec(Section):
     """Tokens of an answer."""
     most_rows: Annotated[int, Field(ge=1, le=1024)] = 64
     """Rows of a call at most."""
-    pad_to: tuple[Annotated[int, Field(ge=1)], ...] = (1, 8, 16, 32, 64)
+    pad_to: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=MOST_VALUES)] = (
+        1, 8, 16, 32, 64,
+    )  # fmt: skip
     """Rows that the model is compiled for; a call is padded to the next."""
     draft: Annotated[int, Field(ge=0, le=63)] = 0
     """Tokens that are guessed for each sequence at no cost (from its own text), and verified in the next call."""
@@ -177,7 +184,7 @@ class RowsSpec(Section):
     """Chance that such a token is right."""
     requests: Annotated[int, Field(ge=1, le=10_000)] = 64
     """Requests that are served at each rate."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, le=MOST_SEED)] = 0
     """Of the arrivals."""
 
     @model_validator(mode="after")
@@ -185,6 +192,12 @@ class RowsSpec(Section):
         if self.most_rows > max(self.pad_to):
             raise ValueError(
                 f"most_rows is {self.most_rows}, and pad_to ends at {max(self.pad_to)}: add {self.most_rows}"
+            )
+        generated = self.generate * self.requests * len(self.requests_per_s)
+        if generated > MOST_GENERATED:
+            raise ValueError(
+                f"{generated:,} tokens are generated for all requests at all rates, of at most {MOST_GENERATED:,}: "
+                "give fewer requests, or a smaller generate"
             )
         if self.draft + 1 > self.most_rows:
             raise ValueError(f"a sequence has {self.draft + 1} rows with its drafts, more than most_rows")
@@ -196,7 +209,7 @@ class BudgetSpec(Section):
 
     program: str
     """Which."""
-    kib_per_tile: Annotated[tuple[Kib, ...], Field(min_length=1)]
+    kib_per_tile: Annotated[tuple[Kib, ...], Field(min_length=1, max_length=MOST_VALUES)]
     """Limits of a tile's live buffers."""
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import sys
 import time
 from contextlib import nullcontext
-from pathlib import Path
 
 import pytest
 
 from benchmarks.fuzz import KINDS, fuzz
 from benchmarks.fuzzing.case import Broken, Case, check
 from benchmarks.fuzzing.documents import MEASUREMENT, REPORTS, _model
+from tests.strategies import seed_of_the_code
 
 DIGITS = "9" * 5000
 LANE = {"name": "a?t_MatMul", "cat": "DPU", "ph": "X", "ts": 0, "dur": 1, "pid": 0, "tid": 0}
@@ -23,12 +22,6 @@ INDEX = "case,model,platform,tiles,dma_engines,trace\n"
 ALIASES = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
     f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
 )
-
-
-def seed_of_the_code() -> int:
-    """A seed that every change of the product draws anew, and that is the same on every machine."""
-    sources = sorted((Path(__file__).parents[2] / "npusim").rglob("*.py"))
-    return int.from_bytes(hashlib.sha256(b"".join(path.read_bytes() for path in sources)).digest()[:3])
 
 
 def test_fresh_inputs_find_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,6 +106,15 @@ def looped() -> ov.Model:
         ("together: {programs: [net, net], tiles: [4, 4]}", "the machine has"),
         ("together: {programs: [net, net], by: turns, tiles: [1, 1]}", "tiles are for by: tiles"),
         ("rows: {model: llama-3.2-1b, requests_per_s: [1], most_rows: 99}", "pad_to ends at 64"),
+        ("mix: {whole: net, segments: [{program: net, probability: 0}]}", "nothing of it ever runs"),
+        ("mix: {whole: net, outcomes: [{runs: [], probability: 1}]}", "nothing of it ever runs"),
+        ("split: {program: net, link: {gbps: 1}, far: {tops: 4, gbps: 9}, bits: []}", "bits"),
+        ("rows: {model: llama-3.2-1b, requests_per_s: [1], pad_to: []}", "pad_to"),
+        ("rows: {model: llama-3.2-1b, requests_per_s: [1], seed: -1}", "seed: must be at least 0"),
+        (
+            "rows: {model: llama-3.2-1b, requests_per_s: [1], requests: 10000}",
+            "1,280,000 tokens are generated",
+        ),
         ("rows: {model: mamba2-1.3b, requests_per_s: [1]}", "layers with states have none"),
         ("", "exactly one of mix"),
         (

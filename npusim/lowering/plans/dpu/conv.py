@@ -44,6 +44,7 @@ from npusim.lowering.tile.matmul import Tiler
 from npusim.lowering.tile.slices import Cut
 from npusim.program.journal import note, recording
 from npusim.program.work import DmaWork, MpeMode, Work
+from npusim.size import check_op
 
 
 def plan_conv(node: Product, hw: Hardware, around: Surroundings = ALONE) -> Plan:
@@ -124,6 +125,7 @@ class Builder:
     def build(self) -> Plan:
         """The plan."""
         rows, channels = range(self.cut.rows), range(self.cut.channels)
+        check_op(self.node.name, 3 * self.hw.tiles * self.cut.slices)  # loaded, computed, stored
         if self.cut.rows_first:
             parts = [self._slice(r, c) for r in rows for c in channels]
         else:
