@@ -3,7 +3,8 @@
 Draws documents that are mended badly, odd options, and random valid graphs on random machines (benchmarks/fuzzing), and
 runs npusim on each: it must end with exit code 0, or 2 and one line, within 10 s and 2 GB, and leave nothing behind
 (benchmarks/fuzzing/case.py). A find is printed as one line, which --replay runs again: as an argument, or from a file.
-Seeds are fresh and printed; the same seed draws the same inputs.
+Seeds are fresh and printed; the same seed draws the same inputs. What was found, and the test of each kind, is in
+evidence/faults.md.
 """
 
 from __future__ import annotations

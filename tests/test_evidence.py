@@ -95,3 +95,13 @@ def test_prose_counts_and_names_no_cases() -> None:
                     where = f"{path.relative_to(ROOT)}:{token.start[0]}"
                     found += [f"{where}: {one}" for one in (*tally.findall(text), *named)]
     assert not found
+
+
+def test_every_fault_has_a_test_that_is_there() -> None:
+    rows = [
+        line for line in (ROOT / "docs/evidence/faults.md").read_text().splitlines() if "| tests/" in line
+    ]
+    assert rows
+    for row in rows:
+        file, _, test = row.split("|")[2].strip().partition("::")
+        assert f"def {test}(" in (ROOT / file).read_text(), row

@@ -53,6 +53,10 @@ def told(kind: str, value: Any, context: dict[str, Any]) -> str:
         return f"must be one of {context['expected']} (got {shown(value)})"
     if kind == "value_error":
         return str(context["error"])
+    if kind in ("too_short", "too_long"):
+        key, words = ("min_length", "at least") if kind == "too_short" else ("max_length", "at most")
+        entries = "entry" if context[key] == 1 else "entries"
+        return f"must have {words} {context[key]:,} {entries} (it has {context['actual_length'] or 'none'})"
     what = _KINDS.get(kind.partition("_")[0])
     if what is None:
         return f"is not allowed (got {shown(value)})"

@@ -116,6 +116,18 @@ RUN = ("run", "--hw", "lunarlake", "--no-report", "--json")
         (("hw", "check", "lunarlake", "--set", "tiles=100000"), {}, "at most 64"),
         (("hw", "check", "h.yaml"), {"h.yaml": ALIASES.encode()}, "values, aliases included"),
         (("hw", "check", "h.yaml"), {"h.yaml": "".join(f"k{i}: 1\n" for i in range(100_000)).encode()}, "unknown key"),
+        ((*RUN, "--model", "m.xml", "--shape", "\x1b[31mx=[1]"), _model(), "no input"),
+        (
+            ("validate", "--index", "i.csv", "--case", "\x1b[31m"),
+            {"i.csv": INDEX.encode() + b"\x1b,m.xml,4000,4,2,\n", **_model()},
+            "no such row in i.csv",
+        ),
+        (("compare-trace", "t", "m"), {"t": trace(LANE), "m": MEASUREMENT}, "are they of one model?"),
+        (
+            ("calibrate", "--hw", "lunarlake", "--against", "m.yaml", "--free", "ddr.latency_ns=9:99", "-o", "o.yaml"),
+            {"m.yaml": MEASUREMENT, **_model()},
+            "of a median row unexplained",
+        ),
         (("hw", "show", "\x1b[31mx\x1b]0;y\x07"), {}, "no such hardware file"),
         (("hw", "show", "lunarlake", "--set", "name=\x1b[31m"), {}, "is not allowed"),
     ],

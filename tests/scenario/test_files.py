@@ -108,8 +108,14 @@ def looped() -> ov.Model:
         ("rows: {model: llama-3.2-1b, requests_per_s: [1], most_rows: 99}", "pad_to ends at 64"),
         ("mix: {whole: net, segments: [{program: net, probability: 0}]}", "nothing of it ever runs"),
         ("mix: {whole: net, outcomes: [{runs: [], probability: 1}]}", "nothing of it ever runs"),
-        ("split: {program: net, link: {gbps: 1}, far: {tops: 4, gbps: 9}, bits: []}", "bits"),
-        ("rows: {model: llama-3.2-1b, requests_per_s: [1], pad_to: []}", "pad_to"),
+        (
+            "split: {program: net, link: {gbps: 1}, far: {tops: 4, gbps: 9}, bits: []}",
+            "at least 1 entry (it has none)",
+        ),
+        (
+            "rows: {model: llama-3.2-1b, requests_per_s: [1], pad_to: []}",
+            "rows.pad_to: must have at least 1 entry",
+        ),
         ("rows: {model: llama-3.2-1b, requests_per_s: [1], seed: -1}", "seed: must be at least 0"),
         (
             "rows: {model: llama-3.2-1b, requests_per_s: [1], requests: 10000}",
