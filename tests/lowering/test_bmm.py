@@ -10,7 +10,8 @@ import openvino as ov
 import pytest
 from openvino import opset15 as op
 
-from npusim.graph import load_model
+from npusim import simulate
+from npusim.graph import from_openvino, load_model
 from npusim.hardware import load_hardware
 from npusim.lowering import lower
 from npusim.lowering.ir.groups import fold_group, grouped
@@ -89,6 +90,22 @@ def test_slices_of_groups_leave_room_for_the_next_ones_operands(
     operands = (Value(0, (batch, m, k)), Value(1, (batch, n, k)))
     node = Bmm("products", "MatMul", operands, Value(2, (batch, m, n)), batch=batch, m=m, k=k, n=n)
     assert len(plan_bmm(node, load_hardware(f"{machine}-vpunn.yaml")).slices) == slices
+
+
+@pytest.mark.parametrize(
+    ("batch", "rows", "columns", "lunarlake_us", "pantherlake_us"),
+    [(12, 197, 197, 52.55, 28.59), (12, 197, 64, 26.62, 13.42), (16, 50, 50, 17.46, 7.38)],
+)
+def test_columns_that_groups_lack_are_loaded_as_zeros(
+    batch: int, rows: int, columns: int, lunarlake_us: float, pantherlake_us: float
+) -> None:
+    """Products of heads of 64 as compiled for 4000 and 5010: their right sides are not copied in DDR before."""
+    left, right = (op.parameter((1, batch, n, 64), np.float16) for n in (rows, columns))
+    graph = from_openvino(ov.Model([op.matmul(left, right, False, True)], [left, right], "heads"))
+    for platform, us in (("4000", lunarlake_us), ("5010", pantherlake_us)):
+        name, tiles = PLATFORMS[platform]
+        hw = load_hardware(f"{name}.yaml", [f"tiles={tiles}"])
+        assert simulate(lower(graph, hw), hw).latency_us == pytest.approx(us, rel=0.03)
 
 
 @pytest.mark.parametrize(

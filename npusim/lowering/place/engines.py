@@ -61,7 +61,7 @@ from npusim.lowering.place.rotary import turned_heads
 from npusim.lowering.place.scales import scale, scale_by_activation, scale_rows, widened_sum
 from npusim.lowering.place.settle import apart, expanded_before, is_loose, shared_by
 from npusim.lowering.place.spread import plan_rows_of_planes, plan_spread, spread_factor
-from npusim.lowering.plans.dpu.bmm import plan_bmm
+from npusim.lowering.plans.dpu.bmm import lacks_columns, plan_bmm
 from npusim.lowering.plans.dpu.channels_last import channels_last
 from npusim.lowering.plans.dpu.conv import plan_conv
 from npusim.lowering.plans.dpu.depthwise import plan_activation, plan_pool, plan_scale
@@ -138,7 +138,9 @@ def _bmm(node: Bmm, near: Neighbours, fresh: Fresh) -> Steps:
         wide, node = widened_terms(node, near.hw, fresh)
         full, node = summed.expanded_inputs(node, near, fresh)
         yield from (*wide, *full)
-        plan = plan_bmm(node, near.hw, summed.shares_rows(node, near), not left)
+        right = node.inputs[1]
+        bare = right.storage not in near.makers and not right.partial and lacks_columns(node, near.hw)
+        plan = plan_bmm(node, near.hw, summed.shares_rows(node, near), not left, bare)
     yield summed.padded_groups(plan, node, near)
 
 

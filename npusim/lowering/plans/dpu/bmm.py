@@ -41,13 +41,15 @@ NARROW = 2
 WHOLE_OPERAND = 0.5
 
 
-def plan_bmm(node: Bmm, hw: Hardware, row_by_row: bool = False, loose: bool = False) -> Plan:
+def plan_bmm(
+    node: Bmm, hw: Hardware, row_by_row: bool = False, loose: bool = False, bare: bool = False
+) -> Plan:
     """Groups over tiles where they are many and small, else one convolution a batch, each split like any other
     (evidence/lowering.md#1.2.2, #2.3). ``row_by_row``: a kernel that needs whole rows makes its left side or reads its
     result, and spares the way through DDR where the tiles share the rows. ``loose``: its left side was made without the
-    padding that the DPU needs."""
+    padding that the DPU needs; ``bare``: its right side was."""
     if is_grouped(node, hw):
-        plan = _grouped(node, hw, node.batch, node.m, node.k, node.n, loose)
+        plan = _grouped(node, hw, node.batch, node.m, node.k, node.n, loose, bare)
     else:
         plan = _unrolled(node, hw, node.batch, row_by_row)
     left = None if node.regrouped in ("left", "both") else plan.in_dists[0]
@@ -67,7 +69,7 @@ def _group_counted(work: DmaWork, divisor: int, hw: Hardware) -> DmaWork:
     return DmaWork(work.src, work.dst, work.bytes, ceil_div(work.counted_bytes, divisor), work.kind)
 
 
-def _grouped(node: Bmm, hw: Hardware, batch: int, m: int, k: int, n: int, loose: bool) -> Plan:
+def _grouped(node: Bmm, hw: Hardware, batch: int, m: int, k: int, n: int, loose: bool, bare: bool) -> Plan:
     tiles, (lhs, rhs), out = hw.tiles, node.inputs, node.output
     height, width = fold_group(m)
     k16, n16 = round_up(k, CHANNELS), round_up(n, CHANNELS)
@@ -109,6 +111,11 @@ def _grouped(node: Bmm, hw: Hardware, batch: int, m: int, k: int, n: int, loose:
             Load(1, t, load_value(rhs, g * rhs.elements // batch, hw), g * n16 * k16 * 2) for t, g in counts
         ]
         loads.extend(odd_halves(right, hw))
+        if bare:
+            zeros = [
+                Load(1, t, transfer("ddr", "cmx", g * (n16 - n) * k16, rhs.bits, hw), 0) for t, g in counts
+            ]
+            loads.extend(odd_halves(zeros, hw))
         tables = []
         for t, g in counts:
             table = transfer("ddr", "cmx", g * n16 * 4, 32, hw)
@@ -155,13 +162,19 @@ def _of_batch(part: Slice, number: int, batch: int) -> Slice:
     return replace(part, loads=loads, detail=f"batch {number + 1}/{batch}")
 
 
+def lacks_columns(node: Bmm, hw: Hardware) -> bool:
+    """Whether the right sides of groups lack columns to whole granules, and no terms."""
+    return node.n % CHANNELS > 0 == node.k % CHANNELS and is_grouped(node, hw)
+
+
 def expanded(node: Bmm, hw: Hardware, fresh: Fresh) -> tuple[list[Plan], Bmm]:
     """The copies in DDR that pad what a product reads of a model's inputs to whole granules of terms and columns, and
     the product of what they make; none where there is no padding. Groups read a left side without padding, with the
-    zeros beside it; of products one by one all but the last find columns of the next as padding, if no term lacks."""
+    zeros beside it, and a right side that lacks columns alone; of products one by one all but the last find columns of
+    the next as padding, if no term lacks."""
     (left, right), batch, n, k = node.inputs, node.batch, node.n, node.k
     n16, k16 = round_up(n, CHANNELS), round_up(k, CHANNELS)
-    if (n16, k16) == (n, k) or any(v.constant or v.partial for v in node.inputs):
+    if (n16, k16) == (n, k) or lacks_columns(node, hw) or any(v.constant or v.partial for v in node.inputs):
         return [], node
     alone = not is_grouped(node, hw)
     wide = replace(fresh(right), shape=(batch, n16, k16), order=())
