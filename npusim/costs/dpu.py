@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeVar
 
+from npusim.costs.products import Grid, grids
 from npusim.costs.zeros import time_share
 from npusim.hardware.dpu import CellCost, ConvCost
 from npusim.hardware.schema import Hardware
@@ -214,6 +215,9 @@ def cell_terms(work: DpuWork, channels: int, hw: Hardware) -> CellTerms:
 
 def _conv_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
     costs = hw.dpu.costs
+    grid = _grid(work, hw)
+    if grid is not None:
+        return time_share(work, hw) * grid.at((work.height, work.in_channels, channels))
     row = _lookup(costs.conv, conv_keys(work), hw)
     terms = conv_terms(work, channels, hw)
     reads = (terms.act_bytes + terms.wt_bytes) / costs.read_bytes_per_cycle
@@ -232,6 +236,14 @@ def _conv_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
         + row.c_stencil * terms.stencils
         + row.c_bound * max(terms.mac, reads, terms.drain)
     )
+
+
+def _grid(work: DpuWork, hw: Hardware) -> Grid | None:
+    """The estimator's answers for products that are computed as 1x1 convolutions of so wide an image."""
+    table = hw.dpu.costs.products
+    if table is None or work.kernel_h * work.kernel_w > 1 or work.skipped:
+        return None
+    return grids(table).get(f"{_type(work)} {work.width} {work.mpe_mode}")
 
 
 def _cell_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:

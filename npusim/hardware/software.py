@@ -225,6 +225,8 @@ class Software(Section):
     """A MatMul split over output channels multicasts its result to all tiles; else every tile keeps its part."""
     shared_stencil: bool = True
     """The channels of all tiles choose the stencil of an image's DPU task whose result reaches all; else its own do."""
+    whole_stencil: bool = False
+    """The rows of all tiles choose the stencil of a DPU task whose rows the tiles share; else a tile's own do."""
     refold_in_cmx: bool = True
     """A product or a change of layout hands its result over in CMX to a sum that folds it to other dimensions."""
     permuted_in_cmx: bool = True

@@ -90,13 +90,14 @@ class Estimate:
     def _work(self, split: Axis, rows: int, channels: int) -> DpuWork:
         """What the first tile computes of a slice."""
         tiles = self.hw.tiles
-        shared = channels
+        shared, whole = channels, rows
         if split == "rows":
             rows = ceil_div(rows, tiles)
+            whole = whole if self.hw.software.whole_stencil else rows
         else:
             channels = ceil_div(channels // CHANNELS, tiles) * CHANNELS
             shared = shared if self.fit.whole and shares_stencil(self.node, self.hw) else channels
-        mode = choose_mode(rows, self.fit.width, shared, self.hw)
+        mode = choose_mode(whole, self.fit.width, shared, self.hw)
         return conv_work(rows, self.fit.width, channels, self.fit.reduced, self.node, mode, self.hw)
 
     def transfers(self, split: Axis, rows: int, channels: int) -> tuple[float, float, float]:

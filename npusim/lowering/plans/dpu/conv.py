@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from npusim.costs.dpu import choose_mode
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import (
@@ -177,7 +179,12 @@ class Builder:
                 (channels,) * count if self.split == "repeated" else even(channels, self.hw.tiles, CHANNELS)
             )
         computes: list[tuple[int, Work]] = [
-            (t, conv_work(h, self.width, n, self.k16, self.node, self._mode(h, n, channels), self.hw))
+            (
+                t,
+                conv_work(
+                    h, self.width, n, self.k16, self.node, self._mode(tile_rows, t, n, channels), self.hw
+                ),
+            )
             for t, (h, n) in enumerate(zip(tile_rows, tile_channels, strict=True))
             if h and n
         ]
@@ -194,11 +201,12 @@ class Builder:
             f"slice {number + 1}/{self.cut.slices}" if self.cut.slices > 1 else "",
         )
 
-    def _mode(self, rows: int, own: int, channels: int) -> MpeMode:
-        """The stencil of a task, which its output tensor decides: a tile's own rows and channels, or all channels of
-        the slice where every tile's result reaches all others (k > 1 over rows on 3720, FP16: 12.2 % median error
-        of 88 tasks, and 16.6 % by all rows of the layer)."""
+    def _mode(self, tile_rows: Sequence[int], tile: int, own: int, channels: int) -> MpeMode:
+        """The stencil of a task, which its output tensor decides: a tile's own rows and channels, but all channels of
+        the slice where every tile's result reaches all others, and all its rows where ``software.whole_stencil``."""
         shared = self.split == "channels" and self.whole and shares_stencil(self.node, self.hw)
+        whole = self.split == "rows" and self.hw.software.whole_stencil
+        rows = sum(tile_rows) if whole else tile_rows[tile]
         return choose_mode(rows, self.width, channels if shared else own, self.hw)
 
     def _act_loads(self, r: int, c: int, tile_rows: tuple[int, ...]) -> list[Load]:
