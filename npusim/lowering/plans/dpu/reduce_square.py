@@ -29,7 +29,8 @@ def plan_square(
     node: Node, hw: Hardware, kind: DpuKind, channels: int, length: int, fresh: Fresh
 ) -> list[Plan]:
     """[channels, length] as an image of ``channels`` planes, near square, that poolings reduce both ways: over
-    channels, through DDR from stage to stage, where every tile gets 16, else over rows, then on every tile
+    channels, through DDR from stage to stage, where every tile gets 16, else over rows, then on every tile. A single
+    pooling reads the image whole on every tile, the first of several its own channels alone
     (``convert_reduce_to_pooling.cpp``; [1,1024,384] and [1,16,1536] on three platforms)."""
     value, out = node.inputs[0], node.output
     height, width = square(length)
@@ -76,7 +77,7 @@ def _over_channels(
         def works(tile: int, _: int, stage: _Stage = stage) -> Iterable[Work]:
             yield _pool(kind, stage, stage.rows, cuts[tile])
 
-        in_dist = Dist(source.elements // wide, cuts)
+        in_dist = WHOLE if len(stages) == 1 else Dist(source.elements // wide, cuts)
         plans.append(
             assemble(node, hw, [source], [in_dist], target, WHOLE, 1, works, f"{kind} over channels (SOK)")
         )
