@@ -27,6 +27,7 @@ _SIZE = re.compile(rb'size="(\d+)"')
 _MOST_DIGITS = 15
 #: Four times the constants of the largest model that an NPU's host has memory for; and the structure of it.
 _MOST_WEIGHT_BYTES, _MOST_XML_BYTES = 64 << 30, 256 << 20
+_UNFOLDABLE = "f4e2m1"
 
 
 #: What OpenVINO says of an ONNX file whose weights are in another that it does not find.
@@ -190,11 +191,21 @@ def read_model(
     model, notes = read_as_it_is(path)
     notes += size_inputs(model, shapes, dims, path)
     if path.suffix != ".xml":
+        _refuse_unfoldable(model, path)
         try:
             _as_ir(model)
         except RuntimeError as error:
             raise UserError(f"{path}: not a model that OpenVINO converts: {_what_helps(error)}") from error
     return model, notes
+
+
+def _refuse_unfoldable(model: Any, path: Path) -> None:
+    """Raise UserError for constants of a type that OpenVINO 2026 folds beyond their end, which ends the process."""
+    for node in model.get_ops():
+        if node.get_type_name() == "Constant" and node.get_element_type().get_type_name() == _UNFOLDABLE:
+            raise UserError(
+                f"{path}: the constant '{node.get_friendly_name()}' is of {_UNFOLDABLE}, which no NPU reads"
+            )
 
 
 def _as_ir(model: Any) -> None:

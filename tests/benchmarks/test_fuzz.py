@@ -55,6 +55,18 @@ def trace(*events: dict[str, object], **more: object) -> bytes:
     return json.dumps({"traceEvents": list(events), **more}).encode()
 
 
+def _four_bit_floats() -> bytes:
+    """A product by a constant that OpenVINO writes beyond the end of."""
+    onnx = pytest.importorskip("onnx")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT4E2M1
+    values = [helper.make_tensor_value_info(name, kind, [8, 8]) for name in ("x", "y")]
+    weights = helper.make_tensor("w", kind, [8, 8], [1] * 64)
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])], "g", values[:1], values[1:], [weights]
+    )
+    return bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)]).SerializeToString())
+
+
 RUN = ("run", "--hw", "lunarlake", "--no-report", "--json")
 
 
@@ -128,6 +140,7 @@ RUN = ("run", "--hw", "lunarlake", "--no-report", "--json")
             {"m.yaml": MEASUREMENT, **_model()},
             "of a median row unexplained",
         ),
+        ((*RUN, "--model", "m.onnx"), {"m.onnx": _four_bit_floats()}, "is of f4e2m1, which no NPU reads"),
         (("hw", "show", "\x1b[31mx\x1b]0;y\x07"), {}, "no such hardware file"),
         (("hw", "show", "lunarlake", "--set", "name=\x1b[31m"), {}, "is not allowed"),
     ],
