@@ -33,7 +33,8 @@ def fold_rows(m: int, width: int, smaller: int = WORTH_PADDING) -> tuple[int, in
     for w in range(isqrt(m), 1, -1):
         if m % w == 0:
             return m // w, w
-    return (ceil_div(m, 4), 4) if smaller >= WORTH_PADDING else (m, 1)
+    fours = ceil_div(m, 4)
+    return (max(fours, 4), min(fours, 4)) if smaller >= WORTH_PADDING else (m, 1)
 
 
 def geometry(node: Product | Depthwise | Pool, hw: Hardware) -> tuple[int, int]:

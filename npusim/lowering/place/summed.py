@@ -73,7 +73,7 @@ def shares_rows(node: Bmm, near: Neighbours) -> bool:
 def padded_groups(plan: Plan, node: Bmm, near: Neighbours) -> Plan:
     """A grouped product whose terms or columns are no multiple of 16: what is padded or cut to size lies in DDR, but
     for the scores of a softmax that needs no mask, where the tiles share their groups evenly."""
-    if node.batch == 1 or plan.out_dist is None:
+    if node.batch == 1:
         return plan
     even = node.batch % near.hw.tiles == 0
     maker = near.makers.get(node.inputs[0].storage)
