@@ -65,7 +65,8 @@ def run_command(
     engine: Annotated[
         Engine | None,
         typer.Option(
-            help=f"Reference engine, or its schedules as machine code.  [default: fast above {MANY_TASKS:,} tasks]"
+            help="Reference engine, or a single pass that ends the same up to rounding.  "
+            f"[default: fast above {MANY_TASKS:,} tasks]"
         ),
     ] = None,
     hint: Annotated[

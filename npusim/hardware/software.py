@@ -233,7 +233,7 @@ class Software(Section):
     """What DMA permutes in one tile's CMX is copied from there to its reader; else it goes through DDR."""
     shared_refolds_in_cmx: bool = True
     """A sum that folds its operands to other dimensions hands its result over in CMX to several readers; else to one
-    only."""
+    only, or to products alone."""
     uneven_refolds_in_cmx: bool = False
     """A MatMul whose rows the tiles share unevenly hands them over in CMX to a sum that folds them to others."""
     fused_widening: bool = False

@@ -11,7 +11,10 @@ TILES = {"3720": 2, "4000": 4, "5010": 3}
 
 
 #: Three slices of channels are estimated to cost less than two.
-OTHER_SLICES = pytest.mark.xfail(strict=True, reason="three pieces: estimates a few percent apart")
+OTHER_SLICES = pytest.mark.xfail(
+    strict=True,
+    reason="three pieces since the tasks have their exact price, why is not known",
+)
 
 
 @pytest.mark.parametrize(
