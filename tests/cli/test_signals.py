@@ -24,17 +24,17 @@ ANSWER_S = 1.0
 #: What a machine at full load may take longer.
 PATIENCE_S = 2.0
 EXAMPLES = ROOT / "examples" / "scenarios"
-#: Each takes more than LATEST_S.
+#: Each takes far more than LATEST_S.
 LONG = {
     "run": ("run", "--hw", "lunarlake", "--tokens", "2048", "--out", "out"),
     "validate": ("validate", "--workers", "2", "--predictions", "out.csv", "--markdown", "out.md"),
     "sweep": ("sweep", "--hw", "lunarlake", "--axis", "tokens=64:1124:54", "--workers", "2", "--out", "out"),
     "optimize": ("optimize", "--hw", "lunarlake", "--axis", "tokens=64:1124:54", "--workers", "2", "--out", "out"),
     "advise": ("advise", "--hw", "lunarlake", "--tokens", "1024"),
-    "compare": ("compare", "--hw", "lunarlake", "--hw", "pantherlake", "--tokens", "2048", "--out", "out"),
-    "sensitivity": ("sensitivity", "--hw", "lunarlake", "--tokens", "2048"),
-    "llm": ("llm", "qwen3-8b", "--hw", "lunarlake", "--prompt", "128,512,2048,8192", "--out", "out"),
-    "scenario": ("scenario", str(EXAMPLES / "rows.yaml"), "--out", "out"),
+    "compare": ("compare", "--hw", "lunarlake", "--hw", "pantherlake", "--tokens", "4096", "--out", "out"),
+    "sensitivity": ("sensitivity", "--hw", "lunarlake", "--tokens", "4096"),
+    "llm": ("llm", "qwen3-8b", "--hw", "lunarlake", "--prompt", "128,512,1024,2048,4096,8192", "--out", "out"),
+    "scenario": ("scenario", "many.yaml", "--out", "out"),
     "calibrate": ("calibrate", "--hw", "lunarlake", "--against", "silicon", "--free", "ddr.bandwidth_gbps=20:200",
                   "--free", "clocks.dpu_mhz=900:2500", "-o", "out.yaml"),
     "reproduce": ("reproduce", "xamba", "--workers", "2", "--markdown", "out.md"),
@@ -45,6 +45,13 @@ DRAWN = Random(seed_of_the_code())
 
 
 def start(folder: Path, command: str) -> subprocess.Popen[str]:
+    if command == "scenario":
+        scenario = (EXAMPLES / "rows.yaml").read_text(encoding="utf-8")
+        sizes = "pad_to: [1, 8, 16, 32, 64]"
+        long = scenario.replace(sizes, f"pad_to: {list(range(1, 65))}").replace(
+            "requests: 48", "requests: 900"
+        )
+        (folder / "many.yaml").write_text(long, encoding="utf-8")
     return subprocess.Popen(
         [sys.executable, "-c", CODE, *LONG[command]],
         cwd=folder,
@@ -77,8 +84,8 @@ def none_left(pid: int) -> bool:
 
 
 def drafts(folder: Path) -> list[Path]:
-    """What is there beside the journal and the study of an exploration."""
-    kept = {"out", "journal.jsonl", "study.db", "study.db-journal"}
+    """What is there beside what was given, and the journal and the study of an exploration."""
+    kept = {"out", "journal.jsonl", "study.db", "study.db-journal", "many.yaml"}
     return [path for path in folder.rglob("*") if path.name not in kept]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import openvino as ov
@@ -20,6 +21,7 @@ from npusim.lowering import PASSES, conservation
 from npusim.lowering.ir.plan import CONSTANT, Slice
 from npusim.lowering.passes import CHECK, Law, Module, Pass, run_passes
 from tests.lowering.models import models
+from tests.strategies import seed_of_the_code
 
 MACHINES = ["meteorlake-vpunn.yaml", "lunarlake-vpunn.yaml", "pantherlake-vpunn.yaml"]
 
@@ -33,6 +35,17 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> None:
 @given(models(), st.sampled_from(MACHINES))
 def test_random_models_conserve_work(model: ov.Model, machine: str) -> None:
     api.lower(from_openvino(model), api.load_hardware(machine))
+
+
+#: Networks of which a chain of slices nearly fills CMX, and others that are drawn with every change of npusim.
+NEARLY_FULL = ("yolov8s", "yolo11m-int8")
+DRAWN = Random(seed_of_the_code()).sample(sorted(set(workloads.names()) - set(NEARLY_FULL)), 3)
+
+
+@pytest.mark.parametrize("name", [*NEARLY_FULL, *DRAWN])
+def test_networks_fit_their_machine(name: str) -> None:
+    few = {} if workloads.layer_count(name) is None else {"layers": 1, "tokens": 16}
+    api.lower(from_openvino(workloads.build(name, **few)), api.load_hardware("lunarlake-vpunn"))
 
 
 def layers(batch: int, kind: str) -> ov.Model:

@@ -10,7 +10,7 @@ from npusim.lowering.ir.plan import Plan
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Value
 from npusim.lowering.place import summed
-from npusim.lowering.place.chain import joins, padded_rows, plan_joined, wanted_cut
+from npusim.lowering.place.chain import has_room, joins, padded_rows, plan_joined, wanted_cut
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.scales import feeds_channels
 from npusim.lowering.plans.dpu.bmm import is_grouped
@@ -42,7 +42,9 @@ def on_shave(node: Unary, near: Neighbours) -> Plan:
     if behind is not None:
         return behind
     if producer is not None and spread and alone and joins(node, near, producer):
-        return plan_joined(node, hw, kernel, producer)
+        joined = plan_joined(node, hw, kernel, producer)
+        if has_room(producer, joined, hw):
+            return joined
     padded = padded_rows(node, near) if spread else None
     if padded is not None:
         return plan_joined(node, hw, kernel, padded)

@@ -6,6 +6,7 @@ While a SHAVE kernel works on slice i from CMX, the DPU computes slice i+1 and t
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from math import prod
@@ -15,7 +16,7 @@ from npusim.lowering.ir.convolution import geometry, is_line_of_planes, table_lo
 from npusim.lowering.ir.kernels import KERNELS
 from npusim.lowering.ir.moves import moves_us
 from npusim.lowering.ir.nodes import Conv, Convert, Node, Unary
-from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Plan, Slice, cmx_capacity
+from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, Slice, booked_bytes, cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS, FLAT_GRANULE, H
 from npusim.lowering.ir.values import ADDED_CONSTANT, Dist, Value, ceil_div, even, row_dist
 from npusim.lowering.place.neighbours import Neighbours
@@ -141,6 +142,18 @@ def plan_joined(node: Node, hw: Hardware, kernel: str, producer: Plan) -> Plan:
         parts.append(Slice([], computes, stores, held_bytes, part.detail))
     strategy = f"{kernel}, cut with the op before it in {len(parts)} slices"
     return Plan(node, [node.inputs[0]], [None], output, None, parts, strategy, chain=producer.chain_number)
+
+
+def has_room(producer: Plan, kernel: Plan, hw: Hardware) -> bool:
+    """Whether CMX takes one slice of both results beside what ``producer`` loads once and keeps for all slices."""
+    count: Counter[tuple[int, ...]] = Counter()
+    loads: dict[tuple[int, ...], Load] = {}
+    for part in producer.slices:
+        count.update({x.key for x in part.loads if x.key})
+        loads |= {x.key: x for x in part.loads if x.key}
+    kept = booked_bytes([load for key, load in loads.items() if count[key] > 1], hw.tiles)
+    results = zip(producer.slices, kernel.slices, strict=True)
+    return kept + max(max(a.out_bytes) + max(b.out_bytes) for a, b in results) <= cmx_capacity(hw)
 
 
 def plan_scaled(node: Node, hw: Hardware, kernel: Plan, conv: Plan) -> Plan | None:

@@ -35,7 +35,7 @@ def stays(found: Residency, source: int, reader: int, operand: int) -> bool:
     widens = (made.in_place or made.gathered) and source not in found.widened and host is None
     if widens:
         extra = size - found.output_bytes(made, source, made.slices[-1]) if made.gathered else size
-        more |= dict.fromkeys(makers, extra)
+        more |= dict.fromkeys(range(makers[0], makers[-1] + 1), extra)
     if not found.take(more):
         return False
     if widens:
