@@ -10,8 +10,10 @@ from __future__ import annotations
 import csv
 import struct
 import sys
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,16 +21,38 @@ import numpy.typing as npt
 from npusim.costs.products import KEYS
 from npusim.program.work import MpeMode
 
-#: Rows of an image four pixels wide: close where a stencil of 4, 8 or 16 rows ends.
-ROWS = (1, 3, 4, 5, 7, 8, 9, 12, 16, 17, 32, 64, 128, 256)
-TERMS = tuple(16 * 2**i for i in range(11))
-CHANNELS = tuple(16 * 2**i for i in range(8))
 MODES: tuple[MpeMode, ...] = ("16x16", "8x16", "4x16")
-WIDTH = 4
+
+
+class Axes(NamedTuple):
+    """The points of a grid: rows of an image (close where a stencil of 4, 8 or 16 rows ends), terms and channels, which
+    are close below what a tile computes of most slices."""
+
+    rows: tuple[int, ...]
+    terms: tuple[int, ...]
+    channels: tuple[int, ...]
+
+
+AXES_27 = Axes(
+    (1, 3, 4, 5, 7, 8, 9, 12, 16, 17, 32, 64, 128, 256),
+    tuple(16 * 2**i for i in range(11)),
+    tuple(16 * 2**i for i in range(8)),
+)
+#: The stencil that is cheapest changes more often: with a grid as of 2.7 a tenth of all workloads is 8 % off and more.
+AXES_51 = Axes(
+    (1, 2, 3, 4, 5, 6, 8, 9, 12, 16, 17, 24, 32, 33, 48, 64, 128, 256),
+    (16, 32, 64, 128, 256, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 16384),
+    (*range(16, 145, 16), 160, 192, 224, 256, 320, 384, 512, 768, 1024, 2048),
+)
+WIDTH_27, WIDTH_51 = 4, 8
 #: Workloads that a grid is fitted to, and the share of their sizes that are those of the grid, as most models' are.
-SHAPES, USUAL_SHARE = 40_000, 0.7
-_LEAST_CYCLES, _DAMPING = 10.0, 0.01
+SHAPES, USUAL_SHARE = 60_000, 0.7
+#: Tiles that the 5.1 network is told of where a result is written to all of them, however many they are.
+SEVERAL = 2
+_LEAST_CYCLES, _DAMPING, _STEPS = 10.0, 0.01, 300
 Floats = npt.NDArray[np.float32]
+Sizes = list[tuple[int, int, int]]
+Asked = Callable[[Sizes], Floats]
 
 
 class _Buffer:
@@ -97,7 +121,7 @@ def described_27(rows: int, terms: int, channels: int, mode: MpeMode) -> list[fl
     """A 1x1 convolution of FP16 as the network of 2.7 is asked (interface 11): device, op, input, weights and result
     with type and layout, window, stencil, zeros, swizzling, and how the tiles share the work (not at all)."""
     half, layout, swizzled = _one(2, 4), _one(4, 7), _one(5, 6)
-    sizes = ((WIDTH, rows, terms), (1, 1, terms, channels), (WIDTH, rows, channels))
+    sizes = ((WIDTH_27, rows, terms), (1, 1, terms, channels), (WIDTH_27, rows, channels))
     tensors = [
         [*size, *([1] if len(size) == 3 else []), *half, *layout, 0]
         for size in sizes  # four sizes, then the rest
@@ -111,25 +135,64 @@ def described_27(rows: int, terms: int, channels: int, mode: MpeMode) -> list[fl
     ]
 
 
+def described_51(rows: int, terms: int, channels: int, mode: MpeMode, bits: int, tiles: int) -> list[float]:
+    """The same, eight pixels wide, by weights of so many bits and written to so many tiles, as the network of 5.1 is
+    asked (interface 14)."""
+    half, weights = _one(1, 5), _one({16: 1, 8: 0, 4: 4}[bits], 5)
+    return [
+        *(*_one(0, 7), WIDTH_51, rows, terms, 1, *half, *weights, WIDTH_51, rows, channels, 1, *half),
+        *(1, 1, 1, 1, 0, 0, 0, 0, *_one(MODES.index(mode), 3), 0, 0, tiles),
+        *(*_one(4, 6), 0, 0, 0),
+    ]
+
+
 def _one(place: int, of: int) -> list[int]:
     return [int(i == place) for i in range(of)]
 
 
-def fitted(network: list[tuple[Floats, Floats]], mode: MpeMode) -> Floats:
+def is_27(network: list[tuple[Floats, Floats]]) -> bool:
+    """Whether a network takes the descriptions of 2.7, not those of 5.1."""
+    return network[0][0].shape[1] == len(described_27(1, 16, 16, MODES[0]))
+
+
+def asked_of(network: list[tuple[Floats, Floats]]) -> dict[str, Asked]:
+    """What is asked about each work of a table. About 5.1 the estimator takes the stencil that is cheapest, and tells
+    apart results that stay on their tile and those that are written to all."""
+
+    def stencil(mode: MpeMode) -> Asked:
+        return lambda sizes: answers(
+            network, np.array([described_27(*one, mode) for one in sizes], np.float32)
+        )
+
+    def least(bits: int, tiles: int) -> Asked:
+        def cycles(sizes: Sizes) -> Floats:
+            described = ([described_51(*one, mode, bits, tiles) for one in sizes] for mode in MODES)
+            return np.min([answers(network, np.array(of, np.float32)) for of in described], axis=0)
+
+        return cycles
+
+    if is_27(network):
+        return {f"fp16 {WIDTH_27} {mode}": stencil(mode) for mode in MODES}
+    written = {"": 1, " to all": SEVERAL}
+    return {
+        f"fp16 by {bits} {WIDTH_51}{to}": least(bits, tiles)
+        for bits, (to, tiles) in product((16, 8, 4), written.items())
+    }
+
+
+def fitted(work: str, ask: Asked, axes: Axes) -> Floats:
     """Logarithms of the cycles at the points of the grid that come nearest to the answers for random workloads, made
     monotone."""
     from scipy.sparse import csr_matrix
     from scipy.sparse.linalg import lsqr
 
-    axes = (ROWS, TERMS, CHANNELS)
     generator = np.random.default_rng(0)
     ends = np.log([(axis[0], axis[-1]) for axis in axes])
     anywhere = np.exp(generator.uniform(ends[:, 0], ends[:, 1], (SHAPES, 3)))
     usual = np.column_stack([generator.choice(axis, SHAPES) for axis in axes])
     sizes = np.where(generator.uniform(0, 1, (SHAPES, 3)) < USUAL_SHARE, usual, anywhere)
     sizes = np.column_stack((np.round(sizes[:, 0]), 16 * np.round(sizes[:, 1:] / 16)))
-    asked = np.array([described_27(*(int(one) for one in size), mode) for size in sizes], np.float32)
-    cycles = np.log(np.maximum(answers(network, asked), _LEAST_CYCLES))
+    cycles = np.log(np.maximum(ask([(int(a), int(b), int(c)) for a, b, c in sizes]), _LEAST_CYCLES))
     weights, points = np.ones((SHAPES, 1)), np.zeros((SHAPES, 1), int)
     for axis, size in zip(axes, np.log(sizes).T, strict=True):
         knots = np.log(axis)
@@ -139,28 +202,29 @@ def fitted(network: list[tuple[Floats, Floats]], mode: MpeMode) -> Floats:
         weights = np.hstack([weights * of[:, None] for of in (1 - part, part)])
     lines = np.repeat(np.arange(SHAPES), points.shape[1])
     matrix = csr_matrix((weights.ravel(), (lines, points.ravel())))
-    grid = lsqr(matrix, cycles, damp=_DAMPING)[0].reshape([len(axis) for axis in axes])
+    grid = lsqr(matrix, cycles, damp=_DAMPING, iter_lim=_STEPS)[0].reshape([len(axis) for axis in axes])
     for axis in range(3):
         grid = np.maximum.accumulate(grid, axis)
-    print(mode, "median error", np.median(np.abs(np.exp(matrix @ grid.ravel() - cycles) - 1)))
+    print(work, "median error", np.median(np.abs(np.exp(matrix @ grid.ravel() - cycles) - 1)))
     return grid.astype(np.float32)
 
 
 def main(network: Path, table: Path) -> None:
     """Ask a network for many workloads, fit all grids to the answers and write them."""
     asked = layers(network.read_bytes())
+    axes, width = (AXES_27, WIDTH_27) if is_27(asked) else (AXES_51, WIDTH_51)
     with table.open("w", newline="", encoding="utf-8") as file:
         file.write(
             f"# Fitted to {network.name} of intel/npu-nn-cost-model by benchmarks.fit.products: DPU cycles of 1x1\n"
         )
-        file.write("# convolutions, by rows of 4 pixels, terms and (columns) output channels\n")
+        file.write(f"# convolutions, by rows of {width} pixels, terms and (columns) output channels\n")
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*KEYS, *CHANNELS])
-        for mode in MODES:
-            cycles = np.exp(fitted(asked, mode))
-            for (i, rows), (j, terms) in product(enumerate(ROWS), enumerate(TERMS)):
+        writer.writerow([*KEYS, *axes.channels])
+        for work, ask in asked_of(asked).items():
+            cycles = np.exp(fitted(work, ask, axes))
+            for (i, rows), (j, terms) in product(enumerate(axes.rows), enumerate(axes.terms)):
                 numbers = (int(float(f"{one:.4g}")) for one in cycles[i, j])
-                writer.writerow([f"fp16 {WIDTH} {mode}", rows, terms, *numbers])
+                writer.writerow([work, rows, terms, *numbers])
 
 
 if __name__ == "__main__":

@@ -243,7 +243,10 @@ def _grid(work: DpuWork, hw: Hardware) -> Grid | None:
     table = hw.dpu.costs.products
     if table is None or work.kernel_h * work.kernel_w > 1 or work.skipped:
         return None
-    return grids(table).get(f"{_type(work)} {work.width} {work.mpe_mode}")
+    known, by_type = grids(table), _type(work)
+    to = " to all" if work.everywhere else ""
+    least = known.get(f"{by_type} by {work.weight_bits} {work.width}{to}")  # whatever the stencil
+    return least or known.get(f"{by_type} {work.width} {work.mpe_mode}")
 
 
 def _cell_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:

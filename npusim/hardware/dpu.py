@@ -95,7 +95,7 @@ class DpuCosts(Section):
     """Key: ``TYPE``, or ``TYPE CLASS``, or ``TYPE CLASS MODE``, e.g. ``fp16 W4 16x16``; the longest that exists wins.
     Classes: output width up to 2 (``W1``), 5 (``W4``), 10 (``W8``), wider (``img1``), kernels over 1x1 (``img3``),
     such kernels over one column (``line3``, else ``img3``)."""
-    products: Literal["vpu-2.7"] | None = None
+    products: Literal["vpu-2.7", "npu-5.1"] | None = None
     """The table of ``npusim.costs.products`` that prices dense products in place of ``conv``; null: none."""
     long_narrow: NonNegative = 0
     """Part of a cell that a row of cells costs more in depth-wise and pooling workloads with a window, of 64 channels,

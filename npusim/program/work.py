@@ -61,7 +61,8 @@ class DpuWork:
     are stored without them; ``relu``: its activation is what a ReLU made, on a DPU that skips such zeros. ``planes``:
     the result is written as planes, channels outermost, or otherwise with another dimension innermost than the op has;
     ``upended``: with the rows innermost. ``fp8``: 8-bit operands are floats. ``shared_rows``: the tiles share the rows
-    of an image whose windows are pooled or convolved channel by channel.
+    of an image whose windows are pooled or convolved channel by channel. ``everywhere``: the result of a dense product
+    is written to all tiles.
     """
 
     kind: DpuKind
@@ -85,6 +86,7 @@ class DpuWork:
     upended: bool = False
     fp8: bool = False
     shared_rows: bool = False
+    everywhere: bool = False
 
     @property
     def macs(self) -> int:

@@ -151,8 +151,9 @@ def channel_bytes(node: Product) -> int:
 
 
 def conv_work(
-    height: int, width: int, channels: int, k: int, node: Product, mode: MpeMode, hw: Hardware
-) -> DpuWork:
+    height: int, width: int, channels: int, k: int, node: Product, mode: MpeMode, hw: Hardware,
+    everywhere: bool = False,
+) -> DpuWork:  # fmt: skip
     """One tile's share of a convolution."""
     window = node.window or POINT
     activation = node.inputs[0]
@@ -168,6 +169,7 @@ def conv_work(
         skipped=_skipped(node, channels, hw),
         zeros=node.zeros,
         relu=node.rectified,
+        everywhere=everywhere,
     )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ from npusim.lowering.tile.fused import cut_together
 from npusim.lowering.tile.matmul import Tiler
 from npusim.lowering.tile.slices import Cut
 from npusim.program.journal import note, recording
-from npusim.program.work import DmaWork, MpeMode, Work
+from npusim.program.work import DmaWork, DpuWork, MpeMode, Work
 from npusim.size import check_op
 
 
@@ -179,12 +179,7 @@ class Builder:
                 (channels,) * count if self.split == "repeated" else even(channels, self.hw.tiles, CHANNELS)
             )
         computes: list[tuple[int, Work]] = [
-            (
-                t,
-                conv_work(
-                    h, self.width, n, self.k16, self.node, self._mode(tile_rows, t, n, channels), self.hw
-                ),
-            )
+            (t, self._work(h, n, self._mode(tile_rows, t, n, channels)))
             for t, (h, n) in enumerate(zip(tile_rows, tile_channels, strict=True))
             if h and n
         ]
@@ -200,6 +195,10 @@ class Builder:
             self._held(tile_rows, tile_channels, channels),
             f"slice {number + 1}/{self.cut.slices}" if self.cut.slices > 1 else "",
         )
+
+    def _work(self, rows: int, channels: int, mode: MpeMode) -> DpuWork:
+        everywhere = self.whole and self.split != "repeated"
+        return conv_work(rows, self.width, channels, self.k16, self.node, mode, self.hw, everywhere)
 
     def _mode(self, tile_rows: Sequence[int], tile: int, own: int, channels: int) -> MpeMode:
         """The stencil of a task, which its output tensor decides: a tile's own rows and channels, but all channels of
