@@ -33,6 +33,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "ShuffleChannels": ("axis", "group"),
     "SoftMax": ("axis",),
     "Softmax": ("axis",),
+    "TopK": ("axis",),
     "SpaceToDepth": ("block_size", "mode"),
     "StridedSlice": ("begin_mask", "end_mask", "shrink_axis_mask", "new_axis_mask", "ellipsis_mask"),
 }

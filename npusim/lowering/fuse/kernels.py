@@ -7,26 +7,41 @@ from dataclasses import replace
 from npusim.graph.ir import BITS, Op
 from npusim.lowering.fuse.fuser import Fuser
 from npusim.lowering.ir.kernels import KERNEL_OF, KERNELS
-from npusim.lowering.ir.nodes import Unary
-from npusim.lowering.ir.values import Value
+from npusim.lowering.ir.nodes import Further, Unary
+from npusim.lowering.ir.values import Value, ceil_div
+
+#: Bits of an integer that a kernel writes.
+INDEX_BITS = 32
 
 
 def kernel(fuser: Fuser, op: Op, name: str = "") -> None:
-    """A SHAVE kernel, that of the op or another, that reads its operands as they are, along the axis that the last of
-    them may name; a further output that is read is written by one more call."""
-    inputs = tuple(
-        fuser.plain(v, op) for i, v in zip(op.inputs, fuser.operands(op), strict=True) if _data(fuser, i)
-    )
+    """A SHAVE kernel, that of the op or another, that reads its operands as they are, along the axis that the op or the
+    last of them may name; one call writes all outputs that are read, integers as those of 32 bits."""
     row = KERNELS[name] if name else KERNEL_OF[op.type]
+    read = [
+        id
+        for k, id in enumerate(op.inputs)
+        if k in row.loaded or (k not in row.compiled and _data(fuser, id))
+    ]
+    inputs = tuple(fuser.plain(fuser.values[id], op) for id in read)
     rank = len(fuser.graph.tensors[op.inputs[0]].shape)
-    axis = fuser.last_axis(op.inputs[-1], rank) if row.axis == "operand" else None
-    for output in op.outputs:
-        if fuser.index.readers[output] or output in fuser.graph.outputs:
-            tensor = fuser.graph.tensors[output]
-            bits = BITS[tensor.dtype]
-            made = Value(fuser.storage(), tensor.shape, bits, bits)
-            fuser.emit(op, Unary(op.name, op.type, inputs, made, kernel=row.name, axis=axis))
-            fuser.values[output] = made
+    named = int(op.attrs["axis"]) % rank if row.axis == "attribute" else None
+    axis = fuser.last_axis(op.inputs[-1], rank) if row.axis == "operand" else named
+    made, *further = [
+        _written(fuser, id) for id in op.outputs if fuser.index.readers[id] or id in fuser.graph.outputs
+    ]
+    beside = ceil_div(sum(value.elements * value.bits for value in further), made.elements)
+    fuser.add(Unary(op.name, op.type, inputs, made, kernel=row.name, axis=axis, beside=beside))
+    for value in further:
+        fuser.add(Further(op.name, op.type, (), value))
+
+
+def _written(fuser: Fuser, id: int) -> Value:
+    """What a kernel writes for an output of its op."""
+    tensor = fuser.graph.tensors[id]
+    bits = min(BITS[tensor.dtype], INDEX_BITS)
+    fuser.values[id] = Value(fuser.storage(), tensor.shape, bits, bits)
+    return fuser.values[id]
 
 
 def detection_output(fuser: Fuser, op: Op) -> None:

@@ -1,5 +1,5 @@
-"""Results whose interface is FP32: written so by the DPU op that makes them, or converted by a SHAVE kernel of its own
-(evidence/lowering.md#1.6)."""
+"""Results whose interface is wider than what is executed: FP32 is written by the DPU op that makes it, or converted by
+a SHAVE kernel of its own, as integers of 64 bits are (evidence/lowering.md#1.6)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ from npusim.lowering.ir.nodes import Bmm, Conv, Depthwise, Eltwise, Node, Pool, 
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value
 
+#: Types of integers that no kernel writes: they are converted where the model returns them.
+LONG = ("i64", "u64")
 #: Activations that leave the sum of products a float of full width until it is written.
 _LINEAR_IN_PIECES = ("", "relu", "leakyrelu")
 
 
 def result(fuser: Fuser, id: int, value: Value) -> Value:
-    """What a result is handed out as: ``value``, or its FP32 form where the model's interface is FP32."""
+    """What a result is handed out as: ``value``, or its FP32 or 64-bit form where the model's interface has that."""
     tensor = fuser.graph.tensors[id]
+    if tensor.dtype in LONG and value.bits < BITS[tensor.dtype]:
+        bits = BITS[tensor.dtype]
+        long = Value(fuser.storage(), value.shape, bits=bits, stored_bits=bits)
+        return fuser.add(Unary(tensor.name, "Result", (value,), long, kernel="convert")).output
     if BITS[tensor.stored_dtype] != 32 or value.bits != 16 or tensor.dtype != "f16":
         return value
     node = fuser.producer(id)

@@ -37,6 +37,10 @@ class ShaveKernel:
     """The OpenVINO op types that it runs for."""
     reads: Reads = Reads.ONE
     """How it reads their operands."""
+    compiled: tuple[int, ...] = ()
+    """The operands of its op that are part of the kernel, whatever they are."""
+    loaded: tuple[int, ...] = ()
+    """Those that it loads, though they are but a few numbers."""
     axis: Literal["attribute", "operand"] | None = None
     """Where they say along which axis they run."""
     whole: Literal["axis", "last"] | None = None
@@ -69,6 +73,9 @@ class ShaveKernel:
     small_elements: int = 0
     """Elements of a tile's part below which one SHAVE does it all."""
 
+    contiguous: bool = False
+    """The SHAVEs of a tile share its part only where the result of each then lies in one piece; the tiles that have
+    more than others are the first."""
     dense: bool = False
     """Can't read a strided part of a tile's buffer: each SHAVE then gets transfers of its own (seen of these with a cut
     inner axis; multiply, subtract and exp take one a tile)."""
@@ -80,7 +87,8 @@ class ShaveKernel:
     slices: Literal["any", "balanced", "equal"] = "any"
     """Which slices it may have: any, those that give each tile and SHAVE the same, or equal ones."""
     windows: bool = False
-    """Slides over its operand: a part of the result needs about that share of it."""
+    """Slides over its operand: a part of the result needs about that share of it. Where tiles share it at all, they
+    share channels, of all images, however few."""
     flat_operands: bool = False
     """Where tiles and SHAVEs share a flat vector, broadcast operands are read as if they had the result's shape
     (``max_g`` and ``min_g`` on 5010)."""
@@ -230,15 +238,20 @@ ROWS: tuple[ShaveKernel, ...] = (
     _row("LSTMCell", like=_GATES),
     _row("LSTMSequence", like=_GATES, name="lstm"),
     _row("ScatterElementsUpdate", like=_ALL, axis="operand", whole="axis", columns=True, dense=True),
+    _row("TopK", like=_ALL, compiled=(1,), axis="attribute", whole="axis", dense=True, contiguous=True),
+    _row("NonMaxSuppression", like=_ALL, compiled=(2, 5)),
+    _row("OneHot", like=_ALL, compiled=(1, 2, 3)),
+    _row("AdaptiveAvgPool", like=_ALL, loaded=(1,)),
+    _row("AdaptiveMaxPool", like=_ALL, loaded=(1,)),
     # Those of which only the cost is known.
     # Pools of volumes and with windows larger than the DPU's, and those of which the places of the largest are read.
     _row(name="maxpool", like=_ALL, windows=True),
     _row(name="avgpool", like=_ALL, windows=True),
-    _row(name="maxpool8", like=_ALL, windows=True),
+    _row(name="maxpool8", like=_ALL, windows=True, axes=(C,)),
     *(
         _row(op, like=_ALL)
         for op in (
-            "AdaptiveAvgPool", "AdaptiveMaxPool", "BatchToSpace", "Bucketize", "CTCGreedyDecoder",
+            "BatchToSpace", "Bucketize", "CTCGreedyDecoder",
             "CTCGreedyDecoderSeqLen", "Col2Im", "DFT", "DeformableConvolution", "DeformablePSROIPooling",
             "EmbeddingBagOffsets", "EmbeddingBagOffsetsSum", "EmbeddingBagPacked", "EmbeddingBagPackedSum",
             "EmbeddingSegmentsSum", "ExperimentalDetectronDetectionOutput",
@@ -246,12 +259,12 @@ ROWS: tuple[ShaveKernel, ...] = (
             "ExperimentalDetectronROIFeatureExtractor", "ExperimentalDetectronTopKROIs", "ExtractImagePatches", "Eye",
             "GRN", "GatherElements", "GatherND", "GatherTree", "GenerateProposals", "GridSample", "I420toBGR",
             "I420toRGB", "IDFT", "IRDFT", "ISTFT", "Interpolate", "Inverse", "LRN", "MatrixNms", "MulticlassNms",
-            "Multinomial", "NMSRotated", "NV12toBGR", "NV12toRGB", "NonMaxSuppression", "NonZero", "OneHot",
+            "Multinomial", "NMSRotated", "NV12toBGR", "NV12toRGB", "NonZero",
             "PSROIPooling",
             "PriorBox", "PriorBoxClustered", "Proposal", "RDFT", "ROIAlign", "ROIAlignRotated", "ROIPooling",
             "RandomUniform", "Range", "RegionYolo", "ReorgYolo", "Reverse", "ReverseSequence", "Roll", "STFT",
             "ScatterNDUpdate", "ScatterUpdate", "SearchSorted", "SegmentMax", "SliceScatter",
-            "SpaceToBatch", "TopK", "Unique",
+            "SpaceToBatch", "Unique",
         )
     ),
 )  # fmt: skip

@@ -142,6 +142,11 @@ class Kernel(Node):
         return self.kernel in kernels
 
 
+@dataclass(frozen=True, slots=True)
+class Further(Node):
+    """A further result of the kernel call that is the node before it; what that reads, it does not read again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resize(Kernel):
     """An image resized by a kernel: ``step`` rows of it make one of the result, which reads so many ``before`` and
@@ -166,12 +171,14 @@ class AttentionKernel(Node):
 class Unary(Kernel):
     """One activation, elementwise or along ``axis``. ``low``: what a Clamp begins at. ``repeated``: the batch of the
     Select before it, or how many products run one after the other have made its operand. ``planes``: it works along
-    lines [1, N, C, H * W] that are the planes of images."""
+    lines [1, N, C, H * W] that are the planes of images. ``beside``: bits of ``Further`` results for each element of
+    its own."""
 
     axis: int | None = None
     low: float | None = None
     repeated: int = 0
     planes: bool = False
+    beside: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

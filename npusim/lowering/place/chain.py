@@ -34,9 +34,10 @@ def joins(node: Unary, near: Neighbours, producer: Plan) -> bool:
     planes, which the kernel cuts over channels, carries it along only where tiles keep their own channels (3720). Of a
     batch only kernels that run item by item are.
     """
-    conv, first, rules = producer.node, producer.inputs[0], near.hw.software
+    conv, rules = producer.node, near.hw.software
     if not isinstance(conv, Conv) or producer.chain >= 0 or len(producer.slices) == 1:
         return False
+    first = producer.inputs[0]
     if node.axis is not None or node.runs("convert") or node.inputs[0].elements != producer.output.elements:
         return False
     several = conv.window is not None and node.output.shape[0] > 1

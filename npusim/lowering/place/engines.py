@@ -27,6 +27,7 @@ from npusim.lowering.ir.nodes import (
     DepthToSpace,
     Depthwise,
     Eltwise,
+    Further,
     Gather,
     Node,
     Pool,
@@ -80,7 +81,7 @@ from npusim.lowering.plans.dpu.surroundings import Surroundings
 from npusim.lowering.plans.dpu.widen import widened_terms
 from npusim.lowering.plans.shave.attention import plan_attention
 from npusim.lowering.plans.shave.dot import plan_dot
-from npusim.lowering.plans.shave.kernel import plan_shave
+from npusim.lowering.plans.shave.kernel import plan_further, plan_shave
 from npusim.lowering.plans.shave.resize import plan_resize
 from npusim.lowering.tile.matmul_estimate import NOTHING
 from npusim.program.journal import note
@@ -210,6 +211,11 @@ def _unary(node: Unary, near: Neighbours, fresh: Fresh) -> Steps:
         yield on_shave(node, near)
 
 
+def _further(node: Further, near: Neighbours, fresh: Fresh) -> Steps:
+    assert near.latest is not None
+    yield plan_further(node, near.latest, near.hw)
+
+
 def _resize(node: Resize, near: Neighbours, fresh: Fresh) -> Steps:
     _because(node, "SHAVE: the DPU does not resize by these factors")
     yield plan_resize(node, near.hw)
@@ -290,6 +296,7 @@ ENGINES: dict[type[Node], Callable[[Any, Neighbours, Fresh], Steps]] = {
     Reduce: _reduce,
     Unary: _unary,
     Resize: _resize,
+    Further: _further,
     Eltwise: _eltwise,
     DepthToSpace: movement.depth_to_space,
     Upsample: movement.upsample,

@@ -48,23 +48,37 @@ def schedule(
     while index < len(residency.steps):
         index = replay.advance(index) if replay else index
         move_before(s, residency.steps[index].plan + 1)
-        _step(s, index)
-        index += 1
+        index = _step(s, index)
     move_before(s, len(plans))
     return finish(s.out, s.pool.bookings, ops, name, hw, notes)
 
 
-def _step(s: State, index: int) -> None:
-    """Emit one step."""
-    residency, step = s.given.residency, s.given.residency.steps[index]
-    number, plan = step.plan, s.given.plans[step.plan]
+def _step(s: State, index: int) -> int:
+    """Emit one step, and those of further results of its computes; the number of the next one."""
+    residency = s.given.residency
     spill(s, index)
     if _behind_fills(s, index):
         prefetch(s, index, 0.0)
     s.out.dma(loads_left(s, index))
-    waits = _compute_waits(s, index)
-    booking, taken = book(s, index, residency.output_bytes(plan, number, step.slice))
-    booking.writers.extend(_compute(s, index, tuple(dict.fromkeys((*waits, *taken)))))
+    waits = dict.fromkeys(_compute_waits(s, index))
+    bookings = []
+    for result in residency.results(index):
+        step = residency.steps[result]
+        size = residency.output_bytes(s.given.plans[step.plan], step.plan, step.slice)
+        booking, taken = book(s, result, size)
+        waits |= dict.fromkeys(taken)
+        bookings.append((result, booking))
+    made = _compute(s, index, tuple(waits))
+    for result, booking in bookings:
+        booking.writers.extend(made)
+        _hand_on(s, result, booking)
+    return index + len(bookings)
+
+
+def _hand_on(s: State, index: int, booking: Booking) -> None:
+    """What becomes of the result of a step: it is stored, kept in its room or copied; rooms that end here are free."""
+    residency, step = s.given.residency, s.given.residency.steps[index]
+    number, plan = step.plan, s.given.plans[step.plan]
     used = (s.computed(index), *_store(s, index))
     copied = step.last and number in residency.copies
     if step.last and number not in residency.stored and not copied:

@@ -162,8 +162,8 @@ class State:
         return step
 
     def computed(self, step: int) -> int:
-        """The group of the computes of a step."""
-        return len(self.has_loads) + step
+        """The group of the computes that make the result of a step."""
+        return len(self.has_loads) + self.given.residency.computed_by[step]
 
     def mark(self, plan: int, step: int) -> Mark:
         """How far everything has come where a plan and a step begin."""

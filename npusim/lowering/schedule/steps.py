@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
+from npusim.lowering.ir.nodes import Further
 from npusim.lowering.ir.plan import Load, Plan, Slice, booked_bytes, load_bytes
 from npusim.lowering.schedule.forms import PLAIN, PLAN, STEP, Each, Row, Settled, Table
 
@@ -48,6 +49,8 @@ class Residency:
     capacity: Annotated[int, Settled("constant")]
     steps: Annotated[list[Step], Settled("of the plans")] = field(init=False)
     steps_of: Annotated[list[list[int]], Settled("of the plans")] = field(init=False)
+    computed_by: Annotated[list[int], Settled("of the plans")] = field(init=False)
+    """For each step the one whose kernels write its result: an earlier one for a further result of theirs."""
     level: Annotated[list[int], Settled("compared by steps")] = field(init=False)
     """The CMX demand of every step with all that stays across it, bytes."""
     resident: Annotated[dict[_Operand, tuple[int, ...]], Table(OPERAND, Each(PLAN))] = field(
@@ -80,7 +83,15 @@ class Residency:
     def __post_init__(self) -> None:
         """Nothing stays yet."""
         self.steps, self.steps_of = make_steps(self.plans, self.tiles)
+        self.computed_by = _computed_by(self.plans, self.steps)
         self.level = [step.demand for step in self.steps]
+
+    def results(self, index: int) -> range:
+        """The steps whose results the computes of a step write: its own, and the further ones right behind it."""
+        end = index + 1
+        while end < len(self.steps) and self.computed_by[end] == index:
+            end += 1
+        return range(index, end)
 
     def fits(self, more: Mapping[int, int]) -> bool:
         """Whether every step has room for so many bytes more."""
@@ -116,6 +127,19 @@ class Residency:
         return self.keep_until.get(step.plan, -1) if reader is None else self.steps_of[reader][step.index]
 
 
+def is_further(plan: Plan) -> bool:
+    """Whether a plan is no more than a further result of the one before it."""
+    return isinstance(plan.node, Further)
+
+
+def _computed_by(plans: Sequence[Plan], steps: Sequence[Step]) -> list[int]:
+    """For each step the one whose computes make its result."""
+    made: list[int] = []
+    for index, step in enumerate(steps):
+        made.append(made[-1] if is_further(plans[step.plan]) else index)
+    return made
+
+
 def _once(slices: Sequence[Slice]) -> list[tuple[tuple[int, ...], Load]]:
     """Loads with a key, each key once."""
     return list({x.key: x for part in slices for x in part.loads if x.key}.items())
@@ -126,7 +150,8 @@ def make_steps(plans: Sequence[Plan], tiles: int) -> tuple[list[Step], list[list
 
     The plans of a chain alternate, the third a slice behind, so that the first, which runs on the same engine, need not
     wait for the second (conv 0, Gelu 0, conv 1, Gelu 1, scale 0 ...: bert-base INT8 on 3720). What a plan loads once
-    and keeps (equal keys) counts from its first use to its last.
+    and keeps (equal keys) counts from its first use to its last. Further results follow that of their kernel, slice by
+    slice, and have their room from then on.
     """
     needs: dict[int, list[tuple[int, int]]] = {}  # by the slices, which plans that are copies share
     for plan in plans:
@@ -138,19 +163,30 @@ def make_steps(plans: Sequence[Plan], tiles: int) -> tuple[list[Step], list[list
     done = 0
     while done < len(plans):
         end = done + 1
-        while end < len(plans) and plans[end].chain >= 0 and plans[end].chain == plans[done].chain:
+        further = end < len(plans) and is_further(plans[end])
+        while end < len(plans) and (
+            is_further(plans[end]) if further else _in_chain(plans[done], plans[end])
+        ):
             end += 1
         chain = made[done:end]
-        for slot in range(len(chain[0]) + (len(chain) - 1) // 2):
-            places = [(own, slot - position // 2) for position, own in enumerate(chain)]
+        lags = [0 if further else position // 2 for position in range(len(chain))]
+        for slot in range(len(chain[0]) + lags[-1]):
+            places = [(own, slot - lag) for own, lag in zip(chain, lags, strict=True)]
             together = [own[i] for own, i in places if 0 <= i < len(own)]
             kept = sum(kept for _, kept in together)
+            beside = sum(step.demand for (step, _) in together[1:]) if further else 0
             for step, own in together:
                 step.demand += kept - own
                 steps_of[step.plan].append(len(steps))
                 steps.append(step)
+            together[0][0].demand += beside
         done = end
     return steps, steps_of
+
+
+def _in_chain(first: Plan, plan: Plan) -> bool:
+    """Whether two plans run slice by slice together."""
+    return first.chain == plan.chain >= 0
 
 
 def _plan_steps(number: int, plan: Plan, needs: Sequence[tuple[int, int]]) -> list[tuple[Step, int]]:

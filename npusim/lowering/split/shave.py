@@ -11,7 +11,7 @@ from npusim.lowering.ir.kernels import ShaveKernel
 from npusim.lowering.ir.nodes import Eltwise, Node, Unary, axis_of
 from npusim.lowering.ir.shapes import CHANNELS, FLAT_GRANULE, C, H, N, Shape, W, filled, segments
 from npusim.lowering.ir.tiling import Tiling
-from npusim.lowering.ir.values import Dist, Value, even
+from npusim.lowering.ir.values import Dist, Value, canonical4, even
 
 
 def seen_by_rows(shape: Shape, kernel: ShaveKernel, engines: int) -> Shape:
@@ -113,6 +113,8 @@ def share(
     granule: int,
 ) -> tuple[Tiling, list[Shape | None]]:
     """How tiles and SHAVEs share a kernel whose result has ``shape``, and its operands' shapes as it then sees them."""
+    if kernel.windows and kernel.name not in hw.software.single_tile_kernels:
+        return _by_channels(node.output, hw.tiles), aligned
     batch = 0 if kernel.name in hw.software.single_tile_kernels else _batch(node, kernel)
     if batch:
         whole = _with_batch(shape, batch)
@@ -139,6 +141,15 @@ def share(
         aligned = [shape]
     tiling = split(shape, kernel, locked, hw, hint, aligned, granule)
     return replace(tiling, granule=_granule(tiling, kernel, node.output)), aligned
+
+
+def _by_channels(output: Value, tiles: int) -> Tiling:
+    """A window that slides over images: the tiles that get a channel share those, one SHAVE of each does it all."""
+    shape = canonical4(output.shape)
+    cuts = even(shape[C], tiles)
+    return (
+        Tiling(shape, C, cuts, None, 1, slice_axis=C) if len(cuts) > 1 else Tiling(shape, None, (), None, 1)
+    )
 
 
 def _in_channels(row: Shape) -> Shape:
@@ -197,7 +208,7 @@ def split(
         if picked is None:
             return _short(shape, kernel, locked, tiles, hw)
         axis = picked
-        cuts = segments(shape[axis], tiles)
+        cuts = even(shape[axis], tiles) if kernel.contiguous else segments(shape[axis], tiles)
         if granule > 1 and shape[axis] % granule == 0 and shape[axis] >= tiles * granule:
             cuts, fusible = even(shape[axis], tiles, granule), False
         if kernel.granules and axis == H and shape[H] % tiles:
@@ -214,8 +225,18 @@ def split(
     fused = fusible and all(parts) and unbroken and uneven and inner == axis and kernel.fuses is not None
     if not fused and min(extents, default=0) < hw.shave.per_tile:
         shaves = 1
+    if kernel.contiguous and _strided(shape, axis, cuts, inner):
+        shaves = 1
     alike = kernel.agnostic or fused or lines or axis == C
     return Tiling(shape, axis, cuts, None if fused else inner, shaves, lines, locked, alike=alike)
+
+
+def _strided(shape: Shape, axis: int | None, cuts: tuple[int, ...], inner: int | None) -> bool:
+    """Whether what the SHAVEs of a tile have of its part is not one piece each."""
+    part = [*shape]
+    if axis is not None:
+        part[axis] = max(cuts)
+    return inner is not None and prod(part[:inner]) > 1
 
 
 def _granule(tiling: Tiling, kernel: ShaveKernel, output: Value) -> int:
@@ -234,7 +255,7 @@ def _short(shape: Shape, kernel: ShaveKernel, locked: int | None, tiles: int, hw
     lines = kernel.lines and locked == W
     inner = shave_axis(shape, kernel, locked, None, ())
     shaves = _shaves(kernel, total, hw)
-    if inner is None:
+    if inner is None or (kernel.contiguous and _strided(shape, None, (), inner)):
         shaves = 1
     return Tiling(shape, None, (), inner, shaves, lines, locked)
 
@@ -290,4 +311,6 @@ def _batched_operand(operand: Shape | None, shape: Shape, whole: Shape) -> Shape
     """An operand's shape where the output's leading dimensions are seen as a batch."""
     if operand is None or operand == shape:
         return None if operand is None else whole
+    if operand[:H] == shape[:H] and prod(operand[:H]) % whole[N] == 0:
+        return _with_batch(operand, whole[N])
     return (1, 1, operand[H], operand[W]) if operand[N] == operand[C] == 1 else None

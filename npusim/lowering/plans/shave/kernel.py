@@ -7,11 +7,21 @@ from math import prod
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.kernels import KERNELS, ShaveKernel
-from npusim.lowering.ir.nodes import Node, Unary, axis_of
-from npusim.lowering.ir.plan import ALL_TILES, Load, Plan, Slice, Store, load_value, odd_halves, transfer
+from npusim.lowering.ir.nodes import Further, Node, Unary, axis_of
+from npusim.lowering.ir.plan import (
+    ALL_TILES,
+    Load,
+    Plan,
+    Slice,
+    Store,
+    load_value,
+    odd_halves,
+    store,
+    transfer,
+)
 from npusim.lowering.ir.shapes import C, H, N, Shape, W, four
 from npusim.lowering.ir.tiling import Part, Tiling, operand_part
-from npusim.lowering.ir.values import ADDED_CONSTANT, Dist, Value, ceil_div
+from npusim.lowering.ir.values import ADDED_CONSTANT, WHOLE, Dist, Value, ceil_div
 from npusim.lowering.split.shave import share, splits_behind
 from npusim.lowering.tile.shave import needed_elements, slice_to_fit
 from npusim.program.work import DmaWork, ShaveWork, Work
@@ -41,11 +51,29 @@ def plan_shave(
     if shape[N] > 1 and any(a is not None and a[N] == 1 for a in aligned):
         return _over_batch(node, hw, kernel, shape, operands, aligned)
     tiling, aligned = share(node, hw, kernel, shape, aligned, hint, granule)
-    tiling = slice_to_fit(tiling, kernel, list(zip(operands, aligned, strict=True)), output, hw, room)
+    written = replace(output, bits=output.bits + node.beside) if isinstance(node, Unary) else output
+    tiling = slice_to_fit(tiling, kernel, list(zip(operands, aligned, strict=True)), written, hw, room)
     apart = hint is None and tiling.axis in (H, W) and splits_behind(tiling.shape, kernel, aligned, hw)
     if apart or (batched and tiling.axis == tiling.shave_axis == W):
         kernel = replace(kernel, dense=True)
     return _build(node, hw, kernel, operands, aligned, tiling)
+
+
+def plan_further(node: Further, made: Plan, hw: Hardware) -> Plan:
+    """A further result of the kernel that ``made`` plans, cut as that one's own."""
+    out, own = node.output, made.output
+
+    def part(size: int, bits: int) -> int:
+        """Elements of this result that belong to so many bytes of the other one."""
+        return ceil_div(ceil_div(size * 8, bits) * out.elements, own.elements)
+
+    slices = []
+    for one in made.slices:
+        sizes = [(x.tile, part(x.work.bytes, own.stored_bits)) for x in one.stores]
+        held = tuple(ceil_div(part(size, own.bits) * out.bits, 8) for size in one.out_bytes)
+        slices.append(Slice((), (), [store(tile, n, out, hw) for tile, n in sizes], held, one.detail))
+    dist = made.out_dist if out.elements == own.elements or made.out_dist == WHOLE else None
+    return Plan(node, (), (), out, dist, slices, "with the result before it", handed_on=made.handed_on)
 
 
 def _over_batch(
@@ -152,7 +180,7 @@ def _build(
                 size = ceil_div(prod(piece) * output.bits, 8)
                 computes.append((tile, ShaveWork(kernel.name, prod(piece), size, io)))
         held = [ceil_div(part.elements * output.bits, 8) for part in parts] + [0] * (hw.tiles - len(parts))
-        slices.append(Slice(loads, computes, _stores(output, parts, tiling, dense, hw), tuple(held)))
+        slices.append(Slice(loads, computes, _stores(output, parts, tiling, dense, kernel, hw), tuple(held)))
     used = len(tiling.cuts) or hw.tiles
     strategy = f"{kernel.name} {'on' if tiling.cuts else 'repeated on'} {used} tiles"
     if len(slices) > 1:
@@ -209,7 +237,8 @@ def _strided(tiling: Tiling, operands: list[Value], aligned: list[Shape | None])
     uncut = any(
         v.elements > 1 and (s is None or s[axis] == 1) for v, s in zip(operands, aligned, strict=True)
     )
-    return uncut or prod(first[:axis]) > 1
+    apart = any(s is not None and prod(s[d] for d in range(axis) if d != tiling.axis) > 1 for s in aligned)
+    return uncut or apart or prod(first[:axis]) > 1
 
 
 def _in_dist(value: Value, shape: Shape | None, tiling: Tiling) -> Dist | None:
@@ -256,19 +285,21 @@ def _loads(
     return loads if dense or shared else odd_halves(loads, hw)
 
 
-def _store(output: Value, elements: int, hw: Hardware) -> DmaWork:
-    """A part of a result on its way out; wide floats count as many bytes as those that are converted on the way in
-    (5010: all four of FP32)."""
+def _store(output: Value, elements: int, kernel: ShaveKernel, hw: Hardware) -> DmaWork:
+    """A part of a result on its way out; floats that were widened count as many bytes as those that are converted on
+    the way in (5010: all four of FP32)."""
     work = transfer("cmx", "ddr", elements, output.stored_bits, hw)
-    if output.bits == FP32 and hw.dma.counting == "elements":
+    if output.bits == FP32 and kernel.name == "convert" and hw.dma.counting == "elements":
         return replace(work, counted_bytes=elements * hw.dma.convert_bytes)
     return work
 
 
-def _stores(output: Value, parts: list[Part], tiling: Tiling, dense: bool, hw: Hardware) -> list[Store]:
+def _stores(
+    output: Value, parts: list[Part], tiling: Tiling, dense: bool, kernel: ShaveKernel, hw: Hardware
+) -> list[Store]:
     stores = []
     for tile, part in enumerate(parts if tiling.cuts else parts[:1]):
         target = tile if tiling.cuts else ALL_TILES
         for elements in filter(None, map(prod, part.pieces) if dense else [part.elements]):
-            stores.append(Store(target, _store(output, elements, hw)))
+            stores.append(Store(target, _store(output, elements, kernel, hw)))
     return odd_halves(stores, hw) if tiling.cuts and not dense else stores
