@@ -19,7 +19,7 @@ MOST_TASKS = 1 << 25
 #: Above these it is told: from here on it takes more than some seconds.
 MANY_TASKS = 250_000
 #: What lowering and simulating one take: time of one core of 2025, and memory.
-US_PER_TASK, KIB_PER_TASK = 12, 0.5
+US_PER_TASK, KIB_PER_TASK = 20, 0.5
 
 _TOLD: ContextVar[Callable[[int], None] | None] = ContextVar("told", default=None)
 

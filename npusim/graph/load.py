@@ -18,6 +18,7 @@ from npusim.files import exists, read_bytes
 from npusim.graph.dynamic import Input, dynamic_inputs, give_sizes, missing_sizes
 from npusim.graph.frontend import from_openvino
 from npusim.graph.ir import Graph
+from npusim.graph.room import check_constants, room_to_read
 from npusim.graph.states import fill_states, open_states
 
 _SUFFIXES = (".xml", ".onnx", ".pb", ".pbtxt", ".tflite", ".pdmodel", ".json")
@@ -143,11 +144,12 @@ def read_as_it_is(path: Path) -> tuple[Any, tuple[str, ...]]:
     core = Core()
     notes: tuple[str, ...] = ()
     try:
-        if path.suffix == ".xml":
-            model, notes = _read_ir(core, path)
-        else:
-            with _libraries_silent():
-                model = core.read_model(path)
+        with room_to_read(path):
+            if path.suffix == ".xml":
+                model, notes = _read_ir(core, path)
+            else:
+                with _libraries_silent():
+                    model = core.read_model(path)
     except UserError:
         raise
     except OSError as error:
@@ -189,13 +191,12 @@ def read_model(
     """
     path = Path(path)
     model, notes = read_as_it_is(path)
-    notes += size_inputs(model, shapes, dims, path)
-    if path.suffix != ".xml":
-        _refuse_unfoldable(model, path)
-        try:
-            _as_ir(model)
-        except RuntimeError as error:
-            raise UserError(f"{path}: not a model that OpenVINO converts: {_what_helps(error)}") from error
+    with room_to_read(path):
+        notes += size_inputs(model, shapes, dims, path)
+        if path.suffix != ".xml":
+            _refuse_unfoldable(model, path)
+            check_constants(model, path)
+            _as_ir(model, path)
     return model, notes
 
 
@@ -208,13 +209,17 @@ def _refuse_unfoldable(model: Any, path: Path) -> None:
             )
 
 
-def _as_ir(model: Any) -> None:
+def _as_ir(model: Any, path: Path) -> None:
     """Do to a model of another framework what makes an IR of it (ovc, convert_model): constants are folded, batch
     norms merged into convolutions, divisions by constants become products. The plugin does as much when it compiles:
-    densenet121 in ONNX has 837 Broadcast ops for its batch norms, and none when it runs."""
+    densenet121 in ONNX has 837 Broadcast ops for its batch norms, and none when it runs. Raises UserError for a model
+    that cannot be converted."""
     from openvino._offline_transformations import apply_moc_transformations
 
-    apply_moc_transformations(model, cf=False)
+    try:
+        apply_moc_transformations(model, cf=False)
+    except RuntimeError as error:
+        raise UserError(f"{path}: not a model that OpenVINO converts: {_what_helps(error)}") from error
 
 
 def load_model(

@@ -16,7 +16,7 @@ from openvino import opset15 as ops
 from npusim.errors import UserError
 from npusim.graph.dynamic import Input, missing_sizes
 from npusim.graph.load import graph_of, read_model
-from npusim.graph.onnx_dims import dimension_names
+from npusim.graph.onnx_dims import dimension_names, outside_files
 from npusim.source import ModelSource
 from tests.cli.test_cli import npusim
 
@@ -51,7 +51,21 @@ def test_no_bytes_are_too_strange(tmp_path_factory: pytest.TempPathFactory, data
     path = tmp_path_factory.mktemp("onnx") / "m.onnx"
     path.write_bytes(data)
     assert isinstance(dimension_names(path), dict)
+    assert isinstance(outside_files(path), set)
     assert dimension_names(path.with_name("none.onnx")) == {}
+
+
+def test_weights_in_other_files_are_counted(tmp_path: Path) -> None:
+    weights = onnx.numpy_helper.from_array(np.ones((64, 64), np.float32), "w")
+    graph = onnx.helper.make_graph([], "g", [], [], [weights])
+    onnx.save(
+        onnx.helper.make_model(graph),
+        tmp_path / "m.onnx",
+        save_as_external_data=True,
+        location="w.data",
+        size_threshold=0,
+    )
+    assert outside_files(tmp_path / "m.onnx") == {tmp_path / "w.data"}
 
 
 def language_model(path: Path) -> None:

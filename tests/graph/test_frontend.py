@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -300,3 +301,58 @@ def test_onnx_files_are_read(tmp_path: Path) -> None:
     graph = helper.make_graph(nodes, "g", value[:1], value[1:], stored)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "m.onnx")
     assert types(load_model(tmp_path / "m.onnx")) == ["Convolution", "Add", "Exp", "Multiply"]
+
+
+@pytest.mark.parametrize(
+    ("ops", "sizes", "said"),
+    [
+        (("ConstantOfShape",), (10**6, 10**6), "constants of .* elements would be computed"),
+        (
+            ("ConstantOfShape", "Exp", "Exp", "Exp"),
+            (10**4, 10**4),
+            "constants of .* elements would be computed",
+        ),
+        (("ConstantOfShape", "MatMul"), (10**4, 10**4), "constants of .* elements would be computed"),
+        (("ConstantOfShape", "Exp"), (10, 10), ""),
+    ],
+)
+def test_a_small_file_cannot_ask_for_much_memory_or_time(
+    ops: tuple[str, ...], sizes: tuple[int, int], said: str, tmp_path: Path
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    nodes = [
+        helper.make_node(op, [str(i)] * (2 if op == "MatMul" else 1), [str(i + 1)])
+        for i, op in enumerate(ops)
+    ]
+    nodes += [
+        helper.make_node("ReduceSum", [str(len(ops))], ["sum"], keepdims=0),
+        helper.make_node("Add", ["x", "sum"], ["y"]),
+    ]
+    values = [
+        helper.make_tensor_value_info("x", kind, [2, 3]),
+        helper.make_tensor_value_info("y", kind, None),
+    ]
+    shape = helper.make_tensor("0", onnx.TensorProto.INT64, [2], sizes)
+    graph = helper.make_graph(nodes, "net", values[:1], values[1:], [shape])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "m.onnx")
+    if said:
+        with pytest.raises(UserError, match=f"m.onnx: {said}"):
+            load_model(tmp_path / "m.onnx")
+    else:
+        assert types(load_model(tmp_path / "m.onnx")) == ["Add"]
+
+
+def test_a_constant_that_is_unpacked_beyond_memory_is_refused_in_one_line(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    one = helper.make_tensor("", kind, [1], [1.0]), helper.make_tensor("", onnx.TensorProto.INT64, [1], [5])
+    node = helper.make_node(
+        "Constant", [], ["y"], sparse_value=helper.make_sparse_tensor(*one, [10**6, 10**6])
+    )
+    graph = helper.make_graph([node], "net", [], [helper.make_tensor_value_info("y", kind, None)])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "m.onnx")
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with pytest.raises(UserError, match=r"m\.onnx: reading it takes more than 1\.0 GiB"):
+        load_model(tmp_path / "m.onnx")
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
