@@ -1,4 +1,4 @@
-"""How many tasks a schedule becomes: bounded, and told as soon as it is known, a twentieth of the way.
+"""How many ops and tasks a model becomes: bounded, and told as soon as it is known, a twentieth of the way.
 
 Tasks are what lowering and simulating take time and memory for, and nothing but the plans says how many there are: a
 model of a few lines can have millions, and a large one few.
@@ -18,6 +18,9 @@ MOST_OP_TASKS = 1 << 21
 MOST_TASKS = 1 << 25
 #: Above these it is told: from here on it takes more than some seconds.
 MANY_TASKS = 250_000
+#: Ops of a model, of which the largest networks have some thousands: a recurrence of as many steps as the longest
+#: prompts has eight to a step. And tasks that a small op is, about.
+MOST_OPS, OP_TASKS = 1 << 19, 16
 #: What lowering and simulating one take: time of one core of 2025, and memory.
 US_PER_TASK, KIB_PER_TASK = 20, 0.5
 
@@ -41,6 +44,16 @@ def telling(tell: Callable[[int], None]) -> Iterator[None]:
         yield
     finally:
         _TOLD.reset(before)
+
+
+def check_ops(ops: int) -> None:
+    """Tell about how many tasks so many ops are. Raises UserError for more than any model has."""
+    if ops > MOST_OPS:
+        raise UserError(
+            f"more than {MOST_OPS:,} ops, loops and recurrences step by step: give its inputs smaller sizes with "
+            "--shape or --dim, or cut the model before the loop"
+        )
+    _tell(OP_TASKS * ops)
 
 
 def check_op(name: str, tasks: int) -> None:

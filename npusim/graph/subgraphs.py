@@ -9,6 +9,7 @@ import numpy as np
 
 from npusim.errors import UserError
 from npusim.graph.ir import Op
+from npusim.size import check_ops
 
 if TYPE_CHECKING:
     from npusim.graph.frontend import Builder
@@ -74,10 +75,13 @@ class _Unrolled:
             )
         scope = build.scope
         last: _Step | None = None
+        begin = len(build.ops)
         for number in range(count):
             build.scope = f"{self.name}/{number}/"
             last = self._step(number, count, last)
             self.steps.append(last.results)
+            if not number:
+                check_ops(begin + count * (len(build.ops) - begin))
         build.scope = scope
 
     def outputs(self) -> tuple[int, ...]:

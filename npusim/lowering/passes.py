@@ -20,6 +20,7 @@ from npusim.lowering.ir.repeat import Repeat
 from npusim.lowering.ir.values import Value
 from npusim.program import Program
 from npusim.program.journal import note, recording
+from npusim.size import check_ops
 
 #: Environment variable that has every law checked after every pass.
 CHECK = "NPUSIM_CHECK"
@@ -74,6 +75,7 @@ def run_passes(passes: Sequence[Pass], module: Module, hw: Hardware) -> Module:
     laws: dict[str, Law] = {}
     done: list[str] = []
     for one in passes:
+        check_ops(len(module.graph.ops))
         after = one.run(module, hw)
         if recording() and after.graph is not module.graph:
             _record(one, module.graph, after.graph)

@@ -4,6 +4,7 @@ number of tiles, and which zeros are skipped."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from npusim.errors import UserError
 from npusim.graph.ir import Graph, Op
@@ -104,12 +105,13 @@ def _run(fuser: Fuser) -> None:
             first = len(fuser.made)
             handler(fuser, op)
             if recording():
-                _enter(fuser, op, list(fuser.made.values())[first:])
+                new = islice(reversed(fuser.made.values()), max(0, len(fuser.made) - first))
+                _enter(fuser, op, list(new)[::-1])
 
 
 def _enter(fuser: Fuser, op: Op, made: Sequence[Node]) -> None:
     """Enter in the journal what became of an op of the model."""
-    into = next((node for node in fuser.made.values() if op.name in node.fused), None)
+    into = fuser.doing(op)
     if into is not None:
         note("fuse", op.name, f"done by {into.name} ({into.type}) while it writes its result")
     elif made:

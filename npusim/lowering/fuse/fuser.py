@@ -48,6 +48,9 @@ class Fuser:
         self.index, self.matches, self.covered = find(graph, software, tiles)
         self.values: dict[int, Value] = {}
         self.made: dict[int, Node] = {}
+        self._fused: dict[
+            str, int
+        ] = {}  # storages of the nodes that ops were fused into, by the names of the ops
         self.region = ""  # of the op at hand: nodes that it makes are scheduled apart from those of others
         self.channels_last = readers_channels_last(graph)
         self.turned: dict[int, Value] = {}  # images channels last, by the storage of their planes
@@ -150,7 +153,13 @@ class Fuser:
         if self.region and not node.region:
             node = replace(node, region=self.region)
         self.made[node.output.storage] = node
+        self._fused.update(dict.fromkeys(node.fused, node.output.storage))
         return node
+
+    def doing(self, op: Op) -> Node | None:
+        """The node that an op was fused into, if it was."""
+        node = self.made.get(self._fused.get(op.name, -1))
+        return node if node is not None and op.name in node.fused else None
 
     def emit(self, op: Op, node: _Any) -> _Any:
         """Run a node of an op next; it makes the op's first output."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from npusim.graph.ir import Graph, Op, Tensor
 from npusim.lowering.rewrite.writer import Writer
+from npusim.size import check_ops
 
 _TYPES = ("GRUCell", "GRUSequence", "RNNCell", "RNNSequence")
 
@@ -50,10 +51,13 @@ class _Cells(Writer):
             weights = [self._squeezed(op.name, self.part(op.name, i, 0, d, d + 1), 0) for i in (w, r)]
             state = self._squeezed(op.name, self.part(op.name, first, 1, d, d + 1), 1)
             made = []
+            begin = len(self.ops)
             for t in range(steps):
                 now = self._squeezed(op.name, self.part(op.name, x, 1, t, t + 1), 1)
                 state = self._cell(op)(now, state, *weights)
                 made.append(self.emit(op.name, "Reshape", (state,), (batch, 1, 1, hidden)))
+                if not t:
+                    check_ops(directions * steps * (len(self.ops) - begin))
             last.append(self.emit(op.name, "Reshape", (state,), (batch, 1, hidden)))
             every.append(self._joined(op.name, made, 2, (batch, 1, steps, hidden)))
         for parts, wanted in ((every, op.outputs[0]), (last, op.outputs[1])):
