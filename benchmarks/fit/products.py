@@ -44,7 +44,11 @@ AXES_51 = Axes(
     (16, 32, 64, 128, 256, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 16384),
     (*range(16, 145, 16), 160, 192, 224, 256, 320, 384, 512, 768, 1024, 2048),
 )
-WIDTH_27, WIDTH_51 = 4, 8
+#: Of images four pixels wide, which few products of 5010 are.
+AXES_51_NARROW = Axes(
+    (1, 2, 4, 6, 8, 9, 12, 16, 17, 32, 64, 256), tuple(16 * 2**i for i in range(11)), AXES_51.channels
+)
+WIDTH_27 = 4
 #: Workloads that a grid is fitted to, and the share of their sizes that are those of the grid, as most models' are.
 SHAPES, USUAL_SHARE = 60_000, 0.7
 #: Tiles that the 5.1 network is told of where a result is written to all of them, however many they are.
@@ -135,12 +139,14 @@ def described_27(rows: int, terms: int, channels: int, mode: MpeMode) -> list[fl
     ]
 
 
-def described_51(rows: int, terms: int, channels: int, mode: MpeMode, bits: int, tiles: int) -> list[float]:
-    """The same, eight pixels wide, by weights of so many bits and written to so many tiles, as the network of 5.1 is
-    asked (interface 14)."""
+def described_51(
+    rows: int, terms: int, channels: int, mode: MpeMode, width: int, bits: int, tiles: int
+) -> list[float]:
+    """The same, of any width, by weights of so many bits and written to so many tiles, as the network of 5.1 is asked
+    (interface 14)."""
     half, weights = _one(1, 5), _one({16: 1, 8: 0, 4: 4}[bits], 5)
     return [
-        *(*_one(0, 7), WIDTH_51, rows, terms, 1, *half, *weights, WIDTH_51, rows, channels, 1, *half),
+        *(*_one(0, 7), width, rows, terms, 1, *half, *weights, width, rows, channels, 1, *half),
         *(1, 1, 1, 1, 0, 0, 0, 0, *_one(MODES.index(mode), 3), 0, 0, tiles),
         *(*_one(4, 6), 0, 0, 0),
     ]
@@ -150,33 +156,28 @@ def _one(place: int, of: int) -> list[int]:
     return [int(i == place) for i in range(of)]
 
 
-def is_27(network: list[tuple[Floats, Floats]]) -> bool:
-    """Whether a network takes the descriptions of 2.7, not those of 5.1."""
-    return network[0][0].shape[1] == len(described_27(1, 16, 16, MODES[0]))
-
-
-def asked_of(network: list[tuple[Floats, Floats]]) -> dict[str, Asked]:
-    """What is asked about each work of a table. About 5.1 the estimator takes the stencil that is cheapest, and tells
-    apart results that stay on their tile and those that are written to all."""
+def asked_of(network: list[tuple[Floats, Floats]]) -> dict[str, tuple[Asked, Axes]]:
+    """What is asked about each work of a table, and at which points. About 5.1 the estimator takes the stencil that is
+    cheapest, and tells apart results that stay on their tile and those that are written to all."""
 
     def stencil(mode: MpeMode) -> Asked:
         return lambda sizes: answers(
             network, np.array([described_27(*one, mode) for one in sizes], np.float32)
         )
 
-    def least(bits: int, tiles: int) -> Asked:
+    def least(*told: int) -> Asked:
         def cycles(sizes: Sizes) -> Floats:
-            described = ([described_51(*one, mode, bits, tiles) for one in sizes] for mode in MODES)
+            described = ([described_51(*one, mode, *told) for one in sizes] for mode in MODES)
             return np.min([answers(network, np.array(of, np.float32)) for of in described], axis=0)
 
         return cycles
 
-    if is_27(network):
-        return {f"fp16 {WIDTH_27} {mode}": stencil(mode) for mode in MODES}
-    written = {"": 1, " to all": SEVERAL}
+    if network[0][0].shape[1] == len(described_27(1, 16, 16, MODES[0])):
+        return {f"fp16 {WIDTH_27} {mode}": (stencil(mode), AXES_27) for mode in MODES}
+    widths, written = {8: AXES_51, 4: AXES_51_NARROW}, {"": 1, " to all": SEVERAL}
     return {
-        f"fp16 by {bits} {WIDTH_51}{to}": least(bits, tiles)
-        for bits, (to, tiles) in product((16, 8, 4), written.items())
+        f"fp16 by {bits} {width}{to}": (least(width, bits, tiles), axes)
+        for (width, axes), bits, (to, tiles) in product(widths.items(), (16, 8, 4), written.items())
     }
 
 
@@ -211,16 +212,15 @@ def fitted(work: str, ask: Asked, axes: Axes) -> Floats:
 
 def main(network: Path, table: Path) -> None:
     """Ask a network for many workloads, fit all grids to the answers and write them."""
-    asked = layers(network.read_bytes())
-    axes, width = (AXES_27, WIDTH_27) if is_27(asked) else (AXES_51, WIDTH_51)
+    works = asked_of(layers(network.read_bytes()))
     with table.open("w", newline="", encoding="utf-8") as file:
         file.write(
             f"# Fitted to {network.name} of intel/npu-nn-cost-model by benchmarks.fit.products: DPU cycles of 1x1\n"
         )
-        file.write(f"# convolutions, by rows of {width} pixels, terms and (columns) output channels\n")
+        file.write("# convolutions, by (work) width, rows, terms and (columns) output channels\n")
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*KEYS, *axes.channels])
-        for work, ask in asked_of(asked).items():
+        writer.writerow([*KEYS, *next(iter(works.values()))[1].channels])
+        for work, (ask, axes) in works.items():
             cycles = np.exp(fitted(work, ask, axes))
             for (i, rows), (j, terms) in product(enumerate(axes.rows), enumerate(axes.terms)):
                 numbers = (int(float(f"{one:.4g}")) for one in cycles[i, j])
