@@ -69,20 +69,3 @@ def test_the_mean_of_a_sum_finds_it_on_every_tile(platform: str) -> None:
     last = max(t.op for t in result.tasks)
     moves = [t.work for t in result.tasks if t.op >= last - 1 and isinstance(t.work, DmaWork)]
     assert [w.dst for w in moves] == ["ddr"] * len(moves) and sum(w.bytes for w in moves) == 96 * 2
-
-
-@pytest.mark.parametrize(
-    ("channels", "platform", "planes"),
-    [(48, "lunarlake-vpunn", True), (64, "lunarlake-vpunn", False), (64, "pantherlake-vpunn", True)],
-)
-def test_an_image_is_normalised_by_planes_or_by_channels(channels: int, platform: str, planes: bool) -> None:
-    """By planes it goes through DDR behind a convolution split over rows: a tile has rows of all of them."""
-    x = op.parameter([1, channels, 48, 80], np.float16)
-    y = op.mvn(conv(x, channels), np.array([2, 3]), True, 1e-5, "inside_sqrt")
-    y = conv(op.relu(y), channels)
-    result = lower(graph_of(ov.Model([y], [x], "m"), "m", "m"), load_hardware(platform))
-    norm = next(i for i, one in enumerate(result.ops) if one.type == "MVN")
-    reads = [
-        t.work for t in result.tasks if t.op == norm and isinstance(t.work, DmaWork) and t.work.src == "ddr"
-    ]
-    assert (sum(work.bytes for work in reads) == channels * 48 * 80 * 2) is planes

@@ -9,7 +9,7 @@ import numpy as np
 
 from npusim.graph.ir import Op
 from npusim.lowering.fuse.fuser import Fuser, is_outer, padded, same_order
-from npusim.lowering.fuse.images import alike, scale_image, turned
+from npusim.lowering.fuse.images import alike, norm_planes, normed_by_planes, scale_image, turned
 from npusim.lowering.fuse.matmul import outer_product
 from npusim.lowering.fuse.outer import (
     channels_last_product,
@@ -55,8 +55,8 @@ def unary(fuser: Fuser, op: Op) -> None:
     if op.type.startswith("Reduce"):
         _reduced(fuser, op, kernel)
         return
-    if op.type == "MVN" and _by_planes(fuser, op, value):
-        _of_planes(fuser, op, kernel)
+    if op.type == "MVN" and normed_by_planes(fuser, op, value):
+        norm_planes(fuser, op, kernel)
         return
     axis = _axis(fuser, op)
     if op.type == "Softmax" and axis is not None and len(value.shape) == 4:
@@ -79,24 +79,6 @@ def _reduced(fuser: Fuser, op: Op, kernel: str) -> None:
     axis = axes[-1] if axes else None
     fuser.emit(op, Unary(op.name, op.type, (value,), kept, kernel=kernel, axis=axis))
     fuser.values[op.outputs[0]] = out
-
-
-def _by_planes(fuser: Fuser, op: Op, value: Value) -> bool:
-    """Whether an image that lies channels last is normalised plane by plane."""
-    image = len(value.shape) == 4 and len(fuser.axes(op.inputs[1], 4)) > 1 and not value.plain
-    few = image and value.shape[1] < CHANNELS * fuser.tiles
-    return image and (few or fuser.software.norms_by_planes)
-
-
-def _of_planes(fuser: Fuser, op: Op, kernel: str) -> None:
-    """A kernel along the lines that the planes of an image are (instance normalisation)."""
-    fuser.write_planes(op.inputs[0])
-    value = fuser.plain(fuser.values[op.inputs[0]], op)
-    n, c = value.shape[:2]
-    lines = replace(value, shape=(1, n, c, value.elements // (n * c)), order=())
-    made = Value(fuser.storage(), lines.shape, value.bits, value.bits)
-    fuser.emit(op, Unary(op.name, op.type, (lines,), made, kernel=kernel, axis=3, planes=True))
-    fuser.values[op.outputs[0]] = replace(made, shape=value.shape)
 
 
 def _axis(fuser: Fuser, op: Op) -> int | None:

@@ -126,7 +126,7 @@ def fuse(graph: Graph, hw: Hardware) -> tuple[list[Node], list[Value]]:
 
     Raises UserError naming an op whose type is not known.
     """
-    fuser = Fuser(graph, hw.software, hw.tiles, hw.dpu.sparsity)
+    fuser = Fuser(graph, hw.software, hw.tiles, hw.tiles * hw.shave.per_tile, hw.dpu.sparsity)
     _run(fuser)
     outputs = []
     for id in graph.outputs:

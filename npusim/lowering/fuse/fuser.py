@@ -39,11 +39,13 @@ class Fuser:
     leaves a value for each output of its op, and the nodes that compute it, if any.
     """
 
-    def __init__(self, graph: Graph, software: Software, tiles: int, sparsity: Sparsity | None) -> None:
+    def __init__(
+        self, graph: Graph, software: Software, tiles: int, shaves: int, sparsity: Sparsity | None
+    ) -> None:
         """Start with the values of a Graph's inputs and constants."""
         self.graph = graph
         self.software = software
-        self.tiles = tiles
+        self.tiles, self.shaves = tiles, shaves
         self.sparsity = sparsity
         self.index, self.matches, self.covered = find(graph, software, tiles)
         self.values: dict[int, Value] = {}
@@ -189,15 +191,16 @@ class Fuser:
         return self.amend(node, fused=(*node.fused, op.name), output=output, **changes)
 
     def write_planes(self, id: int) -> None:
-        """Let the convolution, pooling or sum of images that makes a result write it as planes itself (the output data
-        unit permutes), without a task for it; so does the shift of its channels."""
+        """Let the convolution, pooling, activation or sum of images that makes a result write it as planes itself (the
+        output data unit permutes), without a task for it; so does the shift of its channels."""
         value, node = self.values[id], self.producer(id)
         if node is None or node.output != value or value.plain:
             return
         images = isinstance(node, Eltwise) and node.runs("add") and len(value.shape) == 4
         alike = all(v.elements == value.elements and same_order(v, value.order) for v in node.inputs)
         shifted = isinstance(node, Scale) and node.additive and node.axis == 1
-        if isinstance(node, Conv | Depthwise | Pool) or (images and alike) or shifted:
+        activated = isinstance(node, Unary) and node.runs("relu", "leakyrelu") and is_image(value.shape)
+        if isinstance(node, Conv | Depthwise | Pool) or (images and alike) or shifted or activated:
             self.values[id] = self.amend(node, output=replace(value, order=())).output
 
     def write_seen_planes(self, id: int) -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from npusim.graph.ir import Op
 from npusim.lowering.fuse.fuser import Fuser, same_order
 from npusim.lowering.ir.images import CHANNELS_LAST, JOINING, is_image
-from npusim.lowering.ir.nodes import ChannelsLast, Eltwise
+from npusim.lowering.ir.nodes import ChannelsLast, Eltwise, Unary
+from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value
 
 
@@ -70,3 +71,24 @@ def turned(fuser: Fuser, op: Op, value: Value) -> Value:
         if not value.partial:
             fuser.turned[value.storage] = known
     return known
+
+
+def normed_by_planes(fuser: Fuser, op: Op, value: Value) -> bool:
+    """Whether an image that lies channels last is normalised plane by plane: one image whose rows are whole granules,
+    which a pooling reads as channels, unless each SHAVE has as many whole granules of channels as there are rows."""
+    if len(value.shape) != 4 or len(fuser.axes(op.inputs[1], 4)) < 2 or value.plain:
+        return False
+    images, channels, height, width = value.shape
+    own = channels // (CHANNELS * fuser.shaves) * CHANNELS
+    return fuser.software.norms_by_planes or (images == 1 and width % CHANNELS == 0 and own < height)
+
+
+def norm_planes(fuser: Fuser, op: Op, kernel: str) -> None:
+    """A kernel along the lines that the planes of an image are (instance normalisation)."""
+    fuser.write_planes(op.inputs[0])
+    value = fuser.plain(fuser.values[op.inputs[0]], op)
+    n, c = value.shape[:2]
+    lines = replace(value, shape=(1, n, c, value.elements // (n * c)), order=())
+    made = Value(fuser.storage(), lines.shape, value.bits, value.bits)
+    fuser.emit(op, Unary(op.name, op.type, (lines,), made, kernel=kernel, axis=3, planes=True))
+    fuser.values[op.outputs[0]] = replace(made, shape=value.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from npusim.lowering.ir.kernels import KERNELS
-from npusim.lowering.ir.nodes import Bmm, Eltwise, Unary
+from npusim.lowering.ir.nodes import Bmm, Eltwise, Scale, Unary
 from npusim.lowering.ir.plan import Plan
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Value
@@ -17,6 +17,7 @@ from npusim.lowering.plans.dpu.bmm import is_grouped
 from npusim.lowering.plans.dpu.eltwise import is_row
 from npusim.lowering.plans.dpu.images import image_split
 from npusim.lowering.plans.shave.kernel import plan_shave
+from npusim.lowering.split.shave import is_image_norm
 
 
 def on_shave(node: Unary, near: Neighbours) -> Plan:
@@ -48,9 +49,19 @@ def on_shave(node: Unary, near: Neighbours) -> Plan:
     padded = padded_rows(node, near) if spread else None
     if padded is not None:
         return plan_joined(node, hw, kernel, padded)
-    granule = CHANNELS if feeds_channels(node, near) else 1
+    granule = CHANNELS if feeds_channels(node, near) or _feeds_dpu(node, near) else 1
     plan = plan_shave(node, hw, kernel, wanted_cut(node, near), granule)
     return plan if spread or near.hint(value) != WHOLE else replace(plan, in_dists=[WHOLE])
+
+
+def _feeds_dpu(node: Unary, near: Neighbours) -> bool:
+    """Whether the DPU takes the channels of an image from a norm in whole granules: not where a change of layout reads
+    them, nor what an activation makes of planes if a sum does, for which they stay planes."""
+    readers = near.read_by(node.output)
+    if not is_image_norm(node) or not any(isinstance(n, Unary | Scale | Eltwise) for n in readers):
+        return False
+    behind = [n for reader in readers if isinstance(reader, Unary) for n in near.read_by(reader.output)]
+    return not node.planes or not any(isinstance(n, Eltwise) for n in behind)
 
 
 def _is_column(value: Value, near: Neighbours) -> bool:

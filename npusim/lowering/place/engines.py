@@ -60,7 +60,7 @@ from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.pipelined import begins_pipeline, ends_pipeline
 from npusim.lowering.place.rotary import turned_heads
 from npusim.lowering.place.scales import scale, scale_by_activation, scale_rows, widened_sum
-from npusim.lowering.place.settle import apart, expanded_before, is_loose, shared_by
+from npusim.lowering.place.settle import apart, expanded_before, found_whole, is_loose, shared_by
 from npusim.lowering.place.spread import plan_rows_of_planes, plan_spread, spread_factor
 from npusim.lowering.plans.dpu.bmm import lacks_columns, plan_bmm
 from npusim.lowering.plans.dpu.channels_last import channels_last
@@ -105,6 +105,7 @@ def _conv(node: Conv, near: Neighbours, fresh: Fresh) -> Steps:
         window = node.window or POINT
         before, source = channels_last(node, hw, node.inputs[0], window, fresh, near.batched)
         if before:
+            before = [found_whole(before[0], near), *before[1:]]
             yield from before
             node = replace(node, inputs=(source, *node.inputs[1:]), k=max(node.k, source.shape[1]))
         reordered = bool(before) or near.is_turned(source)
@@ -202,7 +203,10 @@ def _unary(node: Unary, near: Neighbours, fresh: Fresh) -> Steps:
         yield from plan_scale(node, hw, fresh)
     elif node.runs("relu", "leakyrelu") or (node.runs("clamp") and fused):
         _because(node, "DPU: it has this activation itself")
-        yield from plan_activation(node, hw, fresh, near.hint(value))
+        readers, maker = near.read_by(node.output), near.makers.get(value.storage)
+        normed = isinstance(maker, Unary) and maker.planes and hw.software.broadcast_output
+        turned = hw.software.broadcast_output and any(isinstance(n, Conv | ChannelsLast) for n in readers)
+        yield from plan_activation(node, hw, fresh, near.hint(value), normed, turned, not readers)
     elif node.runs("clamp") and value.plain and prod(canonical4(value.shape)[:2]) > 1:
         _because(node, "DPU for the planes, SHAVE for what it cannot clamp")
         yield from decompose.clamp_planes(node, near, fresh)

@@ -35,6 +35,7 @@ from npusim.lowering.plans.dpu.channel_share import depthwise_split, shares_chan
 from npusim.lowering.plans.dpu.eltwise import is_row
 from npusim.lowering.plans.dpu.images import is_refolded, is_reshaped, refold, row_split
 from npusim.lowering.split.dpu import Wanted, choose, through_ddr_us
+from npusim.lowering.split.shave import is_image_norm
 from npusim.lowering.tile.matmul_estimate import NOTHING, Behind
 from npusim.program.work import DpuWork
 
@@ -207,6 +208,8 @@ class Neighbours:
         """How the readers of a convolution's result, or of the Concat of channels that it is a piece of, want it to
         lie."""
         readers = self._readers(node.output)
+        if self._normalised(node, readers):
+            return Wanted.CHANNELS
         if read_in_channels(node.output, readers, self.hw) or self._gate_others(readers):
             return Wanted.CUT
         rows = choose(node, self.hw, behind=behind) == "rows"
@@ -228,6 +231,13 @@ class Neighbours:
         if splits:
             return Wanted.POINTS if self._reads_points(node.output) else Wanted.ROWS
         return Wanted.EITHER if images else Wanted.ANY
+
+    def _normalised(self, node: Conv, readers: Sequence[Node]) -> bool:
+        """Whether a norm alone reads an image in the channels that the tiles would make of it: of planes, which what is
+        behind it takes in even parts, only where those are the same."""
+        norm = isinstance(readers[0], Unary) and is_image_norm(readers[0]) if len(readers) == 1 else False
+        even_parts = node.n % (CHANNELS * self.hw.tiles) == 0
+        return norm and node.window is not None and (even_parts or not node.output.plain)
 
     def _gate_others(self, readers: Sequence[Node]) -> bool:
         """Whether products by kernels alone read what a convolution makes, with what lies cut over the tiles."""

@@ -88,6 +88,12 @@ def _of_whole(plan: Plan, near: Neighbours) -> Plan:
     return replace(plan, in_dists=[WHOLE, *plan.in_dists[1:]]) if found else plan
 
 
+def found_whole(plan: Plan, near: Neighbours) -> Plan:
+    """A change of layout in one piece whose operand lies whole on every tile: each takes its part of that."""
+    found = near.hint(plan.inputs[0]) == WHOLE and len(plan.slices) == 1
+    return replace(plan, in_dists=[WHOLE]) if found else plan
+
+
 def _trim(plan: Plan, near: Neighbours) -> Plan:
     """A result that is in CMX at once, and of which one Slice is all that is read, leaves it as that Slice
     (conv1d, ReduceSum_2 and Mul_10 of Mamba-2: 3,072 B a tile of 196,608)."""

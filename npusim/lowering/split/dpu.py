@@ -23,6 +23,8 @@ from npusim.lowering.tile.matmul_estimate import NOTHING, Behind
 from npusim.lowering.tile.slices import Cut, Demand, cut
 
 Split = Literal["rows", "channels", "repeated"]
+#: Those of which every tile does a part.
+SPLITS: tuple[Split, Split] = ("rows", "channels")
 
 
 class Wanted(Enum):
@@ -30,6 +32,7 @@ class Wanted(Enum):
 
     ANY = "as it comes"
     CUT = "cut, however: a SHAVE kernel takes over any cut"
+    CHANNELS = "cut over channels: a norm of an image"
     WHOLE = "whole on every tile"
     ROWS = "in rows"
     POINTS = "in rows, or whole on every tile as good: windows of one pixel"
@@ -139,6 +142,8 @@ def choose(
         return alone or Tiler.of(_dense(node), hw, behind=before).choose(spilled_us)
     if _sparse_rows(node, hw):
         return "rows"
+    if wanted is Wanted.CHANNELS:
+        return _shorter(node, hw, WINDOW_TOLERANCE, _for_norm_us(node, hw, rows_before), kept=True)
     if (node.window or POINT).kernel != (1, 1):
         return _shorter(
             node, hw, WINDOW_TOLERANCE, through_ddr_us(node.output, hw) if wanted is Wanted.ROWS else 0.0
@@ -215,6 +220,9 @@ def choose_alone(
     few = geometry(node, hw)[0] < hw.tiles or round_up(node.n, CHANNELS) < CHANNELS * hw.tiles
     if few or _sparse_rows(node, hw):
         return choose(node, hw, behind=behind)
+    if wanted is Wanted.CHANNELS:
+        moved_us = _for_norm_us(node, hw, rows_before)
+        return _shorter(node, hw, WINDOW_TOLERANCE, moved_us, WEIGHTS_ALONE, kept=True)
     after_us = through_ddr_us(node.output, hw) if wanted is Wanted.ROWS else 0.0
     if not point:
         moved_us = after_us + (through_ddr_us(act, hw) if rows_before else 0.0)
@@ -233,23 +241,37 @@ def through_ddr_us(value: Value, hw: Hardware) -> float:
     return value.bytes * (1 + 1 / hw.dma.engines) / hw.ddr.bandwidth_gbps / 1e3
 
 
+def _for_norm_us(node: Product, hw: Hardware, rows_before: bool) -> float:
+    """What channels cost more than rows, or less, where a norm reads the result by its channels, µs: that brings rows
+    through DDR, in parts, and channels the activation, if that lies in rows (``rows_before``)."""
+    out, engines = node.output, hw.dma.engines
+    after_us = 2 / engines * out.bytes / hw.ddr.bandwidth_gbps / 1e3
+    return (through_ddr_us(node.inputs[0], hw) if rows_before else 0.0) - after_us
+
+
 def _shorter(
-    node: Product, hw: Hardware, tolerance: float, moved_us: float = 0.0, counted: float = WEIGHTS_COUNTED
+    node: Product,
+    hw: Hardware,
+    tolerance: float,
+    moved_us: float = 0.0,
+    counted: float = WEIGHTS_COUNTED,
+    kept: bool = False,
 ) -> Split:
     """The split that fits CMX, or the one that takes less long with a part of its weights' transfer (``counted``),
     which rows need whole on every tile, and with what channels cost the neighbours (``moved_us``); rows up to
-    ``tolerance`` times the time of channels."""
+    ``tolerance`` times the time of channels. ``kept``: each tile keeps its own channels of the result."""
     height, width = geometry(node, hw)
     n16, k16 = round_up(node.n, CHANNELS), round_up(node.k, CHANNELS)
     if hw.tiles == 1 or n16 < CHANNELS * hw.tiles:
         return "rows"
-    room = {split: demand(node, hw, split, split == "channels").total for split in ("rows", "channels")}
+    whole: dict[Split, bool] = {"rows": False, "channels": not kept}
+    room = {split: demand(node, hw, split, whole[split]).total for split in SPLITS}
     capacity = cmx_capacity(hw)
     if (room["rows"] <= capacity) != (room["channels"] <= capacity):
         return "rows" if room["rows"] <= capacity else "channels"
 
     def time(split: Split) -> float:
-        parts = slices(node, hw, split, split == "channels", True)
+        parts = slices(node, hw, split, whole[split], True)
         rows, channels = even(height, parts.rows)[0], even(n16, parts.channels, CHANNELS)[0]
         if split == "rows":
             rows = ceil_div(rows, hw.tiles)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import prod
 
 from npusim.hardware.schema import Hardware
+from npusim.lowering.ir.images import CHANNELS_LAST
 from npusim.lowering.ir.kernels import ShaveKernel
 from npusim.lowering.ir.nodes import Eltwise, Node, Unary, axis_of
 from npusim.lowering.ir.shapes import CHANNELS, FLAT_GRANULE, C, H, N, Shape, W, filled, segments
@@ -135,6 +136,8 @@ def share(
     locked = _locked(node, kernel, shape)
     if isinstance(node, Unary) and node.planes and hw.software.norm_granules:
         return _by_granules(split(shape, kernel, locked, hw, hint, aligned, granule), hw), aligned
+    if isinstance(node, Unary) and is_image_norm(node):
+        return _of_channels(node, shape, granule, hw)
     cut = find_axis(shape, hint) if hint is not None else None
     if kernel.rows and locked == W and aligned == [shape] and shape[N] == 1 and (cut is None or cut[0] != H):
         shape = seen_by_rows(shape, kernel, hw.tiles * hw.shave.per_tile)
@@ -155,6 +158,29 @@ def _by_channels(output: Value, tiles: int) -> Tiling:
 def _in_channels(row: Shape) -> Shape:
     """A row as channels of one pixel."""
     return row[N], row[W], 1, 1
+
+
+def is_image_norm(node: Unary) -> bool:
+    """Whether the channels of an image are normalised, each by itself."""
+    last = node.inputs[0].order == CHANNELS_LAST and len(node.output.shape) == 4
+    return node.runs("mvn") and (node.planes or (last and node.axis == 3))
+
+
+def _of_channels(node: Unary, shape: Shape, granule: int, hw: Hardware) -> tuple[Tiling, list[Shape | None]]:
+    """The norm of an image: tiles and SHAVEs share its channels. Those of a tile are whole ``granule``, where every
+    tile gets one, and lie innermost or as planes; where innermost, those of its first SHAVE are whole granules."""
+    last = not node.planes
+    axis = W if last else H
+    seen = (1, 1, prod(shape[:W]), shape[W]) if last else shape
+    channels = seen[axis]
+    shared = channels % granule == 0 and channels >= granule * hw.tiles
+    cuts = even(channels, hw.tiles, granule) if shared else segments(channels, hw.tiles)
+    shaves = hw.shave.per_tile if min(cuts) >= hw.shave.per_tile else 1
+    tiling = Tiling(
+        seen, axis, cuts, axis, shaves, locked=H if last else W, slice_axis=axis,
+        granule=CHANNELS * prod(seen[axis + 1 :]) if last else 1,
+    )  # fmt: skip
+    return tiling, [seen]
 
 
 def _by_granules(tiling: Tiling, hw: Hardware) -> Tiling:

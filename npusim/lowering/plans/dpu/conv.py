@@ -122,7 +122,7 @@ class Builder:
     def _whole_output(self, wanted: Wanted) -> bool:
         if self.split == "rows":
             return wanted is Wanted.WHOLE
-        return self.split == "repeated" or wanted is not Wanted.CUT
+        return self.split == "repeated" or wanted not in (Wanted.CUT, Wanted.CHANNELS)
 
     def build(self) -> Plan:
         """The plan."""

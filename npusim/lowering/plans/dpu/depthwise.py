@@ -7,7 +7,7 @@ from dataclasses import replace
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import fold_rows, geometry
 from npusim.lowering.ir.nodes import Depthwise, Node, Pool, axis_of
-from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, transfer
+from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, multicast, transfer
 from npusim.lowering.ir.shapes import CHANNELS, MAX_DIMENSION
 from npusim.lowering.ir.values import Dist, Fresh, Value, canonical4, round_up
 from npusim.lowering.plans.dpu.channel_share import (
@@ -146,18 +146,38 @@ def _computed_planes(node: Node, hw: Hardware, image: Image, planes: int) -> Pla
     return replace(plan, out_dist=None) if through_ddr else plan
 
 
-def plan_activation(node: Node, hw: Hardware, fresh: Fresh, hint: Dist | None = None) -> list[Plan]:
+def plan_activation(
+    node: Node,
+    hw: Hardware,
+    fresh: Fresh,
+    hint: Dist | None = None,
+    normed: bool = False,
+    turned: bool = False,
+    returned: bool = False,
+) -> list[Plan]:
     """An activation that the PPE applies, alone: behind an identity average pooling (evidence/lowering.md#1.2.21).
-    Planes that lie over the tiles (``hint``) are taken as they are, their columns as channels."""
+    Planes that lie over the tiles (``hint``), and those of a norm (``normed``), are taken as they are, their columns as
+    channels, and reach every tile where what reads them turns them to channels last (``turned``); those that are
+    ``returned`` it turns itself, in channels if the tiles have whole granules. Channels that lie over them stay."""
     value, out = node.inputs[0], node.output
-    n, c, h, w = canonical4(out.physical)
-    if value.plain and w % CHANNELS == 0 and hint is not None and hint == row_split(value, n * c, hw.tiles):
-        return [plan_channelwise(node, hw, value, out, refold(out.physical), "avgpool")]
     if not value.plain:
-        return [plan_channelwise(node, hw, value, out, Image(n * c, h, w), "avgpool")]
+        n, c, h, w = canonical4(value.physical)
+        own = hint is not None and not hint.whole and hint.outer == n * c * h > 1
+        planes, image = out.shape[1] if out.plain else 0, Image(n * c, h, w)
+        plan = plan_channelwise(
+            node, hw, value, out, image, "avgpool",
+            planes=planes, over_channels=own, own_channels=own, kept=returned,
+        )  # fmt: skip
+        return [plan]
+    n, c, h, w = canonical4(out.physical)
+    as_planes = hint is not None and hint == row_split(value, n * c, hw.tiles)
+    if w % CHANNELS == 0 and (as_planes or normed) and not (normed and returned):
+        plan = plan_channelwise(node, hw, value, out, refold(out.physical), "avgpool")
+        return [multicast(plan, hw) if turned else plan]
     if n * c == 1 or n * c > MAX_DIMENSION:
         return [plan_channelwise(node, hw, value, out, refold(out.physical), "avgpool")]
-    return plan_planes(node, hw, "avgpool", fresh)
+    own = normed and hint is not None and all(cut % (CHANNELS * h * w) == 0 for cut in hint.cuts)
+    return plan_planes(node, hw, "avgpool", fresh, own)
 
 
 def plan_planes(node: Node, hw: Hardware, kind: Kind, fresh: Fresh, own: bool = False) -> list[Plan]:

@@ -34,8 +34,9 @@ def plan_add(
 ) -> Plan:
     """Elementwise addition (or another eltwise DPU op) of equally shaped operands, in place of the first one. The
     elements of a row are channels (the residual sum of a single token). Of operands that lie whole on every tile, each
-    computes its own rows where nothing reads the result (``ends``). ``folded``: the elements are 16 channels of a near
-    square image, which neither those who make the operands nor those who read the result see."""
+    computes its own rows, which reach every tile but where nothing reads the result (``ends``). ``folded``: the
+    elements are 16 channels of a near square image, which neither those who make the operands nor those who read the
+    result see."""
     out, tiles = node.output, hw.tiles
     inputs = node.inputs[:operands]
     planes = out.plain and not inputs[0].plain
@@ -49,14 +50,15 @@ def plan_add(
     demand = sum(ceil_div(largest * v.bits, 8) for v in inputs)
     slices = fit(hw, demand, max(held(out, own, tiles)) if apart else 0, image.width, ahead=False)
     made = own if apart else dist
+    written = hw.software.broadcast_output and not node.runs("multiply", "square")
+    spread = apart or (dist.whole and not own.whole and written)
     rows = row_cuts(image.height, tiles)
 
     def works(tile: int, index: int) -> Iterable[Work]:
-        elements = made.elements(tile, out.elements)
+        elements = (own if spread else made).elements(tile, out.elements)
         if elements:
-            height = (
-                rows[tile] if hint is None or apart else max(1, round(elements * image.height / out.elements))
-            )
+            share = max(1, round(elements * image.height / out.elements))
+            height = rows[tile] if hint is None or spread else share
             columns = ceil_div(ceil_div(elements, slices), height * image.channels)
             yield DpuWork("eltwise", height, columns, image.channels, in_bits=inputs[0].bits, out_bits=out.bits,
                           mpe_mode="8x16", fp8=inputs[0].fp8, planes=planes, lut=fused_lut(node, hw))  # fmt: skip
