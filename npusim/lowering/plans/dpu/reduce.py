@@ -70,7 +70,7 @@ def plan_reduce(node: Reduce, hw: Hardware, fresh: Fresh) -> list[Plan]:
     flat = across and len(value.shape) < 4 and min(before, length) > 1
     if flat and before > MAX_DIMENSION:
         return _many_lines(node, hw, kind, before, length, fresh)
-    if flat and value.elements * 4 <= cmx_capacity(hw) * hw.tiles:
+    if flat:
         return plan_square(node, hw, kind, before, length, fresh)
     if across:
         n, c, height, width = canonical4(tuple(value.shape[d] for d in value.memory_order))

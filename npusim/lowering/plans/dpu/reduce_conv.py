@@ -111,9 +111,12 @@ def widening_weights(hw: Hardware, *key: int) -> Load:
 
 def widens_over_channels(hw: Hardware, height: int, columns: int) -> bool:
     """Whether the tiles share the outputs of the convolution that widens a plane of so many rows and columns: where
-    that takes the DPU clearly less long than sharing rows. One row stays one."""
+    that takes the DPU clearly less long than sharing rows, and CMX takes plane and result, which every tile has whole.
+    One row stays one."""
     width, channels = ceil_div(columns, CHANNELS), CHANNELS * CHANNELS
     rows = even(height, hw.tiles)[0] if height >= hw.tiles else height
+    if 2 * height * width * (CHANNELS + channels) > cmx_capacity(hw):
+        return False
 
     def time(own: int, count: int) -> float:
         works = (DpuWork("conv", own, width, count, CHANNELS, mpe_mode=mode) for mode in STENCIL_PIXELS)

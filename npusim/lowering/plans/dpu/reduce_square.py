@@ -35,7 +35,8 @@ def plan_square(
     value, out = node.inputs[0], node.output
     height, width = square(length)
     wide = round_up(channels, CHANNELS)
-    over_channels = wide >= CHANNELS * hw.tiles
+    stages = _stages(height, width, hw)
+    over_channels = wide >= CHANNELS * hw.tiles and stages[0].rows < hw.tiles
     target = replace(fresh(value), shape=(height, width, wide), order=())
     if width == 1 and height % CHANNELS:
         matrix = replace(value, shape=(channels, length), order=())
@@ -45,7 +46,6 @@ def plan_square(
         planes, by_channels = (channels, height, width), over_channels and width % CHANNELS == 0
         plans = plan_reorder(node, hw, value, target, planes, fresh, by_channels=by_channels)
     if over_channels:
-        stages = _stages(height, width, hw)
         return [*plans, *_over_channels(node, hw, kind, target, stages, fresh)]
     return [*plans, plan_over_rows(node, hw, kind, target, out)]
 
