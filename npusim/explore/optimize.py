@@ -16,6 +16,7 @@ from npusim.explore.results import DEFAULT_OBJECTIVES, Explored, explored, objec
 from npusim.explore.space import Point, Space, digest
 from npusim.explore.store import Journal, Row, write_tables
 from npusim.explore.sweep import finish, table_of
+from npusim.files.writing import check_plain
 from npusim.workers import Machines, pool_of
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class _Search:
         asked: dict[str, Any] = {"sampler": sampler, "seed": seed, "objectives": list(columns)}
         if constraints:
             asked["constraints"] = [one.text for one in constraints]
+        check_plain(folder / STUDY)
         try:
             self.saved = optuna.create_study(
                 storage=f"sqlite:///{folder / STUDY}",

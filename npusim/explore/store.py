@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from npusim.errors import UserError
 from npusim.files import all_or_nothing, parse_json, spreadsheet_cell
-from npusim.files.writing import lock_file
+from npusim.files.writing import check_plain, lock_file
 from npusim.workers import DIED
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class Journal:
         path = folder / JOURNAL
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            check_plain(path)
             self._file: BinaryIO = path.open("a+b")
         except OSError as error:
             raise _cannot_write(folder, error) from None

@@ -94,6 +94,13 @@ def new_files(*paths: Path | None) -> Iterator[list[Callable[[str], None] | None
                 _draft(drafts.enter_context(all_or_nothing(path.parent)), path, "".join(parts))
 
 
+def check_plain(path: Path) -> None:
+    """Raise UserError where ``path``, which is to be gone on with, is there and no file of its folder: a link would
+    have another file written to."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise UserError(f"cannot write to {path}: it is there and not a plain file; remove it")
+
+
 def _check_writable(path: Path) -> None:
     """Raise UserError where no file ``path`` can be written."""
     try:

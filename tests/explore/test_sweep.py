@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,21 @@ def test_a_journal_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 ROW = {"latency_us": 1.0, "energy_uj": 1.0, "tasks": 1, "bound": "dma", "error": ""}
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
+def test_a_journal_that_lies_elsewhere_is_left_alone(kind: str, tmp_path: Path) -> None:
+    (precious := tmp_path / "precious").write_text("mine")
+    journal = tmp_path / "out" / JOURNAL
+    journal.parent.mkdir()
+    {
+        "link": lambda: journal.symlink_to(precious),
+        "folder": journal.mkdir,
+        "pipe": lambda: os.mkfifo(journal),
+    }[kind]()
+    with pytest.raises(UserError, match="is there and not a plain file"):
+        Journal(journal.parent, {})
+    assert precious.read_text() == "mine"
 
 
 def test_a_point_whose_process_died_is_tried_again(tmp_path: Path) -> None:
