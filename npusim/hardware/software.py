@@ -190,11 +190,8 @@ class Software(Section):
     """A matrix that the DPU permutes has its rows as height, over the tiles; else as width (3720)."""
     debatch: bool = True
     """A small batch is run image by image, each as a call of one function (``lowering.rewrite.debatch``)."""
-    norms_by_planes: bool = False
-    """Every image is normalised plane by plane, and written as planes for it; else only a single one whose rows are
-    whole granules, unless each SHAVE has as many whole granules of its channels as it has rows."""
     norm_granules: bool = False
-    """Tiles and SHAVEs share the channels of an image that is normalised in whole granules of 16, or not at all."""
+    """The SHAVEs of a tile share its channels of an image that is normalised in whole granules of 16, or not at all."""
     row_fold: Count = 4
     """Width that MatMul rows are folded to where it divides them and they are no less high."""
     dma_gather: bool = True

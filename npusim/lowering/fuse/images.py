@@ -80,7 +80,7 @@ def normed_by_planes(fuser: Fuser, op: Op, value: Value) -> bool:
         return False
     images, channels, height, width = value.shape
     own = channels // (CHANNELS * fuser.shaves) * CHANNELS
-    return fuser.software.norms_by_planes or (images == 1 and width % CHANNELS == 0 and own < height)
+    return images == 1 and width % CHANNELS == 0 and own < height
 
 
 def norm_planes(fuser: Fuser, op: Op, kernel: str) -> None:

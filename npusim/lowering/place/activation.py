@@ -61,7 +61,8 @@ def _feeds_dpu(node: Unary, near: Neighbours) -> bool:
     if not is_image_norm(node) or not any(isinstance(n, Unary | Scale | Eltwise) for n in readers):
         return False
     behind = [n for reader in readers if isinstance(reader, Unary) for n in near.read_by(reader.output)]
-    return not node.planes or not any(isinstance(n, Eltwise) for n in behind)
+    turned = not behind and not near.hw.software.broadcast_output
+    return not node.planes or not (turned or any(isinstance(n, Eltwise) for n in behind))
 
 
 def _is_column(value: Value, near: Neighbours) -> bool:

@@ -204,7 +204,7 @@ def _unary(node: Unary, near: Neighbours, fresh: Fresh) -> Steps:
     elif node.runs("relu", "leakyrelu") or (node.runs("clamp") and fused):
         _because(node, "DPU: it has this activation itself")
         readers, maker = near.read_by(node.output), near.makers.get(value.storage)
-        normed = isinstance(maker, Unary) and maker.planes and hw.software.broadcast_output
+        normed = isinstance(maker, Unary) and maker.planes and value.shape[0] == 1
         turned = hw.software.broadcast_output and any(isinstance(n, Conv | ChannelsLast) for n in readers)
         yield from plan_activation(node, hw, fresh, near.hint(value), normed, turned, not readers)
     elif node.runs("clamp") and value.plain and prod(canonical4(value.shape)[:2]) > 1:

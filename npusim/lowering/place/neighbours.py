@@ -233,11 +233,12 @@ class Neighbours:
         return Wanted.EITHER if images else Wanted.ANY
 
     def _normalised(self, node: Conv, readers: Sequence[Node]) -> bool:
-        """Whether a norm alone reads an image in the channels that the tiles would make of it: of planes, which what is
-        behind it takes in even parts, only where those are the same."""
+        """Whether a norm alone reads a single image in the channels that the tiles would make of it: of planes, which
+        what is behind it takes in even parts, only where those are the same."""
         norm = isinstance(readers[0], Unary) and is_image_norm(readers[0]) if len(readers) == 1 else False
         even_parts = node.n % (CHANNELS * self.hw.tiles) == 0
-        return norm and node.window is not None and (even_parts or not node.output.plain)
+        one = node.window is not None and not self.batched
+        return norm and one and (even_parts or not node.output.plain)
 
     def _gate_others(self, readers: Sequence[Node]) -> bool:
         """Whether products by kernels alone read what a convolution makes, with what lies cut over the tiles."""

@@ -134,8 +134,6 @@ def share(
         # One row and a number for each: its elements are channels to the compiler.
         shape, aligned = _in_channels(shape), [a and _in_channels(a) for a in aligned]
     locked = _locked(node, kernel, shape)
-    if isinstance(node, Unary) and node.planes and hw.software.norm_granules:
-        return _by_granules(split(shape, kernel, locked, hw, hint, aligned, granule), hw), aligned
     if isinstance(node, Unary) and is_image_norm(node):
         return _of_channels(node, shape, granule, hw)
     cut = find_axis(shape, hint) if hint is not None else None
@@ -168,30 +166,23 @@ def is_image_norm(node: Unary) -> bool:
 
 def _of_channels(node: Unary, shape: Shape, granule: int, hw: Hardware) -> tuple[Tiling, list[Shape | None]]:
     """The norm of an image: tiles and SHAVEs share its channels. Those of a tile are whole ``granule``, where every
-    tile gets one, and lie innermost or as planes; where innermost, those of its first SHAVE are whole granules."""
+    tile gets one, and lie innermost or as planes; where innermost, those of its first SHAVE are whole granules. On 3720
+    (``norm_granules``) the SHAVEs share granules too, or nothing."""
     last = not node.planes
     axis = W if last else H
     seen = (1, 1, prod(shape[:W]), shape[W]) if last else shape
     channels = seen[axis]
     shared = channels % granule == 0 and channels >= granule * hw.tiles
     cuts = even(channels, hw.tiles, granule) if shared else segments(channels, hw.tiles)
-    shaves = hw.shave.per_tile if min(cuts) >= hw.shave.per_tile else 1
+    shaves = hw.shave.per_tile
+    granules = hw.software.norm_granules and shared and granule > 1
+    if min(cuts) < shaves or (granules and any(cut % (granule * shaves) for cut in cuts)):
+        shaves = 1
     tiling = Tiling(
         seen, axis, cuts, axis, shaves, locked=H if last else W, slice_axis=axis,
         granule=CHANNELS * prod(seen[axis + 1 :]) if last else 1,
     )  # fmt: skip
     return tiling, [seen]
-
-
-def _by_granules(tiling: Tiling, hw: Hardware) -> Tiling:
-    """Planes [N, C, length] of images: the tiles share their channels in whole granules where each gets one, and the
-    SHAVEs a tile's whole granules or nothing."""
-    channels, shaves = tiling.shape[H], tiling.shaves
-    if channels % CHANNELS or channels < CHANNELS * hw.tiles:
-        return tiling
-    cuts = even(channels, hw.tiles, CHANNELS)
-    shared = all(cut % (CHANNELS * shaves) == 0 for cut in cuts)
-    return replace(tiling, axis=H, cuts=cuts, shaves=shaves if shared else 1)
 
 
 def _locked(node: Node, kernel: ShaveKernel, shape: Shape) -> int | None:

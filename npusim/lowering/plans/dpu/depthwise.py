@@ -162,7 +162,8 @@ def plan_activation(
     value, out = node.inputs[0], node.output
     if not value.plain:
         n, c, h, w = canonical4(value.physical)
-        own = hint is not None and not hint.whole and hint.outer == n * c * h > 1
+        kept = hint is not None and not hint.whole and hint.outer == n * c * h > 1
+        own = kept and (hw.software.broadcast_output or returned)
         planes, image = out.shape[1] if out.plain else 0, Image(n * c, h, w)
         plan = plan_channelwise(
             node, hw, value, out, image, "avgpool",
@@ -176,7 +177,8 @@ def plan_activation(
         return [multicast(plan, hw) if turned else plan]
     if n * c == 1 or n * c > MAX_DIMENSION:
         return [plan_channelwise(node, hw, value, out, refold(out.physical), "avgpool")]
-    own = normed and hint is not None and all(cut % (CHANNELS * h * w) == 0 for cut in hint.cuts)
+    granules = hint is not None and all(cut % (CHANNELS * h * w) == 0 for cut in hint.cuts)
+    own = normed and granules and hw.software.broadcast_output
     return plan_planes(node, hw, "avgpool", fresh, own)
 
 
