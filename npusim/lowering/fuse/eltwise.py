@@ -59,6 +59,9 @@ def unary(fuser: Fuser, op: Op) -> None:
         norm_planes(fuser, op, kernel)
         return
     axis = _axis(fuser, op)
+    if axis not in (None, 1) and KERNEL_OF[op.type].whole == "axis" and not outer:
+        fuser.write_planes(source)
+        value = fuser.moved(fuser.values[source], op)
     if op.type == "Softmax" and axis is not None and len(value.shape) == 4:
         value = _axis_innermost(fuser, op, value, axis)
     repeated = node.batched if isinstance(node, Eltwise) and axis is None else 0

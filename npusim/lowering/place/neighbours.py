@@ -103,8 +103,20 @@ class Neighbours:
     # -- who makes it ---------------------------------------------------------------------------------------------
 
     def hint(self, value: Value) -> Dist | None:
-        """How a value lies in CMX, if all of it does."""
-        return None if value.partial or value.constant else self.hints.get(value.storage)
+        """How a value lies in CMX, if all of it does, and nothing else beside it."""
+        beside = self.padded_planes(self.makers.get(value.storage))
+        return None if value.partial or value.constant or beside else self.hints.get(value.storage)
+
+    def padded_planes(self, maker: Node | None) -> bool:
+        """Whether the DPU makes planes of an image together with those that its channels are padded by, which have to
+        be cut off for a reader that sees planes."""
+        if not isinstance(maker, Conv | Depthwise | Pool) or maker.window is None:
+            return False
+        if self.hw.software.real_channels and not isinstance(maker, Conv):
+            return False
+        shape = maker.output.shape
+        planes = maker.output.plain and len(shape) == 4 and prod(shape[2:]) > 1
+        return planes and shape[1] % CHANNELS > 0
 
     def whole_hint(self, value: Value) -> Dist | None:
         """How a value lies in CMX, if that is all of what makes it: rows that were padded are cut off through DDR."""

@@ -19,6 +19,12 @@ from npusim.program.work import DmaWork, DpuWork
 
 def settled(plan: Plan, near: Neighbours) -> Plan:
     """A plan as its neighbours need it."""
+    if (
+        near.padded_planes(plan.node)
+        and plan.output == plan.node.output
+        and not near.hw.software.permuted_in_cmx
+    ):
+        plan = replace(plan, out_dist=None)  # what is cut off in CMX elsewhere goes through DDR
     plan = _shared(with_table(plan, near.hw), near)
     return in_pieces(_trim(overlapped(plan, near), near), near)
 
