@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -259,6 +259,16 @@ class Builder:
         return self._constants[name]
 
 
+def _read(ops: Sequence[Op], outputs: Iterable[int]) -> tuple[Op, ...]:
+    """Those of ``ops``, in order, whose results go into ``outputs``: not what nothing but the shape was asked of."""
+    wanted, kept = set(outputs), []
+    for op in reversed(ops):
+        if not wanted.isdisjoint(op.outputs):
+            wanted.update(op.inputs)
+            kept.append(op)
+    return tuple(reversed(kept))
+
+
 def from_openvino(model: Any, name: str = "") -> Graph:
     """The Graph of an openvino.Model.
 
@@ -271,7 +281,7 @@ def from_openvino(model: Any, name: str = "") -> Graph:
     return Graph(
         name=name or model.get_friendly_name(),
         tensors=tuple(build.tensors),
-        ops=tuple(build.ops),
+        ops=_read(build.ops, outputs),
         inputs=(*build.inputs, *build.states),
         outputs=tuple(outputs),
         notes=tuple(build.notes),

@@ -20,6 +20,7 @@ from npusim.graph.frontend import from_openvino
 from npusim.graph.ir import Graph
 from npusim.graph.room import check_constants, room_to_read
 from npusim.graph.states import fill_states, open_states
+from npusim.graph.trial import try_reading
 
 _SUFFIXES = (".xml", ".onnx", ".pb", ".pbtxt", ".tflite", ".pdmodel", ".json")
 _DATA = re.compile(rb"<data [^>]*>")
@@ -149,6 +150,7 @@ def read_as_it_is(path: Path) -> tuple[Any, tuple[str, ...]]:
                 model, notes = _read_ir(core, path)
             else:
                 with _libraries_silent():
+                    try_reading(path, lambda: core.read_model(path))
                     model = core.read_model(path)
     except UserError:
         raise

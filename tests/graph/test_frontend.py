@@ -88,6 +88,16 @@ def test_constants_whose_shape_has_but_a_bound_are_taken_at_their_largest() -> N
     assert graph.tensors[graph.outputs[0]].shape == (5,)
 
 
+def test_what_nothing_but_the_shape_is_asked_of_is_not_computed() -> None:
+    x = op.parameter([4, 8], np.float16, name="x")
+    shape = op.shape_of(op.topk(op.relu(x), np.int64(3), 1, "max", "value").output(0))
+    graph = from_openvino(
+        ov.Model([op.broadcast(op.reduce_sum(x, np.array([0, 1]), False), shape)], [x], "m")
+    )
+    assert types(graph) == ["ReduceSum", "Broadcast"]
+    assert len(api.lower(graph, load_hardware("lunarlake.yaml")).tasks) > 0
+
+
 def test_fp32_models_run_as_fp16() -> None:
     graph = from_openvino(small())
     x = graph.tensors[graph.inputs[0]]
@@ -283,6 +293,26 @@ def test_what_is_wrong_with_a_model_is_said_and_no_librarys_log(
     with pytest.raises(UserError, match=said):
         load_model(tmp_path / "bad.onnx")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_file_that_ends_whoever_reads_it_is_refused(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    nodes = [
+        helper.make_node("Mine", ["x"], ["a"], domain="com.mine"),
+        helper.make_node("Clip", ["a"], ["y"]),
+    ]
+    values = [
+        helper.make_tensor_value_info("x", kind, [2, 3]),
+        helper.make_tensor_value_info("y", kind, None),
+    ]
+    sets = [helper.make_opsetid(name, version) for name, version in (("", 17), ("com.mine", 1))]
+    onnx.save(
+        helper.make_model(helper.make_graph(nodes, "net", values[:1], values[1:]), opset_imports=sets),
+        tmp_path / "m.onnx",
+    )
+    with pytest.raises(UserError, match=r"m\.onnx: OpenVINO ends with SIGSEGV when it reads this file"):
+        load_model(tmp_path / "m.onnx")
 
 
 def test_onnx_files_are_read(tmp_path: Path) -> None:
