@@ -70,3 +70,10 @@ def test_the_operand_is_read_once_and_every_result_written(build: Callable[[], o
     assert sum(work.bytes for work in moved if work.dst == "ddr" and work.src == "cmx") == (2 + 4) * elements
     calls = [work for work in works if isinstance(work, ShaveWork)]
     assert sum(work.out_elements for work in calls) in (elements, hw.tiles * elements)
+
+
+def test_constants_are_picked_from_as_many_as_the_input_says() -> None:
+    x = op.parameter([], np.int64, name="x")
+    picked = op.topk(op.constant(np.ones((1, 4, 1), np.float16)), x, 1, "max", "value")
+    program = lower(from_openvino(ov.Model([picked.output(0)], [x], "m")), npusim.load_hardware("lunarlake"))
+    assert "TopK" in {one.type for one in program.ops}

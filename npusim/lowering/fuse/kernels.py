@@ -22,7 +22,7 @@ def kernel(fuser: Fuser, op: Op, name: str = "") -> None:
         id
         for k, id in enumerate(op.inputs)
         if k in row.loaded or (k not in row.compiled and _data(fuser, id))
-    ]
+    ] or list(op.inputs[:1])  # constants alone, where what is computed is compiled in (how many a TopK picks)
     inputs = tuple(fuser.plain(fuser.values[id], op) for id in read)
     rank = len(fuser.graph.tensors[op.inputs[0]].shape)
     named = int(op.attrs["axis"]) % rank if row.axis == "attribute" else None
