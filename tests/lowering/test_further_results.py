@@ -42,6 +42,7 @@ COMPILED = {
     "one SHAVE, where halves would lie apart": (_top(1, 5, 300, 40, k=3, axis=1), (7.8, 12.7, 5.4)),
     "a batch": (_top(2, 8, 100, 32, k=4, axis=3), (6.2, 7.2, 5.7)),
     "places of 64 bits": (_top(4, 3000, 8, k=20, axis=1, index="i64"), (6.5, 11.7, 5.2)),
+    "places of 64 bits that are on every tile": (_top(1, 8400, k=300, axis=1, index="i64"), (2.6, 5.8, 2.7)),
     "slices": (_top(1, 512, 80, 80, k=4, axis=1), (129.0, 107.8, 48.3)),
     "pooled images": (_pool(1, 64, 56, 56, index="i64"), (14.0, 17.7, 83.1)),
     "windows that overlap": (_pool(1, 32, 112, 112, kernel=3), (24.9, 26.3, 157.5)),

@@ -8,10 +8,7 @@ from npusim.graph.ir import BITS, Op
 from npusim.lowering.fuse.fuser import Fuser
 from npusim.lowering.ir.kernels import KERNEL_OF, KERNELS
 from npusim.lowering.ir.nodes import Further, Unary
-from npusim.lowering.ir.values import Value, ceil_div
-
-#: Bits of an integer that a kernel writes.
-INDEX_BITS = 32
+from npusim.lowering.ir.values import INDEX_BITS, Value, ceil_div
 
 
 def kernel(fuser: Fuser, op: Op, name: str = "") -> None:

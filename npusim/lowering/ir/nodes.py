@@ -170,9 +170,9 @@ class AttentionKernel(Node):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unary(Kernel):
     """One activation, elementwise or along ``axis``. ``low``: what a Clamp begins at. ``repeated``: the batch of the
-    Select before it, or how many products run one after the other have made its operand. ``planes``: it works along
-    lines [1, N, C, H * W] that are the planes of images. ``beside``: bits of ``Further`` results for each element of
-    its own."""
+    Select before it, or how many products run one after the other have made its operand; 1: every tile does it all.
+    ``planes``: it works along lines [1, N, C, H * W] that are the planes of images. ``beside``: bits of ``Further``
+    results for each element of its own."""
 
     axis: int | None = None
     low: float | None = None

@@ -11,6 +11,8 @@ from math import prod
 
 #: Storage of constants that the compiler adds itself (the gamma of an RMS norm, the ones of a sum).
 ADDED_CONSTANT = -1
+#: Bits of an integer that a kernel writes.
+INDEX_BITS = 32
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from npusim.lowering.ir.kernels import KERNELS
-from npusim.lowering.ir.nodes import Bmm, Eltwise, Scale, Unary
+from npusim.lowering.ir.nodes import Bmm, Eltwise, Further, Scale, Unary
 from npusim.lowering.ir.plan import Plan
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import WHOLE, Dist, Value
+from npusim.lowering.ir.values import INDEX_BITS, WHOLE, Dist, Value
 from npusim.lowering.place import summed
 from npusim.lowering.place.chain import has_room, joins, padded_rows, plan_joined, wanted_cut
 from npusim.lowering.place.neighbours import Neighbours
@@ -29,6 +29,8 @@ def on_shave(node: Unary, near: Neighbours) -> Plan:
     image = image_split(value, hw.tiles) if node.runs("clamp") else None
     if image is not None:
         return _seen_as(node, (image.outer, CHANNELS), near, image)
+    if node.runs("convert") and _has_places_on_every_tile(node, near):
+        return plan_shave(replace(node, repeated=1), hw, kernel)
     if node.runs("convert") and _is_column(value, near):
         return _seen_as(node, (1, value.elements, 1, 1), near, near.hint(value))
     if summed.cut_to_size(node, near):
@@ -63,6 +65,13 @@ def _feeds_dpu(node: Unary, near: Neighbours) -> bool:
     behind = [n for reader in readers if isinstance(reader, Unary) for n in near.read_by(reader.output)]
     turned = not behind and not near.hw.software.broadcast_output
     return not node.planes or not (turned or any(isinstance(n, Eltwise) for n in behind))
+
+
+def _has_places_on_every_tile(node: Unary, near: Neighbours) -> bool:
+    """Whether a kernel has left all of the integers that are widened on every tile."""
+    value = node.inputs[0]
+    found = isinstance(near.makers.get(value.storage), Unary | Further)
+    return found and node.output.bits > value.bits == INDEX_BITS and near.hint(value) == WHOLE
 
 
 def _is_column(value: Value, near: Neighbours) -> bool:

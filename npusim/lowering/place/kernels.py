@@ -8,9 +8,9 @@ from math import prod
 from npusim.costs.price import work_us
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.kernels import KERNELS
-from npusim.lowering.ir.nodes import Node, Unary, axis_of
+from npusim.lowering.ir.nodes import Conv, Depthwise, Node, Pool, Unary, axis_of
 from npusim.lowering.ir.plan import Plan, load_bytes
-from npusim.lowering.ir.shapes import H
+from npusim.lowering.ir.shapes import CHANNELS, H
 from npusim.lowering.ir.values import Value
 from npusim.lowering.tile.matmul_estimate import Behind
 
@@ -32,6 +32,18 @@ def read_in_channels(value: Value, readers: Sequence[Node], hw: Hardware) -> boo
         n for n in readers if n.runs("multiply") and tall and any(v.storage in made for v in n.inputs)
     ]
     return bool(kernels) and len(kernels) + len(products) == len(readers)
+
+
+def has_padded_planes(maker: Node | None, hw: Hardware) -> bool:
+    """Whether the DPU makes planes of an image together with those that its channels are padded by, which have to be
+    cut off for a reader that sees planes."""
+    if not isinstance(maker, Conv | Depthwise | Pool) or maker.window is None:
+        return False
+    if hw.software.real_channels and not isinstance(maker, Conv):
+        return False
+    shape = maker.output.shape
+    planes = maker.output.plain and len(shape) == 4 and prod(shape[2:]) > 1
+    return planes and shape[1] % CHANNELS > 0
 
 
 def counted(plan: Plan, hw: Hardware) -> Behind:

@@ -30,7 +30,7 @@ from npusim.lowering.ir.plan import Plan, cmx_capacity, transfer
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Dist, Value, even
 from npusim.lowering.place.gated import is_gated, is_product
-from npusim.lowering.place.kernels import counted, read_in_channels
+from npusim.lowering.place.kernels import counted, has_padded_planes, read_in_channels
 from npusim.lowering.plans.dpu.channel_share import depthwise_split, shares_channels
 from npusim.lowering.plans.dpu.eltwise import is_row
 from npusim.lowering.plans.dpu.images import is_refolded, is_reshaped, refold, row_split
@@ -104,19 +104,8 @@ class Neighbours:
 
     def hint(self, value: Value) -> Dist | None:
         """How a value lies in CMX, if all of it does, and nothing else beside it."""
-        beside = self.padded_planes(self.makers.get(value.storage))
+        beside = has_padded_planes(self.makers.get(value.storage), self.hw)
         return None if value.partial or value.constant or beside else self.hints.get(value.storage)
-
-    def padded_planes(self, maker: Node | None) -> bool:
-        """Whether the DPU makes planes of an image together with those that its channels are padded by, which have to
-        be cut off for a reader that sees planes."""
-        if not isinstance(maker, Conv | Depthwise | Pool) or maker.window is None:
-            return False
-        if self.hw.software.real_channels and not isinstance(maker, Conv):
-            return False
-        shape = maker.output.shape
-        planes = maker.output.plain and len(shape) == 4 and prod(shape[2:]) > 1
-        return planes and shape[1] % CHANNELS > 0
 
     def whole_hint(self, value: Value) -> Dist | None:
         """How a value lies in CMX, if that is all of what makes it: rows that were padded are cut off through DDR."""

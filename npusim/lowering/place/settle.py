@@ -10,6 +10,7 @@ from npusim.lowering.ir.convolution import zeros_behind
 from npusim.lowering.ir.nodes import Conv, Depthwise, Eltwise, Pool, Product, Reduce, Scale, Unary
 from npusim.lowering.ir.plan import ALL_TILES, CONSTANT, Load, Plan, multicast, portion
 from npusim.lowering.ir.values import WHOLE, Value
+from npusim.lowering.place.kernels import has_padded_planes
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.pieces import in_pieces
 from npusim.lowering.plans.dpu.scaled_rows import scales_rows
@@ -20,7 +21,7 @@ from npusim.program.work import DmaWork, DpuWork
 def settled(plan: Plan, near: Neighbours) -> Plan:
     """A plan as its neighbours need it."""
     if (
-        near.padded_planes(plan.node)
+        has_padded_planes(plan.node, near.hw)
         and plan.output == plan.node.output
         and not near.hw.software.permuted_in_cmx
     ):
