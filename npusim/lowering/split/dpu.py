@@ -20,6 +20,7 @@ from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import Value, ceil_div, even, round_up
 from npusim.lowering.tile.matmul import Tiler
 from npusim.lowering.tile.matmul_estimate import NOTHING, Behind
+from npusim.lowering.tile.matmul_fit import is_windowed
 from npusim.lowering.tile.slices import Cut, Demand, cut
 
 Split = Literal["rows", "channels", "repeated"]
@@ -105,8 +106,9 @@ def slices(
     followed: bool = False,
     behind: Behind = NOTHING,
 ) -> Cut:
-    """The slices of a convolution under a split (``slicing.cut``)."""
-    if node.window is None and split != "repeated" and not followed:
+    """The slices of a convolution under a split: those that the compiler estimates to be cheapest but for convolutions
+    of lines, those that every tile repeats and those with a kernel behind them (``tile.slices.cut``)."""
+    if (node.window is None or is_windowed(node)) and split != "repeated" and not followed:
         return Tiler.of(node, hw, whole_output, behind).cut(split)
     by_channels = split == "channels"
     return cut(demand(node, hw, split, whole_output), hw, by_channels, sliced_producer, followed)

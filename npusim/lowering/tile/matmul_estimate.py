@@ -105,11 +105,11 @@ class Estimate:
         tiles = self.hw.tiles
         if split == "rows":
             shares = [share for share in even(rows, tiles) if share]
-            acts = [share * self.fit.row_bytes for share in shares]
+            acts = [self.fit.act_bytes(share) for share in shares]
             weights = [channels * self.fit.weight_bytes]
             outs = [share * channels * self.fit.out_bytes for share in shares]
         else:
-            acts = [rows * self.fit.row_bytes]
+            acts = [self.fit.act_bytes(rows)]
             weights = [own * self.fit.weight_bytes for own in even(channels, tiles, CHANNELS)]
             outs = [rows * channels * self.fit.out_bytes]
         line = channels if split == "rows" else ceil_div(channels // CHANNELS, tiles) * CHANNELS

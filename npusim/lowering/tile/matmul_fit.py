@@ -1,4 +1,4 @@
-"""What of a MatMul fits the scratchpad: bytes and order of its slices, and whether those of two overlap."""
+"""What of a MatMul, or of a convolution of an image, fits the scratchpad: bytes and order of its slices, and whether those of two overlap."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import TABLE_BYTES, channel_bytes, geometry
-from npusim.lowering.ir.nodes import Product
+from npusim.lowering.ir.nodes import POINT, Product
 from npusim.lowering.ir.plan import cmx_capacity
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import ceil_div, even, round_up
@@ -20,9 +20,15 @@ Axis = Literal["rows", "channels"]
 PIPELINE_SHARE = 0.85
 
 
+def is_windowed(node: Product) -> bool:
+    """Whether a window slides over the rows of an image of more than one dimension."""
+    return node.window is not None and len(node.inputs[0].shape) == 4
+
+
 class Fit:
-    """The sizes of one MatMul: rows (``height`` of ``width`` pixels), ``channels`` and the ``reduced`` dimension,
-    padded, and the bytes of a row, of a channel's weights and of a channel of a row of the result."""
+    """The sizes of one MatMul or convolution: rows (``height`` of ``width`` pixels), ``channels`` and the ``reduced``
+    dimension, padded, and the bytes of a row that is read, of a channel's weights and of a channel of a row of the
+    result."""
 
     def __init__(self, node: Product, hw: Hardware, whole: bool) -> None:
         """``whole``: a split over channels writes its result to every tile."""
@@ -32,9 +38,20 @@ class Fit:
         self.channels = round_up(node.n, CHANNELS)
         self.reduced = round_up(node.k, CHANNELS)
         self.capacity = cmx_capacity(hw)
-        self.row_bytes = self.width * self.reduced * node.inputs[0].bits // 8
+        act = node.inputs[0]
+        self.window, self.in_rows, read = POINT, self.height, self.height * self.width
+        if is_windowed(node):
+            assert node.window is not None
+            self.window, self.in_rows, read = node.window, act.shape[2], act.elements // node.k
+        self.row_bytes = read // self.in_rows * self.reduced * act.bits // 8
         self.weight_bytes = channel_bytes(node) - TABLE_BYTES
         self.out_bytes = self.width * node.output.bits // 8
+
+    def act_bytes(self, rows: int) -> int:
+        """Bytes of what so many rows of the result are computed from, halo included."""
+        window = self.window
+        read = ceil_div((rows - 1) * window.stride[0] + window.kernel[0], window.grown)
+        return min(read, self.in_rows) * self.row_bytes
 
     def large_weights(self, split: Axis) -> bool:
         """Whether a tile's weights are so large that they are cut although all fits."""
@@ -48,13 +65,13 @@ class Fit:
         if split == "rows":
             share = ceil_div(rows, tiles)
             return (
-                share * self.row_bytes,
+                self.act_bytes(share),
                 channels * self.weight_bytes,
                 share * channels * self.out_bytes,
             )
         own = ceil_div(channels // CHANNELS, tiles) * CHANNELS
         held = channels if self.whole else own
-        return rows * self.row_bytes, own * self.weight_bytes, rows * held * self.out_bytes
+        return self.act_bytes(rows), own * self.weight_bytes, rows * held * self.out_bytes
 
     def slices(self, cut: Cut) -> list[tuple[int, int]]:
         """(rows, channels) of every slice, in order; the first ones are the largest."""
@@ -83,7 +100,7 @@ class Fit:
 
     def rows_first(self, cut: Cut) -> bool:
         """Whether slices along both axes go through all channels of some rows before the next rows: less is moved."""
-        activation, weights = self.height * self.row_bytes, self.channels * self.weight_bytes
+        activation, weights = self.act_bytes(self.height), self.channels * self.weight_bytes
         return activation * cut.channels > weights * cut.rows
 
     def fits(self, split: Axis, cut: Cut) -> bool:
