@@ -29,21 +29,23 @@ def plan_square(
     node: Node, hw: Hardware, kind: DpuKind, channels: int, length: int, fresh: Fresh
 ) -> list[Plan]:
     """[channels, length] as an image of ``channels`` planes, near square, that poolings reduce both ways: over
-    channels, through DDR from stage to stage, where every tile gets 16, else over rows, then on every tile. A single
-    pooling reads the image whole on every tile, the first of several its own channels alone
-    (``convert_reduce_to_pooling.cpp``; [1,1024,384] and [1,16,1536] on three platforms)."""
+    channels, through DDR from stage to stage, where every tile gets 16 and they are turned so (or rows are few), else
+    over rows, then on every tile. A single pooling reads the image whole on every tile, the first of several its own
+    channels alone (``convert_reduce_to_pooling.cpp``; [1,1024,384] and [1,16,1536] on three platforms)."""
     value, out = node.inputs[0], node.output
     height, width = square(length)
     wide = round_up(channels, CHANNELS)
     stages = _stages(height, width, hw)
-    over_channels = wide >= CHANNELS * hw.tiles and stages[0].rows < hw.tiles
+    whole_rows = width % CHANNELS == 0
+    turned_by_channels = whole_rows and wide == channels  # as the poolings are then
+    over_channels = wide >= CHANNELS * hw.tiles and (turned_by_channels or stages[0].rows < hw.tiles)
     target = replace(fresh(value), shape=(height, width, wide), order=())
     if width == 1 and height % CHANNELS:
         matrix = replace(value, shape=(channels, length), order=())
         turned = replace(matrix, storage=target.storage, order=(1, 0))
         plans = [plan_permute_dma(replace(node, inputs=(matrix,), output=turned), hw)]
     else:
-        planes, by_channels = (channels, height, width), over_channels and width % CHANNELS == 0
+        planes, by_channels = (channels, height, width), over_channels and whole_rows
         plans = plan_reorder(node, hw, value, target, planes, fresh, by_channels=by_channels)
     if over_channels:
         return [*plans, *_over_channels(node, hw, kind, target, stages, fresh)]
