@@ -1,4 +1,4 @@
-"""What of a MatMul, or of a convolution of an image, fits the scratchpad: bytes and order of its slices, and whether those of two overlap."""
+"""What of a MatMul or convolution fits the scratchpad: sizes and order of its slices, and which of two overlap."""
 
 from __future__ import annotations
 
