@@ -46,6 +46,34 @@ def test_tiles_and_shaves_share_whole_granules_of_channels(
     assert abs(npusim.simulate(program, hw).latency_us / us - 1) < TOLERANCE
 
 
+#: Images, how many convolutions, whether each has a norm behind, and µs by the compiler's schedule of 3720.
+CHAINS = [
+    (2, 1, True, 121.6),
+    (2, 2, True, 360.2),
+    (2, 3, True, 556.9),
+    (3, 4, True, 745.1),
+    (2, 4, False, 172.2),
+]
+
+
+@pytest.mark.parametrize(("images", "convolutions", "normed", "us"), CHAINS)
+def test_each_tile_works_on_an_image_of_its_own(
+    images: int, convolutions: int, normed: bool, us: float
+) -> None:
+    """Two images on two tiles, of a model of at least 12 nodes."""
+    y = x = op.parameter([images, 32, 32, 32], np.float16)
+    for _ in range(convolutions):
+        weights = np.ones((64, y.get_output_shape(0)[1], 3, 3), np.float16)
+        y = op.convolution(y, weights, [1, 1], [1, 1], [1, 1], [1, 1])
+        y = op.relu(op.mvn(y, np.array([2, 3]), True, 1e-5, "INSIDE_SQRT") if normed else y)
+    hw = hardware_of("3720", 2, 2)
+    program = lower(from_openvino(ov.Model([y], [x], "chain")), hw)
+    heights = {t.work.height for t in program.tasks if isinstance(t.work, DpuWork) and t.work.kind == "conv"}
+    each = images == 2 and convolutions > 1
+    assert heights == ({32} if each else {16})
+    assert not each or abs(npusim.simulate(program, hw).latency_us / us - 1) < TOLERANCE
+
+
 #: Channels, rows and columns of what is normalised, whether a convolution reads it, whether by planes, and µs by the
 #: compiler's schedules of 4000, 5010 and 3720 (0: not compiled).
 SINGLE = [

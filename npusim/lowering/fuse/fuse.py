@@ -29,7 +29,7 @@ from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.optypes import RESHAPES
 from npusim.lowering.ir.values import Value
 from npusim.lowering.rewrite.blocks import CALL
-from npusim.lowering.rewrite.debatch import JOIN_BATCH, SPLIT_BATCH
+from npusim.lowering.rewrite.debatch import JOIN_BATCH, SPLIT_BATCH, gives_each_tile_an_image
 from npusim.lowering.rewrite.patterns import Match
 from npusim.program.journal import note, recording
 
@@ -126,7 +126,8 @@ def fuse(graph: Graph, hw: Hardware) -> tuple[list[Node], list[Value]]:
 
     Raises UserError naming an op whose type is not known.
     """
-    fuser = Fuser(graph, hw.software, hw.tiles, hw.tiles * hw.shave.per_tile, hw.dpu.sparsity)
+    each = gives_each_tile_an_image(graph, hw)
+    fuser = Fuser(graph, hw.software, hw.tiles, hw.tiles * hw.shave.per_tile, hw.dpu.sparsity, each)
     _run(fuser)
     outputs = []
     for id in graph.outputs:

@@ -40,12 +40,12 @@ class Fuser:
     """
 
     def __init__(
-        self, graph: Graph, software: Software, tiles: int, shaves: int, sparsity: Sparsity | None
+        self, graph: Graph, software: Software, tiles: int, shaves: int, sparsity: Sparsity | None, each: bool
     ) -> None:
         """Start with the values of a Graph's inputs and constants."""
         self.graph = graph
         self.software = software
-        self.tiles, self.shaves = tiles, shaves
+        self.tiles, self.shaves, self.each = tiles, shaves, each
         self.sparsity = sparsity
         self.index, self.matches, self.covered = find(graph, software, tiles)
         self.values: dict[int, Value] = {}
@@ -152,8 +152,8 @@ class Fuser:
 
     def add(self, node: _Any) -> _Any:
         """Run a node next."""
-        if self.region and not node.region:
-            node = replace(node, region=self.region)
+        if (self.region and not node.region) or node.each != self.each:
+            node = replace(node, region=node.region or self.region, each=self.each)
         self.made[node.output.storage] = node
         self._fused.update(dict.fromkeys(node.fused, node.output.storage))
         return node
@@ -194,7 +194,7 @@ class Fuser:
         """Let the convolution, pooling, activation or sum of images that makes a result write it as planes itself (the
         output data unit permutes), without a task for it; so does the shift of its channels."""
         value, node = self.values[id], self.producer(id)
-        if node is None or node.output != value or value.plain:
+        if node is None or node.output != value or value.plain or self.each:
             return
         images = isinstance(node, Eltwise) and node.runs("add") and len(value.shape) == 4
         alike = all(v.elements == value.elements and same_order(v, value.order) for v in node.inputs)

@@ -14,9 +14,11 @@ from npusim.lowering.ir.values import Value
 
 def read_image(fuser: Fuser, op: Op) -> Value:
     """The image that a convolution or pooling reads; channels last already where another reader takes it so too, since
-    one change of layout serves both."""
+    one change of layout serves both; as do images of which each tile works on one, turned together."""
     id = op.inputs[0]
     value = fuser.values[id]
+    if fuser.each and _is_batch(value) and value.plain and value.shape[1] % CHANNELS == 0:
+        return fuser.move(value, CHANNELS_LAST, op)
     shared = fuser.channels_last[id] > 1 and is_image(value.shape) and value.plain
     return turned(fuser, op, value) if shared else value
 
@@ -75,12 +77,14 @@ def turned(fuser: Fuser, op: Op, value: Value) -> Value:
 
 def normed_by_planes(fuser: Fuser, op: Op, value: Value) -> bool:
     """Whether an image that lies channels last is normalised plane by plane: one image whose rows are whole granules,
-    which a pooling reads as channels, unless each SHAVE has as many whole granules of channels as there are rows."""
+    which a pooling reads as channels, unless each SHAVE has as many whole granules of channels as there are rows; and
+    images of which each tile has one, unless each SHAVE has as many channels."""
     if len(value.shape) != 4 or len(fuser.axes(op.inputs[1], 4)) < 2 or value.plain:
         return False
     images, channels, height, width = value.shape
-    own = channels // (CHANNELS * fuser.shaves) * CHANNELS
-    return images == 1 and width % CHANNELS == 0 and own < height
+    own = channels // fuser.shaves
+    own -= 0 if fuser.each else own % CHANNELS
+    return (images == 1 or fuser.each) and width % CHANNELS == 0 and own < height
 
 
 def norm_planes(fuser: Fuser, op: Op, kernel: str) -> None:

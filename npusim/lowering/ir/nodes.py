@@ -54,7 +54,7 @@ class Node:
     ``name`` and ``type`` are those of the model's op that gives it its place in reports; ``fused`` the other ops it
     covers. ``inputs`` are its operands in the model's order. ``post`` is the activation that the DPU applies to its
     result, ``bias`` says that it adds one. ``region``: the function of the model that it belongs to, which is compiled
-    apart from the rest.
+    apart from the rest. ``each``: each tile works on an image of its own.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Node:
     post: str = ""
     bias: bool = False
     region: str = ""
+    each: bool = False
 
     def runs(self, *kernels: str) -> bool:
         """Whether it is arithmetic or a kernel by one of these names."""

@@ -15,6 +15,7 @@ from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.convolution import TABLE_BYTES, channel_bytes, is_stem
 from npusim.lowering.ir.nodes import Conv, Depthwise, Eltwise, Node, Pool
 from npusim.lowering.ir.plan import (
+    ALL_TILES,
     CONSTANT,
     Load,
     Plan,
@@ -26,7 +27,7 @@ from npusim.lowering.ir.plan import (
     output_stores,
 )
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import WHOLE, Fresh, Value, round_up
+from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, round_up
 from npusim.lowering.place.spread import spread_factor
 from npusim.program.work import DmaWork, Work
 
@@ -100,6 +101,38 @@ def all_images(plan: Plan, count: int) -> Plan:
         images=count if len(plan.slices) == 1 else 1,
         ddr_moves=[(operand, _repeated(work, count)) for operand, work in plan.ddr_moves],
     )
+
+
+def image_a_tile(plan: Plan, count: int) -> Plan:
+    """The plan of one image on one tile as that of ``count`` on as many, which share the weights."""
+    parts = [
+        replace(
+            part,
+            loads=[x for load in part.loads for x in _for_each(load, count)],
+            computes=[(tile, work) for tile in range(count) for _, work in part.computes],
+            stores=[replace(store, tile=tile) for tile in range(count) for store in part.stores],
+            out_bytes=part.out_bytes[:1] * count,
+        )
+        for part in plan.slices
+    ]
+    act, out = plan.inputs[0], plan.output
+    return replace(
+        plan,
+        inputs=[_times(act, count), *plan.inputs[1:]],
+        in_dists=[Dist(1, (act.elements,) * count), *plan.in_dists[1:]],
+        output=_times(out, count),
+        out_dist=Dist(1, (out.elements,) * count),
+        slices=parts,
+        strategy=f"{plan.strategy}, an image on each tile",
+        ddr_moves=[(operand, _repeated(work, count)) for operand, work in plan.ddr_moves],
+    )
+
+
+def _for_each(load: Load, count: int) -> list[Load]:
+    """What one tile loads for an image, for ``count`` tiles: constants in one transfer to all."""
+    if load.operand == CONSTANT:
+        return [replace(load, tile=ALL_TILES)]
+    return [replace(load, tile=t, key=(_OWN + t, *load.key) if load.key else ()) for t in range(count)]
 
 
 def _times(value: Value, count: int) -> Value:

@@ -8,7 +8,15 @@ from dataclasses import replace
 from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.plan import Plan
 from npusim.lowering.ir.values import Value
-from npusim.lowering.place.batch import all_images, at_once, images, in_step, one_image, spread
+from npusim.lowering.place.batch import (
+    all_images,
+    at_once,
+    image_a_tile,
+    images,
+    in_step,
+    one_image,
+    spread,
+)
 from npusim.lowering.place.engines import ENGINES, Steps
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.settle import overlapped, settled
@@ -64,6 +72,9 @@ class Placer:
 
     def _images(self, node: Node, count: int) -> Iterator[Plan]:
         """The plans of a batch, image by image; those that find in CMX what the one before makes run in step."""
+        if node.each and count == self.near.hw.tiles:
+            yield from self._image_a_tile(node, count)
+            return
         one, of_one = self.near.of_one_image(), []
         for step in ENGINES[type(node)](one_image(node, count), one, self.fresh):
             assert isinstance(step, Plan)
@@ -79,6 +90,14 @@ class Placer:
             in_turn = before is not None and self._one_by_one(before, plan, count)
             before = replace(plan, chain=before.chain_number) if before is not None and in_turn else plan
             yield before
+
+    def _image_a_tile(self, node: Node, count: int) -> Iterator[Plan]:
+        """The plans of a batch of which each tile works on an image, as it would alone."""
+        one = self.near.of_one_image()
+        one.hw, one.hints = one.hw.model_copy(update={"tiles": 1}), {}
+        for step in ENGINES[type(node)](one_image(node, count), one, self.fresh):
+            assert isinstance(step, Plan)
+            yield image_a_tile(replace(overlapped(step, one), gathered=False), count)
 
     def _one_by_one(self, before: Plan, plan: Plan, count: int) -> bool:
         """Whether each of so many images passes through both plans before the next one does."""

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from npusim.graph.ir import Graph, Op, Tensor
+from npusim.hardware.schema import Hardware
 
 #: Images up to which a batch is run one by one (10 is, 11 is not, of any rank).
 MOST_IMAGES = 10
@@ -34,6 +35,11 @@ def debatch(graph: Graph) -> Graph:
     if images is None:
         return graph
     return _Unrolled(graph, images).graph()
+
+
+def gives_each_tile_an_image(graph: Graph, hw: Hardware) -> bool:
+    """Whether a model that would be run image by image is not (3720), and has an image for each tile."""
+    return not hw.software.debatch and hw.tiles > 1 and _images(graph) == hw.tiles
 
 
 def _images(graph: Graph) -> int | None:

@@ -167,7 +167,7 @@ def is_image_norm(node: Unary) -> bool:
 def _of_channels(node: Unary, shape: Shape, granule: int, hw: Hardware) -> tuple[Tiling, list[Shape | None]]:
     """The norm of an image: tiles and SHAVEs share its channels. Those of a tile are whole ``granule``, where every
     tile gets one, and lie innermost or as planes; where innermost, those of its first SHAVE are whole granules. On 3720
-    (``norm_granules``) the SHAVEs share granules too, or nothing."""
+    (``norm_granules``) the SHAVEs share granules too, or nothing; tiles that work on an image each have its planes."""
     last = not node.planes
     axis = W if last else H
     seen = (1, 1, prod(shape[:W]), shape[W]) if last else shape
@@ -176,6 +176,9 @@ def _of_channels(node: Unary, shape: Shape, granule: int, hw: Hardware) -> tuple
     cuts = even(channels, hw.tiles, granule) if shared else segments(channels, hw.tiles)
     shaves = hw.shave.per_tile
     granules = hw.software.norm_granules and shared and granule > 1
+    if node.each and node.planes:
+        fit = channels % (CHANNELS * shaves) == 0
+        return Tiling(seen, C, (1,) * seen[C], H, shaves if fit else 1, locked=W, slice_axis=H), [seen]
     if min(cuts) < shaves or (granules and any(cut % (granule * shaves) for cut in cuts)):
         shaves = 1
     tiling = Tiling(

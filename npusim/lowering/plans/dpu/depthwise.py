@@ -19,7 +19,7 @@ from npusim.lowering.plans.dpu.channel_share import (
 )
 from npusim.lowering.plans.dpu.channels_last import channels_last, columns_to_channels
 from npusim.lowering.plans.dpu.channelwise import plan_channelwise
-from npusim.lowering.plans.dpu.images import Image, borrow_channels, refold, row_split
+from npusim.lowering.plans.dpu.images import Image, borrow_channels, near_square, refold, row_split
 from npusim.lowering.plans.dpu.reorder import plan_reorder
 from npusim.lowering.split.dpu import through_ddr_us
 
@@ -158,8 +158,12 @@ def plan_activation(
     """An activation that the PPE applies, alone: behind an identity average pooling (evidence/lowering.md#1.2.21).
     Planes that lie over the tiles (``hint``), and those of a norm (``normed``), are taken as they are, their columns as
     channels, and reach every tile where what reads them turns them to channels last (``turned``); those that are
-    ``returned`` it turns itself, in channels if the tiles have whole granules. Channels that lie over them stay."""
+    ``returned`` it turns itself, in channels if the tiles have whole granules. Channels that lie over them stay.
+    Images of which each tile works on one are folded anew, for which they go through DDR."""
     value, out = node.inputs[0], node.output
+    if node.each and out.elements % CHANNELS == 0:
+        plan = plan_channelwise(node, hw, value, out, near_square(out.elements), "avgpool")
+        return [replace(plan, in_dists=[None], out_dist=None)]
     if not value.plain:
         n, c, h, w = canonical4(value.physical)
         kept = hint is not None and not hint.whole and hint.outer == n * c * h > 1

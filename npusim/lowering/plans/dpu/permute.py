@@ -149,6 +149,8 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
     dims = [1] * (3 - len(dims)) + dims
     if _is_small_batch(value, hw):
         return _permute_columns(node, hw, dims[0], prod(dims[1:-1]), dims[-1])
+    if node.each and value.plain and out.order == CHANNELS_LAST:
+        return replace(_permute_columns(node, hw, dims[0], dims[1], prod(dims[2:])), out_dist=None)
     height, width, channels = prod(dims[:-2]), dims[-2], dims[-1]
     upright = height == 1 and hw.software.upright_matrices
     if height == 1 < width and not upright and channels % (CHANNELS * tiles) == 0 and tiles > 1:
