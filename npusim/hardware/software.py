@@ -270,8 +270,11 @@ class Software(Section):
     halo_copies: bool = True
     """Rows that two tiles need are copied to both; else a tile reads them from its neighbour's CMX."""
     real_channels: bool = False
-    """A depth-wise op writes no more channels than there are; else the 16 that it is padded to, of which those that
-    there are go through DDR to a reader that folds them (scans of 4 and 8 heads)."""
+    """A depth-wise op, or the convolution that adds up a row, writes no more channels than there are; else the 16 that
+    it is padded to, of which those that there are go through DDR to a reader that folds them (scans of 4 and 8 heads)
+    or adds them to a row."""
+    even_planes_in_cmx: bool = False
+    """What a scale by a computed column writes row-major stays in CMX where the tiles share its channels evenly."""
     padding_copies: bool = True
     """Rows that are padded to a multiple of 16 elements are copied so in DDR; else the padding is loaded by itself."""
     rows_tolerance: Positive = 1.175

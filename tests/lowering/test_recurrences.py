@@ -125,3 +125,64 @@ def test_a_row_is_loaded_once_for_all_groups_of_a_product(platform: str) -> None
     assert counts(lower(blocks.graph(row), hw))["dma"] == pytest.approx(
         seen, abs=3
     )  # of which 28 would be the row
+
+
+def diagonal_scan(steps: int, channels: int, states: int) -> ov.Model:
+    """s = A s + B x, y = sum of C s over the states, ``steps`` times; the products, sums and results are named."""
+    rng = np.random.default_rng(0)
+
+    def constant(*shape: int) -> ov.Node:
+        return op.constant(rng.normal(size=shape).astype(np.float16))
+
+    x = op.parameter([steps, channels], np.float16, name="x")
+    state = op.parameter([1, channels, states], np.float16, name="s")
+    given, made = [x, state], []
+    rows = op.split(x, np.int64(0), steps).outputs() if steps > 1 else [x]
+    for row in rows:
+        a, b, c = (constant(1, channels, states) for _ in range(3))
+        column = op.reshape(row, np.array([1, channels, 1]), False)
+        kept = op.multiply(state, a, name=f"kept{len(made)}")
+        state = op.add(kept, op.multiply(column, b), name=f"state{len(made)}")
+        total = op.reduce_sum(op.multiply(state, c), np.array([2]), False, name=f"total{len(made)}")
+        made.append(op.add(total, op.multiply(row, constant(1, channels))))
+    return ov.Model([op.result(op.concat(made, 0)), op.result(state)], given, "scan")
+
+
+def moved(program: Program, name: str) -> tuple[int, int]:
+    """Transfers of an op to CMX and from it."""
+    found = Counter(
+        work.dst
+        for op_number, number in zip(program.tasks.op, program.tasks.work, strict=True)
+        if program.ops[op_number].name == name
+        and isinstance(work := program.tasks.works[number], DmaWork)
+        and work.bytes
+        and work.src != work.dst
+    )
+    return found["cmx"], found["ddr"]
+
+
+@pytest.mark.parametrize(
+    ("channels", "states", "kept", "added"),
+    [
+        (
+            768,
+            16,
+            [(8, 4), (8, 4)],
+            [(8, 4), (8, 4)],
+        ),  # products by 256 channels, sums by 11 and 10 rows of 32
+        (256, 16, [(8, 4), (8, 4)], [(8, 4), (8, 4)]),  # 96, 80 and 80 channels
+        (
+            1536,
+            16,
+            [(8, 0), (4, 0)],
+            [(0, 0), (0, 4)],
+        ),  # products by 512 channels, sums by 16 rows of 48 each
+    ],
+)
+def test_a_state_stays_in_cmx_where_products_and_sums_cut_it_alike(
+    channels: int, states: int, kept: list[tuple[int, int]], added: list[tuple[int, int]]
+) -> None:
+    """Transfers to CMX and from it of both steps, as compiled for 3 tiles (5010)."""
+    program = lower(from_openvino(diagonal_scan(2, channels, states)), hardware_of("5010", 3, 2))
+    assert [moved(program, f"kept{i}") for i in range(2)] == kept
+    assert [moved(program, f"state{i}") for i in range(2)] == added

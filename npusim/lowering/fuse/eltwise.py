@@ -218,12 +218,21 @@ def _common_order(fuser: Fuser, inputs: list[Value], shape: tuple[int, ...]) -> 
     to be moved for anyway is (Mul_5 of Mamba-2 with 2 and 4 chunks), and where an image meets what is broadcast over
     its rows or columns and has them innermost."""
     full = [v for v in inputs if v.elements == prod(shape) and not v.constant]
-    late = any(is_outer(fuser.made.get(v.storage)) for v in full)
+    late = any(is_outer(fuser.made.get(v.storage)) or _is_scaled(fuser, v) for v in full)
     chunked = any(len(v.memory_order) > 3 for v in full)
     order = _full_operand_order(inputs, shape)
     if order == CHANNELS_LAST and not all(v.constant or same_order(v, order) for v in inputs):
         return ()
     return () if (late or chunked) and any(v.plain for v in full) else order
+
+
+def _is_scaled(fuser: Fuser, value: Value) -> bool:
+    """Whether a product by a computed column, which lies channels innermost, is what a value is made of by kernels of
+    any order."""
+    maker = fuser.made.get(value.storage)
+    while isinstance(maker, Unary) and maker.axis is None:
+        maker = fuser.made.get(maker.inputs[0].storage)
+    return isinstance(maker, Eltwise) and maker.scaled
 
 
 def _channels_innermost(fuser: Fuser, op: Op, inputs: list[Value], shape: tuple[int, ...]) -> list[Value]:

@@ -72,7 +72,10 @@ def written_at_once(fuser: Fuser, op: Op, inputs: list[Value], shape: tuple[int,
     DPU itself: where no reader runs in that order, which would be changed behind it then (B x of a recurrence, which is
     added to its state)."""
     computed = any(v.elements == prod(shape) and not v.constant for v in inputs)
-    return not computed and not _carried_on(fuser, op.outputs[0])
+    result, readers = op.outputs[0], fuser.readers.get(op.outputs[0], ())
+    if len(readers) == 1 and readers[0].type in fuser.software.fused_activations:
+        result = readers[0].outputs[0]  # the DPU writes what it makes of the product
+    return not computed and not _carried_on(fuser, result)
 
 
 def _carried_on(fuser: Fuser, tensor: int) -> bool:

@@ -66,7 +66,7 @@ from npusim.lowering.plans.dpu.bmm import lacks_columns, plan_bmm
 from npusim.lowering.plans.dpu.channels_last import channels_last
 from npusim.lowering.plans.dpu.conv import plan_conv
 from npusim.lowering.plans.dpu.depthwise import plan_activation, plan_pool, plan_scale
-from npusim.lowering.plans.dpu.eltwise import is_runtime_scale, plan_add, plan_runtime_scale
+from npusim.lowering.plans.dpu.eltwise import is_row, is_runtime_scale, plan_add, plan_runtime_scale
 from npusim.lowering.plans.dpu.padding import plan_expansion
 from npusim.lowering.plans.dpu.permute import (
     is_narrow_image,
@@ -185,11 +185,20 @@ def _reduce(node: Reduce, near: Neighbours, fresh: Fresh) -> Steps:
     elif node.by == "min":
         yield from decompose.least(node, near, fresh)
     elif node.by == "sum" and node.view[2] == 1 and node.inputs[0].elements >= WORTH_CONVOLVING:
-        yield plan_reduce_conv(node, hw, near.hint(node.inputs[0]) == WHOLE)
+        yield plan_reduce_conv(node, hw, near.hint(node.inputs[0]) == WHOLE or _added_to_row(node, near))
     else:
         *before, plan = plan_reduce(node, hw, fresh)
         convolved = any(isinstance(n, Conv) for n in near.read_by(node.output))
         yield from (*before, multicast(plan, hw) if convolved and len(node.axes) > 1 else plan)
+
+
+def _added_to_row(node: Reduce, near: Neighbours) -> bool:
+    """Whether every tile computes all of a sum because it is added to a row, which each has whole: as it is, where it
+    has not to be cut out of the 16 channels that a convolution is padded to."""
+    reader = near.sole_reader(node.output)
+    return (
+        near.hw.software.real_channels and reader is not None and reader.runs("add") and is_row(reader.output)
+    )
 
 
 # -- elementwise --------------------------------------------------------------------------------------------------

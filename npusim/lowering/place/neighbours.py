@@ -33,7 +33,7 @@ from npusim.lowering.place.gated import is_gated, is_product
 from npusim.lowering.place.kernels import counted, has_padded_planes, read_in_channels
 from npusim.lowering.plans.dpu.channel_share import depthwise_split, shares_channels
 from npusim.lowering.plans.dpu.eltwise import is_row
-from npusim.lowering.plans.dpu.images import is_refolded, is_reshaped, refold, row_split
+from npusim.lowering.plans.dpu.images import is_refolded
 from npusim.lowering.split.dpu import Wanted, choose, through_ddr_us
 from npusim.lowering.split.shave import is_image_norm
 from npusim.lowering.tile.matmul_estimate import NOTHING, Behind
@@ -122,26 +122,7 @@ class Neighbours:
                     return hint
         return None
 
-    def sum_hint(self, node: Node) -> Dist | None:
-        """How the first operand of a sum lies in CMX; whole on every tile only if the others lie so too (the residual
-        sums of ResNet's last stages stay, that of bert's attention with an operand in DDR is split). On 5010 a sum is
-        cut by itself where an operand lies so (the new states of Mamba and Mamba-2), as is one of planes that lie cut
-        over their rows, and one of images of few channels that no convolution has padded, whose rows are not those that
-        it is folded to."""
-        makers = [self.makers.get(v.storage) for v in node.inputs]
-        padded = any(isinstance(maker, Conv | Depthwise | Pool) for maker in makers)
-        if node.output.order == CHANNELS_LAST and is_reshaped(node.output) and not padded:
-            return None
-        hints = [self.hint(v) for v in node.inputs]
-        first = hints[0]
-        if first is not None and first.outer > 1 and self._written_as_planes(node.inputs[0]):
-            return None
-        natural = row_split(node.output, refold(node.output.physical).height, self.hw.tiles)
-        if self.hw.software.refold_in_cmx and natural in hints:
-            return None
-        return None if first is not None and first.whole and any(h != first for h in hints) else first
-
-    def _written_as_planes(self, value: Value) -> bool:
+    def written_as_planes(self, value: Value) -> bool:
         """Whether a convolution or pooling writes an image as planes, or an image is turned to them."""
         maker = self.makers.get(value.storage)
         slides = isinstance(maker, Conv | Depthwise | Pool) and maker.window is not None
@@ -307,7 +288,7 @@ class Neighbours:
         row, planes = sorted(node.inputs, key=lambda v: v.elements)[:: len(node.inputs) - 1]
         hint = self.hint(planes)
         broadcast = row.elements < planes.elements and len(row.shape) == 4 and row.shape[2] == 1
-        return broadcast and hint is not None and hint.outer > 1 and self._written_as_planes(planes)
+        return broadcast and hint is not None and hint.outer > 1 and self.written_as_planes(planes)
 
     def is_dpu_product(self, node: Node) -> bool:
         """Whether the DPU makes the product of a gated unit (5010)."""

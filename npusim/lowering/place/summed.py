@@ -11,16 +11,18 @@ from typing import TypeGuard
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.groups import grouped
+from npusim.lowering.ir.images import CHANNELS_LAST
 from npusim.lowering.ir.kernels import KERNELS
-from npusim.lowering.ir.nodes import Bmm, Conv, Eltwise, Node, Transpose, Unary
+from npusim.lowering.ir.nodes import Bmm, Conv, Depthwise, Eltwise, Node, Pool, Transpose, Unary
 from npusim.lowering.ir.plan import Plan, Slice, multicast
 from npusim.lowering.ir.shapes import CHANNELS, four
-from npusim.lowering.ir.values import WHOLE, Fresh, Value
+from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value
+from npusim.lowering.place.gated import is_product
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.settle import wanted_whole
 from npusim.lowering.plans.dpu.bmm import expanded, is_grouped
 from npusim.lowering.plans.dpu.eltwise import adds_planes, is_row, plan_add
-from npusim.lowering.plans.dpu.images import is_refolded, is_reshaped, refold
+from npusim.lowering.plans.dpu.images import is_refolded, is_reshaped, refold, row_split
 from npusim.lowering.plans.shave.kernel import plan_shave
 from npusim.lowering.split.shave import seen_by_rows
 from npusim.program.work import DpuWork, Work
@@ -36,17 +38,63 @@ def plan_alike(node: Eltwise, near: Neighbours) -> Plan:
     on 3720 too, where readers of several kinds do not."""
     hw, row, readers = near.hw, is_row(node.output), near.read_by(node.output)
     folded = any(adds_planes(node, v) and near.sole_reader(v) is not None for v in node.inputs)
-    hint = WHOLE if row else near.sum_hint(node)
+    hint = WHOLE if row else _sum_hint(node, near)
     plan = plan_add(node, hw, hint, ends=not row and not readers, folded=folded)
     if wanted_whole(node, near):
         plan = multicast(plan, hw)
+    if not row and is_reshaped(node.output) and not all(_cut_alike(plan, n, near) for n in readers):
+        plan = replace(plan, out_dist=None)
     unlike = len(readers) > 1 and not all(isinstance(n, Eltwise) for n in readers)
     shared = unlike and is_reshaped(node.output) and not hw.software.shared_refolds_in_cmx
     dists = [
-        None if _uneven_rows(v, node, near) else dist
+        None if _uneven_rows(v, node, near) or _met_by_loaded(v, node, near) else dist
         for v, dist in zip(plan.inputs, plan.in_dists, strict=True)
     ]
     return replace(plan, refolded=folded or shared, in_dists=dists)
+
+
+def _sum_hint(node: Node, near: Neighbours) -> Dist | None:
+    """How the first operand of a sum lies in CMX; whole on every tile only if the others lie so too (the residual
+    sums of ResNet's last stages stay, that of bert's attention with an operand in DDR is split). On 5010 a sum is
+    cut by itself where an operand lies so (the new states of Mamba and Mamba-2), as is one of planes that lie cut
+    over their rows, and one of images of few channels that no convolution has padded, whose rows are not those that
+    it is folded to. Folded to other rows than lie in memory, it is cut over those: of 768 x 16 the tiles have 11 of
+    32 rows, whoever left 256 of 768 on each."""
+    makers = [near.makers.get(v.storage) for v in node.inputs]
+    padded = any(isinstance(maker, Conv | Depthwise | Pool) for maker in makers)
+    if node.output.order == CHANNELS_LAST and is_reshaped(node.output) and not padded:
+        return None
+    hints = [near.hint(v) for v in node.inputs]
+    first = hints[0]
+    if first is not None and first.outer > 1 and near.written_as_planes(node.inputs[0]):
+        return None
+    natural = row_split(node.output, refold(node.output.physical).height, near.hw.tiles)
+    if near.hw.software.refold_in_cmx and natural in hints:
+        return None
+    if first is not None and not first.whole and is_reshaped(node.output) and not padded:
+        return None
+    return None if first is not None and first.whole and any(h != first for h in hints) else first
+
+
+def _cut_alike(total: Plan, reader: Node, near: Neighbours) -> bool:
+    """Whether a product by kernels would cut a sum, which is folded to other rows than lie in memory, as that is cut
+    over those: else it goes through DDR, to all who read it."""
+    if not isinstance(reader, Eltwise) or not is_product(reader) or near.is_dpu_product(reader):
+        return True
+    plan = plan_shave(reader, near.hw, reader.kernel, granule=near.granule(reader))
+    return any(
+        dist == total.out_dist
+        for value, dist in zip(plan.inputs, plan.in_dists, strict=True)
+        if value.storage == total.output.storage
+    )
+
+
+def _met_by_loaded(value: Value, node: Eltwise, near: Neighbours) -> bool:
+    """Whether a scale by a computed column makes an operand that another one, which lies elsewhere, is added to: it is
+    read from DDR as that is."""
+    maker = near.makers.get(value.storage)
+    scaled = isinstance(maker, Eltwise) and maker.scaled
+    return scaled and any(near.hint(v) != near.hint(value) for v in node.inputs)
 
 
 def _uneven_rows(value: Value, node: Eltwise, near: Neighbours) -> bool:

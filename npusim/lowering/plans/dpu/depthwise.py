@@ -138,12 +138,15 @@ def plan_scale(
 
 def _computed_planes(node: Node, hw: Hardware, image: Image, planes: int) -> Plan:
     """A scale by a computed vector whose result is written as planes: a tile has some of them, where there are enough.
-    Lines of whole granules go through DDR, for a sum behind it lies over the tiles by the pixels of these."""
+    A sum behind it lies over the tiles by the pixels of lines of whole granules, which it finds in CMX only where the
+    tiles have equal shares of the planes, and the software keeps those."""
     enough = planes >= CHANNELS * hw.tiles
     value, out = node.inputs[0], node.output
     plan = plan_channelwise(node, hw, value, out, image, planes=planes, over_channels=enough or None)
-    through_ddr = out.elements // planes % CHANNELS == 0
-    return replace(plan, out_dist=None) if through_ddr else plan
+    pixels = out.elements // planes
+    if hw.software.even_planes_in_cmx and planes % (CHANNELS * hw.tiles) == 0:
+        return replace(plan, out_dist=Dist(1, (planes // hw.tiles * pixels,) * hw.tiles))
+    return replace(plan, out_dist=None) if pixels % CHANNELS == 0 else plan
 
 
 def plan_activation(
