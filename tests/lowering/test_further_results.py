@@ -34,6 +34,20 @@ def _pool(*shape: int, kernel: int = 2, index: str = "i32") -> Callable[[], ov.M
     return build
 
 
+def _best() -> ov.Model:
+    boxes, scores = op.parameter([1, 200, 4], np.float16), op.parameter([1, 4, 200], np.float16)
+    most, overlap, least = np.int64(10), np.float32(0.5), np.float32(0.3)
+    kept = op.non_max_suppression(boxes, scores, op.constant(most), op.constant(overlap), op.constant(least))
+    return ov.Model(kept.outputs(), [boxes, scores], "m")
+
+
+def _adaptive() -> ov.Model:
+    x = op.parameter([1, 64, 28, 28], np.float16)
+    return ov.Model(
+        op.adaptive_max_pool(x, op.constant(np.array([7, 7], np.int64)), "i64").outputs(), [x], "m"
+    )
+
+
 #: What Intel's compiler of 2026.4.1 schedules on 2, 4 and 3 tiles of 3720, 4000 and 5010, µs.
 COMPILED = {
     "rows over tiles": (_top(1, 64, 1000, k=5, axis=2), (5.3, 10.7, 6.1)),
@@ -43,6 +57,8 @@ COMPILED = {
     "a batch": (_top(2, 8, 100, 32, k=4, axis=3), (6.2, 7.2, 5.7)),
     "places of 64 bits": (_top(4, 3000, 8, k=20, axis=1, index="i64"), (6.5, 11.7, 5.2)),
     "places of 64 bits that are on every tile": (_top(1, 8400, k=300, axis=1, index="i64"), (2.6, 5.8, 2.7)),
+    "places of 64 bits that are on one tile": (_adaptive, (7.15, 9.78, 52.1)),
+    "three results on one tile": (_best, (3.93, 8.01, 3.45)),
     "slices": (_top(1, 512, 80, 80, k=4, axis=1), (129.0, 107.8, 48.3)),
     "pooled images": (_pool(1, 64, 56, 56, index="i64"), (14.0, 17.7, 83.1)),
     "windows that overlap": (_pool(1, 32, 112, 112, kernel=3), (24.9, 26.3, 157.5)),

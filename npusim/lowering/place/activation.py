@@ -29,8 +29,11 @@ def on_shave(node: Unary, near: Neighbours) -> Plan:
     image = image_split(value, hw.tiles) if node.runs("clamp") else None
     if image is not None:
         return _seen_as(node, (image.outer, CHANNELS), near, image)
-    if node.runs("convert") and _has_places_on_every_tile(node, near):
-        return plan_shave(replace(node, repeated=1), hw, kernel)
+    if node.runs("convert") and _widens_places(node, near):
+        found = near.hint(value)
+        if found == WHOLE:
+            return plan_shave(replace(node, repeated=1), hw, kernel)
+        return plan_shave(node, hw, kernel, found if found is not None and len(found.cuts) > 1 else None)
     if node.runs("convert") and _is_column(value, near):
         return _seen_as(node, (1, value.elements, 1, 1), near, near.hint(value))
     if summed.cut_to_size(node, near):
@@ -67,11 +70,12 @@ def _feeds_dpu(node: Unary, near: Neighbours) -> bool:
     return not node.planes or not (turned or any(isinstance(n, Eltwise) for n in behind))
 
 
-def _has_places_on_every_tile(node: Unary, near: Neighbours) -> bool:
-    """Whether a kernel has left all of the integers that are widened on every tile."""
+def _widens_places(node: Unary, near: Neighbours) -> bool:
+    """Whether a conversion widens integers that a kernel has made: on every tile where they are on every one, spread
+    over the tiles from a single one."""
     value = node.inputs[0]
     found = isinstance(near.makers.get(value.storage), Unary | Further)
-    return found and node.output.bits > value.bits == INDEX_BITS and near.hint(value) == WHOLE
+    return found and node.output.bits > value.bits == INDEX_BITS
 
 
 def _is_column(value: Value, near: Neighbours) -> bool:

@@ -12,6 +12,8 @@ def is_copied(found: Residency, source: int, reader: int, operand: int) -> bool:
     each other (Mul_5 of Mamba-2 on 5 and 6 tiles, base and CumBA; on fewer its MatMul is sliced too)."""
     made, plan = found.plans[source], found.plans[reader]
     value = plan.inputs[operand]
+    if _spread(made, plan, found.tiles):
+        return True
     if made.handed_on:
         return _takes_whole(made, plan, operand)
     if len(plan.slices) < 2 or len(made.slices) != 1 or made.in_place or plan.chain >= 0 or value.partial:
@@ -23,6 +25,13 @@ def is_copied(found: Residency, source: int, reader: int, operand: int) -> bool:
     loads = [x for part in plan.slices for x in part.loads if x.operand == operand]
     size = max(made.slices[0].out_bytes)
     return not any(x.key for x in loads) and size + load_bytes(loads, found.tiles) <= found.capacity
+
+
+def _spread(made: Plan, plan: Plan, tiles: int) -> bool:
+    """Whether a conversion to 64 bits takes from one tile's CMX what a kernel has made there."""
+    if not plan.node.runs("convert") or plan.output.bits <= 32 or len(made.slices) * len(plan.slices) != 1:
+        return False
+    return tiles > 1 and made.out_dist is not None and len(made.out_dist.cuts) == 1
 
 
 def _takes_whole(made: Plan, plan: Plan, operand: int) -> bool:

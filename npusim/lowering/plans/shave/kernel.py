@@ -21,7 +21,7 @@ from npusim.lowering.ir.plan import (
 )
 from npusim.lowering.ir.shapes import C, H, N, Shape, W, four
 from npusim.lowering.ir.tiling import Part, Tiling, operand_part
-from npusim.lowering.ir.values import ADDED_CONSTANT, WHOLE, Dist, Value, ceil_div
+from npusim.lowering.ir.values import ADDED_CONSTANT, Dist, Value, ceil_div
 from npusim.lowering.split.shave import share, splits_behind
 from npusim.lowering.tile.shave import needed_elements, slice_to_fit
 from npusim.program.work import DmaWork, ShaveWork, Work
@@ -72,7 +72,9 @@ def plan_further(node: Further, made: Plan, hw: Hardware) -> Plan:
         sizes = [(x.tile, part(x.work.bytes, own.stored_bits)) for x in one.stores]
         held = tuple(ceil_div(part(size, own.bits) * out.bits, 8) for size in one.out_bytes)
         slices.append(Slice((), (), [store(tile, n, out, hw) for tile, n in sizes], held, one.detail))
-    dist = made.out_dist if out.elements == own.elements or made.out_dist == WHOLE else None
+    dist = made.out_dist
+    if dist is not None and out.elements != own.elements and not dist.whole:
+        dist = Dist(1, (out.elements,)) if len(dist.cuts) == 1 else None
     return Plan(node, (), (), out, dist, slices, "with the result before it", handed_on=made.handed_on)
 
 
