@@ -94,3 +94,13 @@ def test_constants_are_picked_from_as_many_as_the_input_says() -> None:
     picked = op.topk(op.constant(np.ones((1, 4, 1), np.float16)), x, 1, "max", "value")
     program = lower(from_openvino(ov.Model([picked.output(0)], [x], "m")), npusim.load_hardware("lunarlake"))
     assert "TopK" in {one.type for one in program.ops}
+
+
+def test_sizes_that_a_kernel_reads_are_loaded_as_integers() -> None:
+    works = [
+        task.work for task in lower(from_openvino(_adaptive()), npusim.load_hardware("lunarlake-vpunn")).tasks
+    ]
+    loaded = [
+        work.bytes for work in works if isinstance(work, DmaWork) and (work.src, work.dst) == ("ddr", "cmx")
+    ]
+    assert sum(loaded) == 2 * 64 * 28 * 28 + 2 * 4

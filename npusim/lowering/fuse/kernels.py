@@ -16,11 +16,10 @@ def kernel(fuser: Fuser, op: Op, name: str = "") -> None:
     last of them may name; one call writes all outputs that are read, integers as those of 32 bits."""
     row = KERNELS[name] if name else KERNEL_OF[op.type]
     read = [
-        id
-        for k, id in enumerate(op.inputs)
-        if k in row.loaded or (k not in row.compiled and _data(fuser, id))
-    ] or list(op.inputs[:1])  # constants alone, where what is computed is compiled in (how many a TopK picks)
-    inputs = tuple(fuser.plain(fuser.values[id], op) for id in read)
+        k for k, id in enumerate(op.inputs) if k in row.loaded or (k not in row.compiled and _data(fuser, id))
+    ] or [0]  # constants alone, where what is computed is compiled in (how many a TopK picks)
+    operands = fuser.operands(op)
+    inputs = tuple(_numbers(operands[k]) if k in row.loaded else fuser.plain(operands[k], op) for k in read)
     rank = len(fuser.graph.tensors[op.inputs[0]].shape)
     named = int(op.attrs["axis"]) % rank if row.axis == "attribute" else None
     axis = fuser.last_axis(op.inputs[-1], rank) if row.axis == "operand" else named
@@ -31,6 +30,11 @@ def kernel(fuser: Fuser, op: Op, name: str = "") -> None:
     fuser.add(Unary(op.name, op.type, inputs, made, kernel=row.name, axis=axis, beside=beside))
     for value in further:
         fuser.add(Further(op.name, op.type, (), value))
+
+
+def _numbers(value: Value) -> Value:
+    """A few integers as a kernel reads them."""
+    return replace(value, bits=INDEX_BITS, stored_bits=INDEX_BITS)
 
 
 def _written(fuser: Fuser, id: int) -> Value:

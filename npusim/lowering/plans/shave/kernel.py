@@ -21,7 +21,7 @@ from npusim.lowering.ir.plan import (
 )
 from npusim.lowering.ir.shapes import C, H, N, Shape, W, four
 from npusim.lowering.ir.tiling import Part, Tiling, operand_part
-from npusim.lowering.ir.values import ADDED_CONSTANT, Dist, Value, ceil_div
+from npusim.lowering.ir.values import ADDED_CONSTANT, INDEX_BITS, Dist, Value, ceil_div
 from npusim.lowering.split.shave import share, splits_behind
 from npusim.lowering.tile.shave import needed_elements, slice_to_fit
 from npusim.program.work import DmaWork, ShaveWork, Work
@@ -141,7 +141,8 @@ def _one_by_one(node: Node, hw: Hardware, kernel: ShaveKernel) -> Plan:
 
 def _executed(value: Value) -> Value:
     """Constants are converted to FP16 when the model is compiled, boolean masks too (Where_1 and Where_2 of mamba2)."""
-    return replace(value, bits=16, stored_bits=16) if value.constant and value.bits != 16 else value
+    narrow = value.constant and value.bits not in (16, INDEX_BITS)
+    return replace(value, bits=16, stored_bits=16) if narrow else value
 
 
 def _gamma(output: Value) -> Value:
