@@ -50,7 +50,8 @@ def fake_quantize(fuser: Fuser, op: Op) -> None:
         fuser.values[op.outputs[0]] = value
         return
     node = fuser.producer(source)
-    if node is not None and _writes_8_bits(node):
+    turned = fuser.each and isinstance(node, Unary) and not value.plain
+    if node is not None and _writes_8_bits(node) and not turned:
         output = replace(value, bits=8, stored_bits=8, fp8=fp8)
         fuser.values[op.outputs[0]] = fuser.amend(node, fused=(*node.fused, op.name), output=output).output
         return
@@ -74,7 +75,10 @@ def _writes_8_bits(node: Node) -> bool:
 
 
 def _read(fuser: Fuser, op: Op) -> Value:
-    """The value that a FakeQuantize reads: an image channels last already where its result is read so."""
+    """The value that a FakeQuantize reads: an image channels last already where its result is read so; those of which
+    each tile works on one as planes, to which a pass of its own turns them."""
     value = fuser.values[op.inputs[0]]
+    if fuser.each and len(value.shape) == 4:
+        return fuser.plain(value, op)
     image = is_image(value.shape) and not value.constant and value.plain
     return turned(fuser, op, value) if image and fuser.channels_last[op.outputs[0]] else value

@@ -29,6 +29,10 @@ def plan_permute(node: Node, hw: Hardware, hint: Dist | None = None) -> Plan:
     """A transpose: on the DPU an identity pooling whose output is written in another order; by permuting DMAs where the
     rows that it reads are no multiple of 16 elements, where few whole rows change places, or where they do in each of
     a batch, which is more dimensions than a pool has."""
+    pixels = prod(node.output.shape[2:])
+    if node.each and node.output.order == CHANNELS_LAST and pixels % CHANNELS == 0:
+        images, channels = node.output.shape[:2]
+        return replace(_permute_columns(node, hw, images, channels, pixels), out_dist=None)
     if is_moved_by_dma(node):
         return plan_permute_dma(node, hw, hint)
     blocks = moved_blocks(node.inputs[0], node.output)
@@ -149,8 +153,6 @@ def _permute_dpu(node: Node, hw: Hardware) -> Plan:
     dims = [1] * (3 - len(dims)) + dims
     if _is_small_batch(value, hw):
         return _permute_columns(node, hw, dims[0], prod(dims[1:-1]), dims[-1])
-    if node.each and value.plain and out.order == CHANNELS_LAST:
-        return replace(_permute_columns(node, hw, dims[0], dims[1], prod(dims[2:])), out_dist=None)
     height, width, channels = prod(dims[:-2]), dims[-2], dims[-1]
     upright = height == 1 and hw.software.upright_matrices
     if height == 1 < width and not upright and channels % (CHANNELS * tiles) == 0 and tiles > 1:
