@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
 import numpy as np
 import openvino as ov
@@ -13,6 +14,9 @@ from npusim.xamba.inputs import Inputs
 #: Products in FP32 of what is stored: by default the plugin makes activations 8-bit where weights are.
 FP32 = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 
+#: Of an input or output: the logits of 256 tokens and 128,000 words, of which the comparison holds some copies.
+MOST_ELEMENTS = 1 << 25
+
 
 def runner(model: ov.Model, label: str) -> Callable[[str, Inputs], list[np.ndarray]]:
     """A function of the name of a case and its inputs by position that gives the outputs by position.
@@ -20,6 +24,7 @@ def runner(model: ov.Model, label: str) -> Callable[[str, Inputs], list[np.ndarr
     It, and making it, raise CannotRun where the plugin refuses: a rank that is not known, lengths that do not fit.
     ``label`` names the model there.
     """
+    _refuse_large(model, label)
     for port in model.inputs:
         if port.get_partial_shape().rank.is_dynamic:
             name = min(port.get_names(), default=port.get_node().get_friendly_name())
@@ -43,6 +48,19 @@ def runner(model: ov.Model, label: str) -> Callable[[str, Inputs], list[np.ndarr
         return [results[i] for i in range(len(compiled.outputs))]
 
     return run
+
+
+def _refuse_large(model: ov.Model, label: str) -> None:
+    """Raise CannotRun for inputs and outputs of more elements than are run and compared in memory and seconds."""
+    for port in (*model.inputs, *model.outputs):
+        shape = port.get_partial_shape()
+        elements = prod(dim.get_min_length() for dim in shape) if shape.rank.is_static else 0
+        if elements > MOST_ELEMENTS:
+            name = min(port.get_names(), default=port.get_node().get_friendly_name())
+            raise CannotRun(
+                f"{label}: '{name}' is of {elements:,} elements, and no more than {MOST_ELEMENTS:,} are run: give "
+                "smaller inputs with --shape"
+            )
 
 
 def _last_line(error: RuntimeError) -> str:

@@ -116,6 +116,13 @@ def test_a_config_that_cannot_be_built_is_refused_in_a_line(tmp_path: Path, fiel
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("family", ["gemma2", "mamba2", "lfm2"])
+def test_whole_numbers_are_numbers(family: str) -> None:
+    given = {"model_type": family, **COMMON, **FAMILIES[family]}
+    asked = dict.fromkeys(("rms_norm_eps", "layer_norm_epsilon", "norm_eps", "final_logit_softcapping"), 1)
+    assert llm.build(from_fields(family, {**given, **asked}), rows=1, past=1).get_ops()
+
+
 @pytest.mark.parametrize("text", ["fp8", "int4:", "int4:x", "int8:128", "int4:3", ""])
 def test_weights_that_are_no_format_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="weights must be"):

@@ -243,6 +243,10 @@ def test_models_that_do_not_run_are_told_of() -> None:
     sixes = ov.Model([op.result(op.reshape(x, op.constant(np.array([-1, 6])), False))], [x], "sixes")
     with pytest.raises(xamba.CannotRun, match=r"inputs of shape \[1, 7\] \(case 'random 1'\).*--shape$"):
         compare(sixes, sixes)
+    x = op.parameter([10**6, 100], np.float32, name="x")
+    large = ov.Model([op.result(op.relu(x))], [x], "large")
+    with pytest.raises(xamba.CannotRun, match=r"A: 'x' is of 100,000,000 elements, and no more than"):
+        compare(large, large)
 
 
 def test_differences_of_odd_numbers() -> None:

@@ -76,7 +76,7 @@ def _attention(name: str, f: Fields, **more: Any) -> DecoderConfig:
         "key_heads": f.get("num_key_value_heads") or heads,
         "head_width": f.get("head_dim") or f["hidden_size"] // heads,
         "bias": f.get("attention_bias", False),
-        "eps": f.get("rms_norm_eps", 1e-5),
+        "eps": float(f.get("rms_norm_eps", 1e-5)),
         "activation": "gelu" if "gelu" in str(f.get("hidden_act") or f.get("hidden_activation")) else "silu",
     }
     return DecoderConfig(name=name, **(given | more))
@@ -152,7 +152,7 @@ def _lfm2(name: str, f: Fields) -> DecoderConfig:
         head_norms=True,
         tied=f.get("tie_word_embeddings", f.get("tie_embedding", True)),
         taps=f.get("conv_L_cache", 3),
-        eps=f.get("norm_eps", 1e-5),
+        eps=float(f.get("norm_eps", 1e-5)),
     )
 
 
@@ -170,7 +170,7 @@ def _mamba(name: str, f: Fields) -> DecoderConfig:
         width=f["hidden_size"],
         vocabulary=f["vocab_size"],
         tied=f.get("tie_word_embeddings", True),
-        eps=f.get("layer_norm_epsilon", 1e-5),
+        eps=float(f.get("layer_norm_epsilon", 1e-5)),
         **state,
     )
 
