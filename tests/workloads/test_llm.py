@@ -103,6 +103,7 @@ def test_published_sizes_have_the_parameters_that_are_said_of_them(name: str, bi
         ),
         ({"model_type": "llama", **COMMON, "rms_norm_eps": "x"}, "rms_norm_eps must be a number above 0"),
         ({"model_type": "lfm2", **COMMON, "layer_types": 7}, "layer_types must be a list of names"),
+        ({"model_type": "llama", **COMMON, "intermediate_size": None}, "intermediate_size is missing"),
         ({"text_config": 7}, "text_config must be an object"),
         ({"model_type": "qwen3", **COMMON, "num_experts": 8}, "8 experts"),
         ({"model_type": "llama", **COMMON, "num_hidden_layers": 0}, "no layers"),

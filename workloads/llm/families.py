@@ -49,6 +49,7 @@ def from_fields(name: str, fields: Fields) -> DecoderConfig:
     if not isinstance(text, Mapping):
         raise ValueError("text_config must be an object")
     check_fields(text)
+    text = {key: value for key, value in text.items() if value is not None}
     family = str(text.get("model_type", ""))
     if family not in _FAMILIES:
         raise ValueError(f"model_type {family!r} is not known; there are {', '.join(sorted(_FAMILIES))}")
