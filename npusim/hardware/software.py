@@ -231,6 +231,8 @@ class Software(Section):
     shared_refolds_in_cmx: bool = True
     """A sum that folds its operands to other dimensions hands its result over in CMX to several readers; else to one
     only, or to products alone."""
+    scaled_refolds_in_cmx: bool = True
+    """Such a sum hands its result over in CMX to what scales it, which sees other rows again."""
     uneven_refolds_in_cmx: bool = False
     """A MatMul whose rows the tiles share unevenly hands them over in CMX to a sum that folds them to others."""
     fused_widening: bool = False

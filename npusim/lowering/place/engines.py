@@ -194,11 +194,10 @@ def _reduce(node: Reduce, near: Neighbours, fresh: Fresh) -> Steps:
 
 def _added_to_row(node: Reduce, near: Neighbours) -> bool:
     """Whether every tile computes all of a sum because it is added to a row, which each has whole: as it is, where it
-    has not to be cut out of the 16 channels that a convolution is padded to."""
-    reader = near.sole_reader(node.output)
-    return (
-        near.hw.software.real_channels and reader is not None and reader.runs("add") and is_row(reader.output)
-    )
+    has not to be cut out of the 16 channels that a convolution is padded to. What the DPU has cut stays so."""
+    reader, made = near.sole_reader(node.output), node.inputs[0].storage in near.on_dpu
+    one = near.hw.software.real_channels and not made
+    return one and reader is not None and reader.runs("add") and is_row(reader.output)
 
 
 # -- elementwise --------------------------------------------------------------------------------------------------

@@ -78,9 +78,11 @@ def _sum_hint(node: Node, near: Neighbours) -> Dist | None:
 
 def _cut_alike(total: Plan, reader: Node, near: Neighbours) -> bool:
     """Whether a product by kernels would cut a sum, which is folded to other rows than lie in memory, as that is cut
-    over those: else it goes through DDR, to all who read it."""
-    if not isinstance(reader, Eltwise) or not is_product(reader) or near.is_dpu_product(reader):
+    over those: else it goes through DDR, to all who read it, as where it is scaled, which sees other rows again."""
+    if not isinstance(reader, Eltwise) or not reader.runs("multiply") or near.is_dpu_product(reader):
         return True
+    if not is_product(reader):
+        return near.hw.software.scaled_refolds_in_cmx
     plan = plan_shave(reader, near.hw, reader.kernel, granule=near.granule(reader))
     return any(
         dist == total.out_dist
