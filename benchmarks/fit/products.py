@@ -1,8 +1,9 @@
-"""Makes the tables of ``npusim.costs.products``: ``python -m benchmarks.fit.products NETWORK.vpunn TABLE.csv``.
+"""Makes the tables of ``npusim.costs.products``: ``python -m benchmarks.fit.products NETWORK TABLE.csv [windows]``.
 
 NETWORK is a trained network of Intel's public cost model (intel/npu-nn-cost-model, models/, which the project does not
 carry): layers that are fully connected, with ReLU, over a description of one workload. The table is fitted to its
-answers for random 1x1 convolutions of FP16, and made monotone: a larger workload never costs less.
+answers for random 1x1 convolutions of FP16 (``windows``: for those of images by 3x3), and made monotone: a larger
+workload never costs less.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import csv
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from npusim.costs.products import KEYS
+from npusim.costs.products import WORK, Sizes
 from npusim.program.work import MpeMode
 
 MODES: tuple[MpeMode, ...] = ("16x16", "8x16", "4x16")
@@ -49,14 +50,31 @@ AXES_51_NARROW = Axes(
     (1, 2, 4, 6, 8, 9, 12, 16, 17, 32, 64, 256), tuple(16 * 2**i for i in range(11)), AXES_51.channels
 )
 WIDTH_27 = 4
+
+
+class ImageAxes(NamedTuple):
+    """The points of a grid of images: rows and columns, close where a stencil ends, and channels read and written."""
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    terms: tuple[int, ...]
+    channels: tuple[int, ...]
+
+
+IMAGES_27 = ImageAxes(
+    (1, 2, 4, 5, 8, 9, 12, 16, 17, 24, 32, 64),
+    (4, 8, 9, 16, 17, 24, 32, 48, 64, 100, 160),
+    (16, 32, 64, 128, 256, 512, 1024, 1536),
+    (16, 32, 48, 64, 96, 128, 256, 384),
+)
+WINDOW = 3
 #: Workloads that a grid is fitted to, and the share of their sizes that are those of the grid, as most models' are.
 SHAPES, USUAL_SHARE = 60_000, 0.7
 #: Tiles that the 5.1 network is told of where a result is written to all of them, however many they are.
 SEVERAL = 2
 _LEAST_CYCLES, _DAMPING, _STEPS = 10.0, 0.01, 300
 Floats = npt.NDArray[np.float32]
-Sizes = list[tuple[int, int, int]]
-Asked = Callable[[Sizes], Floats]
+Asked = Callable[[Sequence[Sizes]], Floats]
 
 
 class _Buffer:
@@ -121,16 +139,22 @@ def answers(network: list[tuple[Floats, Floats]], described: Floats) -> Floats:
     return described[:, 0]
 
 
-def described_27(rows: int, terms: int, channels: int, mode: MpeMode) -> list[float]:
-    """A 1x1 convolution of FP16 as the network of 2.7 is asked (interface 11): device, op, input, weights and result
+def described_27(
+    rows: int, terms: int, channels: int, mode: MpeMode, width: int = WIDTH_27, kernel: int = 1
+) -> list[float]:
+    """A convolution of FP16 as the network of 2.7 is asked (interface 11): device, op, input, weights and result
     with type and layout, window, stencil, zeros, swizzling, and how the tiles share the work (not at all)."""
     half, layout, swizzled = _one(2, 4), _one(4, 7), _one(5, 6)
-    sizes = ((WIDTH_27, rows, terms), (1, 1, terms, channels), (WIDTH_27, rows, channels))
+    more = kernel - 1
+    sizes = (
+        *((width + more, rows + more, terms), (1, 1, terms * kernel**2, channels)),
+        (width, rows, channels),
+    )
     tensors = [
         [*size, *([1] if len(size) == 3 else []), *half, *layout, 0]
         for size in sizes  # four sizes, then the rest
     ]
-    window = [1, 1, 1, 1, 0, 0, 0, 0]
+    window = [kernel, kernel, 1, 1, 0, 0, 0, 0]
     return [
         *(*_one(2, 4), *_one(0, 6)),
         *(number for tensor in tensors for number in tensor),
@@ -166,7 +190,7 @@ def asked_of(network: list[tuple[Floats, Floats]]) -> dict[str, tuple[Asked, Axe
         )
 
     def least(*told: int) -> Asked:
-        def cycles(sizes: Sizes) -> Floats:
+        def cycles(sizes: Sequence[Sizes]) -> Floats:
             described = ([described_51(*one, mode, *told) for one in sizes] for mode in MODES)
             return np.min([answers(network, np.array(of, np.float32)) for of in described], axis=0)
 
@@ -181,7 +205,20 @@ def asked_of(network: list[tuple[Floats, Floats]]) -> dict[str, tuple[Asked, Axe
     }
 
 
-def fitted(work: str, ask: Asked, axes: Axes) -> Floats:
+def asked_of_images(network: list[tuple[Floats, Floats]]) -> dict[str, tuple[Asked, ImageAxes]]:
+    """What is asked about convolutions of images, by their windows."""
+
+    def stencil(mode: MpeMode) -> Asked:
+        def cycles(sizes: Sequence[Sizes]) -> Floats:
+            described = [described_27(rows, *of, mode, width, WINDOW) for rows, width, *of in sizes]
+            return answers(network, np.array(described, np.float32))
+
+        return cycles
+
+    return {f"fp16 {WINDOW}x{WINDOW} {mode}": (stencil(mode), IMAGES_27) for mode in MODES}
+
+
+def fitted(work: str, ask: Asked, axes: Axes | ImageAxes) -> Floats:
     """Logarithms of the cycles at the points of the grid that come nearest to the answers for random workloads, made
     monotone."""
     from scipy.sparse import csr_matrix
@@ -189,11 +226,11 @@ def fitted(work: str, ask: Asked, axes: Axes) -> Floats:
 
     generator = np.random.default_rng(0)
     ends = np.log([(axis[0], axis[-1]) for axis in axes])
-    anywhere = np.exp(generator.uniform(ends[:, 0], ends[:, 1], (SHAPES, 3)))
+    anywhere = np.exp(generator.uniform(ends[:, 0], ends[:, 1], (SHAPES, len(axes))))
     usual = np.column_stack([generator.choice(axis, SHAPES) for axis in axes])
-    sizes = np.where(generator.uniform(0, 1, (SHAPES, 3)) < USUAL_SHARE, usual, anywhere)
-    sizes = np.column_stack((np.round(sizes[:, 0]), 16 * np.round(sizes[:, 1:] / 16)))
-    cycles = np.log(np.maximum(ask([(int(a), int(b), int(c)) for a, b, c in sizes]), _LEAST_CYCLES))
+    sizes = np.where(generator.uniform(0, 1, usual.shape) < USUAL_SHARE, usual, anywhere)
+    sizes = np.column_stack((np.round(sizes[:, :-2]), 16 * np.round(sizes[:, -2:] / 16)))
+    cycles = np.log(np.maximum(ask([tuple(map(int, one)) for one in sizes]), _LEAST_CYCLES))
     weights, points = np.ones((SHAPES, 1)), np.zeros((SHAPES, 1), int)
     for axis, size in zip(axes, np.log(sizes).T, strict=True):
         knots = np.log(axis)
@@ -204,28 +241,32 @@ def fitted(work: str, ask: Asked, axes: Axes) -> Floats:
     lines = np.repeat(np.arange(SHAPES), points.shape[1])
     matrix = csr_matrix((weights.ravel(), (lines, points.ravel())))
     grid = lsqr(matrix, cycles, damp=_DAMPING, iter_lim=_STEPS)[0].reshape([len(axis) for axis in axes])
-    for axis in range(3):
+    for axis in range(len(axes)):
         grid = np.maximum.accumulate(grid, axis)
     print(work, "median error", np.median(np.abs(np.exp(matrix @ grid.ravel() - cycles) - 1)))
     return grid.astype(np.float32)
 
 
-def main(network: Path, table: Path) -> None:
+def main(network: Path, table: Path, windows: str = "") -> None:
     """Ask a network for many workloads, fit all grids to the answers and write them."""
-    works = asked_of(layers(network.read_bytes()))
+    asked = layers(network.read_bytes())
+    works: dict[str, tuple[Asked, Axes]] | dict[str, tuple[Asked, ImageAxes]]
+    works, of = (asked_of_images(asked), "by windows") if windows else (asked_of(asked), "of 1x1")
     with table.open("w", newline="", encoding="utf-8") as file:
         file.write(
-            f"# Fitted to {network.name} of intel/npu-nn-cost-model by benchmarks.fit.products: DPU cycles of 1x1\n"
+            f"# Fitted to {network.name} of intel/npu-nn-cost-model by benchmarks.fit.products: DPU cycles of\n"
         )
-        file.write("# convolutions, by (work) width, rows, terms and (columns) output channels\n")
+        file.write(f"# convolutions {of}, by work, sizes and (columns) output channels\n")
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*KEYS, *next(iter(works.values()))[1].channels])
+        first = next(iter(works.values()))[1]
+        writer.writerow([WORK, *first._fields[:-1], *first.channels])
         for work, (ask, axes) in works.items():
             cycles = np.exp(fitted(work, ask, axes))
-            for (i, rows), (j, terms) in product(enumerate(axes.rows), enumerate(axes.terms)):
-                numbers = (int(float(f"{one:.4g}")) for one in cycles[i, j])
-                writer.writerow([work, rows, terms, *numbers])
+            for line in product(*map(enumerate, axes[:-1])):
+                places, sizes = zip(*line, strict=True)
+                writer.writerow([work, *sizes, *(int(float(f"{one:.4g}")) for one in cycles[places])])
 
 
 if __name__ == "__main__":
-    main(*(Path(one) for one in sys.argv[1:3]))
+    network, table, *windows = sys.argv[1:4]
+    main(Path(network), Path(table), *windows)

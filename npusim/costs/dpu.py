@@ -218,6 +218,9 @@ def _conv_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
     grid = _grid(work, hw)
     if grid is not None:
         return time_share(work, hw) * grid.at((work.height, work.in_channels, channels))
+    image = _image_grid(work, hw)
+    if image is not None:
+        return time_share(work, hw) * image.at((work.height, work.width, work.in_channels, channels))
     row = _lookup(costs.conv, conv_keys(work), hw)
     terms = conv_terms(work, channels, hw)
     reads = (terms.act_bytes + terms.wt_bytes) / costs.read_bytes_per_cycle
@@ -247,6 +250,14 @@ def _grid(work: DpuWork, hw: Hardware) -> Grid | None:
     to = " to all" if work.everywhere else ""
     least = known.get(f"{by_type} by {work.weight_bits} {work.width}{to}")  # whatever the stencil
     return least or known.get(f"{by_type} {work.width} {work.mpe_mode}")
+
+
+def _image_grid(work: DpuWork, hw: Hardware) -> Grid | None:
+    """The estimator's answers for convolutions of images by such a window, whose strides are one."""
+    table = hw.dpu.costs.windows
+    if table is None or work.stride > 1 or work.weight_bits != work.in_bits or work.skipped:
+        return None
+    return grids(table).get(f"{_type(work)} {work.kernel_h}x{work.kernel_w} {work.mpe_mode}")
 
 
 def _cell_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:

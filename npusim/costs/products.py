@@ -1,4 +1,4 @@
-"""What an estimator says that products of dense matrices cost: its answers on a grid of rows, terms and channels.
+"""What an estimator says that products of dense matrices and convolutions cost: its answers on a grid of sizes.
 
 Between the points of a grid the logarithm of the cycles is linear in the logarithm of each size, and beyond its ends it
 goes on as at the end. The answers of a trained network have no formula that is short and near, and are smooth in these
@@ -14,43 +14,53 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import product
-from math import exp, log
+from math import exp, log, prod
 from typing import NamedTuple
 
-#: Columns of a table before those of the channels, whose names are their numbers.
-KEYS = ("work", "rows", "terms")
+#: Sizes: rows, of convolutions columns, terms (of a convolution the channels that it reads) and output channels.
+Sizes = tuple[int, ...]
+#: The column of a table that says what its lines price. Those behind it are sizes but for the last size, the channels,
+#: each of which has a column whose name is its number.
+WORK = "work"
 
 
 class Grid(NamedTuple):
     """The answers for one kind of work: the sizes along each axis, ascending, and the cycles, all as logarithms."""
 
     axes: tuple[tuple[float, ...], ...]
-    cycles: Mapping[tuple[int, int, int], float]
+    cycles: Mapping[Sizes, float]
 
-    def at(self, sizes: Sequence[int]) -> float:
-        """DPU cycles of a workload of so many rows, terms and channels."""
+    def at(self, sizes: Sizes) -> float:
+        """DPU cycles of a workload of such sizes."""
         places = [_place(axis, log(size)) for axis, size in zip(self.axes, sizes, strict=True)]
         corners = product(*(((i, 1 - part), (i + 1, part)) for i, part in places))
-        return exp(sum(self.cycles[a, b, c] * u * v * w for (a, u), (b, v), (c, w) in corners))
+        parts = (zip(*corner, strict=True) for corner in corners)
+        return exp(sum(self.cycles[at] * prod(shares) for at, shares in parts))
 
 
 @cache
 def grids(table: str) -> Mapping[str, Grid]:
     """The grids of a table, by the work that they price: the file of that name beside this module."""
-    points: dict[str, dict[tuple[int, int, int], float]] = defaultdict(dict)
+    points: dict[str, dict[Sizes, float]] = defaultdict(dict)
     with files(__package__).joinpath(f"{table}.csv").open(encoding="utf-8") as file:
-        for line in csv.DictReader(row for row in file if not row.startswith("#")):
-            work, rows, terms = (line.pop(name) for name in KEYS)
-            points[work].update({(int(rows), int(terms), int(of)): float(line[of]) for of in line})
+        lines = csv.reader(row for row in file if not row.startswith("#"))
+        names = next(lines)
+        last = sum(not name.isdecimal() for name in names)
+        channels = [int(name) for name in names[last:]]
+        for line in lines:
+            sizes, known = tuple(map(int, line[1:last])), points[line[names.index(WORK)]]
+            known.update(
+                {(*sizes, of): float(cycles) for of, cycles in zip(channels, line[last:], strict=True)}
+            )
     return {work: _grid(of) for work, of in points.items()}
 
 
-def _grid(points: Mapping[tuple[int, int, int], float]) -> Grid:
+def _grid(points: Mapping[Sizes, float]) -> Grid:
     axes = [sorted(set(sizes)) for sizes in zip(*points, strict=True)]
     places = [{size: i for i, size in enumerate(axis)} for axis in axes]
     cycles = {
-        (places[0][rows], places[1][terms], places[2][channels]): log(of)
-        for (rows, terms, channels), of in points.items()
+        tuple(place[size] for place, size in zip(places, sizes, strict=True)): log(of)
+        for sizes, of in points.items()
     }
     return Grid(tuple(tuple(log(size) for size in axis) for axis in axes), cycles)
 

@@ -97,6 +97,8 @@ class DpuCosts(Section):
     such kernels over one column (``line3``, else ``img3``)."""
     products: Literal["vpu-2.7", "npu-5.1"] | None = None
     """The table of ``npusim.costs.products`` that prices dense products in place of ``conv``; null: none."""
+    windows: Literal["vpu-2.7-windows"] | None = None
+    """The table that prices convolutions of images by the windows that it has in place of ``conv``; null: none."""
     long_narrow: NonNegative = 0
     """Part of a cell that a row of cells costs more in depth-wise and pooling workloads with a window, of 64 channels,
     one or two columns and more than 16 rows."""

@@ -29,6 +29,25 @@ def test_a_product_costs_what_its_schedule_says(chip, task):
     assert work_us(work, load_hardware(f"{chip}-vpunn")) == pytest.approx(us, rel=0.04)
 
 
+#: The same of convolutions by 3x3: rows, columns, channels read and written.
+IMAGES = {
+    "lunarlake": [
+        (8, 32, 640, 32, "16x16", 30.8),
+        (12, 60, 512, 48, "16x16", 97.4),
+        (10, 40, 384, 48, "16x16", 44.1),
+        (28, 28, 512, 32, "8x16", 93.0),  # a stencil of all tiles' channels
+    ],
+    "meteorlake": [(10, 20, 512, 64, "16x16", 61.8), (16, 32, 640, 32, "8x16", 108.1)],
+}
+
+
+@pytest.mark.parametrize(("chip", "task"), [(chip, task) for chip, tasks in IMAGES.items() for task in tasks])
+def test_a_convolution_costs_what_its_schedule_says(chip, task):
+    rows, columns, read, written, mode, us = task
+    work = DpuWork("conv", rows, columns, written, read, 3, 3, mpe_mode=mode)
+    assert work_us(work, load_hardware(f"{chip}-vpunn")) == pytest.approx(us, rel=0.07)
+
+
 @pytest.mark.parametrize(
     ("rows", "width", "terms", "channels", "bits", "everywhere", "us"),
     [
