@@ -95,7 +95,7 @@ def _met_by_loaded(value: Value, node: Eltwise, near: Neighbours) -> bool:
     """Whether a scale by a computed column makes an operand that another one, which lies elsewhere, is added to: it is
     read from DDR as that is."""
     maker = near.makers.get(value.storage)
-    scaled = isinstance(maker, Eltwise) and maker.scaled
+    scaled = isinstance(maker, Eltwise) and maker.scaled and near.hw.software.even_planes_in_cmx
     return scaled and any(near.hint(v) != near.hint(value) for v in node.inputs)
 
 
