@@ -58,8 +58,7 @@ def _sum_hint(node: Node, near: Neighbours) -> Dist | None:
     sums of ResNet's last stages stay, that of bert's attention with an operand in DDR is split). On 5010 a sum is
     cut by itself where an operand lies so (the new states of Mamba and Mamba-2), as is one of planes that lie cut
     over their rows, and one of images of few channels that no convolution has padded, whose rows are not those that
-    it is folded to. Folded to other rows than lie in memory, it is cut over those: of 768 x 16 the tiles have 11 of
-    32 rows, whoever left 256 of 768 on each."""
+    it is folded to. Folded to other rows than lie in memory, it is cut over those, however its operands were cut."""
     makers = [near.makers.get(v.storage) for v in node.inputs]
     padded = any(isinstance(maker, Conv | Depthwise | Pool) for maker in makers)
     if node.output.order == CHANNELS_LAST and is_reshaped(node.output) and not padded:
