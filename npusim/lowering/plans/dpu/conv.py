@@ -113,8 +113,10 @@ class Builder:
             self.cut = finer
 
     def _fits(self) -> bool:
-        """Whether the largest slice fits CMX: the first, or the second one of rows, which has more halo."""
-        parts = [self._slice(r, 0) for r in range(min(2, self.cut.rows))]
+        """Whether the largest slice fits CMX: the first, or the second one of rows, which has more halo; where the
+        image is read with zeros between its pixels, any."""
+        grown = self.window is not None and self.window.grown > 1
+        parts = [self._slice(r, 0) for r in range(self.cut.rows if grown else min(2, self.cut.rows))]
         tiles = self.hw.tiles
         most = max(booked_bytes(part.loads, tiles) + max(part.out_bytes) for part in parts)
         return most <= cmx_capacity(self.hw)
