@@ -70,6 +70,7 @@ WHOLE = {
     ),
     "a mean over it": one(4, 64)(lambda x: op.subtract(mlp(x, 4), op.reduce_mean(mlp(x, 1), ints(0), True))),
     "rows change places": one(4, 4)(lambda x: mlp(op.transpose(mlp(x, 4, 4), ints(1, 0)), 2, 4)),
+    "rows that take turns": one(4, 64)(lambda x: mlp(op.shuffle_channels(mlp(x, 3), 0, 2), 2)),
     "two inputs met": two(apart=False),
     "weights for each": one(4, 3, 64)(lambda x: mlp(weighted(mlp(x, 3), 4), 1)),
     "rows that meet": one(4, 64)(lambda x: op.matmul(mlp(x, 3), mlp(x, 2), False, True)),

@@ -81,6 +81,8 @@ def _mixes(op: Op, tensors: tuple[Tensor, ...], images: int) -> bool:
             return _first(operands[1:2]) == images
         case "Gather" if not operands[0].constant:
             return _first(operands[2:3]) == 0
+        case "ShuffleChannels":
+            return int(op.attrs["axis"]) % rank == 0
         case "MatMul" if rank == 2:
             return not constants
         case kind if kind in _WEIGHTED:

@@ -1,4 +1,5 @@
-"""How a MatMul is split over the tiles and cut into slices: what the compiler's own estimate says costs least.
+"""How a MatMul is split over the tiles, and it or a convolution is cut into slices: what the compiler's own estimate
+says costs least.
 
 For each split (rows, or output channels) the compiler makes a few ways to cut: along channels and along rows the fewest
 slices that fit CMX, and somewhat more, so that the transfers of one hide behind the computes of another. It adds up
