@@ -104,3 +104,15 @@ def test_sizes_that_a_kernel_reads_are_loaded_as_integers() -> None:
         work.bytes for work in works if isinstance(work, DmaWork) and (work.src, work.dst) == ("ddr", "cmx")
     ]
     assert sum(loaded) == 2 * 64 * 28 * 28 + 2 * 4
+
+
+@pytest.mark.parametrize(("length", "us"), [(600_000, 20.4), (1_000_000, 23.1), (4_000_000, 85.3)])
+def test_lines_that_no_scratchpad_takes_are_picked_from_in_ddr(length: int, us: float) -> None:
+    """As compiled for four tiles of 4000: a line of 600,000 still comes into CMX, longer ones are copied within DDR."""
+    x = op.parameter([1, length], np.float16)
+    picked = op.topk(x, op.constant(np.int64(1000)), 1, "max", "value")
+    hw = npusim.load_hardware("lunarlake-vpunn")
+    program = lower(from_openvino(ov.Model([picked.output(0), picked.output(1)], [x], "m")), hw)
+    assert npusim.simulate(program, hw).latency_us == pytest.approx(us, rel=0.14)
+    copied = [w.bytes for t in program.tasks if isinstance(w := t.work, DmaWork) and w.src == w.dst == "ddr"]
+    assert sum(copied) == (2 * length if length > 600_000 else 0)

@@ -14,6 +14,8 @@ from npusim.lowering.ir.plan import (
     Plan,
     Slice,
     Store,
+    cmx_capacity,
+    load_bytes,
     load_value,
     odd_halves,
     store,
@@ -56,7 +58,19 @@ def plan_shave(
     apart = hint is None and tiling.axis in (H, W) and splits_behind(tiling.shape, kernel, aligned, hw)
     if apart or (batched and tiling.axis == tiling.shave_axis == W):
         kernel = replace(kernel, dense=True)
-    return _build(node, hw, kernel, operands, aligned, tiling)
+    plan = _build(node, hw, kernel, operands, aligned, tiling)
+    return _read_in_ddr(plan, hw) if node.runs("topk") else plan
+
+
+def _read_in_ddr(plan: Plan, hw: Hardware) -> Plan:
+    """The plan, or where CMX does not take a line of the operand one that reads a copy of it in DDR (TopK of
+    1,000,000 on 4000)."""
+    if all(load_bytes(x.loads, hw.tiles) + max(x.out_bytes) <= cmx_capacity(hw) for x in plan.slices):
+        return plan
+    value = plan.inputs[0]
+    copy = transfer("ddr", "ddr", value.elements, value.stored_bits, hw)
+    apart = plan.changed(lambda part: replace(part, loads=[x for x in part.loads if x.operand]))
+    return replace(apart, in_dists=[None, *plan.in_dists[1:]], ddr_moves=[(0, copy)])
 
 
 def plan_further(node: Further, made: Plan, hw: Hardware) -> Plan:
