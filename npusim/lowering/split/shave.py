@@ -286,14 +286,14 @@ def _shaves(kernel: ShaveKernel, elements: int, hw: Hardware) -> int:
 
 
 def _batch(node: Node, kernel: ShaveKernel) -> int:
-    """Items of a batch that a kernel leaves to the SHAVEs of every tile; 0 for none. One along rows by a number is not
-    such: it is cut over them."""
+    """Items of a batch, as it lies in memory, that a kernel leaves to the SHAVEs of every tile; 0 for none. One along
+    rows by a number is not such: it is cut over them."""
     if isinstance(node, Unary) and node.repeated:
         return node.repeated
-    shape = node.output.shape
+    shape = node.output.physical
     batched = len(shape) == 4 and shape[0] > 1 and kernel.batch == "whole" and axis_of(node) != 0
     by_number = kernel.axes[0] == H and any(v.elements == 1 for v in node.inputs)
-    together = all(v.shape[0] == shape[0] for v in node.inputs[:1] if len(v.shape) == 4)
+    together = all(v.physical[0] == shape[0] for v in node.inputs[:1] if len(v.shape) == 4)
     return shape[0] if batched and together and not by_number else 0
 
 
