@@ -11,7 +11,7 @@ from npusim.lowering.schedule.edges import stays, why_apart
 from npusim.lowering.schedule.joined import join
 from npusim.lowering.schedule.parts import is_copied, keep_copies
 from npusim.lowering.schedule.sharing import Sharing
-from npusim.lowering.schedule.steps import Residency
+from npusim.lowering.schedule.steps import Residency, slices_behind
 from npusim.program.journal import note, recording
 
 
@@ -75,16 +75,21 @@ def _enter(found: Residency, source: int, reader: int, operand: int) -> None:
 
 
 def _run_in_step(found: Residency) -> None:
-    """Plans of a chain find in CMX what the one before them makes; the slice before is still being read and stored."""
+    """Plans of a chain find in CMX what the one before them makes; the slice before is still being read and stored, and
+    where a plan runs a slice behind its maker, one more of that one's waits."""
     maker: dict[int, int] = {}
+    place = 0
     for reader, plan in enumerate(found.plans):
+        place = place + 1 if reader and 0 <= found.plans[reader - 1].chain == plan.chain else 0
         for operand, value in enumerate(plan.inputs):
             source = maker.get(value.storage)
             if source is None or value.constant or not 0 <= found.plans[source].chain == plan.chain:
                 continue
             found.resident[reader, operand] = (source,)
             found.chained[source] = reader
-            both = max(found.plans[source].slices[0].out_bytes) + max(plan.slices[0].out_bytes)
+            waiting = slices_behind(place) - slices_behind(place - reader + source)
+            made = max(found.plans[source].slices[0].out_bytes)
+            both = made * (1 + waiting) + max(plan.slices[0].out_bytes)
             for step in (*found.steps_of[source], *found.steps_of[reader]):
                 found.level[step] += both
         maker[plan.output.storage] = reader

@@ -145,6 +145,11 @@ def _once(slices: Sequence[Slice]) -> list[tuple[tuple[int, ...], Load]]:
     return list({x.key: x for part in slices for x in part.loads if x.key}.items())
 
 
+def slices_behind(place: int) -> int:
+    """How many slices behind the first plan of a chain the one at a ``place`` runs."""
+    return place // 2
+
+
 def make_steps(plans: Sequence[Plan], tiles: int) -> tuple[list[Step], list[list[int]]]:
     """The steps of all plans in order, with their demand, and the numbers of each plan's steps.
 
