@@ -127,6 +127,6 @@ def pool_of(machines: Machines) -> Iterator[Pool]:
         yield pool
     except BaseException:
         kill_workers()
-        pool.executor.shutdown(wait=False, cancel_futures=True)
+        pool.executor.shutdown(cancel_futures=True)  # waits for its thread, which would be torn at the exit
         raise
     pool.executor.shutdown()
