@@ -146,10 +146,8 @@ def described_27(
     with type and layout, window, stencil, zeros, swizzling, and how the tiles share the work (not at all)."""
     half, layout, swizzled = _one(2, 4), _one(4, 7), _one(5, 6)
     more = kernel - 1
-    sizes = (
-        *((width + more, rows + more, terms), (1, 1, terms * kernel**2, channels)),
-        (width, rows, channels),
-    )
+    read, weights = (width + more, rows + more, terms), (1, 1, terms * kernel**2, channels)
+    sizes: tuple[tuple[int, ...], ...] = (read, weights, (width, rows, channels))
     tensors = [
         [*size, *([1] if len(size) == 3 else []), *half, *layout, 0]
         for size in sizes  # four sizes, then the rest
