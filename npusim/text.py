@@ -47,7 +47,7 @@ def escaped(json_text: str) -> str:
 
 
 def _replaced(text: str, instead: Callable[[str], str], kept: str = "") -> str:
-    strange = {c for c in text if not c.isprintable() and c not in kept}
+    strange = {c for c in set(text) if not c.isprintable() and c not in kept}
     return text.translate({ord(character): instead(character) for character in strange}) if strange else text
 
 

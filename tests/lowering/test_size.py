@@ -14,6 +14,9 @@ from npusim.graph import from_openvino
 from npusim.jobs.machine import machine_of
 from npusim.jobs.run import simulate_model
 from npusim.lowering import lower
+from npusim.lowering.ir.values import ceil_div, divisors, even, fewest_parts, piece
+from npusim.lowering.tile.slices import Demand, cut
+from npusim.program.work import DmaWork
 from npusim.size import about_time, telling
 from npusim.source import ModelSource
 
@@ -31,6 +34,40 @@ def test_an_op_of_more_tasks_than_any_has_is_refused_at_once() -> None:
         UserError, match=r"'.*' would be 25,165,824 tasks, and no op .* has more than 2,097,152"
     ):
         lower(from_openvino(relu(2**31 - 1)), HARDWARE)
+
+
+def test_slices_of_any_number_of_rows_are_found_among_few() -> None:
+    """Those of 2^31 - 1 rows were tried one by one: a convolution of a small image, padded so far, took minutes."""
+    tried: list[int] = []
+
+    def computes(rows: int, granules: int) -> float:
+        tried.append(rows)
+        return rows * granules
+
+    rows = 2**31 - 1
+    found = cut(Demand(16 * rows, 512, 32 * rows, rows, 1, computes=computes), HARDWARE, True, False)
+    assert found.rows > 1
+    assert len(tried) < 4 * 2**16
+
+
+@pytest.mark.parametrize("whole", [*range(1, 60), 997, 1024])
+def test_parts_are_those_that_trying_each_finds(whole: int) -> None:
+    first = {ceil_div(whole, n): n for n in range(whole, 0, -1)}
+    assert list(fewest_parts(whole)) == sorted(first.values())
+    assert divisors(whole) == [n for n in range(1, whole + 1) if whole % n == 0]
+    for parts in (1, 2, 7, whole, whole + 3):
+        cuts = even(whole, parts)
+        for i in range(parts + 1):
+            assert piece(whole, parts, i) == (sum(cuts[:i]), sum(cuts[i : i + 1]))
+
+
+def test_a_slice_that_sees_padding_alone_loads_no_less_than_nothing() -> None:
+    """It loaded less than nothing, and the engine refused its price."""
+    given = op.parameter([1, 4, 8, 8], np.float16, name="given")
+    weights = np.ones((4, 4, 3, 3), np.float16)
+    node = op.convolution(given, weights, [1, 1], [10**6, 0], [0, 0], [1, 1])
+    program = lower(from_openvino(ov.Model([node], [given], "m")), HARDWARE)
+    assert min(task.work.bytes for task in program.tasks if isinstance(task.work, DmaWork)) >= 0
 
 
 def test_recurrences_of_more_ops_than_any_model_has_are_refused_at_once() -> None:

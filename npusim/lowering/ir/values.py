@@ -3,11 +3,11 @@ over the tiles."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, pairwise
-from math import prod
+from math import isqrt, prod
 
 #: Storage of constants that the compiler adds itself (the gamma of an RMS norm, the ones of a sum).
 ADDED_CONSTANT = -1
@@ -149,6 +149,15 @@ def even(total: int, parts: int, granule: int = 1) -> tuple[int, ...]:
     return tuple(pieces)
 
 
+def piece(total: int, parts: int, i: int) -> tuple[int, int]:
+    """Where piece ``i`` of ``even`` begins and how large it is, 0 beyond the last."""
+    parts = min(parts, total) or 1
+    if i >= parts:
+        return total, 0
+    base, extra = divmod(total, parts)
+    return i * base + min(i, extra), base + (i < extra)
+
+
 def row_dist(value: Value, rows: int, tiles: int) -> Dist:
     """A value cut along its outermost memory dimension, which has ``rows`` parts: equal ones, or the last is shorter by
     what it is padded with on the DPU."""
@@ -166,6 +175,22 @@ def along(shape: tuple[int, ...], axis: int, cuts: tuple[int, ...]) -> Dist:
 def ceil_div(a: int, b: int) -> int:
     """a / b, rounded up."""
     return -(-a // b)
+
+
+def fewest_parts(whole: int) -> Iterator[int]:
+    """For every size that the largest of equal parts can have, the fewest parts of it: 1, 2 .. ``whole``, some
+    2 sqrt(``whole``)."""
+    parts = 1
+    while parts < whole:
+        yield parts
+        parts = ceil_div(whole, ceil_div(whole, parts) - 1)
+    yield whole
+
+
+def divisors(whole: int) -> list[int]:
+    """What divides it, smallest first."""
+    small = [n for n in range(1, isqrt(whole) + 1) if whole % n == 0]
+    return small + [whole // n for n in reversed(small) if n * n != whole]
 
 
 def round_up(a: int, b: int) -> int:

@@ -15,7 +15,7 @@ from math import inf
 
 from npusim.hardware.schema import Hardware
 from npusim.lowering.ir.plan import cmx_capacity
-from npusim.lowering.ir.values import ceil_div
+from npusim.lowering.ir.values import ceil_div, divisors, fewest_parts
 
 #: Share of CMX that constant weights may take before an op is cut although all fits (C26: tiling.hpp; 300 KiB do not,
 #: 400 do).
@@ -86,7 +86,7 @@ def first_fit(
         needed = activations * demand.act + copies * share * (demand.weights + demand.out)
         return needed <= budget and copies * share * demand.weights <= weights
 
-    counts = (n for n in range(copies, demand.units + 1) if demand.units % n == 0 or n == 2)
+    counts = sorted({2, *divisors(demand.units)} & set(range(copies, demand.units + 1)))
     equal = next(filter(fits, counts), None)
     if equal is None:
         return None
@@ -135,7 +135,9 @@ def _by_rows(demand: Demand, budget: float) -> int | None:
         share = ceil_div(demand.rows, n) / demand.rows
         return demand.weights + 2 * share * (demand.act + demand.out) <= budget
 
-    return next((n for n in range(2, demand.rows + 1) if fits(n)), None)
+    counts = range(2, demand.rows + 1)
+    least = bisect_left(counts, True, key=fits)
+    return counts[least] if least < len(counts) else None
 
 
 def _nested(demand: Demand, hw: Hardware) -> Cut | None:
@@ -145,7 +147,7 @@ def _nested(demand: Demand, hw: Hardware) -> Cut | None:
     found: list[tuple[float, int, Cut]] = []
     whole = ceil_div(demand.units, demand.tiles)
     capacity = cmx_capacity(hw)
-    for rows, copies in product(range(1, demand.rows + 1), (1, 2)):
+    for rows, copies in product(fewest_parts(demand.rows), (1, 2)):
         each = ceil_div(demand.rows, rows)
         share = each / demand.rows
         budget = capacity if copies == 1 else hw.software.pipeline_share * capacity

@@ -33,12 +33,11 @@ from npusim.lowering.ir.plan import (
     cmx_capacity,
     held,
     load_value,
-    nth,
     odd_halves,
     store,
 )
 from npusim.lowering.ir.shapes import CHANNELS
-from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even, round_up, row_dist
+from npusim.lowering.ir.values import WHOLE, Dist, Value, ceil_div, even, piece, round_up, row_dist
 from npusim.lowering.plans.dpu.surroundings import ALONE, Surroundings
 from npusim.lowering.split.dpu import Split, Wanted, choose, choose_alone, slices, weighed
 from npusim.lowering.tile.fused import cut_together
@@ -165,8 +164,7 @@ class Builder:
 
     def _slice(self, r: int, c: int) -> Slice:
         """Slice ``r`` of rows and ``c`` of channels."""
-        channels = nth(even(self.n16, self.cut.channels, CHANNELS), c)
-        done = sum(even(self.n16, self.cut.channels, CHANNELS)[:c])
+        done, channels = (CHANNELS * n for n in piece(self.n16 // CHANNELS, self.cut.channels, c))
         real = min(channels, self.n - done)
         if self.split == "rows":
             tile_rows = tuple(rows for _, rows in self._tile_ranges(r))
@@ -175,7 +173,7 @@ class Builder:
             count = (
                 self.hw.tiles if self.split == "repeated" else len(even(channels, self.hw.tiles, CHANNELS))
             )
-            rows = nth(even(self.height, self.cut.rows), r)
+            _, rows = piece(self.height, self.cut.rows, r)
             tile_rows = (rows,) * count
             tile_channels = (
                 (channels,) * count if self.split == "repeated" else even(channels, self.hw.tiles, CHANNELS)
@@ -214,7 +212,7 @@ class Builder:
         """The activation rows of a slice; loaded once for all its slices along channels if those come together."""
         key = (r,) if self.cut.rows_first or self.cut.rows == 1 else (r, c)
         if self.from_whole:
-            start = sum(even(self.height, self.cut.rows)[:r]) if self.split != "rows" else 0
+            start = piece(self.height, self.cut.rows, r)[0] if self.split != "rows" else 0
             end = start + tile_rows[0] if self.split != "rows" else self.height
             zeros = row_zeros(self.node, self.hw, key) if self.around.loose else []
             return [self._act_load(ALL_TILES, self._input_rows(start, end), (0, *key)), *zeros]
@@ -231,28 +229,26 @@ class Builder:
     def _tile_ranges(self, r: int) -> list[tuple[int, int]]:
         """First output row and number of rows of slice ``r`` on every tile: the tiles share every slice of a MatMul;
         of a convolution with halo, every tile cuts its own rows."""
-        ranges, first = [], 0
+        cut, tiles = self.cut.rows, self.hw.tiles
         if self.window is None:
-            cuts = even(self.height, self.cut.rows)
-            first = sum(cuts[:r])
-            for rows in even(nth(cuts, r), self.hw.tiles):
-                ranges.append((first, rows))
-                first += rows
-            return ranges
-        for rows in even(self.height, self.hw.tiles):
-            cuts = even(rows, self.cut.rows)
-            ranges.append((first + sum(cuts[:r]), nth(cuts, r)))
-            first += rows
-        return ranges
+            first, rows = piece(self.height, cut, r)
+            shares = (piece(rows, tiles, t) for t in range(max(1, min(tiles, rows))))
+            return [(first + begin, own) for begin, own in shares]
+        return [
+            (first + begin, own)
+            for first, rows in (piece(self.height, tiles, t) for t in range(min(tiles, self.height)))
+            for begin, own in (piece(rows, cut, r),)
+        ]
 
     def _input_rows(self, begin: int, end: int) -> int:
-        """Input rows that output rows ``begin`` to ``end`` need, halo included, padding and rows of zeros not."""
+        """Input rows that output rows ``begin`` to ``end`` need, halo included, padding and rows of zeros not; one at
+        least, also where all that they see is padding."""
         window = self.window or POINT
         stride, grown, top = window.stride[0], window.grown, window.top
         if self.window is None or (not self.hw.software.halo_copies and end - begin < self.height):
             return min(ceil_div((end - begin) * stride, grown), self.in_rows)
         last = (end - 1) * stride - top + window.kernel[0]
-        return min(ceil_div(last, grown), self.in_rows) - max(begin * stride - top, 0) // grown
+        return max(min(ceil_div(last, grown), self.in_rows) - max(begin * stride - top, 0) // grown, 1)
 
     def _act_load(self, tile: int, rows: int, key: tuple[int, ...]) -> Load:
         elements = rows * self.act.elements // self.in_rows
