@@ -101,6 +101,32 @@ def test_the_smaller_operand_is_scaled(rows: int, columns: int, scaled: str, hw:
     assert result.shape == (1, 8, min(rows, columns), DEPTH)
 
 
+@pytest.mark.parametrize(
+    ("heads", "shared", "rows", "columns"),
+    [(14, 2, 256, 256), (12, 4, 96, 384), (16, 8, 128, 128), (8, 2, 48, 32), (10, 5, 7, 300), (9, 3, 1, 511)],
+)
+def test_scores_of_shared_heads_are_scaled_by_a_task_of_their_own_on_3720(
+    heads: int, shared: int, rows: int, columns: int
+) -> None:
+    """As compiled: whichever is the smallest, in the order that the scores lie in."""
+    file = load_hardware("meteorlake-vpunn.yaml")
+    for written in (True, False):
+        program = lower(attention(heads, shared, rows, columns, written=written), file)
+        scaled = [op for op in program.ops if op.type == "Multiply"]
+        assert [(op.name.rpartition("/")[2], op.shape) for op in scaled] == [
+            ("scale_multiply", (1, heads, rows, columns))
+        ]
+        assert "channels last" not in scaled[0].strategy
+
+
+@pytest.mark.parametrize(("rows", "columns", "spread"), [(96, 384, False), (48, 32, True)])
+def test_a_mask_that_is_added_slice_by_slice_is_read_from_ddr(rows: int, columns: int, spread: bool) -> None:
+    """As compiled for 3720: else every tile copies its part of the mask from where it is expanded."""
+    program = lower(attention(12, 4, rows, columns, written=True), load_hardware("meteorlake-vpunn.yaml"))
+    (mask,) = [op for op in program.ops if op.type == "Tile"]
+    assert ("for all tiles" in mask.strategy) is spread
+
+
 #: Attention without a mask (heads, rows, columns) as compiled for 4000, 3720 and 5010: what is scaled by a task of its
 #: own ("": nothing).
 SCALED = {

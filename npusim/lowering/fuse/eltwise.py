@@ -300,7 +300,7 @@ def _with_constant(fuser: Fuser, op: Op, shape: tuple[int, ...]) -> bool:
     if isinstance(node, Broadcast) and not varying:
         _before_broadcast(fuser, op, node, factor)
         return True
-    if isinstance(node, Conv | Depthwise | Bmm) and not node.post:
+    if isinstance(node, Conv | Depthwise | Bmm) and not node.post and not op.attrs.get("apart"):
         bias = additive and tuple(varying) in ((), value.memory_order[-1:])
         if (bias and not node.bias) or (not additive and not varying):
             return fuser.absorb(op, source, bias=node.bias or bias)

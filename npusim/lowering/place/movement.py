@@ -17,6 +17,7 @@ from npusim.lowering.ir.nodes import (
     Copy,
     DepthToSpace,
     Depthwise,
+    Eltwise,
     Gather,
     Pool,
     Upsample,
@@ -25,6 +26,7 @@ from npusim.lowering.ir.plan import Plan, cmx_capacity
 from npusim.lowering.ir.values import Fresh
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.pieces import stays_apart
+from npusim.lowering.place.summed import plan_summed
 from npusim.lowering.plans.block import plan_block
 from npusim.lowering.plans.dma.images import plan_depth_to_space, plan_upsample
 from npusim.lowering.plans.dma.moves import (
@@ -83,7 +85,8 @@ def channels_last(node: ChannelsLast, near: Neighbours, fresh: Fresh) -> Iterato
 
 
 def broadcast(node: Broadcast, near: Neighbours, fresh: Fresh) -> Iterator[Plan]:
-    """Data repeated by transfers; what only a sum reads (the mask of attention) goes to the tiles as that wants it."""
+    """Data repeated by transfers; what only a sum reads (the mask of attention) goes to the tiles as that wants it,
+    but not slice by slice, for a sum that is cut with its kernel."""
     readers = near.readers.get(node.output.storage, ())
     within = None
     if len(readers) == 1 and readers[0].runs("add") and node.output.storage not in near.outputs:
@@ -91,7 +94,8 @@ def broadcast(node: Broadcast, near: Neighbours, fresh: Fresh) -> Iterator[Plan]
         dists = zip(readers[0].inputs, total.in_dists, strict=True)
         dist = next(dist for value, dist in dists if value.storage == node.output.storage)
         full = all(value.elements == node.output.elements for value in readers[0].inputs)
-        if full and len(total.slices) == 1 and dist is not None:
+        sliced = isinstance(readers[0], Eltwise) and plan_summed(readers[0], near) is not None
+        if full and len(total.slices) == 1 and not sliced and dist is not None:
             within = plan_expand(node, near.hw, dist, alone=False)
     yield within or plan_broadcast(node, near.hw)
 

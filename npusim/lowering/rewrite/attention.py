@@ -113,7 +113,11 @@ class _Maker:
         made = self._seen(f"{name}/scores", made, (*apart, columns))
         if at == "scores":
             made = self._op(
-                f"{name}/scale_multiply", "Multiply", (made.id, scale), made, attrs={"apart": True}
+                f"{name}/scale_multiply",
+                "Multiply",
+                (made.id, scale),
+                made,
+                attrs={"apart": True, **ANY_ORDER},
             )
         if mask is not None:
             made = self._op(f"{name}/mask_add", "Add", (made.id, mask), made)
@@ -164,7 +168,9 @@ class _Maker:
 
     def _place_scale(self, rows: int, columns: int, depth: int) -> Scaled:
         """What of an attention is scaled: the smallest as it is padded by then, of two as small the one that is named
-        first (npu_compiler: decompose_sdpa_extended.cpp, 2026)."""
+        first (npu_compiler: decompose_sdpa_extended.cpp, 2026); or the scores, as models write it."""
+        if self.hw.software.attention_scale == "scores":
+            return "scores"
         if self.hw.software.attention_scale == "smallest":
             rows, columns = round_up(rows, CHANNELS), round_up(columns, CHANNELS)
         sizes: dict[Scaled, int] = {"query": rows * depth, "key": columns * depth, "scores": rows * columns}
