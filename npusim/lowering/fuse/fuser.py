@@ -25,7 +25,7 @@ from npusim.lowering.ir.nodes import (
     Transpose,
     Unary,
 )
-from npusim.lowering.ir.optypes import RESHAPES
+from npusim.lowering.ir.optypes import IMAGE_BY_IMAGE, RESHAPES
 from npusim.lowering.ir.values import Value
 from npusim.lowering.rewrite.patterns import find
 
@@ -80,11 +80,11 @@ class Fuser:
 
     def _convert_inputs(self) -> None:
         """Inputs that are wider than they are executed are narrowed before anything reads them: by kernels, where
-        transfers do not, else by a copy, if a product sees them in the dimensions of an image, so that the transfers
-        that it reads them by do not (evidence/lowering.md#1.6)."""
+        transfers do not, else by a copy, if a product sees them in the dimensions of an image or images of a batch are
+        taken out one by one, so that the transfers that read them do not (evidence/lowering.md#1.6)."""
         for id in self.graph.inputs:
             value, tensor = self.values[id], self.graph.tensors[id]
-            apart = not self.software.dma_convert or self._multiplied(id)
+            apart = not self.software.dma_convert or self._multiplied(id) or self._taken_one_by_one(id)
             if value.stored_bits > value.bits and apart:
                 wide = replace(value, bits=value.stored_bits)
                 self.values[id] = replace(value, storage=self.storage(), stored_bits=value.bits)
@@ -99,6 +99,15 @@ class Fuser:
             if op.type in (*RESHAPES, "Transpose", "Convert", "Identity") and self._multiplied(op.outputs[0]):
                 return True
         return False
+
+    def _taken_one_by_one(self, id: int) -> bool:
+        """Whether images of a batch are taken out of a tensor for convolutions or pools."""
+        shape = self.graph.tensors[id].shape
+        return (
+            len(shape) == 4
+            and shape[0] > 1
+            and any(op.type in IMAGE_BY_IMAGE for op in self.readers.get(id, ()))
+        )
 
     # -- the graph --------------------------------------------------------------------------------------------------
 

@@ -88,7 +88,7 @@ def _made_as_seen(node: Node) -> bool:
     where nothing is done by channels."""
     shape = node.output.shape
     if isinstance(node, Conv):
-        return node.window is not None and is_image(shape)
+        return node.window is not None and is_image((1, *shape[1:]))
     if isinstance(node, Reduce):
         return is_image(shape) and node.axes == (2, 3)
     if isinstance(node, Scale) and node.axis is not None:

@@ -7,8 +7,10 @@ own weight table.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from math import prod
 
 from npusim.hardware.schema import Hardware
@@ -174,14 +176,66 @@ def _taps(node: Node) -> int:
 
 def in_step(before: Plan, plan: Plan, hw: Hardware) -> bool:
     """Whether each image of a plan follows that of the one before it at once and finds it in CMX: both are plans of as
-    many images in one slice each, lie alike over the tiles, and fit there."""
+    many images in one slice each, lie alike over the tiles, and one of both fits there."""
     alike = before.out_dist is not None and list(plan.in_dists[:1]) == [before.out_dist]
     if not alike or len(before.slices) != len(plan.slices) or before.output.storage != plan.inputs[0].storage:
         return False
-    parts = [each.slices[0] for each in (before, plan)]
-    loads = [load for part in parts for load in part.loads if load.operand != 0 or part is parts[0]]
-    size = load_bytes(loads, hw.tiles) + 2 * sum(max(part.out_bytes) for part in parts)
-    return not before.in_place and not plan.inputs[0].partial and size <= cmx_capacity(hw)
+    fits = max(_alone(before, hw), _behind(before, plan, hw)) <= cmx_capacity(hw)
+    return fits and not before.in_place and not plan.inputs[0].partial
+
+
+def _alone(plan: Plan, hw: Hardware) -> int:
+    """CMX bytes of an image with all that is loaded for it."""
+    part = plan.slices[0]
+    return load_bytes(part.loads, hw.tiles) + max(part.out_bytes)
+
+
+def _behind(before: Plan, plan: Plan, hw: Hardware) -> int:
+    """CMX bytes of an image that is made of what ``before`` has left there."""
+    part = plan.slices[0]
+    loads = [load for load in part.loads if load.operand != 0]
+    return max(before.slices[0].out_bytes) + load_bytes(loads, hw.tiles) + max(part.out_bytes)
+
+
+def with_own_weights(plans: Sequence[Plan], hw: Hardware) -> list[Plan]:
+    """The plans, of which those that pass images on to each other load weights for every image where CMX does not take
+    the weights of all of them beside the largest image."""
+    chains: dict[int, list[Plan]] = defaultdict(list)
+    for plan in plans:
+        if plan.images > 1 and plan.chain >= 0:
+            chains[plan.chain].append(plan)
+    crowded = {number for number, chain in chains.items() if _peak(chain, hw) > cmx_capacity(hw)}
+    if not crowded:
+        return list(plans)
+    return [_own(plan) if plan.images > 1 and plan.chain in crowded else plan for plan in plans]
+
+
+def _peak(chain: Sequence[Plan], hw: Hardware) -> int:
+    """CMX bytes of the weights of all plans of a chain and of the largest image beside them."""
+    weights = [_kept(plan, hw) for plan in chain]
+    images = [_alone(chain[0], hw), *(_behind(a, b, hw) for a, b in pairwise(chain))]
+    return sum(weights) + max(image - kept for image, kept in zip(images, weights, strict=True))
+
+
+def _kept(plan: Plan, hw: Hardware) -> int:
+    """CMX bytes of what all images of a plan share."""
+    shared = _shared(plan)
+    return load_bytes([load for load in plan.slices[0].loads if load.key in shared], hw.tiles)
+
+
+def _shared(plan: Plan) -> set[tuple[int, ...]]:
+    """The keys of what the first of its images loads for all of them."""
+    return {load.key for load in plan.slices[1].loads if load.key[:1] != (_OWN + 1,) and load.key}
+
+
+def _own(plan: Plan) -> Plan:
+    """The plan with what its images share loaded for each of them."""
+    shared = _shared(plan)
+    parts = [
+        replace(part, loads=[replace(x, key=(-1 - i, *x.key)) if x.key in shared else x for x in part.loads])
+        for i, part in enumerate(plan.slices)
+    ]
+    return replace(plan, slices=parts)
 
 
 def at_once(before: Plan, plan: Plan, hw: Hardware) -> bool:

@@ -11,6 +11,7 @@ from npusim.lowering.ir.nodes import Node
 from npusim.lowering.ir.plan import Plan
 from npusim.lowering.ir.repeat import Repeat, decisions, find_repeat, looks
 from npusim.lowering.ir.values import Value
+from npusim.lowering.place.batch import with_own_weights
 from npusim.lowering.place.neighbours import Neighbours
 from npusim.lowering.place.placer import MADE, Placer
 from npusim.lowering.place.settle import linked
@@ -41,7 +42,7 @@ def place_all(
     placer = Placer(Neighbours(hw, readers, makers, outputs, homes))
     repeat = find_repeat(nodes, outputs)
     if repeat is None:
-        return linked([plan for node in nodes for plan in placer.place(node)]), None
+        return _settled([plan for node in nodes for plan in placer.place(node)], hw), None
     plans = [plan for node in nodes[: repeat.start] for plan in placer.place(node)]
     block = _Block([], [])
     decided: list[Entry] = []
@@ -65,7 +66,12 @@ def place_all(
             note(entry.stage, names[entry.op], entry.what, dict(entry.costs_us))
     rest = nodes[repeat.block(repeat.count).start :]
     plans.extend(plan for node in rest for plan in placer.place(node))
-    return linked(plans), Repeat(first, len(block.placed), 2 + repeat.count - done) if steady else None
+    return _settled(plans, hw), Repeat(first, len(block.placed), 2 + repeat.count - done) if steady else None
+
+
+def _settled(plans: Sequence[Plan], hw: Hardware) -> list[Plan]:
+    """The plans of a model once all are known."""
+    return with_own_weights(linked(plans), hw)
 
 
 @dataclass(frozen=True)

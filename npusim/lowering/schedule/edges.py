@@ -18,7 +18,7 @@ def stays(found: Residency, source: int, reader: int, operand: int) -> bool:
     if (reader, operand) in found.resident:
         return True
     if (_converted_by_slice(made, plan) or _images_alike(made, plan, operand)) and not value.partial:
-        return _slices_stay(found, source, reader)
+        return slices_stay(found, source, reader, operand)
     if why_apart(made, plan, operand):
         return False
     size = found.output_bytes(made, source, made.slices[0])
@@ -109,17 +109,17 @@ def _images_alike(made: Plan, plan: Plan, operand: int) -> bool:
     return images and operand == 0 and made.out_dist is not None and plan.in_dists[0] == made.out_dist
 
 
-def _slices_stay(found: Residency, source: int, reader: int) -> bool:
+def slices_stay(found: Residency, source: int, reader: int, operand: int) -> bool:
     """Decide whether the slices of a result wait in CMX, each for the slice of the reader that takes it."""
     more: dict[int, int] = defaultdict(int)
     steps = zip(found.plans[source].slices, found.steps_of[source], found.steps_of[reader], strict=True)
     for part, begin, end in steps:
-        size = max(part.out_bytes)
+        size = 0 if found.chained.get(source) == reader else max(part.out_bytes)
         for step in range(begin + 1, end):
             more[step] += size
-        more[end] += max(0, size - found.load_bytes(end, 0))
+        more[end] += max(0, size - found.load_bytes(end, operand))
     if not found.take(more):
         return False
-    found.resident[reader, 0] = (source,)
+    found.resident[reader, operand] = (source,)
     found.chained[source] = reader
     return True

@@ -45,6 +45,9 @@ def prefetch(s: State, index: int, until_us: float) -> None:
         held = ahead.plan == here.plan and ahead.index > 1 and not plan.ahead and is_matmul(plan)
         if far or plan.function != s.given.plans[here.plan].function or (held and later > index + 1):
             return
+        begins = _begins_image(s, later)
+        if begins and later > index + 1:
+            return
         items: list[Transfer] = []
         for operand, loads in list(s.pending[later].items()):
             if operand != CONSTANT and s.waits_for_data(plan, operand):
@@ -58,7 +61,10 @@ def prefetch(s: State, index: int, until_us: float) -> None:
                 s.out.dma(items)
                 return
             if fresh:
-                waits = (*sources, *_holds(s, index, later, operand, held))
+                waits = (
+                    *sources,
+                    *_holds(s, index, later, operand, held or (begins and operand != CONSTANT)),
+                )
                 items.extend(_load(s, later, fresh, waits))
             del s.pending[later][operand]
             for step in range(index, later):
@@ -66,6 +72,15 @@ def prefetch(s: State, index: int, until_us: float) -> None:
             room -= size
         s.out.dma(items)
         room = min(room, capacity - s.level[later])
+
+
+def _begins_image(s: State, index: int) -> bool:
+    """Whether a step is the first of an image that then passes through two more plans or more: it is loaded when the
+    last of them begins with the image before (evidence/lowering.md#4.1)."""
+    steps, plans = s.given.residency.steps, s.given.plans
+    first, before = steps[index].plan, steps[index - 1].plan
+    images = plans[first].images > 1 and before - first > 1
+    return images and plans[before].chain == plans[first].chain >= 0
 
 
 def _holds(s: State, index: int, later: int, operand: int, held: bool) -> tuple[int, ...]:

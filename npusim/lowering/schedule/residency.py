@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from npusim.lowering.ir.nodes import Conv
 from npusim.lowering.ir.plan import Plan
-from npusim.lowering.schedule.edges import stays, why_apart
+from npusim.lowering.schedule.edges import slices_stay, stays, why_apart
 from npusim.lowering.schedule.joined import join
 from npusim.lowering.schedule.parts import is_copied, keep_copies
 from npusim.lowering.schedule.sharing import Sharing
@@ -85,9 +85,12 @@ def _run_in_step(found: Residency) -> None:
             source = maker.get(value.storage)
             if source is None or value.constant or not 0 <= found.plans[source].chain == plan.chain:
                 continue
+            if plan.images > 1:
+                slices_stay(found, source, reader, operand)
+                continue
             found.resident[reader, operand] = (source,)
             found.chained[source] = reader
-            waiting = slices_behind(place) - slices_behind(place - reader + source)
+            waiting = slices_behind(plan, place) - slices_behind(found.plans[source], place - reader + source)
             made = max(found.plans[source].slices[0].out_bytes)
             both = made * (1 + waiting) + max(plan.slices[0].out_bytes)
             for step in (*found.steps_of[source], *found.steps_of[reader]):

@@ -145,18 +145,19 @@ def _once(slices: Sequence[Slice]) -> list[tuple[tuple[int, ...], Load]]:
     return list({x.key: x for part in slices for x in part.loads if x.key}.items())
 
 
-def slices_behind(place: int) -> int:
-    """How many slices behind the first plan of a chain the one at a ``place`` runs."""
-    return place // 2
+def slices_behind(plan: Plan, place: int) -> int:
+    """How many slices behind the first plan of its chain a plan at a ``place`` of it runs: an image passes through all
+    plans before the next one does."""
+    return 0 if plan.images > 1 else place // 2
 
 
 def make_steps(plans: Sequence[Plan], tiles: int) -> tuple[list[Step], list[list[int]]]:
     """The steps of all plans in order, with their demand, and the numbers of each plan's steps.
 
     The plans of a chain alternate, the third a slice behind, so that the first, which runs on the same engine, need not
-    wait for the second (conv 0, Gelu 0, conv 1, Gelu 1, scale 0 ...: bert-base INT8 on 3720). What a plan loads once
-    and keeps (equal keys) counts from its first use to its last. Further results follow that of their kernel, slice by
-    slice, and have their room from then on.
+    wait for the second (conv 0, Gelu 0, conv 1, Gelu 1, scale 0 ...: bert-base INT8 on 3720); but images of a batch
+    pass through all of them, one after the other. What a plan loads once and keeps (equal keys) counts from its first
+    use to its last. Further results follow that of their kernel, slice by slice, and have their room from then on.
     """
     needs: dict[int, list[tuple[int, int]]] = {}  # by the slices, which plans that are copies share
     for plan in plans:
@@ -174,7 +175,7 @@ def make_steps(plans: Sequence[Plan], tiles: int) -> tuple[list[Step], list[list
         ):
             end += 1
         chain = made[done:end]
-        lags = [0 if further else position // 2 for position in range(len(chain))]
+        lags = [0 if further else slices_behind(plan, at) for at, plan in enumerate(plans[done:end])]
         for slot in range(len(chain[0]) + lags[-1]):
             places = [(own, slot - lag) for own, lag in zip(chain, lags, strict=True)]
             together = [own[i] for own, i in places if 0 <= i < len(own)]
