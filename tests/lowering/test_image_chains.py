@@ -125,3 +125,21 @@ def test_activations_of_a_batch_stay_in_cmx_while_one_image_fits() -> None:
         task.work.bytes for task in program.tasks if isinstance(task.work, DmaWork) and task.work.dst == "ddr"
     )
     assert written == 5 * 64 * 56 * 56 * 2
+
+
+def test_3720_turns_images_on_the_way_to_the_tiles() -> None:
+    """Of each image a copy in DDR, and from there a transfer an engine to every tile (q30_f16 of image_batches)."""
+    start = op.parameter([8, 32, 30, 30], np.float16)
+    x = start.output(0)
+    for _ in range(4):
+        x = _conv(x, 64, 1)
+    program = lower(from_openvino(ov.Model([op.result(x)], [start], "odd")), MACHINES["meteorlake-vpunn"][-1])
+    moved = [task.work for task in program.tasks if isinstance(task.work, DmaWork)]
+    copies = [work for work in moved if work.src == work.dst == "ddr"]
+    parts = [
+        work
+        for work in moved
+        if (work.src, work.dst) == ("ddr", "cmx") and work.bytes == 32 * 30 * 30 * 2 / 4
+    ]
+    assert (len(copies), len(parts)) == (8, 8 * 4)
+    assert sum(work.bytes for work in copies) == 8 * 32 * 30 * 30 * 2

@@ -27,6 +27,8 @@ from npusim.lowering.ir.plan import (
     load_bytes,
     operand_loads,
     output_stores,
+    piece,
+    transfer,
 )
 from npusim.lowering.ir.shapes import CHANNELS
 from npusim.lowering.ir.values import WHOLE, Dist, Fresh, Value, round_up
@@ -71,6 +73,8 @@ def spread(before: Plan, plan: Plan, hw: Hardware, fresh: Fresh) -> list[Plan]:
         return [before, plan]
     if not all(isinstance(work, DmaWork) for _, work in part.computes):
         return [before, plan]
+    if not hw.software.permuted_in_cmx and not dist.whole:
+        return [_turned_on_the_way(before, plan, hw)]
     sizes = [load.work.bytes for load in plan.slices[0].loads if load.operand == 0]
     if dist.whole and not isinstance(plan.node, Conv):
         sizes = [before.output.bytes // hw.tiles] * hw.tiles
@@ -87,8 +91,25 @@ def spread(before: Plan, plan: Plan, hw: Hardware, fresh: Fresh) -> list[Plan]:
     return [replace(before, out_dist=WHOLE), copying, replace(plan, inputs=[shared, *plan.inputs[1:]])]
 
 
-def all_images(plan: Plan, count: int) -> Plan:
-    """The plan of one image as that of ``count``."""
+def _turned_on_the_way(before: Plan, plan: Plan, hw: Hardware) -> Plan:
+    """The plan of an image that transfers transpose on their way to the tiles, one an engine for each, from a copy in
+    DDR (3720: 8 of 8 networks whose first layer alone reads the images)."""
+    value, part = before.inputs[0], plan.slices[0]
+    engines = hw.dma.engines
+    loads = [x for x in part.loads if x.operand != 0]
+    turned = [piece(x, engines, i) for x in part.loads if x.operand == 0 for i in range(engines)]
+    copied = transfer("ddr", "ddr", value.elements, value.stored_bits, hw)
+    return replace(
+        plan,
+        inputs=[value, *plan.inputs[1:]],
+        in_dists=[None, *plan.in_dists[1:]],
+        slices=[replace(part, loads=[*turned, *loads])],
+        ddr_moves=[*plan.ddr_moves, (0, copied)],
+    )
+
+
+def all_images(plan: Plan, count: int, copied: bool = False) -> Plan:
+    """The plan of one image as that of ``count``, of which each is ``copied`` by itself in DDR, or all at once."""
     stem = isinstance(plan.node, Conv) and is_stem(plan.node)
     shared = len(plan.slices) == 1 and not stem
     inputs = [value if value.constant else _times(value, count) for value in plan.inputs]
@@ -101,7 +122,11 @@ def all_images(plan: Plan, count: int) -> Plan:
         slices=slices,
         strategy=f"{plan.strategy}, {count} images",
         images=count if len(plan.slices) == 1 else 1,
-        ddr_moves=[(operand, _repeated(work, count)) for operand, work in plan.ddr_moves],
+        ddr_moves=[
+            move
+            for operand, work in plan.ddr_moves
+            for move in ([(operand, work)] * count if copied else [(operand, _repeated(work, count))])
+        ],
     )
 
 

@@ -86,7 +86,8 @@ class Placer:
             made[-1:] = spread(made[-1], plan, hw, self.fresh)
         for plan in made:
             one.remember(plan)
-        for plan in (all_images(plan, count) for plan in made):
+        copied = len(made) < len(of_one)
+        for plan in (all_images(plan, count, copied) for plan in made):
             in_turn = before is not None and self._one_by_one(before, plan, count)
             before = replace(plan, chain=before.chain_number) if before is not None and in_turn else plan
             yield before

@@ -76,10 +76,10 @@ def prefetch(s: State, index: int, until_us: float) -> None:
 
 def _begins_image(s: State, index: int) -> bool:
     """Whether a step is the first of an image that then passes through two more plans or more: it is loaded when the
-    last of them begins with the image before (evidence/lowering.md#4.1)."""
+    last of them begins with the image before, where it is not copied in DDR first (evidence/lowering.md#4.1)."""
     steps, plans = s.given.residency.steps, s.given.plans
     first, before = steps[index].plan, steps[index - 1].plan
-    images = plans[first].images > 1 and before - first > 1
+    images = plans[first].images > 1 and not plans[first].ddr_moves and before - first > 1
     return images and plans[before].chain == plans[first].chain >= 0
 
 
