@@ -216,9 +216,11 @@ def asked_of_images(network: list[tuple[Floats, Floats]]) -> dict[str, tuple[Ask
     return {f"fp16 {WINDOW}x{WINDOW} {mode}": (stencil(mode), IMAGES_27) for mode in MODES}
 
 
-def fitted(work: str, ask: Asked, axes: Axes | ImageAxes) -> Floats:
+def fitted(
+    work: str, ask: Asked, axes: tuple[tuple[int, ...], ...], rising: Sequence[int] | None = None
+) -> Floats:
     """Logarithms of the cycles at the points of the grid that come nearest to the answers for random workloads, made
-    monotone."""
+    monotone along all axes or those that are ``rising``. The last two axes are channels, whole granules of 16."""
     from scipy.sparse import csr_matrix
     from scipy.sparse.linalg import lsqr
 
@@ -239,7 +241,7 @@ def fitted(work: str, ask: Asked, axes: Axes | ImageAxes) -> Floats:
     lines = np.repeat(np.arange(SHAPES), points.shape[1])
     matrix = csr_matrix((weights.ravel(), (lines, points.ravel())))
     grid = lsqr(matrix, cycles, damp=_DAMPING, iter_lim=_STEPS)[0].reshape([len(axis) for axis in axes])
-    for axis in range(len(axes)):
+    for axis in range(len(axes)) if rising is None else rising:
         grid = np.maximum.accumulate(grid, axis)
     print(work, "median error", np.median(np.abs(np.exp(matrix @ grid.ravel() - cycles) - 1)))
     return grid.astype(np.float32)

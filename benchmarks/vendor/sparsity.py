@@ -36,6 +36,7 @@ CHAINS = (
     "3 x conv3 256 on 28",
     "2 x conv3 128 on 14",
     "3 x conv1 512 on 14",
+    "3 x conv3 192 on 40",
     "4 x matmul 2048 of 1 row",
     "3 x matmul 1024 of 1 row",
 )

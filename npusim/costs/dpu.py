@@ -155,16 +155,16 @@ def _lookup_cycles(work: DpuWork, hw: Hardware) -> float:
 def cmx_bytes(work: DpuWork, hw: Hardware) -> float:
     """Scratchpad bytes that one task moves: what its stencils read and what it writes."""
     if work.kind == "conv":
-        terms = conv_terms(work, work.out_channels, hw)
+        terms = conv_terms(work, work.out_channels, hw, time_share(work, work.out_channels, hw))
         return terms.act_bytes + terms.wt_bytes + terms.out_bytes
     elements = work.height * work.width * work.out_channels
     operands = 2 if work.kind == "eltwise" else work.stride**2
     return elements * (operands * work.in_bits + work.out_bits) / 8
 
 
-def conv_terms(work: DpuWork, channels: int, hw: Hardware) -> ConvTerms:
-    """Terms of a dense convolution that computes ``channels`` of the task's output channels."""
-    taps = work.kernel_h * work.kernel_w * (1 - work.skipped) * time_share(work, hw)
+def conv_terms(work: DpuWork, channels: int, hw: Hardware, share: float = 1.0) -> ConvTerms:
+    """Terms of a dense convolution of ``channels`` of the task's output channels, or of a ``share`` of it."""
+    taps = work.kernel_h * work.kernel_w * (1 - work.skipped) * share
     in_bytes = work.in_bits / 8
     pixels = work.height * work.width
     grid_x, grid_y = STENCIL_PIXELS[work.mpe_mode]
@@ -214,13 +214,18 @@ def cell_terms(work: DpuWork, channels: int, hw: Hardware) -> CellTerms:
 
 
 def _conv_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
+    return time_share(work, channels, hw) * _dense_cycles(work, channels, hw)
+
+
+def _dense_cycles(work: DpuWork, channels: int, hw: Hardware) -> float:
+    """What a convolution takes that skips no zeros."""
     costs = hw.dpu.costs
     grid = _grid(work, hw)
     if grid is not None:
-        return time_share(work, hw) * grid.at((work.height, work.in_channels, channels))
+        return grid.at((work.height, work.in_channels, channels))
     image = _image_grid(work, hw)
     if image is not None:
-        return time_share(work, hw) * image.at((work.height, work.width, work.in_channels, channels))
+        return image.at((work.height, work.width, work.in_channels, channels))
     row = _lookup(costs.conv, conv_keys(work), hw)
     terms = conv_terms(work, channels, hw)
     reads = (terms.act_bytes + terms.wt_bytes) / costs.read_bytes_per_cycle

@@ -30,7 +30,7 @@ class Grid(NamedTuple):
     axes: tuple[tuple[float, ...], ...]
     cycles: Mapping[Sizes, float]
 
-    def at(self, sizes: Sizes) -> float:
+    def at(self, sizes: Sequence[float]) -> float:
         """DPU cycles of a workload of such sizes."""
         places = [_place(axis, log(size)) for axis, size in zip(self.axes, sizes, strict=True)]
         corners = product(*(((i, 1 - part), (i + 1, part)) for i, part in places))

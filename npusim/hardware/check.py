@@ -109,7 +109,7 @@ def _zeros(hw: Hardware) -> Iterator[tuple[str, str]]:
     sparsity = hw.dpu.sparsity
     both = () if sparsity is None else (("weights", sparsity.weights), ("activations", sparsity.activations))
     for name, skipping in both:
-        for kind, rows in skipping.table or () if skipping else ():
+        for kind, rows in (skipping.table or ()) if skipping else ():
             for zeros, *times in rows:
                 if min(times) < 1 - zeros - _RATIO_TOLERANCE:
                     words = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -52,17 +52,19 @@ class StoredFrom(Section):
 
 
 class Skipping(Section):
-    """What zeros of one operand save: a table or a law."""
+    """What zeros of one operand save: a table, a law, or what a cost model answers."""
 
     table: ZerosTable | None = None
     """As measured or asked of a cost model."""
     law: ZerosLaw | None = None
     """In place of a table."""
+    answers: Literal["vpu-2.7-zeros", "npu-5.1-zeros"] | None = None
+    """In place of both: the shipped answers of a cost model, by rows, channels and zeros."""
 
     @model_validator(mode="after")
     def _one(self) -> Skipping:
-        if (self.table is None) == (self.law is None):
-            raise ValueError("needs either a table or a law")
+        if sum(one is not None for one in (self.table, self.law, self.answers)) != 1:
+            raise ValueError("needs either a table, a law or answers")
         return self
 
 

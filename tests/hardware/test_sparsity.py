@@ -57,7 +57,8 @@ def test_without_it_zeros_are_weights_as_any_other() -> None:
 def test_a_law_without_savings_reads_less_in_the_same_dpu_time() -> None:
     dense, half = (done(zeros, "lunarlake.yaml", *law(0, 0)) for zeros in (0, 0.5))
     assert half.metrics.ddr_bytes["read"] < dense.metrics.ddr_bytes["read"]
-    assert half.metrics.statistics["sum_dpu_us"] >= 0.99 * dense.metrics.statistics["sum_dpu_us"]
+    # cut into fewer slices, each of which fills the stencils better
+    assert half.metrics.statistics["sum_dpu_us"] >= 0.97 * dense.metrics.statistics["sum_dpu_us"]
 
 
 def test_more_zeros_save_more_until_what_is_left() -> None:
@@ -105,7 +106,7 @@ def test_the_operand_that_saves_more_counts() -> None:
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (("dpu.sparsity.weights.law={saved: 0.8, least: 0.3}",), "either a table or a law"),
+        (("dpu.sparsity.weights.law={saved: 0.8, least: 0.3}",), "either a table, a law or answers"),
         (("dpu.sparsity.weights.table.fp16=[[0.5, 1, 1]]",), "ascend from 0"),
         (("dpu.sparsity.weights.table.fp16=[[0, 0.9, 1], [0.5, 1, 1]]",), "more zeros must not take longer"),
         (("dpu.sparsity.relu_zeros=2",), "relu_zeros"),

@@ -46,7 +46,7 @@ WEIGHTS_COUNTED, WEIGHTS_ALONE = 0.35, 0.5
 #: How much longer rows may take than channels then: with a kernel window; without one where rows stay in CMX behind
 #: the pass to channels last, and where they do not.
 WINDOW_TOLERANCE, STAYING_TOLERANCE, SPILLED_TOLERANCE = 0.97, 1.2, 1.15
-#: Rows a tile from which sparse weights mean a split over rows.
+#: Rows a tile from which the split of an image with sparse weights is estimated so.
 SPARSE_ROWS = 3
 
 
@@ -142,8 +142,9 @@ def choose(
         alone = _alone_fits(node, hw) if followed else None
         before = NOTHING if followed else behind
         return alone or Tiler.of(_dense(node), hw, behind=before).choose(spilled_us)
-    if _sparse_rows(node, hw):
-        return "rows"
+    if _weighed_sparse(node, hw):
+        tiler = Tiler.of(node, hw, behind=behind)
+        return "rows" if tiler.cut("rows").slices == 1 else tiler.choose()
     if wanted is Wanted.CHANNELS:
         return _shorter(node, hw, WINDOW_TOLERANCE, _for_norm_us(node, hw, rows_before), kept=True)
     if (node.window or POINT).kernel != (1, 1):
@@ -201,9 +202,9 @@ def _dense(node: Product) -> Product:
     return replace(node, zeros=0.0)
 
 
-def _sparse_rows(node: Product, hw: Hardware) -> bool:
-    """Whether an image is split over rows because its weights are stored sparse: the maps of channels would come by
-    themselves, each bit as dear as a weight. Where tiles keep their own channels (3720) zeros change nothing."""
+def _weighed_sparse(node: Product, hw: Hardware) -> bool:
+    """Whether an image's weights are stored sparse, so that its split is the one whose estimate is least with all
+    transfers. Where tiles keep their own channels (3720) zeros change nothing."""
     enough = geometry(node, hw)[0] >= SPARSE_ROWS * hw.tiles
     return bool(node.zeros) and node.window is not None and enough and hw.software.broadcast_output
 
@@ -220,7 +221,7 @@ def choose_alone(
     it has (``rows_before``), channels take the activation through DDR."""
     act, point = node.inputs[0], (node.window or POINT).kernel == (1, 1)
     few = geometry(node, hw)[0] < hw.tiles or round_up(node.n, CHANNELS) < CHANNELS * hw.tiles
-    if few or _sparse_rows(node, hw):
+    if few or _weighed_sparse(node, hw):
         return choose(node, hw, behind=behind)
     if wanted is Wanted.CHANNELS:
         moved_us = _for_norm_us(node, hw, rows_before)
