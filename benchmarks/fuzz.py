@@ -1,10 +1,10 @@
 """Odd inputs for every reader and command: python -m benchmarks.fuzz [--inputs N] [--seed N] [--replay LINE]
 
-Draws documents that are mended badly, odd options, and random valid graphs on random machines (benchmarks/fuzzing), and
-runs npusim on each: it must end with exit code 0, or 2 and one line, within 10 s and 2 GB, and leave nothing behind
-(benchmarks/fuzzing/case.py). A find is printed as one line, which --replay runs again: as an argument, or from a file.
-Seeds are fresh and printed; the same seed draws the same inputs. What was found, and the test of each kind, is in
-evidence/faults.md.
+Draws documents that are mended badly, odd options, random valid graphs on random machines, and models with numbers of
+any size (benchmarks/fuzzing), and runs npusim on each: it must end with exit code 0, or 2 and one line, within 10 s and
+2 GB, and leave nothing behind (benchmarks/fuzzing/case.py). A find is printed as one line, which --replay runs again:
+as an argument, or from a file. Seeds are fresh and printed; the same seed draws the same inputs. What was found, and
+the test of each kind, is in evidence/faults.md.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 
-from benchmarks.fuzzing import compositions, documents, graphs, options
+from benchmarks.fuzzing import compositions, documents, graphs, nets, options
 from benchmarks.fuzzing.case import SECONDS, Broken, Case, check
 
 #: Kinds of input, and the share of each.
@@ -47,6 +47,9 @@ KINDS: dict[str, tuple[Callable[[], SearchStrategy[Case]], float]] = {
     "llms": (compositions.llms, 0.05),
     "rules": (compositions.rules, 0.04),
     "graphs": (graphs.graphs, 0.13),
+    "operators": (nets.operators, 0.05),
+    "protobufs": (nets.protobufs, 0.02),
+    "attributes": (nets.attributes, 0.05),
 }
 _CHUNK = 100
 
