@@ -140,7 +140,7 @@ def _deadline(error: io.StringIO) -> Iterator[None]:
             raise _LongAsTold
         if time.process_time() - began > allowed:
             raise _Late
-        signal.setitimer(signal.ITIMER_PROF, 1)
+        signal.setitimer(signal.ITIMER_PROF, min(1, SECONDS))
 
     signal.signal(signal.SIGPROF, late)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
