@@ -93,7 +93,7 @@ def spread(before: Plan, plan: Plan, hw: Hardware, fresh: Fresh) -> list[Plan]:
 
 def _turned_on_the_way(before: Plan, plan: Plan, hw: Hardware) -> Plan:
     """The plan of an image that transfers transpose on their way to the tiles, one an engine for each, from a copy in
-    DDR (3720: 8 of 8 networks whose first layer alone reads the images)."""
+    DDR (3720, where the first layer alone reads the images: evidence/lowering.md#4.1)."""
     value, part = before.inputs[0], plan.slices[0]
     engines = hw.dma.engines
     loads = [x for x in part.loads if x.operand != 0]
