@@ -112,7 +112,7 @@ def _order(program: Program) -> list[str]:
 
 
 def test_an_image_passes_through_all_layers_before_the_next_one() -> None:
-    """As in each of 24 networks compiled for three platforms (`npusim validate --set layers`: image_batches)."""
+    """As in schedules of chains without sums of the whole batch (`npusim validate --set layers`: image_batches)."""
     order = _order(_mobile(images=5, side=56, channels=64))
     layers = list(dict.fromkeys(order))
     assert order == layers * 5
@@ -143,3 +143,14 @@ def test_3720_turns_images_on_the_way_to_the_tiles() -> None:
     ]
     assert (len(copies), len(parts)) == (8, 8 * 4)
     assert sum(work.bytes for work in copies) == 8 * 32 * 30 * 30 * 2
+
+
+def test_images_that_a_sum_reads_too_are_turned_for_both() -> None:
+    """By transfers within one tile's CMX, and no copies in DDR (bconv_b6_14x14_128-128-128_k3s1_bias_res of kinds)."""
+    start = op.parameter([6, 128, 14, 14], np.float16)
+    x = start.output(0)
+    model = ov.Model([op.result(op.add(x, _conv(x, 128, 3)))], [start], "both")
+    program = lower(from_openvino(model), MACHINES["meteorlake-vpunn"][-1])
+    moved = [(task.work.src, task.work.dst) for task in program.tasks if isinstance(task.work, DmaWork)]
+    assert ("ddr", "ddr") not in moved
+    assert ("cmx", "cmx") in moved

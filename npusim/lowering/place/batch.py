@@ -65,15 +65,16 @@ def _first(value: Value) -> Value:
     return replace(value, shape=(1, *value.shape[1:]))
 
 
-def spread(before: Plan, plan: Plan, hw: Hardware, fresh: Fresh) -> list[Plan]:
+def spread(before: Plan, plan: Plan, hw: Hardware, fresh: Fresh, alone: bool) -> list[Plan]:
     """The plans of an image that transfers transpose in one tile's CMX, and of what reads it, with one between them
-    that copies it to where that does: each tile its share, or the whole to all."""
+    that copies it to where that does: each tile its share, or the whole to all. Where it ``alone`` reads the images,
+    3720 transposes them on the way to the tiles instead."""
     dist, part = plan.in_dists[0], before.slices[0] if before.slices else None
     if part is None or dist is None or len(before.slices) + len(plan.slices) > 2:
         return [before, plan]
     if not all(isinstance(work, DmaWork) for _, work in part.computes):
         return [before, plan]
-    if not hw.software.permuted_in_cmx and not dist.whole:
+    if alone and not hw.software.permuted_in_cmx and not dist.whole:
         return [_turned_on_the_way(before, plan, hw)]
     sizes = [load.work.bytes for load in plan.slices[0].loads if load.operand == 0]
     if dist.whole and not isinstance(plan.node, Conv):
@@ -93,7 +94,7 @@ def spread(before: Plan, plan: Plan, hw: Hardware, fresh: Fresh) -> list[Plan]:
 
 def _turned_on_the_way(before: Plan, plan: Plan, hw: Hardware) -> Plan:
     """The plan of an image that transfers transpose on their way to the tiles, one an engine for each, from a copy in
-    DDR (3720, where the first layer alone reads the images: evidence/lowering.md#4.1)."""
+    DDR (evidence/lowering.md#4.1)."""
     value, part = before.inputs[0], plan.slices[0]
     engines = hw.dma.engines
     loads = [x for x in part.loads if x.operand != 0]

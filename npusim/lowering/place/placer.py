@@ -81,9 +81,9 @@ class Placer:
             of_one.append(replace(overlapped(step, one), gathered=False))
             one.remember(of_one[-1])
         before, hw = self.near.latest, self.near.hw
-        made = of_one[:1]
+        made, alone = of_one[:1], len(self.near.read_by(node.inputs[0])) <= 1
         for plan in of_one[1:]:
-            made[-1:] = spread(made[-1], plan, hw, self.fresh)
+            made[-1:] = spread(made[-1], plan, hw, self.fresh, alone)
         for plan in made:
             one.remember(plan)
         copied = len(made) < len(of_one)

@@ -176,7 +176,7 @@ def make_steps(plans: Sequence[Plan], tiles: int) -> tuple[list[Step], list[list
             end += 1
         chain = made[done:end]
         lags = [0 if further else slices_behind(plan, at) for at, plan in enumerate(plans[done:end])]
-        for slot in range(len(chain[0]) + lags[-1]):
+        for slot in range(len(chain[0]) + max(lags)):
             places = [(own, slot - lag) for own, lag in zip(chain, lags, strict=True)]
             together = [own[i] for own, i in places if 0 <= i < len(own)]
             kept = sum(kept for _, kept in together)
